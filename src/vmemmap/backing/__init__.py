@@ -1,0 +1,1 @@
+"""vmemmap_list itself: walked, judged, and kept as columns."""

@@ -1,0 +1,225 @@
+"""The backing list as a table: what the walk met, judged entry by entry, with numpy columns.
+
+Damaged entries stay in the columns, as crash and makedumpfile would show them, but are named in the
+findings and left out of translation. The deeper audit against mem_section is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import Phys, Virt
+from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.walk import Walk
+
+_FINDINGS_PER_CODE = 20
+_PHYS_BITS_MAX = 53
+"""The widest physical address that a page table entry of any ppc64 kernel can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One list entry: a block of struct pages.
+
+    Attributes:
+        node: Virtual address of the ``struct vmemmap_backing``.
+        phys: Physical start of the block (bytes).
+        virt: vmemmap address that the block backs.
+        size_bytes: Size of the block.
+        pfn_start: First pfn whose struct page begins in the block; None if SIZE(page) is unknown.
+        pfn_end: The pfn after the last such.
+    """
+
+    node: Virt
+    phys: Phys
+    virt: Virt
+    size_bytes: int
+    pfn_start: int | None
+    pfn_end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionBounds:
+    """Where the vmemmap lies, for judging entries: ``[start, end)`` in bytes."""
+
+    start: int
+    end: int
+
+
+class BackingTable(Sequence[Entry]):
+    """vmemmap_list, head (newest) first.
+
+    Args:
+        walk: What the walk met.
+        block_size: Bytes in one block; a power of two.
+        region: Where the vmemmap lies, or None if no layout could be chosen.
+        struct_page_size: SIZE(page) in bytes, or None if it is unknown.
+        node_size: Bytes in one node.
+        page_size: The kernel's page size (bytes).
+
+    Attributes:
+        node: Virtual addresses of the nodes, uint64 in native byte order.
+        phys: Physical starts of the blocks (bytes), likewise.
+        virt: vmemmap addresses of the blocks, likewise.
+        block_size: As given.
+        findings: What is wrong with the list; empty for a sound one.
+        usable: For each entry, whether translation uses it.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        *,
+        block_size: int,
+        region: RegionBounds | None,
+        struct_page_size: int | None,
+        node_size: int,
+        page_size: int,
+    ) -> None:
+        self.node, self.phys, self.virt = walk.node, walk.phys, walk.virt
+        for column in (self.node, self.phys, self.virt):
+            column.setflags(write=False)
+        self.block_size = block_size
+        self._region = region
+        self._struct_page_size = struct_page_size
+        self._node_size = node_size
+        self._page_size = page_size
+        self.usable, judged = self._judge()
+        self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        pfns = self._pfns
+        return Entry(
+            Virt(int(self.node[index])),
+            Phys(int(self.phys[index])),
+            Virt(int(self.virt[index])),
+            self.block_size,
+            int(pfns[0][index]) if pfns else None,
+            int(pfns[1][index]) if pfns else None,
+        )
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def pfn_start(self) -> NDArray[np.uint64] | None:
+        """First pfn whose struct page begins in each block, or None if SIZE(page) is unknown."""
+        return self._pfns[0] if self._pfns else None
+
+    @property
+    def pfn_end(self) -> NDArray[np.uint64] | None:
+        """The pfn after the last one whose struct page begins in each block, or None."""
+        return self._pfns[1] if self._pfns else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in all blocks together."""
+        return len(self) * self.block_size
+
+    @cached_property
+    def node_pages(self) -> int:
+        """How many pages hold the listed nodes."""
+        return len(np.unique(self.node // np.uint64(self._page_size)))
+
+    @property
+    def unused_slots(self) -> int:
+        """Slots of those pages that hold no listed node: never used, or freed."""
+        return self.node_pages * (self._page_size // self._node_size) - len(self)
+
+    @cached_property
+    def _pfns(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
+        if self._struct_page_size is None or self._region is None:
+            return None
+        # With 56-byte struct pages one can straddle two blocks; it counts where it begins.
+        into = np.where(self._in_region, self.virt - np.uint64(self._region.start), np.uint64(0))
+        size = np.uint64(self._struct_page_size)
+        block = np.uint64(self.block_size)
+        start = (into + size - np.uint64(1)) // size
+        end = (into + block + size - np.uint64(1)) // size
+        return start, np.where(self._in_region, end, start)
+
+    @cached_property
+    def _in_region(self) -> NDArray[np.bool_]:
+        if self._region is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        start, end = np.uint64(self._region.start), np.uint64(self._region.end)
+        return (self.virt >= start) & (self.virt < end)
+
+    def _judge(self) -> tuple[NDArray[np.bool_], list[Finding]]:
+        """Find the entries that cannot be what they claim."""
+        mask = np.uint64(self.block_size - 1)
+        findings: list[Finding] = []
+        usable = np.ones(len(self), dtype=np.bool_)
+        tests = (
+            (
+                "virt_misaligned",
+                (self.virt & mask) != 0,
+                "virt_addr {virt:#x} is no multiple of the block size {block:#x}",
+            ),
+            (
+                "virt_outside_region",
+                ~self._in_region & (self._region is not None),
+                "virt_addr {virt:#x} lies outside the vmemmap region",
+            ),
+            (
+                "phys_misaligned",
+                (self.phys & mask) != 0,
+                "phys {phys:#x} is no multiple of the block size {block:#x}",
+            ),
+            (
+                "phys_impossible",
+                self.phys >> np.uint64(_PHYS_BITS_MAX) != 0,
+                "phys {phys:#x} is beyond any physical address of a ppc64 machine",
+            ),
+        )
+        for code, bad, words in tests:
+            rows = np.flatnonzero(bad)
+            usable[rows] = False
+            findings += self._name(
+                code, Severity.ERROR, rows, words + "; translation leaves it out"
+            )
+        findings += self._duplicates(usable)
+        return usable, findings
+
+    def _duplicates(self, usable: NDArray[np.bool_]) -> list[Finding]:
+        """Name the entries whose virt_addr a newer entry has too."""
+        rows = np.flatnonzero(usable)
+        _, first = np.unique(self.virt[rows], return_index=True)
+        older = np.ones(len(rows), dtype=np.bool_)
+        older[first] = False
+        return self._name(
+            "virt_duplicate",
+            Severity.INFO,
+            rows[older],
+            "virt_addr {virt:#x} is in a newer entry too, which is used (before 3.17 kernels left "
+            "the old entry when memory was removed and added again)",
+        )
+
+    def _name(
+        self, code: str, severity: Severity, rows: NDArray[np.intp], words: str
+    ) -> list[Finding]:
+        """Make a finding for each of the first rows, and one for all the others."""
+        out = []
+        for row in rows[:_FINDINGS_PER_CODE].tolist():
+            node, phys, virt = int(self.node[row]), int(self.phys[row]), int(self.virt[row])
+            text = words.format(phys=phys, virt=virt, block=self.block_size)
+            out.append(Finding(code, severity, f"node {node:#x}: {text}", node, phys, virt))
+        if len(rows) > _FINDINGS_PER_CODE:
+            more = len(rows) - _FINDINGS_PER_CODE
+            out.append(Finding(code, severity, f"{more} more entries have the same fault"))
+        return out

@@ -1,0 +1,316 @@
+"""Walk vmemmap_list: bounded, safe against every cycle, fast on lists as kernels make them.
+
+Nodes are cut from whole pages in rising order and pushed at the head, so a walk from the head runs
+through each page downwards, slot by slot. Pages are therefore taken as arrays: one look finds how
+far such a run goes, and a pointer is followed singly only where the run breaks (after nodes were
+freed and used again). A walk ends at a NULL pointer, or at the first thing that no kernel makes,
+with a finding; what came before is kept. Entries are not judged here; see ``table.py``.
+
+Source: Linux arch/powerpc/mm/init_64.c, vmemmap_list_alloc() and vmemmap_list_populate().
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import numpy_prefix
+from vmemmap.backing.findings import Finding, Severity
+from vmemmap.errors import NotInDump, ReadError
+from vmemmap.facts.layouts import NodeLayout
+from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
+from vmemmap.memory import Memory
+
+DEFAULT_LIMIT = 1 << 24
+"""What 64 TiB of 4 KiB pages need with 64 KiB blocks; a longer list is taken as damage."""
+
+_PAGES_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a walk met, head first.
+
+    Attributes:
+        node: Virtual address of each node, uint64.
+        phys: Its phys member, uint64.
+        virt: Its virt_addr member, uint64.
+        findings: Why the walk ended, if not at the list's end.
+    """
+
+    node: NDArray[np.uint64]
+    phys: NDArray[np.uint64]
+    virt: NDArray[np.uint64]
+    findings: tuple[Finding, ...]
+
+    @property
+    def complete(self) -> bool:
+        """The walk came to the list's NULL pointer."""
+        return not self.findings
+
+
+def walk_list(
+    memory: Memory,
+    head: int,
+    layout: NodeLayout,
+    page_size: int,
+    block_size: int,
+    limit: int = DEFAULT_LIMIT,
+) -> Walk:
+    """Walk the list from its newest node.
+
+    Args:
+        memory: Physical memory.
+        head: Virtual address of the first node, 0 for an empty list.
+        layout: Where a node's members lie.
+        page_size: The kernel's page size (bytes): nodes are cut from pages of this size.
+        block_size: Size of a vmemmap block (bytes), by which a doubtful node is judged.
+        limit: Give up after this many nodes.
+
+    Returns:
+        The nodes met, and a finding if the walk did not reach the list's end. O(n) time, and 24
+        bytes of memory a node. Never raises for what the list holds.
+    """
+    return _Walker(memory, layout, page_size, block_size, limit).walk(head)
+
+
+class _NodePage:
+    """One page of nodes, decoded for one alignment of the nodes in it.
+
+    Attributes:
+        virt: Virtual address of slot 0 in the page.
+        list: The list member of each slot; phys and virt_addr likewise.
+        run_start: For each slot, the lowest slot of the downward run through it: every slot of the
+            run but the lowest points at the one below it.
+    """
+
+    list: memoryview[int]
+    phys: memoryview[int]
+    virt_addr: memoryview[int]
+    run_start: memoryview[int]
+
+    __slots__ = ("_columns", "list", "phys", "run_start", "virt", "virt_addr")
+
+    def __init__(self, data: bytes, virt: int, layout: NodeLayout) -> None:
+        word = numpy_prefix(layout.order) + "u8"
+        slots = len(data) // layout.size
+        record = np.dtype(
+            {
+                "names": ["list", "phys", "virt"],
+                "formats": [word] * 3,
+                "offsets": [layout.list_offset, layout.phys_offset, layout.virt_offset],
+                "itemsize": layout.size,
+            }
+        )
+        nodes = np.frombuffer(data, dtype=record, count=slots)
+        following, phys, virt_addr = (
+            nodes[name].astype(np.uint64) for name in ("list", "phys", "virt")
+        )
+        index = np.arange(slots, dtype=np.uint64)
+        own = np.uint64(virt) + index * np.uint64(layout.size)
+        goes_on = following == own - np.uint64(layout.size)
+        goes_on[0] = False
+        run_start = np.maximum.accumulate(np.where(goes_on, np.uint64(0), index))
+        self.virt = virt
+        self._columns = (own, phys, virt_addr)
+        # Views give plain ints at an index, which a walk by single steps needs.
+        self.list = following.data
+        self.phys = phys.data
+        self.virt_addr = virt_addr.data
+        self.run_start = run_start.data
+
+    def columns(self, high: int, low: int) -> tuple[NDArray[np.uint64], ...]:
+        """Give node, phys and virt_addr of the slots from *high* down to *low*."""
+        return tuple(column[low : high + 1][::-1] for column in self._columns)
+
+
+class _Walker:
+    """The state of one walk."""
+
+    def __init__(
+        self, memory: Memory, layout: NodeLayout, page_size: int, block_size: int, limit: int
+    ) -> None:
+        self._memory = memory
+        self._layout = layout
+        self._page_size = page_size
+        self._block_size = block_size
+        self._limit = limit
+        self._pages: OrderedDict[int, _NodePage] = OrderedDict()
+        self._columns = (array("Q"), array("Q"), array("Q"))
+
+    def walk(self, head: int) -> Walk:
+        """Follow the list from *head*."""
+        size = self._layout.size
+        node, previous = head, 0
+        # Brent's cycle detection: a mark is left at a node and moved on after ever more steps;
+        # coming to it again is a cycle. It takes no memory and one comparison for a whole run.
+        mark, steps, patience = 0, 0, 1
+        while node:
+            page = self._page_of(node, previous)
+            if isinstance(page, Finding):
+                return self._result(page)
+            high = (node - page.virt) // size
+            low = page.run_start[high]
+            mark_slot = (mark - page.virt) // size
+            if low <= mark_slot <= high and page.virt + mark_slot * size == mark:
+                self._append(page, high, mark_slot)
+                return self._cycle()
+            following = page.list[low]
+            if not (following or page.phys[low] or page.virt_addr[low]):
+                self._append(page, high, low + 1)
+                last = node if high == low else page.virt + low * size
+                return self._result(self._all_zero(last, previous if high == low else last + size))
+            self._append(page, high, low)
+            steps += high - low + 1
+            if steps >= patience:
+                mark, steps, patience = node, 0, 2 * patience
+            if len(self._columns[0]) > self._limit:
+                return self._result(self._too_long())
+            node, previous = following, page.virt + low * size
+        return self._result(None)
+
+    def _append(self, page: _NodePage, high: int, low: int) -> None:
+        """Take the slots from *high* down to *low* into the columns; none if *low* is above."""
+        node, phys, virt = self._columns
+        if high == low:
+            node.append(page.virt + high * self._layout.size)
+            phys.append(page.phys[high])
+            virt.append(page.virt_addr[high])
+        elif high > low:
+            for column, part in zip(self._columns, page.columns(high, low), strict=True):
+                column.frombytes(part.tobytes())
+
+    def _page_of(self, node: int, previous: int) -> _NodePage | Finding:
+        """Give the decoded page that holds *node*, or the finding that ends the walk."""
+        offset = node & (self._page_size - 1)
+        phase = offset % self._layout.size
+        page: _NodePage | Finding | None = self._pages.get(node - offset + phase)
+        if page is None or offset + self._layout.size > self._page_size:
+            page = self._load(node, offset, phase, previous)
+        if phase and isinstance(page, _NodePage):
+            slot = (node - page.virt) // self._layout.size
+            if not self._looks_like_node(page, slot):
+                return self._misaligned(node, previous)
+        return page
+
+    def _load(self, node: int, offset: int, phase: int, previous: int) -> _NodePage | Finding:
+        """Read and decode the page of *node*; *phase* is the offset of its first slot."""
+        if node % 8 or offset + self._layout.size > self._page_size:
+            return self._misaligned(node, previous)
+        came = _source_of(previous) + " points"
+        phys = linear_phys(node)
+        if phys is None:
+            return self._error(
+                "node_outside_memory",
+                node,
+                f"{came} to {node:#x}, which is no address of the linear map",
+            )
+        slots = (self._page_size - phase) // self._layout.size
+        start = phys - offset + phase
+        try:
+            data = self._memory.read(start, slots * self._layout.size)
+        except ReadError:
+            # The dump may hold a part of the page that has the node; what is cut is not kept.
+            data = b""
+        if data:
+            page = _NodePage(data, PAGE_OFFSET + start, self._layout)
+            self._pages[page.virt] = page
+            if len(self._pages) > _PAGES_KEPT:
+                self._pages.popitem(last=False)
+        else:
+            alone = self._read_alone(node, phys, came)
+            if isinstance(alone, Finding):
+                return alone
+            page = _NodePage(alone, node, self._layout)
+        return page
+
+    def _looks_like_node(self, page: _NodePage, slot: int) -> bool:
+        """Judge a node that no kernel would put there: do its members fit a vmemmap block?"""
+        mask = self._block_size - 1
+        phys, virt = page.phys[slot], page.virt_addr[slot]
+        return not (phys & mask or virt & mask) and phys < LINEAR_SPAN and virt >= 1 << 63
+
+    def _read_alone(self, node: int, phys: int, came: str) -> bytes | Finding:
+        """Read one node where its page is not whole, or say why it cannot be read."""
+        try:
+            return self._memory.read(phys, self._layout.size)
+        except NotInDump as error:
+            return self._error(
+                "node_outside_memory",
+                node,
+                f"{came} to {node:#x}, outside every memory range of the dump (memory that was "
+                "hot-added after the capture kernel was loaded looks like this)",
+                error.phys,
+            )
+        except ReadError as error:
+            return self._error(
+                "node_unreadable",
+                node,
+                f"{came} to {node:#x}, which cannot be read: {error}",
+                error.phys,
+            )
+
+    def _cycle(self) -> Walk:
+        """Cut the columns where the list first comes back to a node that it had already."""
+        node = np.frombuffer(self._columns[0], dtype=np.uint64)
+        _, first = np.unique(node, return_index=True)
+        repeats = np.ones(len(node), dtype=np.bool_)
+        repeats[first] = False
+        kept = int(np.argmax(repeats))
+        last, back_to = int(node[kept - 1]), int(node[kept])
+        finding = self._error(
+            "list_cycle",
+            last,
+            f"node {last:#x} points back to {back_to:#x}, which the list had already: it goes "
+            f"round for ever; the {kept} nodes up to here are kept",
+        )
+        return self._result(finding, kept)
+
+    def _all_zero(self, node: int, previous: int) -> Finding:
+        return self._error(
+            "node_zero",
+            node,
+            f"{_source_of(previous)} points to {node:#x}, which is all zero: its page was "
+            "cleared or left out, and the rest of the list cannot be reached",
+        )
+
+    def _misaligned(self, node: int, previous: int) -> Finding:
+        return self._error(
+            "node_misaligned",
+            node,
+            f"{_source_of(previous)} points to {node:#x}, where no node can lie: nodes are "
+            f"cut from whole pages, {self._layout.size} bytes each",
+        )
+
+    def _too_long(self) -> Finding:
+        return self._error(
+            "list_too_long",
+            self._columns[0][-1],
+            f"the list has more than {self._limit} nodes; no machine needs so many",
+        )
+
+    @staticmethod
+    def _error(code: str, node: int, message: str, phys: int | None = None) -> Finding:
+        return Finding(
+            code,
+            Severity.ERROR,
+            message,
+            node=node,
+            phys=linear_phys(node) if phys is None else phys,
+        )
+
+    def _result(self, finding: Finding | None, kept: int | None = None) -> Walk:
+        count = len(self._columns[0]) if kept is None else kept
+        node, phys, virt = (
+            np.frombuffer(column, dtype=np.uint64)[:count].copy() for column in self._columns
+        )
+        return Walk(node, phys, virt, (finding,) if finding else ())
+
+
+def _source_of(previous: int) -> str:
+    """Name what points at a node: the node before it, or the head (0)."""
+    return f"node {previous:#x}" if previous else "vmemmap_list"

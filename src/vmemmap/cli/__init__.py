@@ -1,0 +1,1 @@
+"""The vmemmap command: one module for each subcommand."""

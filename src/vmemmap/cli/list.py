@@ -1,0 +1,116 @@
+"""``vmemmap list``: the backing list, head first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmemmap.cli.options import (
+    DebugOption,
+    Dumps,
+    ListFormat,
+    finding_record,
+    findings_code,
+    show_findings,
+    show_warnings,
+    with_dump,
+)
+
+if TYPE_CHECKING:
+    from vmemmap.vmcore import Vmcore
+
+COLUMNS = ("node", "phys", "virt", "pfn_start", "pfn_end")
+_ROWS_AT_A_TIME = 1 << 16
+
+
+def list_(
+    dumps: Dumps,
+    output: Annotated[
+        ListFormat,
+        typer.Option("--format", "-f", help="crash: the very lines of crash's 'help -m'."),
+    ] = ListFormat.TEXT,
+    debug: DebugOption = False,
+) -> None:
+    """Print vmemmap_list, head (newest) first: node, virtual and physical address, pfns.
+
+    A damaged list is printed as far as it goes, and what is wrong is named (exit code 1).
+    """
+    with_dump(dumps, debug, lambda core: _list(core, output))
+
+
+def _list(core: Vmcore, output: ListFormat) -> int:
+    if output is not ListFormat.CRASH:
+        _ = core.kernel.struct_page_size  # without it there are no pfns: fail before any output
+    backing, findings = core.backing, core.findings
+    if output is ListFormat.JSON:
+        from vmemmap.report import as_json
+
+        sys.stdout.writelines(
+            as_json.dump_with_rows(
+                {"block_size": backing.block_size if len(backing) else None},
+                "entries",
+                rows(core),
+                {"findings": [finding_record(finding) for finding in findings]},
+            )
+        )
+    elif output is ListFormat.CSV:
+        from vmemmap.report import as_csv
+
+        sys.stdout.writelines(as_csv.lines(COLUMNS, rows(core)))
+    else:
+        from vmemmap.report import as_text
+
+        lines = (
+            as_text.crash_lines(rows(core))
+            if output is ListFormat.CRASH
+            else as_text.list_lines(rows(core), _summary(core))
+        )
+        sys.stdout.writelines(lines)
+    show_warnings(core)
+    if output is not ListFormat.JSON:
+        show_findings(core)
+    return findings_code(findings)
+
+
+def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
+    """Yield the entries in the JSON form, head first."""
+    backing = core.backing
+    starts, ends = backing.pfn_start, backing.pfn_end
+    for first in range(0, len(backing), _ROWS_AT_A_TIME):
+        part = slice(first, first + _ROWS_AT_A_TIME)
+        count = len(backing.node[part])
+        yield from (
+            {
+                "node": f"{node:#x}",
+                "phys": f"{phys:#x}",
+                "virt": f"{virt:#x}",
+                "pfn_start": start,
+                "pfn_end": end,
+            }
+            for node, phys, virt, start, end in zip(
+                backing.node[part].tolist(),
+                backing.phys[part].tolist(),
+                backing.virt[part].tolist(),
+                [None] * count if starts is None else starts[part].tolist(),
+                [None] * count if ends is None else ends[part].tolist(),
+                strict=True,
+            )
+        )
+
+
+def _summary(core: Vmcore) -> str:
+    from vmemmap.report.as_text import size_text
+
+    backing = core.backing
+    if len(backing):
+        return (
+            f"{len(backing)} entries, blocks of {size_text(backing.block_size)}, "
+            f"{size_text(backing.size_bytes)} of struct pages; {backing.node_pages} node pages, "
+            f"{backing.unused_slots} slots unused"
+        )
+    if core.findings:
+        return "no entries"
+    return "the list is empty: this kernel ran on the radix MMU, where kernels since 6.6 keep none"

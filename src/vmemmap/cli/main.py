@@ -1,0 +1,81 @@
+"""The ``vmemmap`` command: its subcommands, and what happens when a pipe closes or ctrl-C comes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer import Abort
+
+from vmemmap.cli.info import info
+from vmemmap.cli.list import list_
+from vmemmap.cli.options import EXIT_USAGE
+from vmemmap.cli.vtop import vtop
+
+# Typer carries its command parser with it and exports this class alone; its base is what an
+# unknown option, a missing argument and a bad value have in common.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="vmemmap",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from vmemmap import __version__
+
+        typer.echo(f"vmemmap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Read the struct-page array of PowerPC64 Linux, and the list that backs it, from a dump.
+
+    Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
+    """
+
+
+app.command("info")(info)
+app.command("list")(list_)
+app.command("vtop")(vtop)
+
+
+def _one_line(error: Exception) -> str:
+    """Give a usage error's message; Typer puts the option's name before it."""
+    tell = getattr(error, "format_message", None)
+    return " ".join(str(tell() if tell else error).split())
+
+
+def run() -> None:
+    """Run the command line; the entry point of the ``vmemmap`` script."""
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "vmemmap"
+        if str(error):  # empty when the help was printed instead, for want of a command
+            sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
+        sys.exit(EXIT_USAGE)
+    except BrokenPipeError:
+        # Whoever read our output has closed it (as `head` does); that is no error. Python would
+        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (KeyboardInterrupt, Abort):
+        sys.exit(130)
+    sys.exit(code)

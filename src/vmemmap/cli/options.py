@@ -1,0 +1,122 @@
+"""What the commands share: arguments, output formats, exit codes, and how an error is told.
+
+Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vmemmap.backing.findings import Finding
+    from vmemmap.vmcore import Vmcore
+
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 3
+
+
+class Format(StrEnum):
+    """How a command prints its records."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+class ListFormat(StrEnum):
+    """How `vmemmap list` prints the list."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+    CRASH = "crash"
+
+
+Dumps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DUMP...", help="The vmcore: ELF or kdump-compressed.", show_default=False
+    ),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", "-f", help="Text for people, JSON or CSV for programs.")
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def with_dump(dumps: list[str], debug: bool, command: Callable[[Vmcore], int]) -> None:
+    """Open the dump, run a command on it, and turn what happens into an exit code.
+
+    Args:
+        dumps: The files named on the command line.
+        debug: Let an error's traceback through.
+        command: What to do; gives the exit code.
+
+    Raises:
+        typer.Exit: Always.
+    """
+    from vmemmap.errors import DumpError, VmemmapError
+    from vmemmap.vmcore import open_vmcore
+
+    if len(dumps) > 1:
+        complain(", ".join(dumps), "split dumps (several files) are not read yet; name one file")
+        raise typer.Exit(EXIT_UNREADABLE)
+    try:
+        with open_vmcore(dumps[0]) as core:
+            code = command(core)
+            sys.stdout.flush()
+    except VmemmapError as error:
+        if debug:
+            raise
+        path = error.path if isinstance(error, DumpError) and error.path else dumps[0]
+        complain(path, str(error))
+        raise typer.Exit(EXIT_UNREADABLE) from None
+    raise typer.Exit(code)
+
+
+def complain(path: str, message: str) -> None:
+    """Write one line about a file to stderr; whatever the message holds stays one line."""
+    line = "".join(c if c.isprintable() else "?" for c in f"{path}: {message}")
+    sys.stderr.write(f"vmemmap: {line}\n")
+
+
+def show_warnings(core: Vmcore) -> None:
+    """Write what is odd in the container to stderr."""
+    for warning in core.source.warnings:
+        complain(core.source.path, f"warning: {warning}")
+
+
+def show_findings(core: Vmcore) -> None:
+    """Write what is wrong with the list to stderr."""
+    for finding in core.findings:
+        complain(core.source.path, f"{finding.severity}: {finding.code}: {finding.message}")
+
+
+def findings_code(findings: Iterable[Finding]) -> int:
+    """Give the exit code for findings: 1 if any is worse than information."""
+    from vmemmap.backing.findings import Severity
+
+    return EXIT_FINDINGS if any(f.severity is not Severity.INFO for f in findings) else 0
+
+
+def hex_or_none(value: int | None) -> str | None:
+    """Give an address in the JSON form."""
+    return None if value is None else f"{value:#x}"
+
+
+def finding_record(finding: Finding) -> dict[str, str | None]:
+    """Give a finding in the JSON form of the ``check`` command."""
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "node": hex_or_none(finding.node),
+        "virt": hex_or_none(finding.virt),
+        "phys": hex_or_none(finding.phys),
+        "message": finding.message,
+    }

@@ -1,0 +1,123 @@
+"""``vmemmap vtop``: kernel virtual addresses to physical ones, and by which way."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmemmap.cli.options import (
+    EXIT_FINDINGS,
+    EXIT_UNREADABLE,
+    DebugOption,
+    Format,
+    FormatOption,
+    complain,
+    show_warnings,
+    with_dump,
+)
+
+if TYPE_CHECKING:
+    from vmemmap.vmcore import Vmcore
+
+COLUMNS = ("virt", "phys", "method", "in_dump", "region", "entry", "block_virt", "error", "reason")
+_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
+
+
+def vtop(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DUMP... ADDR...",
+            help="The vmcore, then addresses in hex, with or without 0x.",
+            show_default=False,
+        ),
+    ],
+    output: FormatOption = Format.TEXT,
+    debug: DebugOption = False,
+) -> None:
+    """Translate kernel virtual addresses to physical ones, and say by which way.
+
+    An address that has no translation is told with the reason, and the others are still answered
+    (exit code 1).
+    """
+    dumps, addresses = split_arguments(arguments)
+    with_dump(dumps, debug, lambda core: _vtop(core, addresses, output))
+
+
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[int]]:
+    """Tell dumps from addresses: the first is a dump, the rest what they read as.
+
+    Raises:
+        typer.BadParameter: One is neither an address nor a file, or there is no address.
+    """
+    dumps, addresses = [arguments[0]], []
+    for argument in arguments[1:]:
+        if _HEX.fullmatch(argument):
+            addresses.append(int(argument, 16))
+        elif os.path.exists(argument) and not addresses:  # noqa: PTH110 (a name, not yet a path)
+            dumps.append(argument)
+        else:
+            raise typer.BadParameter(
+                f"{argument!r} is no address: expected up to 16 hex digits, as in "
+                "0xc00c000000000000"
+            )
+    if not addresses:
+        raise typer.BadParameter(
+            "there is no address to translate: name one or more after the dump, as in "
+            f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
+        )
+    return dumps, addresses
+
+
+def _vtop(core: Vmcore, addresses: list[int], output: Format) -> int:
+    rows: list[dict[str, Any]] = []
+    unreadable: Exception | None = None
+    for address in addresses:
+        row, error = translate(core, address)
+        rows.append(row)
+        unreadable = unreadable or error
+    if output is Format.JSON:
+        from vmemmap.report import as_json
+
+        sys.stdout.write(as_json.dump(rows))
+    elif output is Format.CSV:
+        from vmemmap.report import as_csv
+
+        sys.stdout.writelines(as_csv.lines(COLUMNS, rows))
+    else:
+        from vmemmap.report import as_text
+
+        sys.stdout.writelines(as_text.vtop_lines(rows))
+    show_warnings(core)
+    if unreadable is not None:
+        complain(core.source.path, str(unreadable))
+        return EXIT_UNREADABLE
+    return EXIT_FINDINGS if any("error" in row for row in rows) else 0
+
+
+def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | None]:
+    """Give the record of one address, and the error if it lay with the dump, not the address."""
+    from vmemmap.errors import FactError, ReadError, TranslateError
+
+    row: dict[str, Any] = {"virt": f"{address:#x}"}
+    try:
+        hit = core.vtop(address)
+    except TranslateError as error:
+        return row | {"error": error.code, "reason": str(error)}, None
+    except ReadError as error:
+        return row | {"error": "unreadable", "reason": f"a page table is missing: {error}"}, None
+    except FactError as error:
+        return row | {"error": "fact_missing", "reason": str(error)}, error
+    row |= {
+        "phys": f"{hit.phys:#x}",
+        "method": hit.method,
+        "in_dump": hit.in_dump,
+        "region": hit.region,
+    }
+    if hit.entry is not None:
+        row |= {"entry": hit.entry, "block_virt": f"{int(core.backing.virt[hit.entry]):#x}"}
+    return row, None

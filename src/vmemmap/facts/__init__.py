@@ -1,0 +1,1 @@
+"""What the kernel says about itself, each value with its origin."""

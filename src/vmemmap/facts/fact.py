@@ -1,0 +1,80 @@
+"""A fact about the dumped kernel, and where it comes from.
+
+A value without an origin is a guess; every one that is shown or used carries both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vmemmap.errors import FactError
+
+
+class Origin(StrEnum):
+    """Where a fact comes from, the strongest source last."""
+
+    ASSUMED = "assumed"
+    """Nothing in the dump says so; it was the same in every kernel known."""
+    DERIVED = "derived"
+    """Worked out from other facts, or read from the kernel's memory by means of them."""
+    KALLSYMS = "kallsyms"
+    """From the kernel's own symbol table."""
+    VMCOREINFO = "vmcoreinfo"
+    """A key of VMCOREINFO."""
+    USER = "user"
+    """Given by the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact.
+
+    Attributes:
+        name: A stable name, such as ``page_size`` or ``vmemmap_list``.
+        value: An integer or a text.
+        origin: Where the value comes from.
+        detail: The evidence in words: which key, which address.
+        is_address: Print the value in hex.
+    """
+
+    name: str
+    value: int | str
+    origin: Origin
+    detail: str = ""
+    is_address: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.shown} ({self.origin}: {self.detail})"
+
+    @property
+    def shown(self) -> str:
+        """The value as text: addresses in hex with 0x, other integers in decimal."""
+        return f"{self.value:#x}" if self.is_address else str(self.value)
+
+
+@dataclass(slots=True)
+class Facts(Mapping[str, Fact]):
+    """Facts by name, in the order in which they were established.
+
+    Attributes:
+        missing: What could not be established: name to the error that says why.
+    """
+
+    _facts: dict[str, Fact] = field(default_factory=dict)
+    missing: dict[str, FactError] = field(default_factory=dict)
+
+    def add(self, fact: Fact) -> Fact:
+        """Put a fact in and give it back."""
+        self._facts[fact.name] = fact
+        return fact
+
+    def __getitem__(self, name: str) -> Fact:
+        return self._facts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)

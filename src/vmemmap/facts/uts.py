@@ -1,0 +1,51 @@
+"""The dumped kernel's utsname, read without knowing the memory's byte order, which it reveals.
+
+``init_uts_ns`` holds six 65-byte texts. Texts need no byte order, and the machine among them is
+``ppc64le`` or ``ppc64``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.address import ByteOrder
+from vmemmap.memory import Memory
+
+FIELD_BYTES = 65
+_RELEASE, _MACHINE = 2, 4
+
+ORDER_OF_MACHINE: dict[str, ByteOrder] = {"ppc64le": "little", "ppc64": "big"}
+
+
+@dataclass(frozen=True, slots=True)
+class Utsname:
+    """What ``uname`` printed on the dumped machine."""
+
+    sysname: str
+    release: str
+    machine: str
+
+
+def read_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
+    """Read the utsname inside ``init_uts_ns``.
+
+    Args:
+        memory: Physical memory.
+        phys: Physical address of ``init_uts_ns``.
+        offsets: Where in it the texts may start (bytes), to be tried in this order.
+
+    Returns:
+        The utsname at the first offset where sysname is Linux, or None.
+
+    Raises:
+        ReadError: The memory is not in the dump.
+    """
+    for offset in offsets:
+        raw = memory.read(phys + offset, 6 * FIELD_BYTES)
+        texts = [
+            raw[at : at + FIELD_BYTES].split(b"\0")[0].decode("latin-1")
+            for at in range(0, 6 * FIELD_BYTES, FIELD_BYTES)
+        ]
+        if texts[0] == "Linux":
+            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE])
+    return None

@@ -1,0 +1,1 @@
+"""On-disk layouts as data, with no I/O."""

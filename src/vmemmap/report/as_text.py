@@ -1,0 +1,134 @@
+"""Records to text for people: tables for a few rows, plain columns for many.
+
+The records are those of the JSON form, so that the two cannot say different things.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH = 200
+
+
+def console() -> Console:
+    """Give a console on stdout: colours on a terminal without NO_COLOR, no wrapping in pipes."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def size_text(size_bytes: int) -> str:
+    """Put a size into words: 64 KiB, 1.5 MiB."""
+    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size_bytes >= 1 << shift:
+            return f"{size_bytes / (1 << shift):.4g} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def print_info(record: dict[str, Any]) -> None:
+    """Print what `vmemmap info` found."""
+    out = console()
+    dump, kernel, vmemmap = record["dump"], record["kernel"], record["vmemmap"]
+    ranges = dump["ranges"]
+    total = sum(int(end, 16) - int(start, 16) for start, end in ranges)
+    level = dump["dump_level"]
+    incomplete = "INCOMPLETE, " if dump["incomplete"] else ""
+    _section(
+        out,
+        "Dump",
+        {
+            "file": dump["path"],
+            "format": dump["format"] + (f", dump level {level}" if level is not None else ""),
+            "byte order": f"container {dump['container_byte_order']}, "
+            f"memory {dump['memory_byte_order'] or 'unknown'}",
+            "memory": f"{incomplete}{size_text(total)} in {len(ranges)} ranges",
+        },
+    )
+    for start, end in ranges[:8]:
+        out.print(f"  {'':12}{start} - {end}", style="dim")
+    if len(ranges) > 8:
+        out.print(f"  {'':12}and {len(ranges) - 8} more (--format json has all)", style="dim")
+    _section(
+        out,
+        "Kernel",
+        {
+            "release": kernel["release"] or "unknown",
+            "machine": kernel["machine"] or "unknown",
+            "MMU": kernel["mmu"] or "unknown",
+            "page size": size_text(kernel["page_size"]) if kernel["page_size"] else "unknown",
+        },
+    )
+    if vmemmap is not None:
+        block = vmemmap["block_size"]
+        _section(
+            out,
+            "vmemmap",
+            {
+                "base": vmemmap["base"] or "unknown",
+                "entries": f"{vmemmap['entries']}"
+                + (f", blocks of {size_text(block)}" if block and vmemmap["entries"] else "")
+                + (f", {size_text(vmemmap['bytes'])} in all" if vmemmap["entries"] else ""),
+                "list nodes": f"{vmemmap['node_pages']} pages of them, "
+                f"{vmemmap['unused_slots']} slots unused",
+                "struct page": f"{vmemmap['struct_page_size'] or 'unknown'} bytes",
+            },
+        )
+        if not vmemmap["entries"] and kernel["mmu"] == "radix":
+            out.print(
+                "  the list is empty: on the radix MMU the vmemmap is in the page tables "
+                "(kernels from 6.6 on keep no list there)",
+                style="dim",
+            )
+    out.print("\nFacts, and where each comes from", style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+    for name, style in (("  name", ""), ("value", "bold"), ("origin", "cyan"), ("evidence", "dim")):
+        table.add_column(name, style=style, overflow="fold")
+    for fact in record["facts"]:
+        cells = (f"  {fact['name']}", str(fact["value"]), fact["origin"], fact["detail"])
+        table.add_row(*(Text(cell) for cell in cells))
+    out.print(table)
+
+
+def list_lines(rows: Iterable[dict[str, Any]], summary: str) -> Iterator[str]:
+    """Give the backing list as plain lines, one entry each, and a last line that sums it up.
+
+    Plain text and not a rich table: a list can have a million entries.
+    """
+    yield f"{'#':>7}  {'node':18}  {'virt':18}  {'phys':>16}  {'pfns':>23}\n"
+    for number, row in enumerate(rows):
+        start, end = row["pfn_start"], row["pfn_end"]
+        pfns = f"{start:#x} - {end:#x}" if start is not None else "unknown"
+        yield f"{number:7}  {row['node']:18}  {row['virt']:18}  {row['phys']:>16}  {pfns:>23}\n"
+    yield summary + "\n"
+
+
+def crash_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Give the lines that crash's ``help -m`` prints for the list."""
+    for number, row in enumerate(rows):
+        virt, phys = row["virt"][2:], row["phys"][2:]
+        yield f"      vmemmap_list[{number}]: virt: {virt}  phys: {phys}\n"
+
+
+def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Give translations as plain lines, one address each."""
+    yield f"{'virtual':18}  {'physical':18}  {'method':12}  {'in dump':7}  where\n"
+    for row in rows:
+        if "error" in row:
+            yield f"{row['virt']:18}  {'-':18}  {row['error']:12}  {'-':7}  {row['reason']}\n"
+            continue
+        where = row["region"]
+        if row.get("entry") is not None:
+            where += f", entry {row['entry']} (block {row['block_virt']})"
+        stored = "yes" if row["in_dump"] else "no"
+        yield f"{row['virt']:18}  {row['phys']:18}  {row['method']:12}  {stored:7}  {where}\n"
+
+
+def _section(out: Console, title: str, lines: dict[str, str]) -> None:
+    out.print(f"{title}" if title == "Dump" else f"\n{title}", style="bold")
+    for name, value in lines.items():
+        out.print(Text.assemble(f"  {name:12}", value), soft_wrap=True)

@@ -1,0 +1,92 @@
+"""What every dump source offers: bytes at physical addresses, and what the container says.
+
+A source knows nothing of virtual addresses, nor of what the kernel is; see ``vmemmap.facts``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import ByteOrder
+from vmemmap.formats.notes import Note
+
+
+class PhysicalSource(ABC):
+    """An opened dump as physical memory.
+
+    Attributes:
+        path: The file, as the user named it.
+        format: ``elf`` or ``kdump``.
+        container_byte_order: Order of the container's own fields, not of the memory in it.
+        block_size: The container's page size in bytes, or None where it has none (ELF).
+        dump_level: makedumpfile's level 0..31, or None when the container does not record it.
+        machine: utsname's machine if the container carries it, else an empty string.
+        notes: The ELF notes.
+        vmcoreinfo: The VMCOREINFO text, or None.
+        warnings: One line each about what is odd in the container but not fatal.
+    """
+
+    path: str
+    format: str
+    container_byte_order: ByteOrder
+    block_size: int | None = None
+    dump_level: int | None = None
+    machine: str = ""
+    notes: list[Note]
+    vmcoreinfo: bytes | None = None
+    warnings: list[str]
+
+    @abstractmethod
+    def read(self, address: int, size: int) -> bytes:
+        """Read *size* bytes at physical *address*.
+
+        Returns:
+            Exactly *size* bytes. Pages are joined; nothing is ever filled in.
+
+        Raises:
+            NotInDump, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that cannot
+                be had, and why.
+            CodecUnavailable: The page is compressed and its library is not installed.
+        """
+
+    @abstractmethod
+    def is_ram(self, address: int) -> bool:
+        """Tell whether a memory range of the dump covers physical *address*, stored or not."""
+
+    @abstractmethod
+    def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell for each physical address whether its byte is stored in the dump.
+
+        Args:
+            addresses: Physical addresses (bytes), any shape and order.
+
+        Returns:
+            Booleans of the same shape. True says that the container claims the byte; decoding can
+            still fail.
+        """
+
+    @abstractmethod
+    def ranges(self) -> NDArray[np.uint64]:
+        """Give the memory ranges of the dump, stored or not.
+
+        Returns:
+            Shape (n, 2), native byte order: start and end of each range (bytes, half-open), sorted,
+            touching ranges merged.
+        """
+
+    @abstractmethod
+    def is_incomplete(self) -> bool:
+        """Tell whether the container says, or its size shows, that the writer did not finish."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file; reads afterwards fail."""
+
+    def is_present(self, address: int) -> bool:
+        """Tell whether the byte at physical *address* is stored in the dump."""
+        if not 0 <= address < 1 << 64:
+            return False
+        return bool(self.present_many(np.array([address], dtype=np.uint64))[0])

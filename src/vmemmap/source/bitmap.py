@@ -1,0 +1,102 @@
+"""The page bitmaps of a kdump file: which pfns are set, how many before one, in which ranges.
+
+Bit p of the map is pfn p, least significant bit of each byte first, whatever the byte order. Maps
+of machines with memory far apart are huge and almost all zero, so ranks are counted in chunks,
+and only as far as they are asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CHUNK_BYTES = 4096
+_BATCH_CHUNKS = 256
+
+
+class Bitmap:
+    """A bitmap in a mapped file.
+
+    Args:
+        data: The map's bytes, as far as the file has them; what is missing reads as clear.
+        bits: How many bits count; any beyond are ignored.
+    """
+
+    def __init__(self, data: memoryview, bits: int) -> None:
+        self._bits = bits
+        self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
+        chunks = -(-len(self._bytes) // _CHUNK_BYTES)
+        self._rank = np.zeros(chunks + 1, dtype=np.int64)
+        self._counted = 0
+
+    def test(self, pfn: int) -> bool:
+        """Tell whether the bit of *pfn* is set."""
+        if not 0 <= pfn < self._bits or pfn >> 3 >= len(self._bytes):
+            return False
+        return bool(self._bytes[pfn >> 3] >> (pfn & 7) & 1)
+
+    def test_many(self, pfns: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell for each pfn whether its bit is set; same shape."""
+        limit = min(self._bits, len(self._bytes) * 8)
+        inside = pfns < np.uint64(limit)
+        if not limit:
+            return inside
+        safe = np.where(inside, pfns, 0).astype(np.int64)
+        return np.asarray(inside & ((self._bytes[safe >> 3] >> (safe & 7) & 1) == 1))
+
+    def rank(self, pfn: int) -> int:
+        """Count the set bits below *pfn*."""
+        pfn = min(pfn, self._bits, len(self._bytes) * 8)
+        chunk = (pfn >> 3) // _CHUNK_BYTES
+        self._count_to(chunk)
+        start = chunk * _CHUNK_BYTES
+        whole = self._bytes[start : pfn >> 3]
+        count = int(self._rank[chunk]) + int(np.bitwise_count(whole).sum(dtype=np.int64))
+        if pfn & 7:
+            count += int(self._bytes[pfn >> 3] & ((1 << (pfn & 7)) - 1)).bit_count()
+        return count
+
+    def runs(self, limit: int) -> tuple[NDArray[np.uint64], bool]:
+        """Give the ranges of set bits.
+
+        Args:
+            limit: At most this many ranges are given.
+
+        Returns:
+            Shape (n, 2): first pfn and the pfn after the last, sorted; and whether the limit cut
+            the answer short.
+        """
+        edges: list[NDArray[np.int64]] = []
+        found = 0
+        before = 0  # the last bit of what came before
+        for start in range(0, len(self._bytes), _CHUNK_BYTES):
+            part = self._bytes[start : start + _CHUNK_BYTES]
+            if not before and not part.any():
+                continue
+            if before and part.all() and bool((part == 0xFF).all()):
+                continue
+            bits = np.unpackbits(part, bitorder="little")[: self._bits - start * 8]
+            turns = np.flatnonzero(np.diff(bits, prepend=np.uint8(before)))
+            edges.append(turns.astype(np.int64) + start * 8)
+            found += len(turns)
+            before = int(bits[-1])
+            if found > 2 * limit:
+                break
+        flat = np.concatenate(edges) if edges else np.empty(0, dtype=np.int64)
+        if len(flat) % 2:
+            flat = np.append(flat, min(self._bits, len(self._bytes) * 8))
+        pairs = flat.reshape(-1, 2).astype(np.uint64)
+        return pairs[:limit], len(pairs) > limit
+
+    def _count_to(self, chunk: int) -> None:
+        """Make sure that the ranks of all chunks up to *chunk* are known."""
+        while self._counted < chunk:
+            first = self._counted
+            last = min(first + _BATCH_CHUNKS, len(self._rank) - 1)
+            part = self._bytes[first * _CHUNK_BYTES : last * _CHUNK_BYTES]
+            whole = np.zeros((last - first) * _CHUNK_BYTES, dtype=np.uint8)
+            whole[: len(part)] = part
+            counts = np.bitwise_count(whole.view(np.uint64)).reshape(last - first, -1)
+            sums = counts.sum(axis=1, dtype=np.int64)
+            self._rank[first + 1 : last + 1] = self._rank[first] + np.cumsum(sums)
+            self._counted = last

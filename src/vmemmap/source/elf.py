@@ -1,0 +1,293 @@
+"""ELF vmcores: which file bytes hold which physical address.
+
+Segments may come in any order, overlap, be unaligned, be cut short by the end of the file, or be
+longer in memory than in the file. All of that is settled once, at opening, into one sorted table of
+pieces that do not overlap; a read is then a bisection and a slice of the mapped file.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.errors import (
+    CorruptDump,
+    NotInDump,
+    PageExcluded,
+    ReadError,
+    Truncated,
+    UnsupportedDump,
+)
+from vmemmap.formats import elf64
+from vmemmap.formats.notes import NOTES_MAX_BYTES, Note, find_vmcoreinfo, walk_notes
+from vmemmap.source.base import PhysicalSource
+from vmemmap.source.file_view import FileView
+
+_IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
+_PHYS_LIMIT = 1 << 56
+"""No ppc64 machine addresses more; a segment beyond it is damage."""
+
+
+class ElfSource(PhysicalSource):
+    """A vmcore in ELF form: from kexec, fadump, makedumpfile -E or QEMU.
+
+    Args:
+        file: The mapped file; closed with this source.
+
+    Raises:
+        UnsupportedDump: An ELF file, but not a PowerPC64 core.
+        CorruptDump: Headers that contradict themselves or the file.
+    """
+
+    format = "elf"
+
+    def __init__(self, file: FileView) -> None:
+        self._file = file
+        self.path = file.path
+        self.warnings: list[str] = []
+        self._incomplete = False
+        header = _read_header(file)
+        self.container_byte_order = header.order
+        segments = self._read_program_headers(header)
+        self.notes = self._read_notes(segments)
+        self.vmcoreinfo = find_vmcoreinfo(self.notes)
+        self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
+        out: list[memoryview] = []
+        while size > 0:
+            piece = self._find(address)
+            if piece < 0:
+                raise NotInDump(
+                    f"physical address {address:#x} is not in the dump: no PT_LOAD covers it",
+                    phys=address,
+                )
+            if self._kind[piece] != _IN_FILE:
+                raise self._not_stored(address, int(self._kind[piece]))
+            into = address - int(self._start[piece])
+            length = min(size, int(self._end[piece]) - address)
+            out.append(self._file.view(int(self._offset[piece]) + into, length))
+            address += length
+            size -= length
+        return b"".join(out)
+
+    def is_ram(self, address: int) -> bool:
+        """Tell whether a PT_LOAD covers physical *address*."""
+        return self._find(address) >= 0
+
+    def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which bytes are stored; see `PhysicalSource.present_many`."""
+        if not len(self._start):
+            return np.zeros(addresses.shape, dtype=np.bool_)
+        at = np.searchsorted(self._start, addresses, side="right").astype(np.int64) - 1
+        clipped = np.maximum(at, 0)
+        inside = (at >= 0) & (addresses < self._end[clipped])
+        return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
+
+    def ranges(self) -> NDArray[np.uint64]:
+        """Give the ranges that PT_LOADs cover; see `PhysicalSource.ranges`."""
+        if not len(self._start):
+            return np.empty((0, 2), dtype=np.uint64)
+        first = np.flatnonzero(np.r_[True, self._start[1:] != self._end[:-1]])
+        last = np.r_[first[1:] - 1, len(self._start) - 1]
+        return np.stack([self._start[first], self._end[last]], axis=1)
+
+    def is_incomplete(self) -> bool:
+        """Tell whether segments or notes reach beyond the end of the file."""
+        return self._incomplete
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def _read_program_headers(self, header: elf64.ElfHeader) -> NDArray[np.void]:
+        count = header.e_phnum
+        if count == elf64.PN_XNUM:
+            at = header.e_shoff + elf64.SH_INFO_OFFSET
+            if not self._file.holds(at, 4) or header.e_shentsize != elf64.SECTION_HEADER_BYTES:
+                raise CorruptDump(
+                    "section header 0, which has to hold the number of program headers,",
+                    file_offset=header.e_shoff,
+                    expected="64 bytes inside the file",
+                    found=f"size {header.e_shentsize} in a file of {self._file.size} bytes",
+                )
+            count = int.from_bytes(self._file.view(at, 4), header.order)
+        table_bytes = count * elf64.PROGRAM_HEADER_BYTES
+        if header.e_phoff < elf64.HEADER_BYTES or not self._file.holds(header.e_phoff, table_bytes):
+            raise CorruptDump(
+                f"the table of {count} program headers",
+                file_offset=header.e_phoff,
+                expected=f"it to lie between byte 64 and the file's end at {self._file.size:#x}",
+                found=f"it ends at {header.e_phoff + table_bytes:#x}; the dump is cut off or "
+                "damaged: copy it again",
+            )
+        return np.frombuffer(
+            self._file.view(header.e_phoff, table_bytes),
+            dtype=elf64.program_header_dtype(header.order),
+        )
+
+    def _read_notes(self, segments: NDArray[np.void]) -> list[Note]:
+        notes: list[Note] = []
+        for segment in segments[segments["p_type"] == elf64.PT_NOTE]:
+            offset, size = int(segment["p_offset"]), int(segment["p_filesz"])
+            if not self._file.holds(offset, size):
+                self._incomplete = True
+                self.warnings.append(
+                    f"the notes at {offset:#x} ({size} bytes) reach beyond the file's end at "
+                    f"{self._file.size:#x}"
+                )
+            room = NOTES_MAX_BYTES - sum(len(note.desc) for note in notes)
+            notes += walk_notes(
+                self._file.view(offset, min(size, max(room, 0))), self.container_byte_order
+            )
+        return notes
+
+    def _index_loads(self, loads: NDArray[np.void]) -> None:
+        """Make the sorted table of pieces: start, end, file offset, kind."""
+        paddr = loads["p_paddr"].astype(np.uint64)
+        memsz = loads["p_memsz"].astype(np.uint64)
+        offset = loads["p_offset"].astype(np.uint64)
+        usable = (paddr != np.uint64(elf64.NO_PHYS)) & (memsz > 0)
+        limit = np.uint64(_PHYS_LIMIT)
+        absurd = usable & ((paddr >= limit) | (memsz > limit) | (paddr + memsz > limit))
+        if absurd.any():
+            bad = int(np.flatnonzero(absurd)[0])
+            raise CorruptDump(
+                f"PT_LOAD {bad} (p_offset {int(offset[bad]):#x})",
+                file_offset=int(offset[bad]),
+                expected="physical addresses below 2**56",
+                found=f"p_paddr {int(paddr[bad]):#x}, p_memsz {int(memsz[bad]):#x}",
+            )
+        paddr, memsz, offset = paddr[usable], memsz[usable], offset[usable]
+        filesz = np.minimum(loads["p_filesz"].astype(np.uint64)[usable], memsz)
+        size = np.uint64(self._file.size)
+        stored = np.minimum(filesz, np.where(offset < size, size - np.minimum(offset, size), 0))
+        if bool((stored < filesz).any()):
+            self._incomplete = True
+            self.warnings.append(
+                f"the file ends at {self._file.size:#x}, before "
+                f"{int((filesz - stored).sum())} bytes of its memory segments: it is cut off"
+            )
+        pieces = [
+            np.stack([paddr, paddr + stored, offset, np.full_like(paddr, _IN_FILE)]),
+            np.stack([paddr + stored, paddr + filesz, offset, np.full_like(paddr, _TRUNCATED)]),
+            np.stack([paddr + filesz, paddr + memsz, offset, np.full_like(paddr, _EXCLUDED)]),
+        ]
+        # A stable sort after this order keeps file-backed pieces first, then file order: the
+        # priority by which overlaps are settled.
+        table = np.concatenate(pieces, axis=1)
+        table = table[:, table[0] < table[1]]
+        rank = np.argsort(table[0], kind="stable")
+        ordered = table[:, rank]
+        if bool((ordered[0][1:] < ordered[1][:-1]).any()):
+            ordered = _settle_overlaps(table)
+            self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
+        self._start, self._end, self._offset, self._kind = ordered
+
+    def _find(self, address: int) -> int:
+        """Give the index of the piece that covers *address*, or -1."""
+        if not 0 <= address < _PHYS_LIMIT:
+            return -1
+        at = int(np.searchsorted(self._start, np.uint64(address), side="right")) - 1
+        return at if at >= 0 and address < int(self._end[at]) else -1
+
+    def _not_stored(self, address: int, kind: int) -> ReadError:
+        if kind == _EXCLUDED:
+            return PageExcluded(
+                f"physical address {address:#x} was excluded from this dump when it was written",
+                phys=address,
+            )
+        return Truncated(
+            f"physical address {address:#x} should be in the file, but it ends at "
+            f"{self._file.size:#x} already: the dump is cut off",
+            phys=address,
+        )
+
+
+def _read_header(file: FileView) -> elf64.ElfHeader:
+    """Decode the ELF header, or say in the user's terms what the file is instead."""
+    data = bytes(file.view(0, elf64.HEADER_BYTES))
+    if len(data) < elf64.HEADER_BYTES:
+        raise CorruptDump(
+            "the ELF header",
+            file_offset=0,
+            expected="64 bytes",
+            found=f"a file of {len(data)} bytes; the dump is cut off: copy it again",
+        )
+    order = elf64.container_order(data)
+    if data[elf64.EI_CLASS] == elf64.CLASS_64 and order is not None:
+        return elf64.decode_header(data, order)
+    raise _refusal(data)
+
+
+def _refusal(data: bytes) -> UnsupportedDump | CorruptDump:
+    """Name what is wrong with an ELF header that is not that of a PowerPC64 core."""
+    if data[elf64.EI_CLASS] not in (elf64.CLASS_32, elf64.CLASS_64):
+        return CorruptDump(
+            "EI_CLASS",
+            file_offset=elf64.EI_CLASS,
+            expected="2 (64-bit)",
+            found=str(data[elf64.EI_CLASS]),
+        )
+    claimed = "big" if data[elf64.EI_DATA] == 2 else "little"
+    other = "little" if claimed == "big" else "big"
+    headers = [
+        elf64.decode_header(data, "big" if o == "big" else "little") for o in (claimed, other)
+    ]
+    header = next((h for h in headers if h.e_version == elf64.EV_CURRENT), headers[0])
+    # The first 20 bytes of an ELF header are the same in the 32-bit class.
+    machine = elf64.MACHINE_NAMES.get(header.e_machine, f"machine {header.e_machine}")
+    if data[elf64.EI_CLASS] == elf64.CLASS_32:
+        return UnsupportedDump(
+            f"this is a 32-bit ELF file ({machine}); expected a 64-bit PowerPC64 core"
+        )
+    if header.e_machine != elf64.EM_PPC64:
+        return UnsupportedDump(
+            f"this ELF file is of {machine}; expected PowerPC64 (e_machine 21): vmemmap reads "
+            "dumps of ppc64 and ppc64le kernels only"
+        )
+    if header.e_type != elf64.ET_CORE:
+        kind = elf64.TYPE_NAMES.get(header.e_type, "unknown")
+        return UnsupportedDump(
+            f"this ELF file is of type {header.e_type} ({kind}); expected a core (type 4): "
+            "name the vmcore, not the kernel"
+        )
+    return CorruptDump(
+        "the ELF header (e_version, e_phentsize)",
+        file_offset=20,
+        expected="1 and 56",
+        found=f"{header.e_version} and {header.e_phentsize}",
+    )
+
+
+def _settle_overlaps(table: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Cut overlapping pieces so that each address keeps the piece of the highest priority.
+
+    Args:
+        table: Rows start, end, file offset, kind; columns in falling priority.
+
+    Returns:
+        The same rows, sorted by start and without overlap. O(n log n).
+    """
+    starts, ends = table[0].tolist(), table[1].tolist()
+    by_start = sorted(range(len(starts)), key=starts.__getitem__)
+    borders = sorted({*starts, *ends})
+    active: list[int] = []
+    out: list[tuple[int, int, int, int]] = []
+    waiting = 0
+    for begin, end in itertools.pairwise(borders):
+        while waiting < len(by_start) and starts[by_start[waiting]] <= begin:
+            heapq.heappush(active, by_start[waiting])
+            waiting += 1
+        while active and ends[active[0]] <= begin:
+            heapq.heappop(active)
+        if active:
+            best = active[0]
+            kind = int(table[3, best])
+            skip = begin - starts[best] if kind == _IN_FILE else 0
+            out.append((begin, end, int(table[2, best]) + skip, kind))
+    return np.array(out, dtype=np.uint64).reshape(-1, 4).T

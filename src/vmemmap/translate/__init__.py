@@ -1,0 +1,1 @@
+"""From virtual to physical addresses."""

@@ -1,0 +1,127 @@
+"""Translation through a table of equal-sized blocks: one step per address, however long the table.
+
+It knows nothing of where the table comes from; ``vmcore.py`` fills it from the list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOT_MAPPED = np.uint64((1 << 64) - 1)
+"""What `BlockTable.translate_many` gives where no block covers an address."""
+
+_DENSE_SLOTS_ALWAYS = 1 << 20
+_DENSE_SLOTS_PER_BLOCK = 8
+_CHUNK = 1 << 15
+"""Addresses handled at a time, so that the intermediate arrays stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A block found: its row in the arrays given at first, and the physical address asked for."""
+
+    row: int
+    phys: int
+
+
+class BlockTable:
+    """Blocks of one size, by virtual address.
+
+    Args:
+        virt: Start of each block (bytes, multiples of *block_size*), uint64, any order. Where one
+            address stands twice the first wins, as in crash and makedumpfile.
+        phys: Physical start of each block (bytes), uint64, same length.
+        block_size: Bytes in a block; a power of two.
+    """
+
+    def __init__(self, virt: NDArray[np.uint64], phys: NDArray[np.uint64], block_size: int) -> None:
+        order = np.argsort(virt, kind="stable")
+        starts = virt[order]
+        first = np.ones(len(starts), dtype=np.bool_)
+        first[1:] = starts[1:] != starts[:-1]
+        self._row = order[first]
+        self._starts = starts[first]
+        self._phys = phys[self._row]
+        self._shift = np.uint64(block_size.bit_length() - 1)
+        self._mask = np.uint64(block_size - 1)
+        self._block_size = block_size
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def find(self, virt: int) -> Hit | None:
+        """Find the block that holds *virt* (0 to 2**64 - 1), or None. O(log n) in blocks."""
+        at = self._below(virt)
+        if at < 0:
+            return None
+        into = virt - int(self._starts[at])
+        if into >= self._block_size:
+            return None
+        return Hit(int(self._row[at]), int(self._phys[at]) + into)
+
+    def neighbours(self, virt: int) -> tuple[int | None, int | None]:
+        """Give the start of the nearest block at or below *virt*, and of the nearest above."""
+        at = self._below(virt)
+        below = int(self._starts[at]) if at >= 0 else None
+        above = int(self._starts[at + 1]) if at + 1 < len(self._starts) else None
+        return below, above
+
+    def translate_many(self, virt: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Translate addresses in bulk.
+
+        Args:
+            virt: Virtual addresses (bytes), uint64 in native byte order, one dimension.
+
+        Returns:
+            Physical addresses (bytes), uint64, same length; `NOT_MAPPED` where no block covers one.
+            The cost per address does not depend on the number of blocks where they lie near one
+            another, and grows with its logarithm where they are scattered.
+        """
+        out = np.full(len(virt), NOT_MAPPED, dtype=np.uint64)
+        if not len(self._starts):
+            return out
+        translate = self._by_slot if self._slots is not None else self._by_search
+        for start in range(0, len(virt), _CHUNK):
+            part = virt[start : start + _CHUNK]
+            translate(part, out[start : start + _CHUNK])
+        return out
+
+    @cached_property
+    def _slots(self) -> NDArray[np.uint64] | None:
+        """Physical start by block number from the lowest block on, or None where that is wasteful.
+
+        One more slot at the end holds NOT_MAPPED, for every address outside.
+        """
+        span = int((self._starts[-1] - self._starts[0]) >> self._shift) + 1
+        if span > max(_DENSE_SLOTS_ALWAYS, _DENSE_SLOTS_PER_BLOCK * len(self._starts)):
+            return None
+        slots = np.full(span + 1, NOT_MAPPED, dtype=np.uint64)
+        slots[(self._starts - self._starts[0]) >> self._shift] = self._phys
+        return slots
+
+    def _by_slot(self, virt: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
+        slots = self._slots
+        assert slots is not None
+        # An address below the first block wraps to a huge number and is caught by the minimum.
+        number = (virt - self._starts[0]) >> self._shift
+        np.minimum(number, np.uint64(len(slots) - 1), out=number)
+        # take() with "clip" skips a second bounds check; the indices are in range already.
+        np.take(slots, number.view(np.int64), out=out, mode="clip")
+        # NOT_MAPPED has all bits set, so or-ing the offset in leaves it as it is. Blocks of phys
+        # are aligned to their size (the caller drops others), so or is also addition.
+        np.bitwise_or(out, virt & self._mask, out=out)
+
+    def _by_search(self, virt: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
+        at = np.searchsorted(self._starts, virt, side="right").astype(np.int64) - 1
+        np.maximum(at, 0, out=at)
+        into = virt - self._starts[at]
+        inside = into <= self._mask
+        out[inside] = self._phys[at[inside]] + into[inside]
+
+    def _below(self, virt: int) -> int:
+        """Give the position of the last start at or below *virt*, or -1."""
+        return int(np.searchsorted(self._starts, np.uint64(virt), side="right")) - 1

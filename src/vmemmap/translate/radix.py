@@ -1,0 +1,77 @@
+"""The radix page tables of ppc64: four levels, big-endian entries on every kernel.
+
+The tree has the same geometry since it exists (4.7): 13, 9 and 9 bits, then 9 for 4 KiB pages or 5
+for 64 KiB ones. The page tables of kernels on the hash MMU are another format and not here.
+
+Source: Linux arch/powerpc/include/asm/book3s/64/{radix,pgtable}.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.address import is_power_of_two
+from vmemmap.errors import NotPresent
+from vmemmap.memory import Memory, read_u64
+
+PRESENT = 1 << 63
+LEAF = 1 << 62
+POINTER_MASK = ~0xC000_0000_0000_00FF & ((1 << 64) - 1)
+"""What of an upper entry is the next table's physical address; the low bits hold its size."""
+PHYS_BITS = 53
+
+
+@dataclass(frozen=True, slots=True)
+class RadixTree:
+    """The kernel's radix tree.
+
+    Attributes:
+        memory: Physical memory.
+        root: Physical address of the root table (swapper_pg_dir), 64 KiB long.
+        page_size: The kernel's page size in bytes: 4096 or 65536.
+    """
+
+    memory: Memory
+    root: int
+    page_size: int
+
+    def translate(self, virt: int) -> int:
+        """Walk the tree for a kernel virtual address.
+
+        Returns:
+            The physical address. Leaves may be at any level below the root (1 GiB, 2 MiB, or one
+            page).
+
+        Raises:
+            NotPresent: An entry on the way maps nothing; the error has its level and value.
+            ReadError: A table is not in the dump.
+        """
+        assert is_power_of_two(self.page_size)
+        page_shift = self.page_size.bit_length() - 1
+        table = self.root
+        levels = (
+            ("pgd", 39, 13),
+            ("pud", 30, 9),
+            ("pmd", 21, 9),
+            ("pte", page_shift, 21 - page_shift),
+        )
+        entry = 0
+        for level, shift, bits in levels:
+            index = virt >> shift & ((1 << bits) - 1)
+            entry = read_u64(self.memory, table + 8 * index, "big")
+            if not entry & PRESENT:
+                raise self._not_present(virt, level, entry)
+            if entry & LEAF:
+                inside = (1 << shift) - 1
+                return (entry & ((1 << PHYS_BITS) - 1) & ~inside) | (virt & inside)
+            table = entry & POINTER_MASK
+        raise self._not_present(virt, "pte", entry)
+
+    @staticmethod
+    def _not_present(virt: int, level: str, entry: int) -> NotPresent:
+        return NotPresent(
+            f"{virt:#x} is not mapped: its {level} entry is {entry:#x}",
+            virt=virt,
+            level=level,
+            entry=entry,
+        )

@@ -1,0 +1,28 @@
+"""What the translation of one address gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.address import Phys, Virt
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A virtual address that has a physical one.
+
+    Attributes:
+        virt: The address asked for.
+        phys: Where its byte lies in physical memory.
+        method: How it was found: vmemmap_list, linear or page_table.
+        region: Name of the region it lies in.
+        entry: For vmemmap_list, the index of the entry in ``core.backing``; else None.
+        in_dump: The byte is stored in the dump.
+    """
+
+    virt: Virt
+    phys: Phys
+    method: str
+    region: str
+    entry: int | None
+    in_dump: bool

@@ -1,0 +1,355 @@
+"""One opened dump: wires source, facts, list and translation together.
+
+It has no logic of its own beyond asking each layer for what the next one needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import U64_MAX, Phys, Virt
+from vmemmap.backing.findings import Finding, list_empty_on_hash
+from vmemmap.backing.table import BackingTable, RegionBounds
+from vmemmap.backing.walk import Walk, walk_list
+from vmemmap.errors import FactError, FactMissing, UnsupportedDump, UnsupportedMmu
+from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.source.base import PhysicalSource
+from vmemmap.source.detect import open_source
+from vmemmap.translate.address_space import AddressSpace, BulkTranslation
+from vmemmap.translate.lookup import BlockTable
+from vmemmap.translate.radix import RadixTree
+from vmemmap.translate.regions import (
+    BOOK3E,
+    CERTAIN_LINEAR,
+    DEFAULT_RADIX_LAYOUT,
+    Layout,
+    find_layout,
+    mmus_of,
+)
+from vmemmap.translate.result import Translation
+
+
+def open_vmcore(path: str | os.PathLike[str]) -> Vmcore:
+    """Open a dump of a PowerPC64 Linux kernel.
+
+    Args:
+        path: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
+            snappy, zstd or raw pages).
+
+    Returns:
+        The opened dump, a context manager. Only headers have been read.
+
+    Raises:
+        DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
+    """
+    return Vmcore(open_source(path))
+
+
+class Vmcore:
+    """An opened dump.
+
+    Everything is established when it is first asked for, and once. Not safe for use by several
+    threads at the same time.
+
+    Args:
+        source: The dump's physical memory; closed with this object.
+
+    Attributes:
+        source: As given.
+    """
+
+    def __init__(self, source: PhysicalSource) -> None:
+        self.source = source
+
+    def __enter__(self) -> Vmcore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the dump; reads afterwards fail, arrays already handed out stay valid."""
+        self.source.close()
+
+    @cached_property
+    def kernel(self) -> KernelFacts:
+        """Facts about the kernel, one property each, every one with its origin.
+
+        Raises:
+            FactMissing: The dump carries no VMCOREINFO.
+        """
+        text = self.source.vmcoreinfo
+        if not text:
+            raise FactMissing(
+                "the dump carries no VMCOREINFO, from which everything about the kernel is read; "
+                "expected the note that kexec, fadump and makedumpfile write (a dump that QEMU "
+                "took from outside has none and is not handled yet)",
+                name="VMCOREINFO",
+            )
+        return KernelFacts(
+            Vmcoreinfo(text), self.source, self.source.machine, self.source.container_byte_order
+        )
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Every fact that can be established, by name; what cannot be is in ``facts.missing``."""
+        facts = Facts()
+        steps: dict[str, Callable[[], Fact]] = {
+            "release": lambda: self.kernel.release,
+            "machine": lambda: self.kernel.machine,
+            "memory_byte_order": lambda: self.kernel.memory_byte_order,
+            "page_size": lambda: self.kernel.page_size,
+            "mmu": lambda: self.mmu,
+            "layout": lambda: self._layout_fact,
+            "vmemmap_base": lambda: self.vmemmap_base,
+            "struct_page_size": lambda: self.kernel.struct_page_size,
+            "vmemmap_list": lambda: self.kernel.vmemmap_list,
+            "list_head": lambda: self.kernel.list_head,
+            "node_size": lambda: self.kernel.node_size,
+            "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
+            "block_size": lambda: self.kernel.block_size,
+        }
+        for name, establish in steps.items():
+            try:
+                facts.add(establish())
+            except FactError as error:
+                facts.missing[name] = error
+        return facts
+
+    @cached_property
+    def mmu(self) -> Fact:
+        """``hash`` or ``radix``, with the evidence.
+
+        Raises:
+            FactError: Nothing in the dump decides.
+        """
+        choice = self._layout_choice
+        return decide_mmu(
+            radix_number=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
+            layout_name=choice[0].name if choice else None,
+            layout_mmus=mmus_of(choice[0], self._page_size) if choice else frozenset(),
+            block_size=int(self.kernel.block_size.value) if len(self._walk.node) else None,
+            read_root_entry=self.kernel.read_root_entry,
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """How this kernel divides its address space.
+
+        Raises:
+            FactError: Nothing in the dump decides.
+            UnsupportedDump: It is the layout of an embedded (Book3E) kernel.
+        """
+        choice = self._layout_choice
+        if choice is None and self.mmu.value == RADIX:
+            return DEFAULT_RADIX_LAYOUT
+        if choice is None:
+            raise FactMissing(
+                "the kernel's address space layout cannot be told: no list entry lies in a known "
+                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap)",
+                name="layout",
+            )
+        return choice[0]
+
+    @cached_property
+    def vmemmap_base(self) -> Fact:
+        """Virtual address of the struct page of pfn 0, whether or not it is backed."""
+        symbol = self.kernel.optional_symbol("vmemmap")
+        if symbol is not None:
+            return Fact("vmemmap_base", symbol, Origin.VMCOREINFO, "SYMBOL(vmemmap)", True)
+        layout = self._layout_fact
+        base = self.layout.vmemmap.start
+        return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
+
+    @cached_property
+    def backing(self) -> BackingTable:
+        """vmemmap_list, head (newest) first, as numpy columns; damage is in its ``findings``.
+
+        Raises:
+            FactError: VMCOREINFO lacks what the walk needs, or the head cannot be read.
+        """
+        choice = self._layout_choice
+        region = choice[0].vmemmap if choice else None
+        try:
+            struct_page_size = int(self.kernel.struct_page_size.value)
+        except FactError:
+            struct_page_size = None  # the list stands without it; only pfns cannot be given
+        return BackingTable(
+            self._walk,
+            block_size=int(self.kernel.block_size.value),
+            region=RegionBounds(region.start, region.end) if region else None,
+            struct_page_size=struct_page_size,
+            node_size=self.kernel.node_layout.size,
+            page_size=self._page_size,
+        )
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the list, by itself and against what else the dump says."""
+        found = self.backing.findings
+        if found or len(self.backing):
+            return found
+        try:
+            return (list_empty_on_hash(self.mmu.detail),) if self.mmu.value == HASH else ()
+        except FactError:
+            return ()
+
+    def vtop(self, virt: int) -> Translation:
+        """Translate one kernel virtual address. O(log n) in list entries.
+
+        Args:
+            virt: Kernel virtual address (bytes), 0 to 2**64 - 1.
+
+        Returns:
+            Its physical address, how that was found, and whether the byte is in the dump.
+
+        Raises:
+            NotBacked: Inside the vmemmap, but no list entry covers it; names the neighbours.
+            NotPresent: A page table entry maps nothing there.
+            NoSuchRegion: In no region of this kernel's address space.
+            UnsupportedMmu: It needs the page tables of the hash MMU, which are not read yet.
+            FactError: VMCOREINFO lacks what the translation needs.
+            ReadError: A page table is not in the dump.
+        """
+        if not 0 <= virt <= U64_MAX:
+            raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
+        if virt in CERTAIN_LINEAR:  # needs no list and no layout
+            phys, method, region, row = virt - PAGE_OFFSET, "linear", CERTAIN_LINEAR.name, None
+        else:
+            hit = self._space.translate(virt)
+            phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
+        entry = int(self._usable_rows[row]) if row is not None else None
+        in_dump = self.source.is_present(phys)
+        return Translation(Virt(virt), Phys(phys), method, region, entry, in_dump)
+
+    def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
+        """Translate kernel virtual addresses in bulk.
+
+        Args:
+            addresses: Kernel virtual addresses (bytes), uint64, one dimension, any order.
+
+        Returns:
+            ``(phys, mask)``: uint64 physical addresses, and which of them are valid. An address
+            that needs page tables (vmalloc, I/O, a vmemmap without a list) costs a walk of them on
+            the radix MMU, and is masked out on the hash MMU.
+
+        Raises:
+            ValueError: *addresses* is not one-dimensional uint64.
+            FactError: VMCOREINFO lacks what the translation needs.
+        """
+        virt = np.asarray(addresses)
+        if virt.dtype.newbyteorder("=") != np.uint64 or virt.ndim != 1:
+            raise ValueError(
+                f"expected a one-dimensional uint64 array, found {virt.dtype} of shape {virt.shape}"
+            )
+        return self._space.translate_many(np.ascontiguousarray(virt, dtype=np.uint64))
+
+    def read(self, virt: int, size: int) -> bytes:
+        """Read *size* bytes at a kernel virtual address, across blocks where it must.
+
+        Raises:
+            TranslateError: As for `vtop`, at the first address that has no translation.
+            ReadError: The bytes are not in the dump; says which and why.
+        """
+        if size < 0:
+            raise ValueError(f"cannot read {size} bytes")
+        out: list[bytes] = []
+        while size > 0:
+            phys = self.vtop(virt).phys
+            room = CERTAIN_LINEAR.end - virt
+            if virt not in CERTAIN_LINEAR:
+                room = self._space.contiguous(virt)
+            length = min(size, room)
+            out.append(self.source.read(phys, length))
+            virt += length
+            size -= length
+        return b"".join(out)
+
+    def read_phys(self, phys: int, size: int) -> bytes:
+        """Read *size* bytes at a physical address; nothing is ever filled in.
+
+        Raises:
+            NotInDump, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that cannot
+                be had, and why.
+        """
+        if size < 0 or not 0 <= phys <= U64_MAX:
+            raise ValueError(f"cannot read {size} bytes at {phys:#x}")
+        return self.source.read(phys, size)
+
+    @property
+    def _page_size(self) -> int:
+        return int(self.kernel.page_size.value)
+
+    @cached_property
+    def _walk(self) -> Walk:
+        kernel = self.kernel
+        return walk_list(
+            self.source,
+            int(kernel.list_head.value),
+            kernel.node_layout,
+            page_size=self._page_size,
+            block_size=int(kernel.block_size.value),
+        )
+
+    @cached_property
+    def _layout_choice(self) -> tuple[Layout, str] | None:
+        choice = find_layout(
+            self._page_size,
+            self._walk.virt,
+            vmemmap_symbol=self.kernel.optional_symbol("vmemmap"),
+            radix=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
+        )
+        if choice is not None and choice[0].mmus == BOOK3E:
+            raise UnsupportedDump(
+                "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
+                "expected a server (Book3S) kernel",
+                path=self.source.path,
+            )
+        return choice
+
+    @property
+    def _layout_fact(self) -> Fact:
+        choice, layout = self._layout_choice, self.layout
+        if choice is None:
+            reason = "the only one that radix kernels without a list have"
+            return Fact("layout", layout.name, Origin.ASSUMED, reason)
+        return Fact("layout", layout.name, Origin.DERIVED, choice[1])
+
+    @cached_property
+    def _usable_rows(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.backing.usable)
+
+    @cached_property
+    def _space(self) -> AddressSpace:
+        backing, rows = self.backing, self._usable_rows
+        return AddressSpace(
+            layout=self.layout,
+            blocks=BlockTable(backing.virt[rows], backing.phys[rows], backing.block_size),
+            block_size=backing.block_size,
+            page_size=self._page_size,
+            radix=self._radix_tree,
+        )
+
+    def _radix_tree(self, virt: int) -> RadixTree:
+        if self.mmu.value != RADIX:
+            raise UnsupportedMmu(
+                f"cannot translate {virt:#x}: it is mapped by the kernel's page tables under the "
+                "hash MMU, which are not read yet; the linear map and the vmemmap are",
+                virt=virt,
+            )
+        return RadixTree(self.source, self.kernel.root_table_phys, self._page_size)

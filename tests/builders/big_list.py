@@ -1,0 +1,155 @@
+"""Writes an ELF vmcore with a very long vmemmap_list, array-wise, for benchmarks.
+
+64 KiB pages and 64 KiB blocks, hash MMU, 6.1 kernel. Struct pages are not stored: their blocks are
+program headers with a memsz only, or not there at all. Physical memory, ascending:
+
+    0                   kernel data, VMCOREINFO pages, mem_section
+    ``node_base``       a node page, the 2730 blocks of its nodes, a node page, ...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .byte_order import Order, u64, u64_dtype
+from .elf_core import Segment, build_elf
+from .kernel_data import MEM_SECTION_BYTES, PAGE_OFFSET
+from .kernel_era import section_flags, version_of
+from .machine import Machine, build_machine
+from .node_list import NODE_BYTES, NodeOrder
+
+PAGE = 0x10000
+NODES_PER_PAGE = PAGE // NODE_BYTES
+
+U64Array = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class BigList:
+    """The known answer. The arrays are in list order, head first, one element an entry.
+
+    Attributes:
+        path: The ELF file.
+        byte_order: Of container and memory.
+        page_size: Bytes.
+        block_size: Bytes.
+        vmemmap_base: First vmemmap address.
+        head: Value of vmemmap_list.
+        node: Virtual address of each node.
+        phys: Physical address of each block.
+        virt: Vmemmap address of each block.
+    """
+
+    path: Path
+    byte_order: Order
+    page_size: int
+    block_size: int
+    vmemmap_base: int
+    head: int
+    node: U64Array
+    phys: U64Array
+    virt: U64Array
+
+
+def write_big_list(
+    path: Path | str,
+    *,
+    nodes: int = 1_048_576,
+    byte_order: Order = "little",
+    node_order: NodeOrder = "boot",
+    struct_pages: Literal["memsz", "absent"] = "memsz",
+    seed: int = 1,
+) -> BigList:
+    """Write the vmcore and return the known answer.
+
+    Args:
+        path: File to write; about 25 MB for a million nodes.
+        nodes: Number of list entries; each covers 64 MiB of RAM.
+        byte_order: Of the memory and of the container.
+        node_order: ``"boot"`` is newest first, nodes ascending. ``"shuffled"`` is what remains
+            after every block was removed and added again in random order: nodes and blocks are
+            used again in no order at all.
+        struct_pages: ``"memsz"`` has program headers without data for the blocks, ``"absent"``
+            has none.
+        seed: Of the shuffling.
+    """
+    machine = build_machine(byte_order=byte_order, blocks=1, store="none")
+    machine.drop(machine.entries[0].node)
+    node_base = max(1 << 30, (max(machine.pages) + 1) * PAGE)
+
+    slots = np.arange(nodes, dtype=np.uint64)
+    chunk: U64Array = slots // np.uint64(NODES_PER_PAGE)
+    slot: U64Array = slots % np.uint64(NODES_PER_PAGE)
+    chunk_phys = np.uint64(node_base) + chunk * np.uint64((NODES_PER_PAGE + 1) * PAGE)
+    node_at = np.uint64(PAGE_OFFSET) + chunk_phys + slot * np.uint64(NODE_BYTES)
+    block_at = chunk_phys + (slot + np.uint64(1)) * np.uint64(PAGE)
+
+    block: U64Array = slots
+    which: U64Array = slots
+    if node_order == "shuffled":
+        rng = np.random.default_rng(seed)
+        block = rng.permutation(slots)
+        # Freed nodes come back last in, first out: any removal order is a permutation.
+        which = rng.permutation(slots)
+    virt = np.uint64(machine.vmemmap_base) + block * np.uint64(PAGE)
+    node, phys = node_at[which], block_at[which]
+    # Oldest first so far. The link of each node is the node pushed before it.
+    link = np.concatenate((np.zeros(1, np.uint64), node[:-1]))
+
+    pages = -(-nodes // NODES_PER_PAGE)
+    image = np.zeros((pages, PAGE // 8), u64_dtype(byte_order))
+    table = image[:, : NODES_PER_PAGE * 3].reshape(pages, NODES_PER_PAGE, 3)
+    place = np.empty(nodes, np.uint64)
+    place[which] = slots
+    records = np.zeros((pages * NODES_PER_PAGE, 3), np.uint64)
+    records[:nodes] = np.stack((link, phys, virt), axis=1)[place]
+    table[:] = records.reshape(table.shape)
+
+    head = int(node[-1])
+    machine.poke_u64(machine.symbols["vmemmap_list"], head)
+    _spread_sections(machine, nodes)
+    segments = machine.segments()
+    for index in range(pages):
+        base = node_base + index * (NODES_PER_PAGE + 1) * PAGE
+        segments.append(Segment(base, image[index].tobytes()))
+        if struct_pages == "memsz":
+            blocks = min(NODES_PER_PAGE, nodes - index * NODES_PER_PAGE)
+            segments.append(Segment(base + PAGE, memsz=blocks * PAGE))
+    path = Path(path)
+    path.write_bytes(build_elf(segments, machine.notes(byte_order), order=byte_order, align=PAGE))
+    return BigList(
+        path=path,
+        byte_order=byte_order,
+        page_size=PAGE,
+        block_size=PAGE,
+        vmemmap_base=machine.vmemmap_base,
+        head=head,
+        node=node[::-1].copy(),
+        phys=phys[::-1].copy(),
+        virt=virt[::-1].copy(),
+    )
+
+
+def _spread_sections(machine: Machine, nodes: int) -> None:
+    """Make mem_section list every section of the RAM that *nodes* blocks describe.
+
+    With SPARSEMEM_VMEMMAP all sections encode the same value, so one page of entries serves every
+    root. The last root is filled up, unless it is the only one.
+    """
+    per_root = PAGE // MEM_SECTION_BYTES
+    sections = nodes * (PAGE // 64) * PAGE >> 24
+    value = machine.vmemmap_base | section_flags(version_of(machine.release))
+    entry = u64(value, machine.byte_order).ljust(MEM_SECTION_BYTES, b"\0")
+    roots_at = machine.symbols["mem_section"]
+    root = machine.read(roots_at, 8)
+    page = int.from_bytes(root, machine.byte_order)
+    machine.poke(page, entry * min(sections, per_root))
+    machine.poke(roots_at, root * -(-sections // per_root))
+    spanned = nodes * (PAGE // 64)
+    for offset in (120, 19768):
+        machine.poke_u64(machine.symbols["contig_node"] + offset, spanned)
