@@ -1,10 +1,9 @@
 """Walk vmemmap_list: bounded, safe against every cycle, fast on lists as kernels make them.
 
-Nodes are cut from whole pages in rising order and pushed at the head, so a walk from the head runs
-through each page downwards, slot by slot. Pages are therefore taken as arrays: one look finds how
-far such a run goes, and a pointer is followed singly only where the run breaks (after nodes were
-freed and used again). A walk ends at a NULL pointer, or at the first thing that no kernel makes,
-with a finding; what came before is kept. Entries are not judged here; see ``table.py``.
+Pages of nodes are taken as arrays (``node_page.py``): one look tells how far the list runs through
+a page from slot to slot, and a pointer is followed singly only where such a run ends. A walk ends
+at a NULL pointer, or at the first thing that no kernel makes, with a finding; what came before is
+kept. Entries are not judged here; see ``table.py``.
 
 Source: Linux arch/powerpc/mm/init_64.c, vmemmap_list_alloc() and vmemmap_list_populate().
 """
@@ -18,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import numpy_prefix
 from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.node_page import NodePage
 from vmemmap.errors import NotInDump, ReadError
 from vmemmap.facts.layouts import NodeLayout
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
@@ -28,7 +27,7 @@ from vmemmap.memory import Memory
 DEFAULT_LIMIT = 1 << 24
 """What 64 TiB of 4 KiB pages need with 64 KiB blocks; a longer list is taken as damage."""
 
-_PAGES_KEPT = 1024
+_PAGES_KEPT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,56 +77,6 @@ def walk_list(
     return _Walker(memory, layout, page_size, block_size, limit).walk(head)
 
 
-class _NodePage:
-    """One page of nodes, decoded for one alignment of the nodes in it.
-
-    Attributes:
-        virt: Virtual address of slot 0 in the page.
-        list: The list member of each slot; phys and virt_addr likewise.
-        run_start: For each slot, the lowest slot of the downward run through it: every slot of the
-            run but the lowest points at the one below it.
-    """
-
-    list: memoryview[int]
-    phys: memoryview[int]
-    virt_addr: memoryview[int]
-    run_start: memoryview[int]
-
-    __slots__ = ("_columns", "list", "phys", "run_start", "virt", "virt_addr")
-
-    def __init__(self, data: bytes, virt: int, layout: NodeLayout) -> None:
-        word = numpy_prefix(layout.order) + "u8"
-        slots = len(data) // layout.size
-        record = np.dtype(
-            {
-                "names": ["list", "phys", "virt"],
-                "formats": [word] * 3,
-                "offsets": [layout.list_offset, layout.phys_offset, layout.virt_offset],
-                "itemsize": layout.size,
-            }
-        )
-        nodes = np.frombuffer(data, dtype=record, count=slots)
-        following, phys, virt_addr = (
-            nodes[name].astype(np.uint64) for name in ("list", "phys", "virt")
-        )
-        index = np.arange(slots, dtype=np.uint64)
-        own = np.uint64(virt) + index * np.uint64(layout.size)
-        goes_on = following == own - np.uint64(layout.size)
-        goes_on[0] = False
-        run_start = np.maximum.accumulate(np.where(goes_on, np.uint64(0), index))
-        self.virt = virt
-        self._columns = (own, phys, virt_addr)
-        # Views give plain ints at an index, which a walk by single steps needs.
-        self.list = following.data
-        self.phys = phys.data
-        self.virt_addr = virt_addr.data
-        self.run_start = run_start.data
-
-    def columns(self, high: int, low: int) -> tuple[NDArray[np.uint64], ...]:
-        """Give node, phys and virt_addr of the slots from *high* down to *low*."""
-        return tuple(column[low : high + 1][::-1] for column in self._columns)
-
-
 class _Walker:
     """The state of one walk."""
 
@@ -139,68 +88,74 @@ class _Walker:
         self._page_size = page_size
         self._block_size = block_size
         self._limit = limit
-        self._pages: OrderedDict[int, _NodePage] = OrderedDict()
+        self._pages: OrderedDict[int, NodePage] = OrderedDict()
         self._columns = (array("Q"), array("Q"), array("Q"))
 
     def walk(self, head: int) -> Walk:
         """Follow the list from *head*."""
-        size = self._layout.size
+        size, mask, pages = self._layout.size, self._page_size - 1, self._pages
+        nodes, physs, virts = self._columns
         node, previous = head, 0
         # Brent's cycle detection: a mark is left at a node and moved on after ever more steps;
         # coming to it again is a cycle. It takes no memory and one comparison for a whole run.
         mark, steps, patience = 0, 0, 1
         while node:
-            page = self._page_of(node, previous)
-            if isinstance(page, Finding):
-                return self._result(page)
-            high = (node - page.virt) // size
-            low = page.run_start[high]
-            mark_slot = (mark - page.virt) // size
-            if low <= mark_slot <= high and page.virt + mark_slot * size == mark:
-                self._append(page, high, mark_slot)
-                return self._cycle()
-            following = page.list[low]
-            if not (following or page.phys[low] or page.virt_addr[low]):
-                self._append(page, high, low + 1)
-                last = node if high == low else page.virt + low * size
-                return self._result(self._all_zero(last, previous if high == low else last + size))
-            self._append(page, high, low)
-            steps += high - low + 1
+            page = pages.get(node & ~mask)
+            if page is None or (node & mask) % size:
+                found = self._page_of(node, previous)
+                if isinstance(found, Finding):
+                    return self._result(found)
+                page = found
+            first = (node - page.virt) // size
+            last = page.run_end[first]
+            if first == last:
+                if node == mark:
+                    return self._cycle()
+                phys, virt = page.phys[first], page.virt_addr[first]
+                nodes.append(node)
+                physs.append(phys)
+                virts.append(virt)
+                steps += 1
+            else:
+                marked = (mark - page.virt) // size
+                inside = last <= marked <= first or first <= marked <= last
+                if inside and page.virt + marked * size == mark:
+                    self._append_run(page, first, marked)
+                    return self._cycle()
+                self._append_run(page, first, last)
+                phys, virt = page.phys[last], page.virt_addr[last]
+                steps += abs(last - first) + 1
+            following = page.list[last]
+            if not (following or phys or virt):
+                return self._all_zero()
             if steps >= patience:
                 mark, steps, patience = node, 0, 2 * patience
-            if len(self._columns[0]) > self._limit:
-                return self._result(self._too_long())
-            node, previous = following, page.virt + low * size
+                if len(nodes) > self._limit:
+                    return self._too_long()
+            previous = page.virt + last * size
+            node = following
         return self._result(None)
 
-    def _append(self, page: _NodePage, high: int, low: int) -> None:
-        """Take the slots from *high* down to *low* into the columns; none if *low* is above."""
-        node, phys, virt = self._columns
-        if high == low:
-            node.append(page.virt + high * self._layout.size)
-            phys.append(page.phys[high])
-            virt.append(page.virt_addr[high])
-        elif high > low:
-            for column, part in zip(self._columns, page.columns(high, low), strict=True):
-                column.frombytes(part.tobytes())
+    def _append_run(self, page: NodePage, first: int, last: int) -> None:
+        """Take the slots from *first* to *last* into the columns."""
+        for column, part in zip(self._columns, page.columns(first, last), strict=True):
+            column.frombytes(part.tobytes())
 
-    def _page_of(self, node: int, previous: int) -> _NodePage | Finding:
+    def _page_of(self, node: int, previous: int) -> NodePage | Finding:
         """Give the decoded page that holds *node*, or the finding that ends the walk."""
         offset = node & (self._page_size - 1)
         phase = offset % self._layout.size
-        page: _NodePage | Finding | None = self._pages.get(node - offset + phase)
-        if page is None or offset + self._layout.size > self._page_size:
-            page = self._load(node, offset, phase, previous)
-        if phase and isinstance(page, _NodePage):
+        if node % 8 or offset + self._layout.size > self._page_size:
+            return self._misaligned(node, previous)
+        page = self._pages.get(node - offset + phase) or self._load(node, offset, phase, previous)
+        if phase and isinstance(page, NodePage):
             slot = (node - page.virt) // self._layout.size
             if not self._looks_like_node(page, slot):
                 return self._misaligned(node, previous)
         return page
 
-    def _load(self, node: int, offset: int, phase: int, previous: int) -> _NodePage | Finding:
+    def _load(self, node: int, offset: int, phase: int, previous: int) -> NodePage | Finding:
         """Read and decode the page of *node*; *phase* is the offset of its first slot."""
-        if node % 8 or offset + self._layout.size > self._page_size:
-            return self._misaligned(node, previous)
         came = _source_of(previous) + " points"
         phys = linear_phys(node)
         if phys is None:
@@ -214,21 +169,16 @@ class _Walker:
         try:
             data = self._memory.read(start, slots * self._layout.size)
         except ReadError:
-            # The dump may hold a part of the page that has the node; what is cut is not kept.
-            data = b""
-        if data:
-            page = _NodePage(data, PAGE_OFFSET + start, self._layout)
-            self._pages[page.virt] = page
-            if len(self._pages) > _PAGES_KEPT:
-                self._pages.popitem(last=False)
-        else:
+            # The dump may hold a part of the page that has the node; such a part is not kept.
             alone = self._read_alone(node, phys, came)
-            if isinstance(alone, Finding):
-                return alone
-            page = _NodePage(alone, node, self._layout)
+            return alone if isinstance(alone, Finding) else NodePage(alone, node, self._layout)
+        page = NodePage(data, PAGE_OFFSET + start, self._layout)
+        self._pages[page.virt] = page
+        if len(self._pages) * self._page_size > _PAGES_KEPT_BYTES:
+            self._pages.popitem(last=False)
         return page
 
-    def _looks_like_node(self, page: _NodePage, slot: int) -> bool:
+    def _looks_like_node(self, page: NodePage, slot: int) -> bool:
         """Judge a node that no kernel would put there: do its members fit a vmemmap block?"""
         mask = self._block_size - 1
         phys, virt = page.phys[slot], page.virt_addr[slot]
@@ -270,13 +220,19 @@ class _Walker:
         )
         return self._result(finding, kept)
 
-    def _all_zero(self, node: int, previous: int) -> Finding:
-        return self._error(
+    def _all_zero(self) -> Walk:
+        """End at the last node taken, which is all zero, and give it back."""
+        node, previous = self._columns[0][-1], 0
+        kept = len(self._columns[0]) - 1
+        if kept:
+            previous = self._columns[0][kept - 1]
+        finding = self._error(
             "node_zero",
             node,
             f"{_source_of(previous)} points to {node:#x}, which is all zero: its page was "
             "cleared or left out, and the rest of the list cannot be reached",
         )
+        return self._result(finding, kept)
 
     def _misaligned(self, node: int, previous: int) -> Finding:
         return self._error(
@@ -286,12 +242,13 @@ class _Walker:
             f"cut from whole pages, {self._layout.size} bytes each",
         )
 
-    def _too_long(self) -> Finding:
-        return self._error(
+    def _too_long(self) -> Walk:
+        finding = self._error(
             "list_too_long",
             self._columns[0][-1],
             f"the list has more than {self._limit} nodes; no machine needs so many",
         )
+        return self._result(finding, self._limit)
 
     @staticmethod
     def _error(code: str, node: int, message: str, phys: int | None = None) -> Finding:
@@ -306,7 +263,7 @@ class _Walker:
     def _result(self, finding: Finding | None, kept: int | None = None) -> Walk:
         count = len(self._columns[0]) if kept is None else kept
         node, phys, virt = (
-            np.frombuffer(column, dtype=np.uint64)[:count].copy() for column in self._columns
+            np.frombuffer(column, dtype=np.uint64)[:count] for column in self._columns
         )
         return Walk(node, phys, virt, (finding,) if finding else ())
 

@@ -102,14 +102,15 @@ def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
 
 
 def _summary(core: Vmcore) -> str:
-    from vmemmap.report.as_text import size_text
+    from vmemmap.report.as_text import count_text, size_text
 
     backing = core.backing
     if len(backing):
         return (
-            f"{len(backing)} entries, blocks of {size_text(backing.block_size)}, "
-            f"{size_text(backing.size_bytes)} of struct pages; {backing.node_pages} node pages, "
-            f"{backing.unused_slots} slots unused"
+            f"{count_text(len(backing), 'entry')}, blocks of {size_text(backing.block_size)}, "
+            f"{size_text(backing.size_bytes)} of struct pages; "
+            f"{count_text(backing.node_pages, 'node page')}, "
+            f"{count_text(backing.unused_slots, 'slot')} unused"
         )
     if core.findings:
         return "no entries"

@@ -1,8 +1,7 @@
-"""The ``vmemmap`` command: its subcommands, and what happens when a pipe closes or ctrl-C comes."""
+"""The ``vmemmap`` command: its subcommands, usage errors, and what happens on ctrl-C."""
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -71,11 +70,6 @@ def run() -> None:
         if str(error):  # empty when the help was printed instead, for want of a command
             sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
         sys.exit(EXIT_USAGE)
-    except BrokenPipeError:
-        # Whoever read our output has closed it (as `head` does); that is no error. Python would
-        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     sys.exit(code)

@@ -5,6 +5,7 @@ Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -71,6 +72,11 @@ def with_dump(dumps: list[str], debug: bool, command: Callable[[Vmcore], int]) -
         with open_vmcore(dumps[0]) as core:
             code = command(core)
             sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has closed it (as `head` does); that is no error. Python would
+        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except VmemmapError as error:
         if debug:
             raise

@@ -30,6 +30,12 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
+def count_text(count: int, noun: str) -> str:
+    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
 def print_info(record: dict[str, Any]) -> None:
     """Print what `vmemmap info` found."""
     out = console()
@@ -46,7 +52,7 @@ def print_info(record: dict[str, Any]) -> None:
             "format": dump["format"] + (f", dump level {level}" if level is not None else ""),
             "byte order": f"container {dump['container_byte_order']}, "
             f"memory {dump['memory_byte_order'] or 'unknown'}",
-            "memory": f"{incomplete}{size_text(total)} in {len(ranges)} ranges",
+            "memory": f"{incomplete}{size_text(total)} in {count_text(len(ranges), 'range')}",
         },
     )
     for start, end in ranges[:8]:
@@ -73,8 +79,8 @@ def print_info(record: dict[str, Any]) -> None:
                 "entries": f"{vmemmap['entries']}"
                 + (f", blocks of {size_text(block)}" if block and vmemmap["entries"] else "")
                 + (f", {size_text(vmemmap['bytes'])} in all" if vmemmap["entries"] else ""),
-                "list nodes": f"{vmemmap['node_pages']} pages of them, "
-                f"{vmemmap['unused_slots']} slots unused",
+                "list nodes": f"{count_text(vmemmap['node_pages'], 'page')} of them, "
+                f"{count_text(vmemmap['unused_slots'], 'slot')} unused",
                 "struct page": f"{vmemmap['struct_page_size'] or 'unknown'} bytes",
             },
         )

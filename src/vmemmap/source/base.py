@@ -57,6 +57,10 @@ class PhysicalSource(ABC):
         """Tell whether a memory range of the dump covers physical *address*, stored or not."""
 
     @abstractmethod
+    def is_present(self, address: int) -> bool:
+        """Tell whether the container claims the byte at physical *address*."""
+
+    @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for each physical address whether its byte is stored in the dump.
 
@@ -84,9 +88,3 @@ class PhysicalSource(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the file; reads afterwards fail."""
-
-    def is_present(self, address: int) -> bool:
-        """Tell whether the byte at physical *address* is stored in the dump."""
-        if not 0 <= address < 1 << 64:
-            return False
-        return bool(self.present_many(np.array([address], dtype=np.uint64))[0])

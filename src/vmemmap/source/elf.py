@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,11 @@ class ElfSource(PhysicalSource):
     def is_ram(self, address: int) -> bool:
         """Tell whether a PT_LOAD covers physical *address*."""
         return self._find(address) >= 0
+
+    def is_present(self, address: int) -> bool:
+        """Tell whether the byte at physical *address* is stored in the file."""
+        piece = self._find(address)
+        return piece >= 0 and bool(self._kind[piece] == _IN_FILE)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
@@ -186,14 +192,14 @@ class ElfSource(PhysicalSource):
         if bool((ordered[0][1:] < ordered[1][:-1]).any()):
             ordered = _settle_overlaps(table)
             self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
-        self._start, self._end, self._offset, self._kind = ordered
+        self._start, self._end, self._offset, self._kind = np.ascontiguousarray(ordered)
+        self._starts, self._ends = self._start.data, self._end.data
 
     def _find(self, address: int) -> int:
         """Give the index of the piece that covers *address*, or -1."""
-        if not 0 <= address < _PHYS_LIMIT:
-            return -1
-        at = int(np.searchsorted(self._start, np.uint64(address), side="right")) - 1
-        return at if at >= 0 and address < int(self._end[at]) else -1
+        # bisect over a view of the column is several times faster than searchsorted for one value.
+        at = bisect_right(self._starts, address) - 1
+        return at if at >= 0 and address < self._ends[at] else -1
 
     def _not_stored(self, address: int, kind: int) -> ReadError:
         if kind == _EXCLUDED:

@@ -89,6 +89,12 @@ class KdumpSource(PhysicalSource):
         """Tell whether the first bitmap has the page of physical *address*."""
         return self._ram.test(address >> self._shift)
 
+    def is_present(self, address: int) -> bool:
+        """Tell whether the second bitmap has the page of physical *address*."""
+        pfn = address >> self._shift
+        here = not self._split or self._first_pfn <= pfn < self._end_pfn
+        return here and self._stored.test(pfn)
+
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         pfns = addresses >> np.uint64(self._shift)

@@ -5,6 +5,7 @@ It knows nothing of where the table comes from; ``vmcore.py`` fills it from the 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +46,7 @@ class BlockTable:
         first[1:] = starts[1:] != starts[:-1]
         self._row = order[first]
         self._starts = starts[first]
+        self._view = self._starts.data
         self._phys = phys[self._row]
         self._shift = np.uint64(block_size.bit_length() - 1)
         self._mask = np.uint64(block_size - 1)
@@ -124,4 +126,5 @@ class BlockTable:
 
     def _below(self, virt: int) -> int:
         """Give the position of the last start at or below *virt*, or -1."""
-        return int(np.searchsorted(self._starts, np.uint64(virt), side="right")) - 1
+        # bisect over a view of the column is several times faster than searchsorted for one value.
+        return bisect_right(self._view, virt) - 1

@@ -68,7 +68,10 @@ class Layout:
 
     def find(self, virt: int) -> Region | None:
         """Give the region that holds *virt*, or None."""
-        return next((r for r in self.regions if virt in r), None)
+        for region in self.regions:
+            if region.start <= virt < region.end:
+                return region
+        return None
 
 
 def _layout(

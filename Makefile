@@ -1,0 +1,53 @@
+# make demo    the main job on a small real dump        make bench   the speed figures
+# make test    all tests, on the built wheel            make lock    renew requirements/dev.txt
+# make check   style, types, layers                     make clean   remove all that is made here
+#
+# Each sets up what it needs in .venv; nothing else has to be installed but Python 3.11 or later.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find src -name '*.py') pyproject.toml README.md LICENSE
+
+.PHONY: demo test check bench lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.wheel
+	@$(BIN)/python tools/demo.py
+
+test: .venv/.wheel
+	$(BIN)/python -m pytest
+
+check: .venv/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src tests bench tools
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: .venv/.wheel
+	$(BIN)/python bench/run.py
+
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	    --group dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The tools and libraries, in the locked versions.
+.venv/.tools: requirements/dev.txt
+	@echo "setting up .venv (once; about half a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmemmap needs Python 3.11 or later")'
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	    -r requirements/dev.txt
+	@touch $@
+
+# The package itself, as the wheel that users install; tests never see src/.
+.venv/.wheel: .venv/.tools $(SOURCES)
+	@rm -rf dist
+	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation \
+	    --wheel-dir dist .
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall \
+	    dist/vmemmap-*.whl
+	@touch $@

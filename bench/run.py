@@ -1,0 +1,162 @@
+"""Measure what the design promises: walking the list, translating in bulk, starting a command.
+
+    make bench        prints a table and writes build/bench.json
+
+Every figure is the median of several runs in one process, together with its target. What must not
+grow is measured at several sizes in the same run, so that the machine's noise is in all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import vmemmap  # noqa: E402
+from builders.big_list import write_big_list  # noqa: E402 (tests/ is on the path only now)
+
+NODES = 1 << 20
+ADDRESSES = 1 << 22
+
+
+def median_seconds(work: Callable[[], object], runs: int) -> float:
+    """Give the median wall time of *work* over several runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def bench_walk(folder: Path) -> dict[str, Any]:
+    """Walk 1,048,576 nodes, as kernels lay them out and after heavy hotplug."""
+    result: dict[str, Any] = {"nodes": NODES, "target_seconds": 0.2}
+    for order in ("boot", "shuffled"):
+        for byte_order in ("little", "big"):
+            path = folder / f"walk-{order}-{byte_order}"
+            built = write_big_list(path, nodes=NODES, node_order=order, byte_order=byte_order)
+
+            def walk(path: Path = path, expected: int = int(built.virt[-1])) -> None:
+                with vmemmap.open(path) as core:
+                    assert len(core.backing) == NODES
+                    assert not core.findings
+                    assert int(core.backing.virt[-1]) == expected
+
+            result[f"{order}_{byte_order}_seconds"] = median_seconds(walk, 5)
+    return result
+
+
+def bench_translate(folder: Path) -> dict[str, Any]:
+    """Translate random vmemmap addresses in bulk, over lists of growing length."""
+    rng = np.random.default_rng(1)
+    growth = []
+    for nodes in (1 << 10, 1 << 14, 1 << 17, NODES):
+        path = folder / f"translate-{nodes}"
+        write_big_list(path, nodes=nodes)
+        with vmemmap.open(path) as core:
+            block = core.backing.block_size
+            row = rng.integers(0, nodes, ADDRESSES)
+            into = rng.integers(0, block, ADDRESSES, dtype=np.uint64)
+            addresses = core.backing.virt[row] + into
+            phys, mask = core.vtop_many(addresses)
+            assert mask.all()
+            assert (phys == core.backing.phys[row] + into).all()
+            seconds = median_seconds(lambda: core.vtop_many(addresses), 5)  # noqa: B023
+            one = addresses[:2000].tolist()
+            single = median_seconds(lambda: [core.vtop(a) for a in one], 3)  # noqa: B023
+        growth.append(
+            {
+                "blocks": nodes,
+                "million_addresses_per_second": ADDRESSES / seconds / 1e6,
+                "nanoseconds_per_address": seconds / ADDRESSES * 1e9,
+                "microseconds_per_vtop": single / len(one) * 1e6,
+            }
+        )
+    return {"addresses": ADDRESSES, "target_million_per_second": 20, "growth": growth}
+
+
+def bench_commands(folder: Path) -> dict[str, Any]:
+    """Time whole commands, less what Python needs to start by itself."""
+    big = folder / "translate-1048576"
+    command = str(Path(sys.executable).parent / "vmemmap")
+
+    def run(*arguments: str) -> Callable[[], object]:
+        return lambda: subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
+
+    bare = median_seconds(run(sys.executable, "-c", "pass"), 5)
+    dumps = {"list of 1,048,576": big}
+    real = ROOT.parent / "shared" / "dumps" / "hash-64k-6.1" / "vmcore.d31.zlib"
+    if real.exists():
+        dumps["real kdump (zlib)"] = real
+    result: dict[str, Any] = {"python_seconds": bare, "target_seconds_beyond_python": 0.5}
+    for name, path in dumps.items():
+        figures = {
+            "info": median_seconds(run(command, "info", str(path)), 5) - bare,
+            "vtop": median_seconds(run(command, "vtop", str(path), "c00c000000000040"), 5) - bare,
+            "list": median_seconds(run(command, "list", str(path)), 3) - bare,
+        }
+        result[name] = figures
+    return result
+
+
+def main() -> None:
+    """Run everything, print it, and keep it as JSON."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        result = {
+            "walk": bench_walk(folder),
+            "translate": bench_translate(folder),
+            "commands": bench_commands(folder),
+        }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    result["memory"] = {"commands_peak_mib": child, "harness_peak_mib": peak}
+    out = ROOT / "build" / "bench.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    _print(result)
+    print(f"\nwritten to {out.relative_to(ROOT)}")
+
+
+def _print(result: dict[str, Any]) -> None:
+    walk = result["walk"]
+    print(f"walk {walk['nodes']:,} nodes (target {walk['target_seconds']} s)")
+    for key, value in walk.items():
+        if key.endswith("_seconds") and not key.startswith("target"):
+            print(f"  {key.removesuffix('_seconds').replace('_', ', '):18} {value:8.3f} s")
+    translate = result["translate"]
+    print(f"translate in bulk (target {translate['target_million_per_second']} M addresses/s)")
+    for row in translate["growth"]:
+        print(
+            f"  {row['blocks']:>9,} blocks {row['million_addresses_per_second']:8.1f} M/s "
+            f"{row['nanoseconds_per_address']:6.1f} ns each; one by one "
+            f"{row['microseconds_per_vtop']:.1f} us"
+        )
+    commands = result["commands"]
+    target = commands["target_seconds_beyond_python"]
+    print(
+        f"commands, beyond Python's own start of {commands['python_seconds']:.3f} s (target {target} s)"
+    )
+    for name, figures in commands.items():
+        if isinstance(figures, dict):
+            line = "  ".join(f"{key} {value:.2f} s" for key, value in figures.items())
+            print(f"  {name:22} {line}")
+    print(f"peak memory of a command: {result['memory']['commands_peak_mib']:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
