@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.backing.findings import Finding, list_empty_on_hash
 from vmemmap.backing.table import BackingTable, RegionBounds
-from vmemmap.backing.walk import Walk, walk_list
+from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, UnsupportedDump, UnsupportedMmu
 from vmemmap.facts.fact import Fact, Facts, Origin
 from vmemmap.facts.layouts import KernelFacts
@@ -121,9 +121,12 @@ class Vmcore:
             "vmemmap_list": lambda: self.kernel.vmemmap_list,
             "list_head": lambda: self.kernel.list_head,
             "node_size": lambda: self.kernel.node_size,
-            "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
-            "block_size": lambda: self.kernel.block_size,
         }
+        if not self._keeps_no_list:
+            steps |= {
+                "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
+                "block_size": lambda: self.kernel.block_size,
+            }
         for name, establish in steps.items():
             try:
                 facts.add(establish())
@@ -138,12 +141,13 @@ class Vmcore:
         Raises:
             FactError: Nothing in the dump decides.
         """
-        choice = self._layout_choice
+        radix = radix_from_vmcoreinfo(self.kernel.vmcoreinfo)
+        choice = self._layout_choice if radix is None else None  # the list need not be walked
         return decide_mmu(
-            radix_number=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
+            radix_number=radix,
             layout_name=choice[0].name if choice else None,
             layout_mmus=mmus_of(choice[0], self._page_size) if choice else frozenset(),
-            block_size=int(self.kernel.block_size.value) if len(self._walk.node) else None,
+            block_size=self._block_size if choice and len(self._walk.node) else None,
             read_root_entry=self.kernel.read_root_entry,
         )
 
@@ -191,7 +195,7 @@ class Vmcore:
             struct_page_size = None  # the list stands without it; only pfns cannot be given
         return BackingTable(
             self._walk,
-            block_size=int(self.kernel.block_size.value),
+            block_size=0 if self._keeps_no_list else self._block_size,
             region=RegionBounds(region.start, region.end) if region else None,
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
@@ -295,25 +299,44 @@ class Vmcore:
     def _page_size(self) -> int:
         return int(self.kernel.page_size.value)
 
+    @property
+    def _block_size(self) -> int:
+        return int(self.kernel.block_size.value)
+
+    @cached_property
+    def _keeps_no_list(self) -> bool:
+        """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
+        try:
+            if self.kernel.list_head.value:
+                return False
+            return bool(radix_from_vmcoreinfo(self.kernel.vmcoreinfo))
+        except FactError:
+            return False
+
     @cached_property
     def _walk(self) -> Walk:
+        if self._keeps_no_list:
+            return EMPTY_WALK
         kernel = self.kernel
         return walk_list(
             self.source,
             int(kernel.list_head.value),
             kernel.node_layout,
             page_size=self._page_size,
-            block_size=int(kernel.block_size.value),
+            block_size=self._block_size,
         )
 
     @cached_property
     def _layout_choice(self) -> tuple[Layout, str] | None:
-        choice = find_layout(
-            self._page_size,
-            self._walk.virt,
-            vmemmap_symbol=self.kernel.optional_symbol("vmemmap"),
-            radix=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
-        )
+        symbol = self.kernel.optional_symbol("vmemmap")
+        radix = radix_from_vmcoreinfo(self.kernel.vmcoreinfo)
+        choice = None
+        if symbol is not None:  # says it all, and the list need not be walked
+            choice = find_layout(
+                self._page_size, EMPTY_WALK.virt, vmemmap_symbol=symbol, radix=radix
+            )
+        if choice is None:
+            choice = find_layout(self._page_size, self._walk.virt, vmemmap_symbol=None, radix=radix)
         if choice is not None and choice[0].mmus == BOOK3E:
             raise UnsupportedDump(
                 "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
@@ -339,7 +362,9 @@ class Vmcore:
         backing, rows = self.backing, self._usable_rows
         return AddressSpace(
             layout=self.layout,
-            blocks=BlockTable(backing.virt[rows], backing.phys[rows], backing.block_size),
+            blocks=BlockTable(
+                backing.virt[rows], backing.phys[rows], backing.block_size or self._page_size
+            ),
             block_size=backing.block_size,
             page_size=self._page_size,
             radix=self._radix_tree,

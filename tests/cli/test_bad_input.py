@@ -158,7 +158,7 @@ NEEDED_KEYS = (
 )
 
 
-def with_vmcoreinfo(tmp_path: Path, change: Callable[[Machine], None]) -> Path:
+def with_vmcoreinfo(tmp_path: Path, change: Callable[[Machine], object]) -> Path:
     machine = build_machine(page_size=65536, block_shift=16, blocks=12)
     change(machine)
     machine.sync_vmcoreinfo()
@@ -169,7 +169,7 @@ def with_vmcoreinfo(tmp_path: Path, change: Callable[[Machine], None]) -> Path:
 
 @pytest.mark.parametrize("key", NEEDED_KEYS)
 def test_missing_key_is_named(run_vmemmap, tmp_path, key) -> None:
-    path = with_vmcoreinfo(tmp_path, lambda m: m.vmcoreinfo.pop(key) and None)
+    path = with_vmcoreinfo(tmp_path, lambda m: m.vmcoreinfo.pop(key))
     for command in (["info"], ["list"]):
         expect_one_line(run_vmemmap(*arguments(command, path)), path, key, "VMCOREINFO")
 
@@ -198,7 +198,7 @@ def test_no_vmcoreinfo_at_all(run_vmemmap, machine, tmp_path) -> None:
 
 
 def test_info_prints_what_it_can_when_a_key_is_missing(run_vmemmap, tmp_path) -> None:
-    path = with_vmcoreinfo(tmp_path, lambda m: m.vmcoreinfo.pop("SYMBOL(vmemmap_list)") and None)
+    path = with_vmcoreinfo(tmp_path, lambda m: m.vmcoreinfo.pop("SYMBOL(vmemmap_list)"))
     ran = run_vmemmap("info", path, "-f", "json")
     assert ran.code == 3
     assert ran.json["kernel"]["page_size"] == 65536

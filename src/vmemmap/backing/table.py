@@ -57,7 +57,8 @@ class BackingTable(Sequence[Entry]):
 
     Args:
         walk: What the walk met.
-        block_size: Bytes in one block; a power of two.
+        block_size: Bytes in one block; a power of two. 0 for the empty list of a kernel that keeps
+            none and so has no block size.
         region: Where the vmemmap lies, or None if no layout could be chosen.
         struct_page_size: SIZE(page) in bytes, or None if it is unknown.
         node_size: Bytes in one node.
@@ -162,7 +163,7 @@ class BackingTable(Sequence[Entry]):
 
     def _judge(self) -> tuple[NDArray[np.bool_], list[Finding]]:
         """Find the entries that cannot be what they claim."""
-        mask = np.uint64(self.block_size - 1)
+        mask = np.uint64(max(self.block_size, 1) - 1)
         findings: list[Finding] = []
         usable = np.ones(len(self), dtype=np.bool_)
         tests = (

@@ -52,6 +52,11 @@ class Walk:
         return not self.findings
 
 
+_NOTHING = np.empty(0, dtype=np.uint64)
+EMPTY_WALK = Walk(_NOTHING, _NOTHING, _NOTHING, ())
+"""What a walk of an empty list gives."""
+
+
 def walk_list(
     memory: Memory,
     head: int,

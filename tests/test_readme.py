@@ -1,0 +1,47 @@
+"""README.md does not lie: its transcripts are what the commands print, its Python code runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+DEMO = "build/demo/vmcore"
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.split()[2])
+def test_transcript_is_what_the_command_prints(run_vmemmap, corpus_dump, block) -> None:
+    command, *shown = block.splitlines()
+    path = str(corpus_dump("hash-64k-6.1"))
+    arguments = shlex.split(command.removeprefix("$ vmemmap ").replace(DEMO, path))
+    out = run_vmemmap(*arguments).out.replace(path, DEMO)
+    printed = [line.rstrip() for line in out.splitlines()]
+    if "..." in shown:
+        cut = shown.index("...")
+        after = len(shown) - cut - 1
+        assert shown[:cut] == printed[:cut]
+        assert shown[cut + 1 :] == printed[-after:]
+    else:
+        assert shown == printed
+
+
+def test_python_code_runs(corpus_dump, monkeypatch, capsys) -> None:
+    for code in PYTHON:
+        exec(code.replace(DEMO, str(corpus_dump("hash-64k-6.1"))), {})
+    assert capsys.readouterr().out.startswith("mmu = hash (derived: ")
+
+
+def test_there_is_something_to_check() -> None:
+    assert [block.split()[2] for block in CONSOLE] == ["info", "list", "vtop"]
+    assert PYTHON
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
