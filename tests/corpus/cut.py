@@ -41,9 +41,14 @@ def wanted_pages(core: vmemmap.Vmcore, blocks: str, addresses: list[int]) -> set
 
     core.source.read = recorded  # type: ignore[method-assign]
     core.facts.items()
-    core.kernel.read_root_entry()
+    core.kernel.read_root_entry()  # also where it was not needed to tell the MMU
     for address in addresses:
-        core.vtop(address)
+        try:
+            hit = core.vtop(address)
+            if hit.region == "vmemmap" and hit.in_dump:
+                core.read(address, 1)  # a page of struct pages
+        except vmemmap.TranslateError:
+            continue  # what was read on the way is recorded all the same
     page_size = int(core.facts["page_size"].value)
     roots_at = core.kernel.vmcoreinfo.symbol("mem_section") & LINEAR_MASK
     word = "<u8" if core.kernel.order == "little" else ">u8"

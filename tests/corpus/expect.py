@@ -1,13 +1,15 @@
 """Turn what crash said of a dump into the expected values of a fixture.
 
-    python tests/corpus/expect.py CRASH_LOG > tests/corpus/NAME/expected.json
+    python tests/corpus/expect.py CRASH_LOG[:PREFIX] ... > tests/corpus/NAME/expected.json
 
 CRASH_LOG is the output of a crash session with ``help -m``, ``vtop ADDRESS`` and ``rd -64 ADDRESS
-N`` commands in it. Nothing here uses vmemmap: the values are crash's own, only put in order.
+N`` commands in it; with a PREFIX only the addresses that begin so are taken from it. Nothing here
+uses vmemmap: the values are crash's own, only put in order. Of a long list only the digest is kept.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -22,14 +24,19 @@ _RD = re.compile(r"crash> rd -64 ([0-9a-f]+) \d+$")
 _WORDS = re.compile(r"([0-9a-f]{16}):  ([0-9a-f]{16})(?: ([0-9a-f]{16}))?")
 
 
-def expected_from(log: str) -> dict[str, Any]:
+LIST_LINES_KEPT = 200
+
+
+def expected_from(log: str, prefix: str) -> dict[str, Any]:
     """Read a crash session.
 
     Returns:
-        ``base``, ``block_size``, ``list_lines`` (crash's own, byte for byte), ``vtop`` (virt to
-        phys, None for "not mapped") and ``words`` (address to 64-bit word); addresses in hex.
+        ``base``, ``block_size``, ``entries`` and ``list_sha256`` (of crash's own lines, byte for
+        byte), ``list_lines`` (the lines, if they are few), ``vtop`` (virt to phys, None for "not
+        mapped") and ``words`` (address to 64-bit word); addresses in hex.
     """
-    result: dict[str, Any] = {"base": None, "block_size": None, "list_lines": []}
+    result: dict[str, Any] = {"base": None, "block_size": None}
+    lines: list[str] = []
     vtop: dict[str, str | None] = {}
     words: dict[str, str] = {}
     asked: str | None = None
@@ -45,7 +52,7 @@ def expected_from(log: str) -> dict[str, Any]:
             elif match[1] == "psize":
                 result["block_size"] = int(match[2])
         elif _ENTRY.match(line):
-            result["list_lines"].append(line)
+            lines.append(line + "\n")
         elif asked and (match := _ANSWER.match(line)) and match[1] == asked:
             vtop[asked] = None if match[2].startswith("(") else match[2]
             asked = None
@@ -53,13 +60,26 @@ def expected_from(log: str) -> dict[str, Any]:
             at = int(match[1], 16)
             for i, word in enumerate(filter(None, match.groups()[1:])):
                 words[f"{at + 8 * i:x}"] = word
-    return result | {"vtop": vtop, "words": words}
+    result["entries"] = len(lines)
+    result["list_sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    result["list_lines"] = lines if len(lines) <= LIST_LINES_KEPT else None
+    result["vtop"] = {virt: phys for virt, phys in vtop.items() if virt.startswith(prefix)}
+    result["words"] = {virt: word for virt, word in words.items() if virt.startswith(prefix)}
+    return result
 
 
 def main() -> None:
     """Run the command line."""
-    log = Path(sys.argv[1]).read_text(errors="replace")
-    json.dump(expected_from(log), sys.stdout, indent=1)
+    result: dict[str, Any] = {}
+    for argument in sys.argv[1:]:
+        name, _, prefix = argument.partition(":")
+        said = expected_from(Path(name).read_text(errors="replace"), prefix)
+        if result:
+            result["vtop"] |= said["vtop"]
+            result["words"] |= said["words"]
+        else:
+            result = said
+    json.dump(result, sys.stdout, indent=1)
     sys.stdout.write("\n")
 
 

@@ -39,19 +39,24 @@ def check_against_crash(path: Path, said: dict[str, Any], run_vmemmap) -> int:
     """Compare everything that crash said; give how many words of memory could be compared."""
     ran = run_vmemmap("list", path, "--format", "crash")
     assert ran.code == 0, ran.err
-    assert ran.out.splitlines() == said["list_lines"]
+    if said["entries"]:
+        assert len(ran.out.splitlines()) == said["entries"]
+        assert hashlib.sha256(ran.out.encode()).hexdigest() == said["list_sha256"]
+        assert said["list_lines"] in (None, ran.out.splitlines(keepends=True))
+    else:
+        assert ran.out == ""
     compared = 0
     with vmemmap.open(path) as core:
         assert core.facts["vmemmap_base"].shown == f"0x{said['base']}"
-        if said["list_lines"]:
+        if said["entries"]:
             assert core.backing.block_size == said["block_size"]
         for virt, phys in said["vtop"].items():
             try:
                 found: str | None = f"{core.vtop(int(virt, 16)).phys:x}"
+            except (vmemmap.UnsupportedMmu, vmemmap.ReadError):
+                continue  # not built yet, and says so; or a page table that the fixture leaves out
             except vmemmap.TranslateError:
                 found = None
-            except vmemmap.ReadError:
-                continue  # a page table that the fixture leaves out
             assert found == phys, virt
         virts = np.array([int(virt, 16) for virt in said["vtop"]], dtype=np.uint64)
         phys_many, mask = core.vtop_many(virts)
