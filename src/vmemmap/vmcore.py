@@ -22,9 +22,12 @@ from vmemmap.facts.fact import Fact, Facts, Origin
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
 from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
+from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.address_space import AddressSpace, BulkTranslation
 from vmemmap.translate.lookup import BlockTable
 from vmemmap.translate.radix import RadixTree
@@ -39,12 +42,22 @@ from vmemmap.translate.regions import (
 from vmemmap.translate.result import Translation
 
 
-def open_vmcore(path: str | os.PathLike[str]) -> Vmcore:
+def open_vmcore(
+    *paths: str | os.PathLike[str],
+    vmcoreinfo: str | os.PathLike[str] | None = None,
+    vmlinux: str | os.PathLike[str] | None = None,
+    progress: Progress = no_progress,
+) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
     Args:
-        path: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
-            snappy, zstd or raw pages).
+        paths: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
+            snappy, zstd or raw pages), flattened or not; or all members of a split dump. A pipe, or
+            ``-`` for the standard input, is copied to an unnamed temporary file first.
+        vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
+        vmlinux: The kernel, of which only the symbol table is read: for kernels that do not export
+            the list (before 3.13), and dumps without VMCOREINFO.
+        progress: Told how far long work has come: what it is, how much is done, how much there is.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
@@ -52,7 +65,9 @@ def open_vmcore(path: str | os.PathLike[str]) -> Vmcore:
     Raises:
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
-    return Vmcore(open_source(path))
+    text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
+    symbols = SymbolFile(vmlinux) if vmlinux is not None else None
+    return Vmcore(open_source(*paths, progress=progress), text, symbols, progress)
 
 
 class Vmcore:
@@ -63,13 +78,25 @@ class Vmcore:
 
     Args:
         source: The dump's physical memory; closed with this object.
+        vmcoreinfo: VMCOREINFO given by the user, instead of the dump's own.
+        symbols: Symbols given by the user.
+        progress: Told how far long work has come.
 
     Attributes:
         source: As given.
     """
 
-    def __init__(self, source: PhysicalSource) -> None:
+    def __init__(
+        self,
+        source: PhysicalSource,
+        vmcoreinfo: bytes | None = None,
+        symbols: SymbolFile | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
         self.source = source
+        self._given_vmcoreinfo = vmcoreinfo
+        self._symbols = symbols
+        self._progress = progress
 
     def __enter__(self) -> Vmcore:
         return self
@@ -93,23 +120,24 @@ class Vmcore:
         Raises:
             FactMissing: The dump carries no VMCOREINFO.
         """
-        text = self.source.vmcoreinfo
-        if not text:
-            raise FactMissing(
-                "the dump carries no VMCOREINFO, from which everything about the kernel is read; "
-                "expected the note that kexec, fadump and makedumpfile write (a dump that QEMU "
-                "took from outside has none and is not handled yet)",
-                name="VMCOREINFO",
-            )
         return KernelFacts(
-            Vmcoreinfo(text), self.source, self.source.machine, self.source.container_byte_order
+            Vmcoreinfo(self._vmcoreinfo[0]),
+            self.source,
+            self.source.machine,
+            self.source.container_byte_order,
+            self._symbols,
         )
+
+    @cached_property
+    def _vmcoreinfo(self) -> tuple[bytes, Fact]:
+        return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self._progress)
 
     @cached_property
     def facts(self) -> Facts:
         """Every fact that can be established, by name; what cannot be is in ``facts.missing``."""
         facts = Facts()
         steps: dict[str, Callable[[], Fact]] = {
+            "vmcoreinfo": lambda: self._vmcoreinfo[1],
             "release": lambda: self.kernel.release,
             "machine": lambda: self.kernel.machine,
             "memory_byte_order": lambda: self.kernel.memory_byte_order,

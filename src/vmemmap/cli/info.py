@@ -11,6 +11,9 @@ from vmemmap.cli.options import (
     Dumps,
     Format,
     FormatOption,
+    Opening,
+    VmcoreinfoOption,
+    VmlinuxOption,
     complain,
     finding_record,
     findings_code,
@@ -27,13 +30,15 @@ if TYPE_CHECKING:
 def info(
     dumps: Dumps,
     output: FormatOption = Format.TEXT,
+    vmcoreinfo: VmcoreinfoOption = None,
+    vmlinux: VmlinuxOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Say what a dump and its kernel are, each fact with where it comes from.
 
     What cannot be told is named on stderr, and the rest is printed all the same (exit code 3).
     """
-    with_dump(dumps, debug, lambda core: _info(core, output))
+    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _info(core, output))
 
 
 def _info(core: Vmcore, output: Format) -> int:

@@ -12,6 +12,9 @@ from vmemmap.cli.options import (
     DebugOption,
     Dumps,
     ListFormat,
+    Opening,
+    VmcoreinfoOption,
+    VmlinuxOption,
     finding_record,
     findings_code,
     show_findings,
@@ -32,13 +35,15 @@ def list_(
         ListFormat,
         typer.Option("--format", "-f", help="crash: the very lines of crash's 'help -m'."),
     ] = ListFormat.TEXT,
+    vmcoreinfo: VmcoreinfoOption = None,
+    vmlinux: VmlinuxOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Print vmemmap_list, head (newest) first: node, virtual and physical address, pfns.
 
     A damaged list is printed as far as it goes, and what is wrong is named (exit code 1).
     """
-    with_dump(dumps, debug, lambda core: _list(core, output))
+    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _list(core, output))
 
 
 def _list(core: Vmcore, output: ListFormat) -> int:

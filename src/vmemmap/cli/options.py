@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vmemmap.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from vmemmap.backing.findings import Finding
@@ -42,21 +45,44 @@ class ListFormat(StrEnum):
 Dumps = Annotated[
     list[str],
     typer.Argument(
-        metavar="DUMP...", help="The vmcore: ELF or kdump-compressed.", show_default=False
+        metavar="DUMP...",
+        help="The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump.",
+        show_default=False,
     ),
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", "-f", help="Text for people, JSON or CSV for programs.")
 ]
+VmcoreinfoOption = Annotated[
+    str | None,
+    typer.Option("--vmcoreinfo", metavar="FILE", help="Take VMCOREINFO from this text file."),
+]
+VmlinuxOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vmlinux",
+        metavar="FILE",
+        help="Take symbols that VMCOREINFO lacks (kernels before 3.13) from this vmlinux.",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def with_dump(dumps: list[str], debug: bool, command: Callable[[Vmcore], int]) -> None:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the command line says about the dump and how to open it."""
+
+    dumps: list[str]
+    vmcoreinfo: str | None
+    vmlinux: str | None
+    debug: bool
+
+
+def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
     """Open the dump, run a command on it, and turn what happens into an exit code.
 
     Args:
-        dumps: The files named on the command line.
-        debug: Let an error's traceback through.
+        opening: The files named on the command line, and the options that go with them.
         command: What to do; gives the exit code.
 
     Raises:
@@ -65,11 +91,16 @@ def with_dump(dumps: list[str], debug: bool, command: Callable[[Vmcore], int]) -
     from vmemmap.errors import DumpError, VmemmapError
     from vmemmap.vmcore import open_vmcore
 
-    if len(dumps) > 1:
-        complain(", ".join(dumps), "split dumps (several files) are not read yet; name one file")
-        raise typer.Exit(EXIT_UNREADABLE)
     try:
-        with open_vmcore(dumps[0]) as core:
+        with (
+            ProgressBar() as progress,
+            open_vmcore(
+                *opening.dumps,
+                vmcoreinfo=opening.vmcoreinfo,
+                vmlinux=opening.vmlinux,
+                progress=progress,
+            ) as core,
+        ):
             code = command(core)
             sys.stdout.flush()
     except BrokenPipeError:
@@ -78,9 +109,9 @@ def with_dump(dumps: list[str], debug: bool, command: Callable[[Vmcore], int]) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except VmemmapError as error:
-        if debug:
+        if opening.debug:
             raise
-        path = error.path if isinstance(error, DumpError) and error.path else dumps[0]
+        path = error.path if isinstance(error, DumpError) and error.path else opening.dumps[0]
         complain(path, str(error))
         raise typer.Exit(EXIT_UNREADABLE) from None
     raise typer.Exit(code)

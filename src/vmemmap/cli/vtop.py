@@ -15,6 +15,9 @@ from vmemmap.cli.options import (
     DebugOption,
     Format,
     FormatOption,
+    Opening,
+    VmcoreinfoOption,
+    VmlinuxOption,
     complain,
     show_warnings,
     with_dump,
@@ -37,6 +40,8 @@ def vtop(
         ),
     ],
     output: FormatOption = Format.TEXT,
+    vmcoreinfo: VmcoreinfoOption = None,
+    vmlinux: VmlinuxOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Translate kernel virtual addresses to physical ones, and say by which way.
@@ -45,7 +50,9 @@ def vtop(
     (exit code 1).
     """
     dumps, addresses = split_arguments(arguments)
-    with_dump(dumps, debug, lambda core: _vtop(core, addresses, output))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _vtop(core, addresses, output)
+    )
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[int]]:

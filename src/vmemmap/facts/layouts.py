@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import FactError, FactInvalid, FactMissing, ReadError
+from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.facts.uts import ORDER_OF_MACHINE, Utsname, read_utsname
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.memory import Memory, read_u32, read_u64
+
+PSIZE_DEF_BYTES = {12 * 32: 32, 14 * 32: 32, 14 * 80: 80, 15 * 88: 88, 16 * 88: 88, 16 * 96: 96}
+"""Size of ``mmu_psize_defs`` to that of an element (bytes): 2.6.35 to 3.1, to 3.9, to 3.13, to 4.9,
+to 5.13, and later (Book3S)."""
 
 _MAX_PSIZE_INDEX = 31
 """mmu_psize_defs has 12 to 16 elements, by kernel; none is known to have more."""
@@ -46,6 +51,7 @@ class KernelFacts:
         memory: Physical memory of the dump.
         header_machine: utsname's machine from the container's header, or an empty string.
         container_order: The container's byte order, the last resort for the memory's.
+        symbols: A vmlinux named by the user, asked for what VMCOREINFO does not have.
     """
 
     def __init__(
@@ -54,11 +60,13 @@ class KernelFacts:
         memory: Memory,
         header_machine: str,
         container_order: ByteOrder,
+        symbols: SymbolFile | None = None,
     ) -> None:
         self.vmcoreinfo = vmcoreinfo
         self._memory = memory
         self._header_machine = header_machine
         self._container_order = container_order
+        self._symbols = symbols
 
     @cached_property
     def release(self) -> Fact:
@@ -139,6 +147,8 @@ class KernelFacts:
     def node_layout(self) -> NodeLayout:
         """The layout of ``struct vmemmap_backing``."""
         info = self.vmcoreinfo
+        if self._predates_export("vmemmap_list", "SIZE(vmemmap_backing)"):
+            return NodeLayout(24, 0, 8, 16, self.order)
         size = info.size("vmemmap_backing")
         offsets = [
             info.offset(f"vmemmap_backing.{member}") for member in ("list", "phys", "virt_addr")
@@ -179,7 +189,10 @@ class KernelFacts:
         info = self.vmcoreinfo
         index = self.psize_index.value
         defs = self.symbol("mmu_psize_defs")
-        element, shift_at = info.size("mmu_psize_def"), info.offset("mmu_psize_def.shift")
+        if self._predates_export("mmu_psize_defs", "SIZE(mmu_psize_def)"):
+            element, shift_at = self._psize_def_bytes(), 0
+        else:
+            element, shift_at = info.size("mmu_psize_def"), info.offset("mmu_psize_def.shift")
         assert isinstance(index, int)
         assert isinstance(defs.value, int)
         if not 4 <= element <= 4096 or shift_at + 4 > element:
@@ -214,6 +227,8 @@ class KernelFacts:
         Raises:
             FactError: It is missing, garbage, or no address of kernel data.
         """
+        if f"SYMBOL({name})" not in self.vmcoreinfo and self._symbols is not None:
+            return self._symbol_from_vmlinux(self._symbols, name)
         value = self.vmcoreinfo.symbol(name)
         if linear_phys(value) is None:
             raise FactInvalid(
@@ -222,6 +237,45 @@ class KernelFacts:
                 name=f"SYMBOL({name})",
             )
         return Fact(name, value, Origin.VMCOREINFO, f"SYMBOL({name})", True)
+
+    def _symbol_from_vmlinux(self, symbols: SymbolFile, name: str) -> Fact:
+        """Look a symbol up in the user's vmlinux, once it is known to be of this kernel."""
+        for known in ("swapper_pg_dir", "init_uts_ns"):
+            there, here = symbols.find(known), self.optional_symbol(known)
+            if there and here and here != there.address:
+                raise FactConflict(
+                    f"{symbols.path} is not the vmlinux of this dump's kernel: {known} is at "
+                    f"{there.address:#x} there and at {here:#x} in VMCOREINFO",
+                    name=known,
+                )
+        found = symbols.find(name)
+        if found is None or linear_phys(found.address) is None:
+            raise FactMissing(
+                f"neither VMCOREINFO nor {symbols.path} has the symbol {name}", name=name
+            )
+        return Fact(name, found.address, Origin.USER, f"symbol table of {symbols.path}", True)
+
+    def _predates_export(self, symbol: str, key: str) -> bool:
+        """Tell a kernel that exports nothing about a structure from a damaged VMCOREINFO.
+
+        Kernels before 3.13 have neither; where the symbol is there the layout has to be as well.
+        """
+        return f"SYMBOL({symbol})" not in self.vmcoreinfo and key not in self.vmcoreinfo
+
+    def _psize_def_bytes(self) -> int:
+        """Size of one element of mmu_psize_defs, from the size of the whole array in the vmlinux.
+
+        The arrays of the kernels before 3.13 differ in size, so that it tells the element's.
+        """
+        symbol = self._symbols.find("mmu_psize_defs") if self._symbols else None
+        size = symbol.size if symbol else 0
+        if size not in PSIZE_DEF_BYTES:
+            raise FactMissing(
+                f"VMCOREINFO has no SIZE(mmu_psize_def), and an array mmu_psize_defs of {size} "
+                "bytes is of no kernel known",
+                name="SIZE(mmu_psize_def)",
+            )
+        return PSIZE_DEF_BYTES[size]
 
     def optional_symbol(self, name: str) -> int | None:
         """Give SYMBOL(name) unchecked, or None if VMCOREINFO has no such key."""
@@ -246,6 +300,8 @@ class KernelFacts:
     def node_size(self) -> Fact:
         """Size of one list node in bytes."""
         size = self.node_layout.size
+        if self._predates_export("vmemmap_list", "SIZE(vmemmap_backing)"):
+            return Fact("node_size", size, Origin.ASSUMED, "24 bytes in every kernel known")
         return Fact("node_size", size, Origin.VMCOREINFO, "SIZE(vmemmap_backing)")
 
     @cached_property

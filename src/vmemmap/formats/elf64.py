@@ -73,6 +73,7 @@ class ElfHeader:
     e_phentsize: int
     e_phnum: int
     e_shentsize: int
+    e_shnum: int
 
 
 _FIELDS = "HHIQQQIHHHHHH"  # from offset 16 to 64
@@ -83,21 +84,11 @@ def decode_header(data: bytes | memoryview, order: ByteOrder) -> ElfHeader:
 
     e_ehsize is left alone: QEMU 7.2 writes 8 there.
     """
-    (
-        e_type,
-        machine,
-        version,
-        _entry,
-        phoff,
-        shoff,
-        flags,
-        _ehsize,
-        phentsize,
-        phnum,
-        shentsize,
-    ) = struct.unpack_from(numpy_prefix(order) + _FIELDS, data, 16)[:11]
+    fields = struct.unpack_from(numpy_prefix(order) + _FIELDS, data, 16)
+    e_type, machine, version, _entry, phoff, shoff, flags = fields[:7]
+    _ehsize, phentsize, phnum, shentsize, shnum, _shstrndx = fields[7:]
     return ElfHeader(
-        order, e_type, machine, version, phoff, shoff, flags, phentsize, phnum, shentsize
+        order, e_type, machine, version, phoff, shoff, flags, phentsize, phnum, shentsize, shnum
     )
 
 
@@ -133,5 +124,24 @@ def program_header_dtype(order: ByteOrder) -> np.dtype[np.void]:
             ("p_filesz", word + "u8"),
             ("p_memsz", word + "u8"),
             ("p_align", word + "u8"),
+        ]
+    )
+
+
+def section_header_dtype(order: ByteOrder) -> np.dtype[np.void]:
+    """Give the layout of one section header as a numpy record of 64 bytes."""
+    word = numpy_prefix(order)
+    return np.dtype(
+        [
+            ("sh_name", word + "u4"),
+            ("sh_type", word + "u4"),
+            ("sh_flags", word + "u8"),
+            ("sh_addr", word + "u8"),
+            ("sh_offset", word + "u8"),
+            ("sh_size", word + "u8"),
+            ("sh_link", word + "u4"),
+            ("sh_info", word + "u4"),
+            ("sh_addralign", word + "u8"),
+            ("sh_entsize", word + "u8"),
         ]
     )

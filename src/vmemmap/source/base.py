@@ -6,12 +6,29 @@ A source knows nothing of virtual addresses, nor of what the kernel is; see ``vm
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
 from vmemmap.formats.notes import Note
+
+
+@dataclass(frozen=True, slots=True)
+class PageHeads:
+    """The beginnings of some stored pages.
+
+    Attributes:
+        phys: Physical address of each page, uint64, shape (n,).
+        data: Its first bytes, uint8, shape (n, head_bytes).
+        done: How far the search has come, 0 to 1.
+    """
+
+    phys: NDArray[np.uint64]
+    data: NDArray[np.uint8]
+    done: float
 
 
 class PhysicalSource(ABC):
@@ -70,6 +87,19 @@ class PhysicalSource(ABC):
         Returns:
             Booleans of the same shape. True says that the container claims the byte; decoding can
             still fail.
+        """
+
+    @abstractmethod
+    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+        """Look at the beginning of every stored page without reading the rest where that is cheap.
+
+        Args:
+            unit_bytes: Where pages begin: multiples of this, a power of two.
+            head_bytes: How much of each to give, at most *unit_bytes*.
+
+        Yields:
+            Batches by rising address. A page that cannot be decoded is left out, and so is one that
+            shares its copy in the file with a page already seen.
         """
 
     @abstractmethod

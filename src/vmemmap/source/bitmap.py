@@ -7,6 +7,8 @@ and only as far as they are asked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +57,15 @@ class Bitmap:
         if pfn & 7:
             count += int(self._bytes[pfn >> 3] & ((1 << (pfn & 7)) - 1)).bit_count()
         return count
+
+    def set_bits(self, start: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield the set bits in ``[start, end)`` in batches: where a batch begins, and its pfns."""
+        end = min(end, self._bits, len(self._bytes) * 8)
+        for at in range(start // 8 // _CHUNK_BYTES * _CHUNK_BYTES, (end + 7) // 8, _CHUNK_BYTES):
+            part = self._bytes[at : at + _CHUNK_BYTES]
+            if part.any():
+                pfns = np.flatnonzero(np.unpackbits(part, bitorder="little")) + at * 8
+                yield at * 8, pfns[(pfns >= start) & (pfns < end)]
 
     def runs(self, limit: int) -> tuple[NDArray[np.uint64], bool]:
         """Give the ranges of set bits.

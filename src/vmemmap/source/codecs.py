@@ -8,6 +8,7 @@ Source: measurements of each library's behaviour on oversized output; makedumpfi
 
 from __future__ import annotations
 
+import threading
 import zlib as standard_zlib
 from collections.abc import Callable
 from functools import cache
@@ -34,6 +35,17 @@ def decoder(codec: str) -> Decoder:
         CodecUnavailable: The library is not installed.
     """
     return _MAKERS[codec]()
+
+
+def zlib_head(data: bytes | memoryview, length: int) -> bytes:
+    """Unpack only the first *length* bytes of a zlib page; a ValueError if they are not there."""
+    try:
+        head = standard_zlib.decompressobj().decompress(data, length)
+    except standard_zlib.error as error:
+        raise ValueError(f"zlib: {error}") from error
+    if len(head) != length:
+        raise ValueError(f"zlib: {len(head)} bytes, expected {length}")
+    return head
 
 
 def _make_zlib() -> Decoder:
@@ -122,7 +134,7 @@ def _make_zstd() -> Decoder:
         import zstandard
     except ImportError as error:
         raise CodecUnavailable("zstd", "zstandard") from error
-    decompressor = zstandard.ZstdDecompressor()
+    own = threading.local()  # a decompressor must not be used by two threads at a time
 
     def decode(data: bytes | memoryview, page_bytes: int) -> bytes:
         try:
@@ -130,7 +142,9 @@ def _make_zstd() -> Decoder:
             declared = zstandard.frame_content_size(data)
             if declared not in (-1, page_bytes):
                 raise ValueError(f"it declares {declared} bytes, a page has {page_bytes}")
-            page = decompressor.decompress(data, max_output_size=page_bytes)
+            if not hasattr(own, "decompressor"):
+                own.decompressor = zstandard.ZstdDecompressor()
+            page: bytes = own.decompressor.decompress(data, max_output_size=page_bytes)
         except zstandard.ZstdError as error:
             raise ValueError(f"zstd: {error}") from error
         return _require_length(page, page_bytes)

@@ -6,11 +6,13 @@ It does not parse formats; it knows the ones that are refused well enough to nam
 from __future__ import annotations
 
 import os
+import stat
 
 from vmemmap.errors import DumpError, UnknownFormat, UnsupportedDump
-from vmemmap.formats import elf64, kdump
+from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.file_view import FileView
+from vmemmap.source.file_view import LIVE_KERNEL, ByteView, FileView, LiveView, open_file
+from vmemmap.source.spool import Progress, no_progress, spool
 
 _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -d"),
@@ -19,7 +21,6 @@ _PACKED = (
     (b"BZh", "bzip2-compressed", "bunzip2"),
     (b"PK\x03\x04", "a zip archive", "unzip"),
 )
-_FLATTENED = b"makedumpfile\0\0\0\0"
 _REFUSED = (
     (kdump.DISKDUMP_SIGNATURE, "an old diskdump file, which never existed for ppc64"),
     (b"\xa8\x19\x01\x73\x61\x8f\x23\xed", "an LKCD dump"),
@@ -29,53 +30,105 @@ _REFUSED = (
 )
 
 
-def open_source(path: str | os.PathLike[str]) -> PhysicalSource:
-    """Open a dump file with the reader that its first bytes ask for.
+def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress) -> PhysicalSource:
+    """Open a dump with the reader that its first bytes ask for.
 
     Args:
-        path: An ELF vmcore or a kdump-compressed file.
+        paths: An ELF vmcore or a kdump-compressed file, each possibly in flattened form; or all the
+            members of a split dump, in any order. A pipe, or ``-`` for the standard input, is
+            first copied to an unnamed temporary file.
+        progress: Told how far such a copy has come.
 
     Returns:
         The opened source; whoever called closes it.
 
     Raises:
-        DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled; the
-            error carries *path*.
+        DumpError: A file cannot be opened, is no dump, is damaged, or is of a kind not handled; the
+            error carries its path.
     """
-    file = FileView(path)
+    opened: list[PhysicalSource] = []
     try:
-        return _open(file)
+        for path in paths:
+            opened.append(_open_one(path, progress))  # noqa: PERF401 (what is open already must be closed)
+        return _join(opened)
+    except BaseException:
+        for source in opened:
+            source.close()
+        raise
+
+
+def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSource:
+    view = _open_bytes(os.fspath(path), progress)
+    try:
+        if bytes(view.view(0, 16)) == flattened.SIGNATURE:
+            from vmemmap.source.flattened import FlattenedView
+
+            view = FlattenedView(view)
+        return _open_view(view)
     except DumpError as error:
-        error.path = file.path
-        file.close()
+        error.path = view.path
+        view.close()
         raise
     except BaseException:
-        file.close()
+        view.close()
         raise
 
 
-def _open(file: FileView) -> PhysicalSource:
-    magic = bytes(file.view(0, 16))
+def _open_bytes(path: str, progress: Progress) -> ByteView:
+    """Open a file, the standard input or a pipe as bytes at offsets."""
+    if os.path.realpath(path) == LIVE_KERNEL:
+        return LiveView(open_file(path), path)
+    fd = os.dup(0) if path == "-" else open_file(path)
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return FileView(fd, path)
+    try:
+        return FileView(spool(fd, path, progress), path)
+    finally:
+        os.close(fd)
+
+
+def _join(opened: list[PhysicalSource]) -> PhysicalSource:
+    """Make one source of the members of a split dump; a dump that is whole is given as it is."""
+    from vmemmap.source.kdump import KdumpSource
+
+    members = [source for source in opened if isinstance(source, KdumpSource)]
+    if len(opened) == 1 and not (members and members[0].file.sub.split):
+        return opened[0]
+    if len(members) < len(opened):
+        other = next(source for source in opened if not isinstance(source, KdumpSource))
+        raise UnsupportedDump(
+            "several files are read together only if they are the members of one split kdump file, "
+            f"and this one is an {other.format.upper()} file: name it alone",
+            path=other.path,
+        )
+    from vmemmap.source.split import SplitSource
+
+    return SplitSource(members)
+
+
+def _open_view(view: ByteView) -> PhysicalSource:
+    magic = bytes(view.view(0, 16))
     if magic.startswith(elf64.MAGIC):
         from vmemmap.source.elf import ElfSource
 
-        return ElfSource(file)
+        return ElfSource(view)
     if magic.startswith(kdump.SIGNATURE):
         from vmemmap.source.kdump import KdumpSource
 
-        return KdumpSource(file)
-    if magic == _FLATTENED:
+        return KdumpSource(view)
+    if magic == flattened.SIGNATURE:
         raise UnsupportedDump(
-            "this dump is in makedumpfile's flattened form, which is not read directly yet: "
-            f"convert it first: makedumpfile -R vmcore < {file.path}"
+            "this dump is flattened twice over, which no tool does; expected a kdump or ELF file "
+            "inside the flattened form"
         )
     for start, what, command in _PACKED:
         if magic.startswith(start):
-            raise UnsupportedDump(f"the file is {what}: unpack it first: {command} {file.path}")
+            raise UnsupportedDump(f"the file is {what}: unpack it first: {command} {view.path}")
     for start, what in _REFUSED:
         if magic.startswith(start):
             raise UnsupportedDump(f"the file is {what}; expected an ELF vmcore or a kdump file")
     raise UnknownFormat(
         "this is no dump: expected an ELF vmcore (7f 45 4c 46) or a kdump-compressed file "
-        f"('KDUMP   '), found {magic[:8].hex(' ')} at the start of {file.size} bytes"
+        f"('KDUMP   '), found {magic[:8].hex(' ')} at the start of {view.size} bytes"
     )

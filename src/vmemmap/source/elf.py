@@ -7,11 +7,11 @@ pieces that do not overlap; a read is then a bisection and a slice of the mapped
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from bisect import bisect_right
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from vmemmap.errors import (
@@ -24,10 +24,12 @@ from vmemmap.errors import (
 )
 from vmemmap.formats import elf64
 from vmemmap.formats.notes import NOTES_MAX_BYTES, Note, find_vmcoreinfo, walk_notes
-from vmemmap.source.base import PhysicalSource
-from vmemmap.source.file_view import FileView
+from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.file_view import ByteView
+from vmemmap.source.overlaps import settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
+_HEADS_AT_A_TIME = 16384
 _PHYS_LIMIT = 1 << 56
 """No ppc64 machine addresses more; a segment beyond it is damage."""
 
@@ -45,10 +47,10 @@ class ElfSource(PhysicalSource):
 
     format = "elf"
 
-    def __init__(self, file: FileView) -> None:
+    def __init__(self, file: ByteView) -> None:
         self._file = file
         self.path = file.path
-        self.warnings: list[str] = []
+        self.warnings = file.warnings
         self._incomplete = False
         header = _read_header(file)
         self.container_byte_order = header.order
@@ -71,7 +73,10 @@ class ElfSource(PhysicalSource):
                 raise self._not_stored(address, int(self._kind[piece]))
             into = address - int(self._start[piece])
             length = min(size, int(self._end[piece]) - address)
-            out.append(self._file.view(int(self._offset[piece]) + into, length))
+            offset = int(self._offset[piece]) + into
+            if not self._file.holds(offset, length):
+                raise self._not_stored(address, _TRUNCATED)
+            out.append(self._file.view(offset, length))
             address += length
             size -= length
         return b"".join(out)
@@ -93,6 +98,29 @@ class ElfSource(PhysicalSource):
         clipped = np.maximum(at, 0)
         inside = (at >= 0) & (addresses < self._end[clipped])
         return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
+
+    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+        """Look at the beginning of every stored page; see `PhysicalSource.heads`."""
+        stored = self._kind == _IN_FILE
+        total = int((self._end[stored] - self._start[stored]).sum()) or 1
+        done = 0
+        for piece in np.flatnonzero(stored).tolist():
+            start, end = self._starts[piece], self._ends[piece]
+            first = -(-start // unit_bytes) * unit_bytes
+            step = _HEADS_AT_A_TIME * unit_bytes
+            for at in range(first, end - head_bytes + 1, step):
+                stop = min(at + step, end)
+                count = (stop - at - head_bytes) // unit_bytes + 1
+                offset = int(self._offset[piece]) + at - start
+                raw = np.frombuffer(
+                    self._file.view(offset, (count - 1) * unit_bytes + head_bytes), dtype=np.uint8
+                )
+                if len(raw) < (count - 1) * unit_bytes + head_bytes:
+                    break  # a live or cut-off file gives less than it says
+                data = as_strided(raw, (count, head_bytes), (unit_bytes, 1), writeable=False)
+                phys = np.arange(count, dtype=np.uint64) * np.uint64(unit_bytes) + np.uint64(at)
+                yield PageHeads(phys, data, (done + stop - start) / total)
+            done += end - start
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges that PT_LOADs cover; see `PhysicalSource.ranges`."""
@@ -178,10 +206,11 @@ class ElfSource(PhysicalSource):
                 f"the file ends at {self._file.size:#x}, before "
                 f"{int((filesz - stored).sum())} bytes of its memory segments: it is cut off"
             )
+        nowhere = np.zeros_like(paddr)
         pieces = [
             np.stack([paddr, paddr + stored, offset, np.full_like(paddr, _IN_FILE)]),
-            np.stack([paddr + stored, paddr + filesz, offset, np.full_like(paddr, _TRUNCATED)]),
-            np.stack([paddr + filesz, paddr + memsz, offset, np.full_like(paddr, _EXCLUDED)]),
+            np.stack([paddr + stored, paddr + filesz, nowhere, np.full_like(paddr, _TRUNCATED)]),
+            np.stack([paddr + filesz, paddr + memsz, nowhere, np.full_like(paddr, _EXCLUDED)]),
         ]
         # A stable sort after this order keeps file-backed pieces first, then file order: the
         # priority by which overlaps are settled.
@@ -190,7 +219,7 @@ class ElfSource(PhysicalSource):
         rank = np.argsort(table[0], kind="stable")
         ordered = table[:, rank]
         if bool((ordered[0][1:] < ordered[1][:-1]).any()):
-            ordered = _settle_overlaps(table)
+            ordered = settle_overlaps(table)
             self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
         self._start, self._end, self._offset, self._kind = np.ascontiguousarray(ordered)
         self._starts, self._ends = self._start.data, self._end.data
@@ -214,7 +243,7 @@ class ElfSource(PhysicalSource):
         )
 
 
-def _read_header(file: FileView) -> elf64.ElfHeader:
+def _read_header(file: ByteView) -> elf64.ElfHeader:
     """Decode the ELF header, or say in the user's terms what the file is instead."""
     data = bytes(file.view(0, elf64.HEADER_BYTES))
     if len(data) < elf64.HEADER_BYTES:
@@ -268,32 +297,3 @@ def _refusal(data: bytes) -> UnsupportedDump | CorruptDump:
         expected="1 and 56",
         found=f"{header.e_version} and {header.e_phentsize}",
     )
-
-
-def _settle_overlaps(table: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Cut overlapping pieces so that each address keeps the piece of the highest priority.
-
-    Args:
-        table: Rows start, end, file offset, kind; columns in falling priority.
-
-    Returns:
-        The same rows, sorted by start and without overlap. O(n log n).
-    """
-    starts, ends = table[0].tolist(), table[1].tolist()
-    by_start = sorted(range(len(starts)), key=starts.__getitem__)
-    borders = sorted({*starts, *ends})
-    active: list[int] = []
-    out: list[tuple[int, int, int, int]] = []
-    waiting = 0
-    for begin, end in itertools.pairwise(borders):
-        while waiting < len(by_start) and starts[by_start[waiting]] <= begin:
-            heapq.heappush(active, by_start[waiting])
-            waiting += 1
-        while active and ends[active[0]] <= begin:
-            heapq.heappop(active)
-        if active:
-            best = active[0]
-            kind = int(table[3, best])
-            skip = begin - starts[best] if kind == _IN_FILE else 0
-            out.append((begin, end, int(table[2, best]) + skip, kind))
-    return np.array(out, dtype=np.uint64).reshape(-1, 4).T

@@ -9,50 +9,69 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from vmemmap.errors import UnreadableFile
 
+LIVE_KERNEL = "/proc/kcore"
 
-class FileView:
+
+class ByteView(ABC):
+    """Bytes at offsets, as a dump's reader sees its file.
+
+    Attributes:
+        path: The file, as the user named it.
+        size: How many bytes there are.
+        warnings: What is odd about the file, one line each.
+    """
+
+    path: str
+    size: int
+    warnings: list[str]
+
+    @abstractmethod
+    def view(self, offset: int, size: int) -> memoryview:
+        """Give the bytes ``[offset, offset + size)``, cut at the end."""
+
+    @abstractmethod
+    def holds(self, offset: int, size: int) -> bool:
+        """Tell whether ``[offset, offset + size)`` is wholly there."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file."""
+
+
+class FileView(ByteView):
     """A regular file or block device, mapped for reading.
 
     Args:
-        path: The file; it stays open until `close`.
-
-    Attributes:
-        path: As given.
-        size: Bytes in the file when it was opened.
+        fd: An open file; closed here, the mapping stays until `close`.
+        path: What to call it.
 
     Raises:
-        UnreadableFile: It is missing, not readable, a directory, a pipe, or empty.
+        UnreadableFile: It is a directory, a device without an end, or empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        try:
-            # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever.
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, ValueError) as error:
-            raise self._unreadable(_reason(error)) from error
+    def __init__(self, fd: int, path: str) -> None:
+        self.path = path
+        self.warnings = []
         try:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode):
-                raise self._unreadable("it is a directory; expected a dump file", self._hint())
+                raise unreadable(path, "it is a directory; expected a dump file", _hint(path))
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-                raise self._unreadable(
-                    "it is not a regular file; expected a dump file",
-                    "copy the dump to a file first",
-                )
+                what = "it is not a regular file; expected a dump file"
+                raise unreadable(path, what, "copy the dump to a file first")
             self.size = os.lseek(fd, 0, os.SEEK_END)
             if self.size == 0:
-                raise self._unreadable(
-                    "it is empty (0 bytes); expected a vmcore",
-                    "the dump was probably never written: look at the capture kernel's log",
-                )
+                what = "it is empty (0 bytes); expected a vmcore"
+                advice = "the dump was probably never written: look at the capture kernel's log"
+                raise unreadable(path, what, advice)
             self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, OverflowError) as error:
-            raise self._unreadable(_reason(error)) from error
+            raise unreadable(path, _reason(error)) from error
         finally:
             os.close(fd)
         self._view = memoryview(self._map)
@@ -74,14 +93,65 @@ class FileView:
         except BufferError:
             return
 
-    def _hint(self) -> str:
-        inside = sorted(p.name for p in Path(self.path).glob("*vmcore*") if p.is_file())
-        return f"did you mean {Path(self.path) / inside[0]}?" if inside else "name the file in it"
 
-    def _unreadable(self, what: str, advice: str = "") -> UnreadableFile:
-        return UnreadableFile(
-            f"cannot read the dump: {what}" + (f" ({advice})" if advice else ""), path=self.path
-        )
+class LiveView(ByteView):
+    """/proc/kcore: read piece by piece, since it cannot be mapped and has no real size.
+
+    Args:
+        fd: An open file; closed by `close`.
+        path: What to call it.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.path = path
+        self.size = (1 << 63) - 1
+        self.warnings = ["this is the running kernel: its memory moves while it is read"]
+        self._fd = fd
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Read the bytes ``[offset, offset + size)``; fewer where the kernel gives fewer."""
+        out = bytearray()
+        while len(out) < size:
+            try:
+                part = os.pread(self._fd, size - len(out), offset + len(out))
+            except (OSError, OverflowError) as error:
+                raise unreadable(self.path, _reason(error)) from error
+            if not part:
+                break
+            out += part
+        return memoryview(bytes(out))
+
+    def holds(self, offset: int, size: int) -> bool:
+        """Tell whether the offsets are possible; what is behind them only a read can tell."""
+        return offset >= 0 and size >= 0 and offset + size <= self.size
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def open_file(path: str | os.PathLike[str]) -> int:
+    """Open a file for reading and give its descriptor.
+
+    Raises:
+        UnreadableFile: It is missing or not readable.
+    """
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever.
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise unreadable(os.fspath(path), _reason(error)) from error
+
+
+def unreadable(path: str, what: str, advice: str = "") -> UnreadableFile:
+    """Make the error for a file that cannot be read."""
+    hint = f" ({advice})" if advice else ""
+    return UnreadableFile(f"cannot read the dump: {what}{hint}", path=path)
+
+
+def _hint(path: str) -> str:
+    inside = sorted(p.name for p in Path(path).glob("*vmcore*") if p.is_file())
+    return f"did you mean {Path(path) / inside[0]}?" if inside else "name the file in it"
 
 
 def _reason(error: Exception) -> str:

@@ -1,45 +1,47 @@
-"""kdump-compressed files: find a page's descriptor by its rank in the bitmap, and decode the page.
+"""Pages of kdump-compressed files: found by their rank in the bitmap, decoded, many at once.
 
 Opening reads the headers only; bitmaps and descriptors stay in the mapped file.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import ByteOrder, is_power_of_two
+from vmemmap.address import numpy_prefix
 from vmemmap.errors import (
-    CorruptDump,
     CorruptPage,
     NotInDump,
     PageExcluded,
     PageLost,
+    ReadError,
     Truncated,
 )
 from vmemmap.formats import kdump as layout
-from vmemmap.formats.notes import (
-    NOTES_MAX_BYTES,
-    VMCOREINFO_MAX_BYTES,
-    Note,
-    find_vmcoreinfo,
-    walk_notes,
-)
-from vmemmap.source.base import PhysicalSource
-from vmemmap.source.bitmap import Bitmap
-from vmemmap.source.codecs import decoder
-from vmemmap.source.file_view import FileView
+from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.codecs import decoder, zlib_head
+from vmemmap.source.file_view import ByteView
+from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.page_cache import PageCache
 
 RANGES_LIMIT = 65536
 TAIL_DESCRIPTORS = 16384
+BULK_BYTES_MIN = 256 << 10
+"""From this size on a read is decoded by several threads."""
+BATCH_BYTES = 16 << 20
 
 
 class KdumpSource(PhysicalSource):
     """A kdump-compressed dump, header versions 0 to 6, any codec.
 
     Args:
-        file: The mapped file; closed with this source.
+        view: The file's bytes; closed with this source.
 
     Raises:
         CorruptDump: Headers that contradict themselves or the file.
@@ -48,38 +50,35 @@ class KdumpSource(PhysicalSource):
     format = "kdump"
     block_size: int
 
-    def __init__(self, file: FileView) -> None:
-        self._file = file
-        self.path = file.path
-        self.warnings: list[str] = []
-        main = _read_main_header(file)
-        self.container_byte_order = main.order
-        self.block_size = main.block_size
-        self.machine = main.machine
-        self._shift = main.block_size.bit_length() - 1
-        if main.header_version > layout.VERSION_MAX_KNOWN:
-            self.warnings.append(
-                f"header version {main.header_version} is newer than any known (6); read as 6"
-            )
-        sub = layout.decode_sub(file.view(main.block_size, layout.SUB_HEADER_BYTES), main)
-        self.dump_level = sub.dump_level
-        self._marked_incomplete = bool(main.status & layout.STATUS_INCOMPLETE)
-        if self._marked_incomplete:
-            self.warnings.append("the dump is marked incomplete: its writer ran out of space")
-        self.notes = self._read_notes(sub)
-        self.vmcoreinfo = self._read_vmcoreinfo(sub)
-        self._map_pages(main, sub)
+    def __init__(self, view: ByteView) -> None:
+        self.file = file = KdumpFile(view)
+        self._view = view
+        self.path = view.path
+        self.warnings = file.warnings
+        self.container_byte_order = file.main.order
+        self.block_size = file.main.block_size
+        self.machine = file.main.machine
+        self.dump_level = file.sub.dump_level
+        self.notes = file.notes
+        self.vmcoreinfo = file.vmcoreinfo
+        self._shift = self.block_size.bit_length() - 1
+        self._first_pfn, self._end_pfn = file.pfn_range
+        self._descriptor = layout.descriptor_struct(file.main.order)
         self._cache = PageCache()
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
-        first = address & (self.block_size - 1)
-        if size <= self.block_size - first:
-            return self._page(address >> self._shift, address)[first : first + size]
-        out: list[bytes] = []
+        into = address & (self.block_size - 1)
+        if size <= self.block_size - into:
+            return self._page(address >> self._shift, address)[into : into + size]
+        out: list[bytes | memoryview] = []
         while size > 0:
             into = address & (self.block_size - 1)
-            part = self._page(address >> self._shift, address)[into : into + size]
+            if size >= BULK_BYTES_MIN:
+                length = min(size, BATCH_BYTES - into)
+                part: bytes | memoryview = self._read_batch(address, length)
+            else:
+                part = self._page(address >> self._shift, address)[into : into + size]
             out.append(part)
             address += len(part)
             size -= len(part)
@@ -87,87 +86,169 @@ class KdumpSource(PhysicalSource):
 
     def is_ram(self, address: int) -> bool:
         """Tell whether the first bitmap has the page of physical *address*."""
-        return self._ram.test(address >> self._shift)
+        return self.file.ram.test(address >> self._shift)
 
     def is_present(self, address: int) -> bool:
-        """Tell whether the second bitmap has the page of physical *address*."""
+        """Tell whether the file has the page of physical *address*."""
         pfn = address >> self._shift
-        here = not self._split or self._first_pfn <= pfn < self._end_pfn
-        return here and self._stored.test(pfn)
+        return self._first_pfn <= pfn < self._end_pfn and self.file.stored.test(pfn)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         pfns = addresses >> np.uint64(self._shift)
-        present = self._stored.test_many(pfns)
-        if self._split:
-            present &= (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
-        return present
+        here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
+        return self.file.stored.test_many(pfns) & here
+
+    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+        """Look at the beginning of every stored page; see `PhysicalSource.heads`.
+
+        With units as large as the file's pages only the first bytes of each are decoded.
+        """
+        seen: set[int] = set()
+        block = self.block_size
+        whole = unit_bytes < block
+        limit = max(self._end_pfn, 1)
+        for start, pfns in self.file.stored.set_bits(self._first_pfn, self._end_pfn):
+            addresses: list[int] = []
+            parts: list[bytes] = []
+            for pfn in pfns.tolist():
+                at = self.file.descriptor_at(pfn)
+                raw = self._view.view(at, layout.DESCRIPTOR_BYTES)
+                if len(raw) < layout.DESCRIPTOR_BYTES:
+                    break
+                offset, size, flags, _ = self._descriptor.unpack(raw)
+                if offset in seen:
+                    continue
+                seen.add(offset)
+                phys = pfn << self._shift
+                if phys % unit_bytes and not whole:
+                    continue
+                try:
+                    page = self._head(phys, offset, size, flags, block if whole else head_bytes)
+                except ReadError:
+                    continue
+                for into in range(0, block if whole else 1, unit_bytes):
+                    addresses.append(phys + into)
+                    parts.append(page[into : into + head_bytes])
+            if parts:
+                data = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, head_bytes)
+                yield PageHeads(np.array(addresses, dtype=np.uint64), data, start / limit)
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap; see `PhysicalSource.ranges`."""
-        runs, cut = self._ram.runs(RANGES_LIMIT)
+        runs, cut = self.file.ram.runs(RANGES_LIMIT)
         if cut:
             self.warnings.append(f"only the first {RANGES_LIMIT} memory ranges are shown")
         return runs << np.uint64(self._shift)
 
     def is_incomplete(self) -> bool:
-        """Tell whether the header says so, a split member is alone, or the data is cut off.
+        """Tell whether the header says so, or the data is cut off.
 
         Looks at the last descriptors only: writers append page data in the order of pfns.
         """
-        if self._marked_incomplete or self._split:
+        if self.file.marked_incomplete:
             return True
-        count = self._stored.rank(self._end_pfn)
-        end = self._descriptors_at + count * layout.DESCRIPTOR_BYTES
-        if end > self._file.size:
-            return True
+        count = self.file.stored.rank(self._end_pfn) - self.file.rank_before
+        end = self.file.descriptors_at + count * layout.DESCRIPTOR_BYTES
         tail = min(count, TAIL_DESCRIPTORS) * layout.DESCRIPTOR_BYTES
-        last = self._descriptor.iter_unpack(self._file.view(end - tail, tail))
-        return any(offset + size > self._file.size for offset, size, _, _ in last)
+        if not self._view.holds(end - tail, tail):
+            return True
+        last = self._descriptor.iter_unpack(self._view.view(end - tail, tail))
+        return any(offset + size > self._view.size for offset, size, _, _ in last)
 
     def close(self) -> None:
         """Release the file."""
-        del self._ram, self._stored
-        self._file.close()
+        if "_threads" in self.__dict__:
+            self._threads.shutdown()
+        del self.file, self._view
+        self._cache = PageCache(0)
 
     def _page(self, pfn: int, phys: int) -> bytes:
         """Give the decoded page *pfn*; *phys* is the address to blame."""
-        if not self._stored.test(pfn):
+        if not self._first_pfn <= pfn < self._end_pfn or not self.file.stored.test(pfn):
             raise self._absent(pfn, phys)
-        if self._split and not self._first_pfn <= pfn < self._end_pfn:
-            raise PageLost(
-                f"physical address {phys:#x} is in another member of this split dump", phys=phys
-            )
-        index = self._stored.rank(pfn) - self._rank_before
-        at = self._descriptors_at + index * layout.DESCRIPTOR_BYTES
-        if not self._file.holds(at, layout.DESCRIPTOR_BYTES):
+        at = self.file.descriptor_at(pfn)
+        if not self._view.holds(at, layout.DESCRIPTOR_BYTES):
             raise self._cut_off(phys, f"the page's descriptor should be at {at:#x}")
         offset, size, flags, _ = self._descriptor.unpack(
-            self._file.view(at, layout.DESCRIPTOR_BYTES)
+            self._view.view(at, layout.DESCRIPTOR_BYTES)
         )
-        if offset == 0:
-            raise PageLost(
-                f"physical address {phys:#x} is lost: the dump's writer had no space left for it",
-                phys=phys,
-            )
         page = self._cache.get(offset)
         if page is None:
             page = self._decode(phys, offset, size, flags)
             self._cache.put(offset, page)
         return page
 
+    def _read_batch(self, address: int, size: int) -> bytes | memoryview:
+        """Read many pages at once, decoded by several threads; the odd case goes page by page."""
+        first = address >> self._shift
+        count = ((address + size - 1) >> self._shift) - first + 1
+        found = self._descriptors_of(first, count)
+        if found is None:
+            return self._page(first, address)[address & (self.block_size - 1) :][:size]
+        out = bytearray(count * self.block_size)
+        workers = self._workers
+        borders = [count * i // workers for i in range(workers + 1)]
+        jobs = [
+            self._threads.submit(self._decode_into, out, first, found, start, end)
+            for start, end in itertools.pairwise(borders)
+            if start < end
+        ]
+        errors = [job.exception() for job in jobs]
+        for error in errors:  # in the order of addresses, so the first is the first byte's
+            if error is not None:
+                raise error
+        into = address & (self.block_size - 1)
+        return memoryview(out)[into : into + size]
+
+    def _descriptors_of(self, first: int, count: int) -> NDArray[np.void] | None:
+        """Give the descriptors of pages in a row, or None if one of them is not plainly there."""
+        pfns = np.arange(first, first + count, dtype=np.uint64)
+        inside = self._first_pfn <= first and first + count <= self._end_pfn
+        if not inside or not self.file.stored.test_many(pfns).all():
+            return None
+        at = self.file.descriptor_at(first)
+        if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
+            return None
+        return np.frombuffer(
+            self._view.view(at, count * layout.DESCRIPTOR_BYTES), dtype=self._descriptor_dtype
+        )
+
+    def _decode_into(
+        self, out: bytearray, first: int, found: NDArray[np.void], start: int, end: int
+    ) -> None:
+        """Decode the pages from *start* to *end* of a batch; runs in a thread of its own."""
+        block = self.block_size
+        rows = zip(
+            found["offset"][start:end].tolist(),
+            found["size"][start:end].tolist(),
+            found["flags"][start:end].tolist(),
+            strict=True,
+        )
+        before, page = -1, b""
+        for i, (offset, size, flags) in enumerate(rows, start):
+            if offset != before:
+                page = self._decode((first + i) << self._shift, offset, size, flags)
+                before = offset
+            out[i * block : (i + 1) * block] = page
+
     def _decode(self, phys: int, offset: int, size: int, flags: int) -> bytes:
+        if offset == 0:
+            raise PageLost(
+                f"physical address {phys:#x} is lost: the dump's writer had no space left for it",
+                phys=phys,
+            )
         where = f"cannot decode the page of physical address {phys:#x} (file offset {offset:#x}): "
-        if offset < self._descriptors_at:
+        if offset < self.file.descriptors_at:
             raise CorruptPage(where + "its offset lies inside the headers", phys=phys)
         if not 1 <= size <= self.block_size:
             raise CorruptPage(
                 where + f"expected 1 to {self.block_size} bytes, the descriptor says {size}",
                 phys=phys,
             )
-        if not self._file.holds(offset, size):
+        if not self._view.holds(offset, size):
             raise self._cut_off(phys, f"the page should be at {offset:#x}")
-        data = self._file.view(offset, size)
+        data = self._view.view(offset, size)
         if flags == 0:
             if size != self.block_size:
                 raise CorruptPage(
@@ -185,8 +266,25 @@ class KdumpSource(PhysicalSource):
         except ValueError as error:
             raise CorruptPage(where + str(error), phys=phys) from error
 
-    def _absent(self, pfn: int, phys: int) -> NotInDump | PageExcluded:
-        if self._ram.test(pfn):
+    def _head(self, phys: int, offset: int, size: int, flags: int, length: int) -> bytes:
+        """Decode the first *length* bytes of a page."""
+        if (
+            flags == layout.FLAG_ZLIB
+            and length < self.block_size
+            and self._view.holds(offset, size)
+        ):
+            try:
+                return zlib_head(self._view.view(offset, size), length)
+            except ValueError as error:
+                raise CorruptPage(str(error), phys=phys) from error
+        return self._decode(phys, offset, size, flags)[:length]
+
+    def _absent(self, pfn: int, phys: int) -> ReadError:
+        if self.file.stored.test(pfn):
+            return PageLost(
+                f"physical address {phys:#x} is in another member of this split dump", phys=phys
+            )
+        if self.file.ram.test(pfn):
             return PageExcluded(
                 f"physical address {phys:#x} was excluded from this dump when it was written "
                 f"(dump level {self.dump_level})",
@@ -199,108 +297,21 @@ class KdumpSource(PhysicalSource):
     def _cut_off(self, phys: int, what: str) -> Truncated:
         return Truncated(
             f"physical address {phys:#x} cannot be read: {what}, but the file ends at "
-            f"{self._file.size:#x}: the dump is cut off, copy it again",
+            f"{self._view.size:#x}: the dump is cut off, copy it again",
             phys=phys,
         )
 
-    def _read_notes(self, sub: layout.SubHeader) -> list[Note]:
-        if not sub.size_note:
-            return []
-        if not self._file.holds(sub.offset_note, sub.size_note):
-            self.warnings.append(
-                f"the notes at {sub.offset_note:#x} ({sub.size_note} bytes) lie outside the file"
-            )
-            return []
-        size = min(sub.size_note, NOTES_MAX_BYTES)
-        return list(walk_notes(self._file.view(sub.offset_note, size), self.container_byte_order))
-
-    def _read_vmcoreinfo(self, sub: layout.SubHeader) -> bytes | None:
-        """Take the text where the sub-header says, or from the note; readers differ in which."""
-        note = find_vmcoreinfo(self.notes)
-        if not sub.size_vmcoreinfo:
-            return note
-        good = self._file.holds(sub.offset_vmcoreinfo, sub.size_vmcoreinfo)
-        if not good or sub.size_vmcoreinfo > VMCOREINFO_MAX_BYTES:
-            self.warnings.append(
-                f"offset_vmcoreinfo {sub.offset_vmcoreinfo:#x} with size {sub.size_vmcoreinfo} "
-                "lies outside the file; the note is used"
-            )
-            return note
-        text = bytes(self._file.view(sub.offset_vmcoreinfo, sub.size_vmcoreinfo)).rstrip(b"\0")
-        if note is not None and note != text:
-            self.warnings.append(
-                "the VMCOREINFO at offset_vmcoreinfo and the note differ; the former is used"
-            )
-        return text
-
-    def _map_pages(self, main: layout.MainHeader, sub: layout.SubHeader) -> None:
-        """Place the bitmaps and the descriptors."""
-        block = main.block_size
-        half_blocks = main.bitmap_blocks // 2
-        map_bytes = -(-sub.max_mapnr // 8)
-        two_maps = main.bitmap_blocks >= 2 * -(-map_bytes // block)
-        have_bits = (half_blocks if two_maps else main.bitmap_blocks) * block * 8
-        if not 1 <= sub.max_mapnr <= min(have_bits, layout.MAX_MAPNR_LIMIT):
-            raise CorruptDump(
-                "max_mapnr",
-                file_offset=block + 96 if main.header_version >= 6 else 440,
-                expected=f"1 to {min(have_bits, layout.MAX_MAPNR_LIMIT)} (the size of the bitmaps)",
-                found=str(sub.max_mapnr),
-            )
-        first_at = (1 + main.sub_hdr_size_blocks) * block
-        second_at = first_at + (half_blocks * block if two_maps else 0)
-        self._descriptors_at = first_at + main.bitmap_blocks * block
-        # A writer may leave out the blocks' unused tail, so only the bits themselves must be there.
-        if not self._file.holds(second_at, map_bytes):
-            raise CorruptDump(
-                "the page bitmap",
-                file_offset=second_at,
-                expected=f"{map_bytes} bytes",
-                found=f"the file's end at {self._file.size:#x}; the dump is cut off: copy it again",
-            )
-        self._ram = Bitmap(self._file.view(first_at, map_bytes), sub.max_mapnr)
-        self._stored = Bitmap(self._file.view(second_at, map_bytes), sub.max_mapnr)
-        self._descriptor = layout.descriptor_struct(main.order)
-        self._split = sub.split
-        self._first_pfn = min(sub.start_pfn, sub.max_mapnr) if sub.split else 0
-        self._end_pfn = min(sub.end_pfn, sub.max_mapnr) if sub.split else sub.max_mapnr
-        self._rank_before = self._stored.rank(self._first_pfn)
-        if self._split:
-            self.warnings.append(
-                f"this is one member of a split dump (pfns {self._first_pfn:#x} to "
-                f"{self._end_pfn:#x}); several files together are not read yet"
-            )
-
-
-def _read_main_header(file: FileView) -> layout.MainHeader:
-    """Decode the main header in the byte order in which it makes sense."""
-    data = file.view(0, layout.MAIN_HEADER_BYTES)
-    if len(data) < layout.MAIN_HEADER_BYTES:
-        raise CorruptDump(
-            "the kdump header",
-            file_offset=0,
-            expected=f"{layout.MAIN_HEADER_BYTES} bytes",
-            found=f"a file of {file.size} bytes; the dump is cut off: copy it again",
+    @cached_property
+    def _descriptor_dtype(self) -> np.dtype[np.void]:
+        word = numpy_prefix(self.container_byte_order)
+        return np.dtype(
+            [("offset", word + "u8"), ("size", word + "u4"), ("flags", word + "u4"), ("", "u8")]
         )
-    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
-    headers = [layout.decode_main(data, order) for order in orders]
-    faults = [layout.main_header_fault(header, file.size) for header in headers]
-    for header, fault in zip(headers, faults, strict=True):
-        if fault is None:
-            return header
-    # Report against the order in which the block size, or else the version, reads sensibly.
-    best = next(
-        (
-            i
-            for i, header in enumerate(headers)
-            if is_power_of_two(header.block_size)
-            and layout.BLOCK_SIZE_MIN <= header.block_size <= layout.BLOCK_SIZE_MAX
-        ),
-        0 if 0 <= headers[0].header_version <= layout.VERSION_MAX_PLAUSIBLE else 1,
-    )
-    fault = faults[best]
-    assert fault is not None
-    file_offset, field, expected, found = fault
-    raise CorruptDump(
-        f"kdump header field {field}", file_offset=file_offset, expected=expected, found=found
-    )
+
+    @cached_property
+    def _workers(self) -> int:
+        return min(os.cpu_count() or 1, 16)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="vmemmap-decode")

@@ -1,0 +1,64 @@
+"""Where the VMCOREINFO text comes from: the user, the dump's headers, or the dumped memory."""
+
+from __future__ import annotations
+
+import os
+
+from vmemmap.errors import FactMissing, UnsupportedDump
+from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.vmcoreinfo_search import find_in_memory
+from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
+from vmemmap.source.base import PhysicalSource
+from vmemmap.source.file_view import FileView, open_file
+from vmemmap.source.spool import Progress
+
+
+def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
+    """Read a VMCOREINFO text that the user names.
+
+    Raises:
+        DumpError: It cannot be read, or is far too long to be one.
+    """
+    view = FileView(open_file(path), os.fspath(path))
+    try:
+        if view.size > VMCOREINFO_MAX_BYTES:
+            raise UnsupportedDump(
+                f"expected a VMCOREINFO text of at most {VMCOREINFO_MAX_BYTES} bytes, found a file "
+                f"of {view.size}",
+                path=view.path,
+            )
+        return bytes(view.view(0, view.size)).rstrip(b"\0")
+    finally:
+        view.close()
+
+
+def obtain_vmcoreinfo(
+    source: PhysicalSource, given: bytes | None, progress: Progress
+) -> tuple[bytes, Fact]:
+    """Give the VMCOREINFO text and the fact ``vmcoreinfo``, which says where it comes from.
+
+    Args:
+        source: The dump.
+        given: The user's text, which goes before the dump's own, or None.
+        progress: Told how far a search of the memory has come.
+
+    Raises:
+        FactMissing: Neither the headers nor the memory have it.
+    """
+    if given is not None:
+        return given, Fact("vmcoreinfo", "given", Origin.USER, "a file named by the user")
+    if source.vmcoreinfo:
+        note = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")
+        return source.vmcoreinfo, note
+    what = "searching memory for VMCOREINFO"
+    found = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
+    progress(what, 1000, 1000)
+    if found is None:
+        raise FactMissing(
+            "the dump carries no VMCOREINFO, from which everything about the kernel is read: "
+            "expected it in the headers or the kernel's own copy in memory, found neither; if you "
+            "have the text, name it with --vmcoreinfo",
+            name="VMCOREINFO",
+        )
+    detail = f"not in the dump's headers; the kernel's {found.form} found at {found.phys:#x}"
+    return found.text, Fact("vmcoreinfo", "memory", Origin.DERIVED, detail)

@@ -1,0 +1,156 @@
+"""A flattened dump as the file that it stands for: a view under the readers, not a format.
+
+The chain of records is indexed once, into arrays; a read is then a bisection. A read that touches
+several records, or a hole, is put together; one inside a record is a view of the file.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+
+import numpy as np
+
+from vmemmap.errors import CorruptDump
+from vmemmap.formats import flattened as layout
+from vmemmap.source.file_view import ByteView
+from vmemmap.source.overlaps import settle_overlaps
+
+RECORDS_LIMIT = 50_000_000
+
+
+class FlattenedView(ByteView):
+    """The dump inside a flattened file.
+
+    Args:
+        file: The flattened file; closed with this view.
+
+    Attributes:
+        path: Of the flattened file.
+        size: Bytes in the dump inside.
+        warnings: What is odd, one line each.
+        truncated: The chain of records has no end, so what no record covers is lost, not a hole.
+
+    Raises:
+        CorruptDump: The header or the chain of records is impossible.
+    """
+
+    def __init__(self, file: ByteView) -> None:
+        self._file = file
+        self.path = file.path
+        self.warnings: list[str] = []
+        self.truncated = False
+        fault = layout.header_fault(file.view(0, 32))
+        if fault is not None:
+            file_offset, expected, found = fault
+            raise CorruptDump(
+                "the flattened header", file_offset=file_offset, expected=expected, found=found
+            )
+        targets, sources, sizes = self._read_chain()
+        if not len(targets):
+            raise CorruptDump(
+                "the first record of the flattened dump",
+                file_offset=layout.HEADER_BYTES,
+                expected="a record",
+                found="the end of the file; the dump is cut off: copy it again",
+            )
+        self._index(targets, sources, sizes)
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Give the bytes ``[offset, offset + size)`` of the dump, cut at its end."""
+        size = max(0, min(size, self.size - offset))
+        at = bisect_right(self._starts, offset) - 1
+        if at >= 0 and offset + size <= self._ends[at]:
+            return self._file.view(self._sources[at] + offset - self._starts[at], size)
+        out = bytearray(size)
+        end = offset + size
+        at = max(at, 0)
+        while at < len(self._starts) and self._starts[at] < end:
+            first, last = max(offset, self._starts[at]), min(end, self._ends[at])
+            if first < last:
+                source = self._sources[at] + first - self._starts[at]
+                out[first - offset : last - offset] = self._file.view(source, last - first)
+            at += 1
+        return memoryview(bytes(out))
+
+    def holds(self, offset: int, size: int) -> bool:
+        """Tell whether the dump has all of ``[offset, offset + size)``."""
+        if not (offset >= 0 and size >= 0 and offset + size <= self.size):
+            return False
+        if not self.truncated:
+            return True
+        end = offset + size
+        at = bisect_right(self._starts, offset) - 1
+        while offset < end:
+            if not (0 <= at < len(self._starts) and self._starts[at] <= offset < self._ends[at]):
+                return False
+            offset = self._ends[at]
+            at += 1
+        return True
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+    def _read_chain(self) -> tuple[array[int], array[int], array[int]]:
+        """Follow the records: their target offsets, file offsets and sizes."""
+        targets, sources, sizes = array("q"), array("q"), array("q")
+        at = layout.HEADER_BYTES
+        record_bytes = layout.RECORD.size
+        unpack, view = layout.RECORD.unpack, self._file.view
+        while True:
+            head = view(at, record_bytes)
+            if len(head) < record_bytes:
+                return self._cut_off(at, targets, sources, sizes)
+            target, size = unpack(head)
+            if target == layout.END_OFFSET:
+                return targets, sources, sizes
+            if not 0 <= target <= layout.TARGET_LIMIT or not 0 < size <= layout.TARGET_LIMIT:
+                raise CorruptDump(
+                    f"record {len(targets)} of the flattened dump",
+                    file_offset=at,
+                    expected="a target offset from 0 to 2**50 and a size above 0",
+                    found=f"{target:#x} and {size:#x}",
+                )
+            at += record_bytes
+            have = min(size, self._file.size - at)
+            if have > 0:
+                targets.append(target)
+                sources.append(at)
+                sizes.append(have)
+            if have < size:
+                return self._cut_off(at, targets, sources, sizes)
+            at += size
+            if len(targets) > RECORDS_LIMIT:
+                raise CorruptDump(
+                    "the chain of records",
+                    file_offset=at,
+                    expected=f"at most {RECORDS_LIMIT}",
+                    found="more",
+                )
+
+    def _cut_off(
+        self, at: int, targets: array[int], sources: array[int], sizes: array[int]
+    ) -> tuple[array[int], array[int], array[int]]:
+        self.truncated = True
+        self.warnings.append(
+            f"the flattened dump has no end mark: it is cut off at {at:#x}, after "
+            f"{len(targets)} records"
+        )
+        return targets, sources, sizes
+
+    def _index(self, targets: array[int], sources: array[int], sizes: array[int]) -> None:
+        """Sort the records by target; where two overlap, the later in the chain wins."""
+        start = np.frombuffer(targets, dtype=np.int64)
+        source = np.frombuffer(sources, dtype=np.int64)
+        end = start + np.frombuffer(sizes, dtype=np.int64)
+        self.size = int(end.max())
+        order = np.argsort(start, kind="stable")
+        sorted_start, sorted_end, sorted_source = start[order], end[order], source[order]
+        if bool((sorted_start[1:] < sorted_end[:-1]).any()):
+            # The later record has the higher priority, which settle_overlaps wants first.
+            rows = np.stack([start, end, source])[:, ::-1]
+            sorted_start, sorted_end, sorted_source = settle_overlaps(rows)
+        self._starts = np.ascontiguousarray(sorted_start).data
+        self._ends = np.ascontiguousarray(sorted_end).data
+        self._sources = np.ascontiguousarray(sorted_source).data

@@ -1,0 +1,169 @@
+"""The parts of a kdump-compressed file: headers, notes, and where bitmaps and descriptors lie.
+
+Everything here is checked against the file before it is believed; pages are read in ``kdump.py``.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from vmemmap.address import ByteOrder, is_power_of_two
+from vmemmap.errors import CorruptDump
+from vmemmap.formats import kdump as layout
+from vmemmap.formats.notes import (
+    NOTES_MAX_BYTES,
+    VMCOREINFO_MAX_BYTES,
+    Note,
+    find_vmcoreinfo,
+    walk_notes,
+)
+from vmemmap.source.bitmap import Bitmap
+from vmemmap.source.file_view import ByteView
+
+
+class KdumpFile:
+    """A kdump-compressed file, taken apart.
+
+    Args:
+        view: The file's bytes.
+
+    Attributes:
+        view: As given.
+        main: The main header.
+        sub: The sub-header.
+        warnings: What is odd, one line each.
+        notes: The ELF notes.
+        vmcoreinfo: The VMCOREINFO text, or None.
+        ram: The first bitmap: pages of RAM.
+        stored: The second bitmap: pages in the file.
+        descriptors_at: File offset of the page descriptors.
+
+    Raises:
+        CorruptDump: Headers that contradict themselves or the file.
+    """
+
+    def __init__(self, view: ByteView) -> None:
+        self.view = view
+        self.warnings = view.warnings
+        self.main = _read_main_header(view)
+        self.sub = layout.decode_sub(
+            view.view(self.main.block_size, layout.SUB_HEADER_BYTES), self.main
+        )
+        if self.main.header_version > layout.VERSION_MAX_KNOWN:
+            self.warnings.append(
+                f"header version {self.main.header_version} is newer than any known (6); read as 6"
+            )
+        self.marked_incomplete = bool(self.main.status & layout.STATUS_INCOMPLETE)
+        if self.marked_incomplete:
+            self.warnings.append("the dump is marked incomplete: its writer ran out of space")
+        self.notes = self._read_notes()
+        self.vmcoreinfo = self._read_vmcoreinfo()
+        self._place_maps()
+
+    @property
+    def pfn_range(self) -> tuple[int, int]:
+        """First pfn that this file holds, and the one after the last; all but for split members."""
+        limit = self.sub.max_mapnr
+        if not self.sub.split:
+            return 0, limit
+        return min(self.sub.start_pfn, limit), min(self.sub.end_pfn, limit)
+
+    @cached_property
+    def rank_before(self) -> int:
+        """How many stored pages lie below the pages of this file."""
+        return self.stored.rank(self.pfn_range[0])
+
+    def descriptor_at(self, pfn: int) -> int:
+        """Give the file offset of the descriptor of a stored page."""
+        index = self.stored.rank(pfn) - self.rank_before
+        return self.descriptors_at + index * layout.DESCRIPTOR_BYTES
+
+    def _read_notes(self) -> list[Note]:
+        offset, size = self.sub.offset_note, self.sub.size_note
+        if not size:
+            return []
+        if not self.view.holds(offset, size):
+            self.warnings.append(f"the notes at {offset:#x} ({size} bytes) lie outside the file")
+            return []
+        return list(walk_notes(self.view.view(offset, min(size, NOTES_MAX_BYTES)), self.main.order))
+
+    def _read_vmcoreinfo(self) -> bytes | None:
+        """Take the text where the sub-header says, or from the note; readers differ in which."""
+        note = find_vmcoreinfo(self.notes)
+        offset, size = self.sub.offset_vmcoreinfo, self.sub.size_vmcoreinfo
+        if not size:
+            return note
+        if not self.view.holds(offset, size) or size > VMCOREINFO_MAX_BYTES:
+            self.warnings.append(
+                f"offset_vmcoreinfo {offset:#x} with size {size} lies outside the file; the note "
+                "is used"
+            )
+            return note
+        text = bytes(self.view.view(offset, size)).rstrip(b"\0")
+        if note is not None and note != text:
+            self.warnings.append(
+                "the VMCOREINFO at offset_vmcoreinfo and the note differ; the former is used"
+            )
+        return text
+
+    def _place_maps(self) -> None:
+        main, max_mapnr = self.main, self.sub.max_mapnr
+        block = main.block_size
+        half_blocks = main.bitmap_blocks // 2
+        map_bytes = -(-max_mapnr // 8)
+        two_maps = main.bitmap_blocks >= 2 * -(-map_bytes // block)
+        have_bits = (half_blocks if two_maps else main.bitmap_blocks) * block * 8
+        if not 1 <= max_mapnr <= min(have_bits, layout.MAX_MAPNR_LIMIT):
+            raise CorruptDump(
+                "max_mapnr",
+                file_offset=block + 96 if main.header_version >= 6 else 440,
+                expected=f"1 to {min(have_bits, layout.MAX_MAPNR_LIMIT)} (the size of the bitmaps)",
+                found=str(max_mapnr),
+            )
+        first_at = (1 + main.sub_hdr_size_blocks) * block
+        second_at = first_at + (half_blocks * block if two_maps else 0)
+        self.descriptors_at = first_at + main.bitmap_blocks * block
+        # A writer may leave out the blocks' unused tail, so only the bits themselves must be there.
+        if not self.view.holds(second_at, map_bytes):
+            raise CorruptDump(
+                "the page bitmap",
+                file_offset=second_at,
+                expected=f"{map_bytes} bytes",
+                found=f"the file's end at {self.view.size:#x}; the dump is cut off: copy it again",
+            )
+        self.ram = Bitmap(self.view.view(first_at, map_bytes), max_mapnr)
+        self.stored = Bitmap(self.view.view(second_at, map_bytes), max_mapnr)
+
+
+def _read_main_header(view: ByteView) -> layout.MainHeader:
+    """Decode the main header in the byte order in which it makes sense."""
+    data = view.view(0, layout.MAIN_HEADER_BYTES)
+    if len(data) < layout.MAIN_HEADER_BYTES:
+        raise CorruptDump(
+            "the kdump header",
+            file_offset=0,
+            expected=f"{layout.MAIN_HEADER_BYTES} bytes",
+            found=f"a file of {view.size} bytes; the dump is cut off: copy it again",
+        )
+    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
+    headers = [layout.decode_main(data, order) for order in orders]
+    faults = [layout.main_header_fault(header, view.size) for header in headers]
+    for header, fault in zip(headers, faults, strict=True):
+        if fault is None:
+            return header
+    # Report against the order in which the block size, or else the version, reads sensibly.
+    best = next(
+        (
+            i
+            for i, header in enumerate(headers)
+            if is_power_of_two(header.block_size)
+            and layout.BLOCK_SIZE_MIN <= header.block_size <= layout.BLOCK_SIZE_MAX
+        ),
+        0 if 0 <= headers[0].header_version <= layout.VERSION_MAX_PLAUSIBLE else 1,
+    )
+    fault = faults[best]
+    assert fault is not None
+    file_offset, field, expected, found = fault
+    raise CorruptDump(
+        f"kdump header field {field}", file_offset=file_offset, expected=expected, found=found
+    )

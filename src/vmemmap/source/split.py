@@ -1,0 +1,156 @@
+"""Split kdump files: several members, each a dump of its own over a range of pfns, read as one.
+
+``makedumpfile --split`` writes members that all carry the same headers, bitmaps and notes; each
+holds the pages of its range only, and may be empty. A missing member loses its pages, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.errors import CorruptDump, PageLost, UnsupportedDump
+from vmemmap.formats.kdump import STATUS_INCOMPLETE, MainHeader
+from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.kdump import KdumpSource
+from vmemmap.source.kdump_file import KdumpFile
+
+
+class SplitSource(PhysicalSource):
+    """The members of one split dump, in any order.
+
+    Args:
+        members: Opened members; closed with this source.
+
+    Raises:
+        UnsupportedDump: A file is not a member of a split dump.
+        CorruptDump: The members are not of one dump, or overlap.
+    """
+
+    format = "kdump"
+    block_size: int
+
+    def __init__(self, members: list[KdumpSource]) -> None:
+        for member in members:
+            if not member.file.sub.split:
+                raise UnsupportedDump(
+                    "this file is not a member of a split dump, so it cannot be read together "
+                    "with others: name it alone",
+                    path=member.path,
+                )
+        # Empty members have start = end = max_mapnr; sorted by both, they cannot hide another.
+        ordered = sorted(members, key=lambda member: member.file.pfn_range)
+        first = ordered[0]
+        for member in ordered[1:]:
+            if not _same_dump(member.file.main, first.file.main):
+                raise CorruptDump(
+                    "the main header of a split dump's member",
+                    file_offset=0,
+                    expected=f"the same as in {first.path}",
+                    found="another: it belongs to another dump",
+                    path=member.path,
+                )
+        self._members = [member for member in ordered if range(*member.file.pfn_range)]
+        self._all = members
+        self.path = first.path
+        self.container_byte_order = first.container_byte_order
+        self.block_size = first.block_size
+        self.dump_level = first.dump_level
+        self.machine = first.machine
+        self.notes = first.notes
+        self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
+        self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
+        self._shift = first.block_size.bit_length() - 1
+        self._check_ranges(first.file)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
+        out: list[bytes] = []
+        while size > 0:
+            member = self._member_of(address)
+            room = (member.file.pfn_range[1] << self._shift) - address
+            out.append(member.read(address, min(size, room)))
+            address += len(out[-1])
+            size -= len(out[-1])
+        return b"".join(out)
+
+    def is_ram(self, address: int) -> bool:
+        """Tell whether the first bitmap has the page of physical *address*."""
+        return self._all[0].is_ram(address)
+
+    def is_present(self, address: int) -> bool:
+        """Tell whether one of the members has the page of physical *address*."""
+        return any(member.is_present(address) for member in self._members)
+
+    def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which bytes are stored; see `PhysicalSource.present_many`."""
+        present = np.zeros(addresses.shape, dtype=np.bool_)
+        for member in self._members:
+            present |= member.present_many(addresses)
+        return present
+
+    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+        """Look at the beginning of every stored page of every member."""
+        for member in self._members:
+            yield from member.heads(unit_bytes, head_bytes)
+
+    def ranges(self) -> NDArray[np.uint64]:
+        """Give the ranges of the first bitmap, which every member has whole."""
+        return self._all[0].ranges()
+
+    def is_incomplete(self) -> bool:
+        """Tell whether a member is missing or is itself incomplete."""
+        return bool(self._missing) or any(m.is_incomplete() for m in self._members)
+
+    def close(self) -> None:
+        """Release all members."""
+        for member in self._all:
+            member.close()
+
+    def _check_ranges(self, file: KdumpFile) -> None:
+        """Refuse overlapping members, and name the ranges with pages that no member has."""
+        self._missing: list[tuple[int, int]] = []
+        reached = 0
+        for member in self._members:
+            start, end = member.file.pfn_range
+            if start < reached:
+                raise CorruptDump(
+                    "start_pfn of a split dump's member",
+                    file_offset=member.block_size + 80,
+                    expected=f"{reached:#x} or more, where the member before it ends",
+                    found=f"{start:#x}: the same member is named twice, or they are of two dumps",
+                    path=member.path,
+                )
+            self._missing.append((reached, start))
+            reached = end
+        self._missing.append((reached, file.sub.max_mapnr))
+        rank = file.stored.rank
+        self._missing = [(start, end) for start, end in self._missing if rank(end) > rank(start)]
+        for start, end in self._missing:
+            self.warnings.append(
+                f"a member of this split dump is missing, the one with pfns {start:#x} to "
+                f"{end:#x}: its pages are lost"
+            )
+
+    def _member_of(self, address: int) -> KdumpSource:
+        pfn = address >> self._shift
+        for member in self._members:
+            if pfn in range(*member.file.pfn_range):
+                return member
+        first = self._all[0]
+        if not first.file.stored.test(pfn):
+            return first  # it says better why: excluded, or no memory there
+        raise PageLost(
+            f"physical address {address:#x} is in a member of this split dump that was not given",
+            phys=address,
+        )
+
+
+def _same_dump(one: MainHeader, other: MainHeader) -> bool:
+    """Compare two main headers; only the mark of an incomplete dump may differ."""
+    return replace(one, status=one.status | STATUS_INCOMPLETE) == replace(
+        other, status=other.status | STATUS_INCOMPLETE
+    )
