@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cached_property
 from types import TracebackType
 
 import numpy as np
@@ -17,8 +16,15 @@ from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.backing.findings import Finding, list_empty_on_hash
 from vmemmap.backing.table import BackingTable, RegionBounds
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
-from vmemmap.errors import FactError, FactMissing, UnsupportedDump, UnsupportedMmu
-from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.errors import (
+    FactConflict,
+    FactError,
+    FactMissing,
+    NotBacked,
+    UnsupportedDump,
+    UnsupportedMmu,
+)
+from vmemmap.facts.fact import Fact, Facts, Origin, established
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
 from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
@@ -113,7 +119,7 @@ class Vmcore:
         """Release the dump; reads afterwards fail, arrays already handed out stay valid."""
         self.source.close()
 
-    @cached_property
+    @established
     def kernel(self) -> KernelFacts:
         """Facts about the kernel, one property each, every one with its origin.
 
@@ -128,13 +134,17 @@ class Vmcore:
             self._symbols,
         )
 
-    @cached_property
+    @established
     def _vmcoreinfo(self) -> tuple[bytes, Fact]:
-        return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self._progress)
+        return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self._symbols, self._progress)
 
-    @cached_property
+    @established
     def facts(self) -> Facts:
-        """Every fact that can be established, by name; what cannot be is in ``facts.missing``."""
+        """Every fact that can be established, by name; what cannot be is in ``facts.missing``.
+
+        Raises:
+            UnsupportedDump: It is of an embedded (Book3E) kernel.
+        """
         facts = Facts()
         steps: dict[str, Callable[[], Fact]] = {
             "vmcoreinfo": lambda: self._vmcoreinfo[1],
@@ -162,20 +172,25 @@ class Vmcore:
                 facts.missing[name] = error
         return facts
 
-    @cached_property
+    @established
     def mmu(self) -> Fact:
         """``hash`` or ``radix``, with the evidence.
 
         Raises:
             FactError: Nothing in the dump decides.
         """
-        radix = radix_from_vmcoreinfo(self.kernel.vmcoreinfo)
-        choice = self._layout_choice if radix is None else None  # the list need not be walked
+        if radix_from_vmcoreinfo(self.kernel.vmcoreinfo) is not None:
+            return self._decide_mmu(None, None)  # the list need not be walked
+        choice = self._layout_choice
+        block_size = self._block_size if choice and len(self._walk.node) else None
+        return self._decide_mmu(choice[0] if choice else None, block_size)
+
+    def _decide_mmu(self, layout: Layout | None, block_size: int | None) -> Fact:
         return decide_mmu(
-            radix_number=radix,
-            layout_name=choice[0].name if choice else None,
-            layout_mmus=mmus_of(choice[0], self._page_size) if choice else frozenset(),
-            block_size=self._block_size if choice and len(self._walk.node) else None,
+            radix_number=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
+            layout_name=layout.name if layout else None,
+            layout_mmus=mmus_of(layout, self._page_size) if layout else frozenset(),
+            block_size=block_size,
             read_root_entry=self.kernel.read_root_entry,
         )
 
@@ -198,17 +213,23 @@ class Vmcore:
             )
         return choice[0]
 
-    @cached_property
+    @established
     def vmemmap_base(self) -> Fact:
         """Virtual address of the struct page of pfn 0, whether or not it is backed."""
         symbol = self.kernel.optional_symbol("vmemmap")
-        if symbol is not None:
-            return Fact("vmemmap_base", symbol, Origin.VMCOREINFO, "SYMBOL(vmemmap)", True)
-        layout = self._layout_fact
         base = self.layout.vmemmap.start
+        if symbol == base:
+            return Fact("vmemmap_base", symbol, Origin.VMCOREINFO, "SYMBOL(vmemmap)", True)
+        if symbol is not None:
+            raise FactConflict(
+                f"VMCOREINFO has SYMBOL(vmemmap)={symbol:x}, but the list's addresses lie in a "
+                f"vmemmap that begins at {base:#x}",
+                name="vmemmap_base",
+            )
+        layout = self._layout_fact
         return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
 
-    @cached_property
+    @established
     def backing(self) -> BackingTable:
         """vmemmap_list, head (newest) first, as numpy columns; damage is in its ``findings``.
 
@@ -230,7 +251,7 @@ class Vmcore:
             page_size=self._page_size,
         )
 
-    @cached_property
+    @established
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with the list, by itself and against what else the dump says."""
         found = self.backing.findings
@@ -258,6 +279,7 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
+        virt = int(virt)  # a numpy integer would overflow below
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
         if virt in CERTAIN_LINEAR:  # needs no list and no layout
@@ -300,6 +322,7 @@ class Vmcore:
         """
         if size < 0:
             raise ValueError(f"cannot read {size} bytes")
+        virt = int(virt)
         out: list[bytes] = []
         while size > 0:
             phys = self.vtop(virt).phys
@@ -321,7 +344,7 @@ class Vmcore:
         """
         if size < 0 or not 0 <= phys <= U64_MAX:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
-        return self.source.read(phys, size)
+        return self.source.read(int(phys), size)
 
     @property
     def _page_size(self) -> int:
@@ -331,17 +354,18 @@ class Vmcore:
     def _block_size(self) -> int:
         return int(self.kernel.block_size.value)
 
-    @cached_property
+    @established
     def _keeps_no_list(self) -> bool:
         """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
         try:
             if self.kernel.list_head.value:
                 return False
-            return bool(radix_from_vmcoreinfo(self.kernel.vmcoreinfo))
+            evidence = self._decide_mmu(None, None)
         except FactError:
             return False
+        return evidence.value == RADIX
 
-    @cached_property
+    @established
     def _walk(self) -> Walk:
         if self._keeps_no_list:
             return EMPTY_WALK
@@ -354,22 +378,32 @@ class Vmcore:
             block_size=self._block_size,
         )
 
-    @cached_property
+    @established
     def _layout_choice(self) -> tuple[Layout, str] | None:
         symbol = self.kernel.optional_symbol("vmemmap")
         radix = radix_from_vmcoreinfo(self.kernel.vmcoreinfo)
-        choice = None
-        if symbol is not None:  # says it all, and the list need not be walked
-            choice = find_layout(
-                self._page_size, EMPTY_WALK.virt, vmemmap_symbol=symbol, radix=radix
-            )
-        if choice is None:
-            choice = find_layout(self._page_size, self._walk.virt, vmemmap_symbol=None, radix=radix)
-        if choice is not None and choice[0].mmus == BOOK3E:
+        try:
+            virts = self._walk.virt
+        except FactError:
+            if symbol is None:
+                raise
+            virts = EMPTY_WALK.virt
+        page_size = self._page_size
+        by_list = find_layout(page_size, virts, vmemmap_symbol=None, radix=None)
+        any_mmu = find_layout(page_size, virts, vmemmap_symbol=symbol, radix=None)
+        if any_mmu is not None and any_mmu[0].mmus == BOOK3E:
             raise UnsupportedDump(
                 "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
                 "expected a server (Book3S) kernel",
                 path=self.source.path,
+            )
+        choice = find_layout(page_size, virts, vmemmap_symbol=symbol, radix=radix)
+        if by_list is not None and (choice is None or choice[0] is not by_list[0]):
+            key = "SYMBOL(vmemmap)" if choice and symbol is not None else "NUMBER(RADIX_MMU)"
+            raise FactConflict(
+                f"the list's addresses lie in the layout {by_list[0].name} ({by_list[1]}), which "
+                f"does not go with {key} in VMCOREINFO",
+                name="layout",
             )
         return choice
 
@@ -381,11 +415,11 @@ class Vmcore:
             return Fact("layout", layout.name, Origin.ASSUMED, reason)
         return Fact("layout", layout.name, Origin.DERIVED, choice[1])
 
-    @cached_property
+    @established
     def _usable_rows(self) -> NDArray[np.intp]:
         return np.flatnonzero(self.backing.usable)
 
-    @cached_property
+    @established
     def _space(self) -> AddressSpace:
         backing, rows = self.backing, self._usable_rows
         return AddressSpace(
@@ -399,6 +433,14 @@ class Vmcore:
         )
 
     def _radix_tree(self, virt: int) -> RadixTree:
+        if self.mmu.value != RADIX and virt in self.layout.vmemmap:
+            raise NotBacked(
+                f"cannot translate {virt:#x}: vmemmap_list is empty, and on the hash MMU it is the "
+                "only record of the vmemmap",
+                virt=virt,
+                below=None,
+                above=None,
+            )
         if self.mmu.value != RADIX:
             raise UnsupportedMmu(
                 f"cannot translate {virt:#x}: it is mapped by the kernel's page tables under the "

@@ -63,7 +63,7 @@ NOT_DUMPS: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "gzip": (lambda: b"\x1f\x8b" + bytes(100), ("gzip", "unpack it first")),
     "flattened": (
         lambda: b"makedumpfile".ljust(16, b"\0") + bytes(5000),
-        ("flattened", "makedumpfile -R"),
+        ("the flattened header", "expected type 1, found 0"),
     ),
     "diskdump": (lambda: b"DISKDUMP" + bytes(5000), ("diskdump",)),
 }
@@ -87,8 +87,6 @@ def test_missing_directory_pipe_device(run_vmemmap, tmp_path, command) -> None:
     expect_one_line(run(tmp_path), tmp_path, "is a directory")
     (tmp_path / "vmcore").touch()
     expect_one_line(run(tmp_path), tmp_path, f"did you mean {tmp_path / 'vmcore'}?")
-    os.mkfifo(tmp_path / "pipe")
-    expect_one_line(run(tmp_path / "pipe"), tmp_path / "pipe", "not a regular file")
     expect_one_line(run(Path("/dev/zero")), Path("/dev/zero"), "not a regular file")
 
 
@@ -187,9 +185,12 @@ def test_absurd_page_size(run_vmemmap, tmp_path, value) -> None:
     expect_one_line(run_vmemmap("info", path), path, f"PAGESIZE={value}", "4096 or 65536")
 
 
-def test_no_vmcoreinfo_at_all(run_vmemmap, machine, tmp_path) -> None:
+def test_no_vmcoreinfo_at_all(run_vmemmap, tmp_path) -> None:
     path = tmp_path / "vmcore"
-    path.write_bytes(machine.elf(with_vmcoreinfo=False))
+    bare = build_machine(page_size=65536, block_shift=16, blocks=12)
+    for address in (bare.vmcoreinfo_data, bare.vmcoreinfo_note):  # the kernel's own copies
+        bare.drop(address, bare.page_size)
+    path.write_bytes(bare.elf(with_vmcoreinfo=False))
     ran = run_vmemmap("info", path, "-f", "json")
     expect_one_line(ran, path, "no VMCOREINFO")
     assert ran.json["dump"]["format"] == "elf"
@@ -226,10 +227,11 @@ def test_usage_errors_are_one_line_and_exit_2(run_vmemmap, typed, words) -> None
         assert word in ran.err
 
 
-def test_several_files_are_refused_by_name(run_vmemmap, tmp_path) -> None:
+def test_whole_dumps_are_not_read_together(run_vmemmap, machine, tmp_path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(machine.kdump())
     ran = run_vmemmap("info", tmp_path / "a", tmp_path / "b")
-    assert ran.code == 3
-    assert "split dumps" in ran.err
+    expect_one_line(ran, tmp_path / "a", "not a member of a split dump")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, vmemmap_script: Path) -> None:

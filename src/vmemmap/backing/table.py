@@ -92,6 +92,7 @@ class BackingTable(Sequence[Entry]):
         self._node_size = node_size
         self._page_size = page_size
         self.usable, judged = self._judge()
+        self.usable.setflags(write=False)
         self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
 
     def __len__(self) -> int:
@@ -152,7 +153,10 @@ class BackingTable(Sequence[Entry]):
         block = np.uint64(self.block_size)
         start = (into + size - np.uint64(1)) // size
         end = (into + block + size - np.uint64(1)) // size
-        return start, np.where(self._in_region, end, start)
+        end = np.where(self._in_region, end, start)
+        start.setflags(write=False)
+        end.setflags(write=False)
+        return start, end
 
     @cached_property
     def _in_region(self) -> NDArray[np.bool_]:
@@ -198,11 +202,12 @@ class BackingTable(Sequence[Entry]):
         return usable, findings
 
     def _duplicates(self, usable: NDArray[np.bool_]) -> list[Finding]:
-        """Name the entries whose virt_addr a newer entry has too."""
+        """Name the entries whose virt_addr a newer entry has too, and make them unusable."""
         rows = np.flatnonzero(usable)
         _, first = np.unique(self.virt[rows], return_index=True)
         older = np.ones(len(rows), dtype=np.bool_)
         older[first] = False
+        usable[rows[older]] = False
         return self._name(
             "virt_duplicate",
             Severity.INFO,

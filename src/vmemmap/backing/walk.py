@@ -28,6 +28,8 @@ DEFAULT_LIMIT = 1 << 24
 """What 64 TiB of 4 KiB pages need with 64 KiB blocks; a longer list is taken as damage."""
 
 _PAGES_KEPT_BYTES = 64 << 20
+_LOADED_BYTES_ALWAYS = 512 << 20
+"""A list may have this much in pages of nodes, however few nodes are in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class _Walker:
         self._limit = limit
         self._pages: OrderedDict[int, NodePage] = OrderedDict()
         self._columns = (array("Q"), array("Q"), array("Q"))
+        self._loaded = 0  # pages, counting those that come back after they were dropped
 
     def walk(self, head: int) -> Walk:
         """Follow the list from *head*."""
@@ -106,7 +109,8 @@ class _Walker:
         mark, steps, patience = 0, 0, 1
         while node:
             page = pages.get(node & ~mask)
-            if page is None or (node & mask) % size:
+            into = node & mask
+            if page is None or into % size or into + size > mask:
                 found = self._page_of(node, previous)
                 if isinstance(found, Finding):
                     return self._result(found)
@@ -115,6 +119,7 @@ class _Walker:
             last = page.run_end[first]
             if first == last:
                 if node == mark:
+                    nodes.append(node)
                     return self._cycle()
                 phys, virt = page.phys[first], page.virt_addr[first]
                 nodes.append(node)
@@ -139,7 +144,7 @@ class _Walker:
                     return self._too_long()
             previous = page.virt + last * size
             node = following
-        return self._result(None)
+        return self._too_long() if len(nodes) > self._limit else self._result(None)
 
     def _append_run(self, page: NodePage, first: int, last: int) -> None:
         """Take the slots from *first* to *last* into the columns."""
@@ -162,6 +167,14 @@ class _Walker:
     def _load(self, node: int, offset: int, phase: int, previous: int) -> NodePage | Finding:
         """Read and decode the page of *node*; *phase* is the offset of its first slot."""
         came = _source_of(previous) + " points"
+        fair_share = len(self._columns[0]) // (self._page_size // self._layout.size // 4)
+        if self._loaded > _LOADED_BYTES_ALWAYS // self._page_size + fair_share:
+            return self._error(
+                "list_too_scattered",
+                node,
+                f"{came} to {node:#x}, one of more than {self._loaded} pages for "
+                f"{len(self._columns[0])} nodes; no kernel makes such a list, so it ends here",
+            )
         phys = linear_phys(node)
         if phys is None:
             return self._error(
@@ -179,6 +192,7 @@ class _Walker:
             return alone if isinstance(alone, Finding) else NodePage(alone, node, self._layout)
         page = NodePage(data, PAGE_OFFSET + start, self._layout)
         self._pages[page.virt] = page
+        self._loaded += 1
         if len(self._pages) * self._page_size > _PAGES_KEPT_BYTES:
             self._pages.popitem(last=False)
         return page
@@ -216,6 +230,8 @@ class _Walker:
         repeats = np.ones(len(node), dtype=np.bool_)
         repeats[first] = False
         kept = int(np.argmax(repeats))
+        if kept > self._limit:
+            return self._too_long()
         last, back_to = int(node[kept - 1]), int(node[kept])
         finding = self._error(
             "list_cycle",
@@ -248,6 +264,10 @@ class _Walker:
         )
 
     def _too_long(self) -> Walk:
+        """End because of the limit, unless it is a cycle that made the list so long."""
+        node = np.frombuffer(self._columns[0], dtype=np.uint64)[: self._limit + 1]
+        if len(np.unique(node)) < len(node):
+            return self._cycle()
         finding = self._error(
             "list_too_long",
             self._columns[0][-1],

@@ -9,11 +9,10 @@ Source: Linux arch/powerpc/kernel/vmcore_info.c, kernel/vmcore_info.c, arch/powe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
-from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.fact import Fact, Origin, established
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.facts.uts import ORDER_OF_MACHINE, Utsname, read_utsname
@@ -25,8 +24,9 @@ PSIZE_DEF_BYTES = {12 * 32: 32, 14 * 32: 32, 14 * 80: 80, 15 * 88: 88, 16 * 88: 
 """Size of ``mmu_psize_defs`` to that of an element (bytes): 2.6.35 to 3.1, to 3.9, to 3.13, to 4.9,
 to 5.13, and later (Book3S)."""
 
-_MAX_PSIZE_INDEX = 31
-"""mmu_psize_defs has 12 to 16 elements, by kernel; none is known to have more."""
+_MAX_UTS_OFFSET = 4096
+_MAX_PSIZE_INDEX = 15
+"""mmu_psize_defs has 12 to 16 elements, by kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +68,19 @@ class KernelFacts:
         self._container_order = container_order
         self._symbols = symbols
 
-    @cached_property
+    @established
     def release(self) -> Fact:
         """The kernel's release, as ``uname -r`` prints it."""
         if "OSRELEASE" not in self.vmcoreinfo and self._utsname is not None:
             return Fact("release", self._utsname.release, Origin.DERIVED, "utsname in memory")
         return Fact("release", self.vmcoreinfo.text("OSRELEASE"), Origin.VMCOREINFO, "OSRELEASE")
 
-    @cached_property
+    @established
     def page_size(self) -> Fact:
         """The kernel's base page size in bytes: 4096 or 65536."""
         return Fact("page_size", self.vmcoreinfo.page_size(), Origin.VMCOREINFO, "PAGESIZE")
 
-    @cached_property
+    @established
     def memory_byte_order(self) -> Fact:
         """The byte order of the dumped memory: little or big."""
         name = "memory_byte_order"
@@ -109,7 +109,7 @@ class KernelFacts:
             )
         return Fact(name, self._container_order, Origin.ASSUMED, "same as the container's")
 
-    @cached_property
+    @established
     def machine(self) -> Fact:
         """The machine, as ``uname -m`` prints it: ppc64 or ppc64le."""
         if self._utsname is not None and self._utsname.machine:
@@ -120,7 +120,7 @@ class KernelFacts:
         word = "ppc64le" if order.value == "little" else "ppc64"
         return Fact("machine", word, order.origin, f"memory is {order.value}-endian")
 
-    @cached_property
+    @established
     def struct_page_size(self) -> Fact:
         """Size of ``struct page`` in bytes."""
         value = self.vmcoreinfo.size("page")
@@ -131,19 +131,19 @@ class KernelFacts:
             )
         return Fact("struct_page_size", value, Origin.VMCOREINFO, "SIZE(page)")
 
-    @cached_property
+    @established
     def vmemmap_list(self) -> Fact:
         """Address of the head pointer ``vmemmap_list``."""
         return self.symbol("vmemmap_list")
 
-    @cached_property
+    @established
     def list_head(self) -> Fact:
         """Address of the newest node, or 0 for an empty list."""
         at = self.vmemmap_list
         value = self._read(at, 8)
         return Fact("list_head", value, Origin.DERIVED, "the pointer at vmemmap_list", True)
 
-    @cached_property
+    @established
     def node_layout(self) -> NodeLayout:
         """The layout of ``struct vmemmap_backing``."""
         info = self.vmcoreinfo
@@ -170,7 +170,7 @@ class KernelFacts:
             )
         return NodeLayout(size, offsets[0], offsets[1], offsets[2], self.order)
 
-    @cached_property
+    @established
     def psize_index(self) -> Fact:
         """``mmu_vmemmap_psize``: which element of mmu_psize_defs describes the vmemmap's blocks."""
         at = self.symbol("mmu_vmemmap_psize")
@@ -183,7 +183,7 @@ class KernelFacts:
             )
         return Fact("mmu_vmemmap_psize", value, Origin.DERIVED, f"read at {at.shown}")
 
-    @cached_property
+    @established
     def block_size(self) -> Fact:
         """Size of one vmemmap block in bytes."""
         info = self.vmcoreinfo
@@ -304,7 +304,7 @@ class KernelFacts:
             return Fact("node_size", size, Origin.ASSUMED, "24 bytes in every kernel known")
         return Fact("node_size", size, Origin.VMCOREINFO, "SIZE(vmemmap_backing)")
 
-    @cached_property
+    @established
     def _utsname(self) -> Utsname | None:
         """The utsname in the kernel's memory; None if it cannot be read or makes no sense."""
         try:
@@ -313,7 +313,9 @@ class KernelFacts:
             # Since Linux commit 9a56493f6942 ("uts: Use generic ns_common::count") (in v5.11) the
             # texts come first and the offset is exported; before, a 4-byte counter precedes them.
             if "OFFSET(uts_namespace.name)" in self.vmcoreinfo:
-                offsets: tuple[int, ...] = (self.vmcoreinfo.offset("uts_namespace.name") & 0xFFFF,)
+                offsets: tuple[int, ...] = (self.vmcoreinfo.offset("uts_namespace.name"),)
+                if offsets[0] > _MAX_UTS_OFFSET:
+                    return None
             else:
                 offsets = (4, 0)
             return read_utsname(self._memory, phys, offsets)

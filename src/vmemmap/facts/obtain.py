@@ -6,10 +6,11 @@ import os
 
 from vmemmap.errors import FactMissing, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo_search import find_in_memory
+from vmemmap.facts.vmcoreinfo_search import find_in_memory, read_by_symbols
+from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.file_view import FileView, open_file
+from vmemmap.source.opening import open_bytes
 from vmemmap.source.spool import Progress
 
 
@@ -19,7 +20,7 @@ def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
     Raises:
         DumpError: It cannot be read, or is far too long to be one.
     """
-    view = FileView(open_file(path), os.fspath(path))
+    view = open_bytes(path, "the VMCOREINFO text")
     try:
         if view.size > VMCOREINFO_MAX_BYTES:
             raise UnsupportedDump(
@@ -33,13 +34,17 @@ def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def obtain_vmcoreinfo(
-    source: PhysicalSource, given: bytes | None, progress: Progress
+    source: PhysicalSource,
+    given: bytes | None,
+    symbols: SymbolFile | None,
+    progress: Progress,
 ) -> tuple[bytes, Fact]:
     """Give the VMCOREINFO text and the fact ``vmcoreinfo``, which says where it comes from.
 
     Args:
         source: The dump.
         given: The user's text, which goes before the dump's own, or None.
+        symbols: The user's vmlinux, which says where the kernel keeps the text, or None.
         progress: Told how far a search of the memory has come.
 
     Raises:
@@ -50,6 +55,13 @@ def obtain_vmcoreinfo(
     if source.vmcoreinfo:
         note = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")
         return source.vmcoreinfo, note
+    if symbols is not None:
+        data = symbols.find("vmcoreinfo_data")
+        if data is not None:
+            text = read_by_symbols(source, data.address)
+            if text is not None:
+                detail = f"not in the dump's headers; where {symbols.path} says the kernel has it"
+                return text, Fact("vmcoreinfo", "memory", Origin.USER, detail)
     what = "searching memory for VMCOREINFO"
     found = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
     progress(what, 1000, 1000)

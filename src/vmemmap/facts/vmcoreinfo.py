@@ -88,6 +88,6 @@ class Vmcoreinfo:
         text = self.text(key)
         if form.fullmatch(text):
             value = int(text, base if base or text.startswith("0x") else 10)
-            if value <= U64_MAX:
+            if -(1 << 63) <= value <= U64_MAX:
                 return value
         raise FactInvalid(f"VMCOREINFO has {key}={text!r}; expected {expected}", name=key)

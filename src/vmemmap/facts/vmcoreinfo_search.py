@@ -30,6 +30,9 @@ _NAME_AT, _TEXT_AT = 12, 24
 _HEAD_BYTES = 64
 _TEXT_MAX = 65536
 _TEXT_MIN = 64
+_CANDIDATES_MAX = 64
+"""An honest memory has a handful of pages that begin like the text."""
+_ALLOWED = bytes([10, *range(32, 127)])
 
 Tell = Callable[[float], None]
 """Told how far a search has come, 0 to 1."""
@@ -63,11 +66,13 @@ def find_in_memory(source: PhysicalSource, tell: Tell = lambda _: None) -> Found
         The first note whose utsname agrees; else the best of what was found; else None. All pages
         are looked at in 64 KiB steps first, and in 4 KiB steps only if that finds nothing.
     """
+    left = _CANDIDATES_MAX
     for unit_bytes in (65536, 4096):
         best: FoundText | None = None
         for heads in source.heads(unit_bytes, _HEAD_BYTES):
             tell(heads.done)
-            for row in np.flatnonzero(_looks_right(heads.data)).tolist():
+            for row in np.flatnonzero(_looks_right(heads.data)).tolist()[:left]:
+                left -= 1
                 found = _read_text(source, int(heads.phys[row]), heads.data[row].tobytes())
                 if found is None or not _agrees_with_utsname(source, found.text):
                     continue
@@ -76,6 +81,32 @@ def find_in_memory(source: PhysicalSource, tell: Tell = lambda _: None) -> Found
                 best = best or found
         if best is not None:
             return best
+    return None
+
+
+def read_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | None:
+    """Read the text where a vmlinux says that the kernel keeps it.
+
+    Args:
+        source: The dump.
+        vmcoreinfo_data: Address of the symbol: the text itself up to 4.12, a pointer to it since.
+
+    Returns:
+        The text, or None if there is none that a kernel wrote.
+    """
+    at = linear_phys(vmcoreinfo_data)
+    if at is None:
+        return None
+    try:
+        raw = source.read(at, 8)
+    except ReadError:
+        return None
+    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
+    pointers = [linear_phys(int.from_bytes(raw, order)) for order in orders]
+    for phys in (at, *pointers):
+        text = _read_up_to_nul(source, phys) if phys is not None else b""
+        if text.startswith(_TEXT_START) and _is_valid(text):
+            return text
     return None
 
 
@@ -123,8 +154,8 @@ def _read_up_to_nul(source: PhysicalSource, phys: int) -> bytes:
 
 def _is_valid(text: bytes) -> bool:
     """Tell a text that a kernel wrote from one that only begins like it."""
-    printable = all(32 <= byte < 127 or byte == 10 for byte in text)
-    if not (printable and text.endswith(b"\n") and b"%" not in text.split(b"\n")[0]):
+    odd = text.translate(None, _ALLOWED)
+    if odd or not text.endswith(b"\n") or b"%" in text.split(b"\n")[0]:
         return False
     info = Vmcoreinfo(text)
     try:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import CorruptDump, DumpError, UnsupportedDump
 from vmemmap.formats import elf64
-from vmemmap.source.file_view import ByteView, FileView, open_file
+from vmemmap.source.file_view import ByteView
+from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
 _SYMTAB_MAX_BYTES = 1 << 30
@@ -42,7 +43,7 @@ class SymbolFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        view = FileView(open_file(path), self.path)
+        view = open_bytes(path, "the vmlinux")
         try:
             self._names, self._symbols = _read_symbols(view)
         except DumpError as error:

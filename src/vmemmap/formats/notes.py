@@ -19,6 +19,8 @@ from vmemmap.address import ByteOrder, numpy_prefix
 
 NOTE_HEADER_BYTES = 12
 NOTES_MAX_BYTES = 64 << 20
+NOTES_MAX_COUNT = 1 << 17
+"""Five notes for each of far more processors than a machine has."""
 VMCOREINFO_MAX_BYTES = 1 << 20
 """The kernel's own limit is its page size (64 KiB); anything near this bound is hostile."""
 

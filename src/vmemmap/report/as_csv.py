@@ -31,4 +31,6 @@ def lines(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Iterator[st
 def _field(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+        return value.encode("unicode_escape").decode("ascii")
     return "" if value is None else value

@@ -22,6 +22,14 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
+def plain(value: object) -> str:
+    """Give a text that cannot do anything to a terminal: all but printable ASCII is escaped."""
+    text = str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("unicode_escape").decode("ascii")
+
+
 def size_text(size_bytes: int) -> str:
     """Put a size into words: 64 KiB, 1.5 MiB."""
     for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
@@ -95,8 +103,8 @@ def print_info(record: dict[str, Any]) -> None:
     for name, style in (("  name", ""), ("value", "bold"), ("origin", "cyan"), ("evidence", "dim")):
         table.add_column(name, style=style, overflow="fold")
     for fact in record["facts"]:
-        cells = (f"  {fact['name']}", str(fact["value"]), fact["origin"], fact["detail"])
-        table.add_row(*(Text(cell) for cell in cells))
+        cells = (f"  {fact['name']}", fact["value"], fact["origin"], fact["detail"])
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     out.print(table)
 
 
@@ -137,4 +145,4 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 def _section(out: Console, title: str, lines: dict[str, str]) -> None:
     out.print(f"{title}" if title == "Dump" else f"\n{title}", style="bold")
     for name, value in lines.items():
-        out.print(Text.assemble(f"  {name:12}", value), soft_wrap=True)
+        out.print(Text.assemble(f"  {name:12}", plain(value)), soft_wrap=True)

@@ -69,6 +69,18 @@ class PhysicalSource(ABC):
             CodecUnavailable: The page is compressed and its library is not installed.
         """
 
+    def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
+        """Fill *out* with the bytes from physical *address* on; for much at a time.
+
+        Args:
+            address: Physical address of the first byte.
+            out: Contiguous, writable, one dimension. What is in it after an error is undefined.
+
+        Raises:
+            ReadError: As for `read`.
+        """
+        out[:] = np.frombuffer(self.read(address, len(out)), dtype=np.uint8)
+
     @abstractmethod
     def is_ram(self, address: int) -> bool:
         """Tell whether a memory range of the dump covers physical *address*, stored or not."""

@@ -20,6 +20,29 @@ Decoder = Callable[[bytes | memoryview, int], bytes]
 """(compressed bytes, page size) to the page, or a ValueError that says what is wrong."""
 
 
+IntoDecoder = Callable[[memoryview, memoryview], None]
+"""(compressed bytes, room for one page): fills it, or raises a ValueError."""
+
+
+@cache
+def decoder_into(codec: str) -> IntoDecoder:
+    """Give the decoder of a codec, or of ``raw`` pages, that writes to where the page is wanted."""
+    if codec == "raw":
+        return _copy_raw
+    if codec == "snappy":
+        return _make_snappy_into()
+    decode = decoder(codec)
+
+    def into(data: memoryview, page: memoryview) -> None:
+        page[:] = decode(data, len(page))
+
+    return into
+
+
+def _copy_raw(data: memoryview, page: memoryview) -> None:
+    page[:] = data
+
+
 @cache
 def decoder(codec: str) -> Decoder:
     """Give the decoder of a codec.
@@ -107,26 +130,35 @@ def _make_python_lzo() -> Decoder:
 
 
 def _make_snappy() -> Decoder:
+    into = _make_snappy_into()
+
+    def decode(data: bytes | memoryview, page_bytes: int) -> bytes:
+        page = bytearray(page_bytes)
+        into(memoryview(data), memoryview(page))
+        return bytes(page)
+
+    return decode
+
+
+def _make_snappy_into() -> IntoDecoder:
     try:
         from cramjam import snappy
     except ImportError as error:
         raise CodecUnavailable("snappy", "cramjam") from error
 
-    def decode(data: bytes | memoryview, page_bytes: int) -> bytes:
+    def into(data: memoryview, page: memoryview) -> None:
         packed = bytes(data)
-        page = bytearray(page_bytes)
         try:
             declared = snappy.decompress_raw_len(packed)
-            if declared != page_bytes:
-                raise ValueError(f"it declares {declared} bytes, a page has {page_bytes}")
+            if declared != len(page):
+                raise ValueError(f"it declares {declared} bytes, a page has {len(page)}")
             written = snappy.decompress_raw_into(packed, page)
         except Exception as error:  # cramjam raises its own DecompressionError
             raise ValueError(f"snappy: {error}") from error
-        if written != page_bytes:
-            raise ValueError(f"snappy: it unpacks to {written} bytes, a page has {page_bytes}")
-        return bytes(page)
+        if written != len(page):
+            raise ValueError(f"snappy: it unpacks to {written} bytes, a page has {len(page)}")
 
-    return decode
+    return into
 
 
 def _make_zstd() -> Decoder:

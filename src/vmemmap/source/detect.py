@@ -6,13 +6,13 @@ It does not parse formats; it knows the ones that are refused well enough to nam
 from __future__ import annotations
 
 import os
-import stat
 
 from vmemmap.errors import DumpError, UnknownFormat, UnsupportedDump
 from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.file_view import LIVE_KERNEL, ByteView, FileView, LiveView, open_file
-from vmemmap.source.spool import Progress, no_progress, spool
+from vmemmap.source.file_view import ByteView
+from vmemmap.source.opening import open_bytes
+from vmemmap.source.spool import Progress, no_progress
 
 _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -d"),
@@ -46,6 +46,8 @@ def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress
         DumpError: A file cannot be opened, is no dump, is damaged, or is of a kind not handled; the
             error carries its path.
     """
+    if not paths:
+        raise ValueError("expected the path of a dump, found none")
     opened: list[PhysicalSource] = []
     try:
         for path in paths:
@@ -58,7 +60,7 @@ def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress
 
 
 def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSource:
-    view = _open_bytes(os.fspath(path), progress)
+    view = open_bytes(path, progress=progress)
     try:
         if bytes(view.view(0, 16)) == flattened.SIGNATURE:
             from vmemmap.source.flattened import FlattenedView
@@ -72,20 +74,6 @@ def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSourc
     except BaseException:
         view.close()
         raise
-
-
-def _open_bytes(path: str, progress: Progress) -> ByteView:
-    """Open a file, the standard input or a pipe as bytes at offsets."""
-    if os.path.realpath(path) == LIVE_KERNEL:
-        return LiveView(open_file(path), path)
-    fd = os.dup(0) if path == "-" else open_file(path)
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        return FileView(fd, path)
-    try:
-        return FileView(spool(fd, path, progress), path)
-    finally:
-        os.close(fd)
 
 
 def _join(opened: list[PhysicalSource]) -> PhysicalSource:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -23,13 +24,20 @@ from vmemmap.errors import (
     UnsupportedDump,
 )
 from vmemmap.formats import elf64
-from vmemmap.formats.notes import NOTES_MAX_BYTES, Note, find_vmcoreinfo, walk_notes
+from vmemmap.formats.notes import (
+    NOTES_MAX_BYTES,
+    NOTES_MAX_COUNT,
+    Note,
+    find_vmcoreinfo,
+    walk_notes,
+)
 from vmemmap.source.base import PageHeads, PhysicalSource
-from vmemmap.source.file_view import ByteView
+from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.overlaps import settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
 _HEADS_AT_A_TIME = 16384
+_HEADS_BYTES_COPIED = 8 << 20
 _PHYS_LIMIT = 1 << 56
 """No ppc64 machine addresses more; a segment beyond it is damage."""
 
@@ -107,19 +115,26 @@ class ElfSource(PhysicalSource):
         for piece in np.flatnonzero(stored).tolist():
             start, end = self._starts[piece], self._ends[piece]
             first = -(-start // unit_bytes) * unit_bytes
-            step = _HEADS_AT_A_TIME * unit_bytes
-            for at in range(first, end - head_bytes + 1, step):
+            # What has to be copied, from a flattened or live file, comes in smaller batches.
+            mapped = isinstance(self._file, FileView)
+            step = _HEADS_AT_A_TIME * unit_bytes if mapped else _HEADS_BYTES_COPIED
+            to_file = int(self._offset[piece]) - start
+            at = first
+            while at + head_bytes <= end:
+                data_at = self._file.next_data(at + to_file) - to_file
+                if data_at >= at + unit_bytes:  # a hole of a flattened file
+                    at = data_at // unit_bytes * unit_bytes
+                    continue
                 stop = min(at + step, end)
                 count = (stop - at - head_bytes) // unit_bytes + 1
-                offset = int(self._offset[piece]) + at - start
-                raw = np.frombuffer(
-                    self._file.view(offset, (count - 1) * unit_bytes + head_bytes), dtype=np.uint8
-                )
-                if len(raw) < (count - 1) * unit_bytes + head_bytes:
+                length = (count - 1) * unit_bytes + head_bytes
+                raw = np.frombuffer(self._file.view(at + to_file, length), dtype=np.uint8)
+                if len(raw) < length:
                     break  # a live or cut-off file gives less than it says
                 data = as_strided(raw, (count, head_bytes), (unit_bytes, 1), writeable=False)
                 phys = np.arange(count, dtype=np.uint64) * np.uint64(unit_bytes) + np.uint64(at)
                 yield PageHeads(phys, data, (done + stop - start) / total)
+                at += count * unit_bytes
             done += end - start
 
     def ranges(self) -> NDArray[np.uint64]:
@@ -132,7 +147,7 @@ class ElfSource(PhysicalSource):
 
     def is_incomplete(self) -> bool:
         """Tell whether segments or notes reach beyond the end of the file."""
-        return self._incomplete
+        return self._incomplete or self._file.truncated
 
     def close(self) -> None:
         """Release the file."""
@@ -166,6 +181,7 @@ class ElfSource(PhysicalSource):
 
     def _read_notes(self, segments: NDArray[np.void]) -> list[Note]:
         notes: list[Note] = []
+        room = min(NOTES_MAX_BYTES, self._file.size)
         for segment in segments[segments["p_type"] == elf64.PT_NOTE]:
             offset, size = int(segment["p_offset"]), int(segment["p_filesz"])
             if not self._file.holds(offset, size):
@@ -174,10 +190,14 @@ class ElfSource(PhysicalSource):
                     f"the notes at {offset:#x} ({size} bytes) reach beyond the file's end at "
                     f"{self._file.size:#x}"
                 )
-            room = NOTES_MAX_BYTES - sum(len(note.desc) for note in notes)
-            notes += walk_notes(
-                self._file.view(offset, min(size, max(room, 0))), self.container_byte_order
+            # Many segments may name the same bytes; what they give together is bounded.
+            data = self._file.view(offset, min(size, room))
+            room -= len(data)
+            notes += islice(
+                walk_notes(data, self.container_byte_order), NOTES_MAX_COUNT - len(notes)
             )
+            if room <= 0 or len(notes) >= NOTES_MAX_COUNT:
+                break
         return notes
 
     def _index_loads(self, loads: NDArray[np.void]) -> None:
@@ -246,7 +266,7 @@ class ElfSource(PhysicalSource):
 def _read_header(file: ByteView) -> elf64.ElfHeader:
     """Decode the ELF header, or say in the user's terms what the file is instead."""
     data = bytes(file.view(0, elf64.HEADER_BYTES))
-    if len(data) < elf64.HEADER_BYTES:
+    if len(data) < elf64.HEADER_BYTES or not file.holds(0, elf64.HEADER_BYTES):
         raise CorruptDump(
             "the ELF header",
             file_offset=0,

@@ -15,6 +15,9 @@ from pathlib import Path
 from vmemmap.errors import UnreadableFile
 
 LIVE_KERNEL = "/proc/kcore"
+_EMPTY_ADVICE = {
+    "the dump": "expected a vmcore; it was probably never written: see the capture kernel's log"
+}
 
 
 class ByteView(ABC):
@@ -24,11 +27,13 @@ class ByteView(ABC):
         path: The file, as the user named it.
         size: How many bytes there are.
         warnings: What is odd about the file, one line each.
+        truncated: Bytes that ought to be there are known to be lost.
     """
 
     path: str
     size: int
     warnings: list[str]
+    truncated: bool = False
 
     @abstractmethod
     def view(self, offset: int, size: int) -> memoryview:
@@ -37,6 +42,10 @@ class ByteView(ABC):
     @abstractmethod
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether ``[offset, offset + size)`` is wholly there."""
+
+    def next_data(self, offset: int) -> int:
+        """Give the first offset from *offset* on that is in no hole; `size` if there is none."""
+        return min(offset, self.size)
 
     @abstractmethod
     def close(self) -> None:
@@ -49,29 +58,28 @@ class FileView(ByteView):
     Args:
         fd: An open file; closed here, the mapping stays until `close`.
         path: What to call it.
+        what: What it ought to be, for errors.
 
     Raises:
         UnreadableFile: It is a directory, a device without an end, or empty.
     """
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, what: str = "the dump") -> None:
         self.path = path
         self.warnings = []
         try:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode):
-                raise unreadable(path, "it is a directory; expected a dump file", _hint(path))
+                raise unreadable(path, "it is a directory; expected a file", _hint(path), what)
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-                what = "it is not a regular file; expected a dump file"
-                raise unreadable(path, what, "copy the dump to a file first")
+                why = "it is not a regular file; expected a file or a pipe"
+                raise unreadable(path, why, what=what)
             self.size = os.lseek(fd, 0, os.SEEK_END)
             if self.size == 0:
-                what = "it is empty (0 bytes); expected a vmcore"
-                advice = "the dump was probably never written: look at the capture kernel's log"
-                raise unreadable(path, what, advice)
+                raise unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
             self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, OverflowError) as error:
-            raise unreadable(path, _reason(error)) from error
+            raise unreadable(path, _reason(error), what=what) from error
         finally:
             os.close(fd)
         self._view = memoryview(self._map)
@@ -130,7 +138,7 @@ class LiveView(ByteView):
         os.close(self._fd)
 
 
-def open_file(path: str | os.PathLike[str]) -> int:
+def open_file(path: str, what: str = "the dump") -> int:
     """Open a file for reading and give its descriptor.
 
     Raises:
@@ -140,13 +148,13 @@ def open_file(path: str | os.PathLike[str]) -> int:
         # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever.
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        raise unreadable(os.fspath(path), _reason(error)) from error
+        raise unreadable(path, _reason(error), what=what) from error
 
 
-def unreadable(path: str, what: str, advice: str = "") -> UnreadableFile:
-    """Make the error for a file that cannot be read."""
+def unreadable(path: str, reason: str, advice: str = "", what: str = "the dump") -> UnreadableFile:
+    """Make the error for a file that cannot be read; *what* is what it ought to be."""
     hint = f" ({advice})" if advice else ""
-    return UnreadableFile(f"cannot read the dump: {what}{hint}", path=path)
+    return UnreadableFile(f"cannot read {what}: {reason}{hint}", path=path)
 
 
 def _hint(path: str) -> str:

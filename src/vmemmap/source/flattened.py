@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from vmemmap.source.file_view import ByteView
 from vmemmap.source.overlaps import settle_overlaps
 
 RECORDS_LIMIT = 50_000_000
+HOLES_MAX_BYTES = 16 << 20
+"""How much of one read may lie in no record. Writers leave small gaps; a header that points into a
+large one would have us make up gigabytes of zeros."""
 
 
 class FlattenedView(ByteView):
@@ -62,16 +66,29 @@ class FlattenedView(ByteView):
         at = bisect_right(self._starts, offset) - 1
         if at >= 0 and offset + size <= self._ends[at]:
             return self._file.view(self._sources[at] + offset - self._starts[at], size)
-        out = bytearray(size)
-        end = offset + size
-        at = max(at, 0)
+        pieces = list(self._pieces(offset, offset + size))
+        backed = sum(last - first for first, last, _ in pieces)
+        if size - backed > HOLES_MAX_BYTES:
+            raise CorruptDump(
+                f"the range of {size} bytes",
+                file_offset=offset,
+                expected="a part of the dump with data in it",
+                found=f"a hole in the flattened dump ({size - backed} bytes are in no record)",
+                path=self.path,
+            )
+        out = np.zeros(size, dtype=np.uint8)
+        for first, last, source in pieces:
+            out[first - offset : last - offset] = self._file.view(source, last - first)
+        return out.data
+
+    def _pieces(self, offset: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield what records have of ``[offset, end)``: start, end, and where in the file."""
+        at = max(bisect_right(self._starts, offset) - 1, 0)
         while at < len(self._starts) and self._starts[at] < end:
             first, last = max(offset, self._starts[at]), min(end, self._ends[at])
             if first < last:
-                source = self._sources[at] + first - self._starts[at]
-                out[first - offset : last - offset] = self._file.view(source, last - first)
+                yield first, last, self._sources[at] + first - self._starts[at]
             at += 1
-        return memoryview(bytes(out))
 
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether the dump has all of ``[offset, offset + size)``."""
@@ -87,6 +104,13 @@ class FlattenedView(ByteView):
             offset = self._ends[at]
             at += 1
         return True
+
+    def next_data(self, offset: int) -> int:
+        """Give the first offset from *offset* on that a record covers."""
+        at = bisect_right(self._starts, offset) - 1
+        if at >= 0 and offset < self._ends[at]:
+            return offset
+        return self._starts[at + 1] if at + 1 < len(self._starts) else self.size
 
     def close(self) -> None:
         """Release the file."""

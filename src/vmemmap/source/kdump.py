@@ -5,10 +5,10 @@ Opening reads the headers only; bitmaps and descriptors stay in the mapped file.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.errors import (
+    CodecUnavailable,
     CorruptPage,
     NotInDump,
     PageExcluded,
@@ -25,8 +26,8 @@ from vmemmap.errors import (
 )
 from vmemmap.formats import kdump as layout
 from vmemmap.source.base import PageHeads, PhysicalSource
-from vmemmap.source.codecs import decoder, zlib_head
-from vmemmap.source.file_view import ByteView
+from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
+from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.page_cache import PageCache
 
@@ -34,7 +35,9 @@ RANGES_LIMIT = 65536
 TAIL_DESCRIPTORS = 16384
 BULK_BYTES_MIN = 256 << 10
 """From this size on a read is decoded by several threads."""
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 64 << 20
+TASK_BYTES = 512 << 10
+"""How much one thread decodes before it asks for more."""
 
 
 class KdumpSource(PhysicalSource):
@@ -65,24 +68,44 @@ class KdumpSource(PhysicalSource):
         self._first_pfn, self._end_pfn = file.pfn_range
         self._descriptor = layout.descriptor_struct(file.main.order)
         self._cache = PageCache()
+        self._closed = False
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
+        if size <= 0:
+            return b""
         into = address & (self.block_size - 1)
         if size <= self.block_size - into:
             return self._page(address >> self._shift, address)[into : into + size]
-        out: list[bytes | memoryview] = []
+        if size >= BULK_BYTES_MIN:
+            # In batches, so that memory is taken only for what turns out to be there.
+            batches: list[memoryview] = []
+            while size > 0:
+                out = np.empty(min(size, BATCH_BYTES), dtype=np.uint8)
+                self.read_into(address, out)
+                batches.append(out.data)
+                address += len(out)
+                size -= len(out)
+            return b"".join(batches)
+        parts: list[bytes] = []
         while size > 0:
             into = address & (self.block_size - 1)
-            if size >= BULK_BYTES_MIN:
-                length = min(size, BATCH_BYTES - into)
-                part: bytes | memoryview = self._read_batch(address, length)
-            else:
-                part = self._page(address >> self._shift, address)[into : into + size]
-            out.append(part)
-            address += len(part)
-            size -= len(part)
-        return b"".join(out)
+            parts.append(self._page(address >> self._shift, address)[into : into + size])
+            address += len(parts[-1])
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+    def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
+        """Fill *out* from physical *address* on, decoding on all processors."""
+        if self._closed:
+            raise ValueError("the dump is closed")
+        view = out.data
+        done = 0
+        while done < len(view):
+            into = (address + done) & (self.block_size - 1)
+            part = view[done : done + BATCH_BYTES - into]
+            self._read_batch(address + done, part)
+            done += len(part)
 
     def is_ram(self, address: int) -> bool:
         """Tell whether the first bitmap has the page of physical *address*."""
@@ -104,7 +127,7 @@ class KdumpSource(PhysicalSource):
 
         With units as large as the file's pages only the first bytes of each are decoded.
         """
-        seen: set[int] = set()
+        seen: set[tuple[int, int, int]] = set()
         block = self.block_size
         whole = unit_bytes < block
         limit = max(self._end_pfn, 1)
@@ -112,17 +135,14 @@ class KdumpSource(PhysicalSource):
             addresses: list[int] = []
             parts: list[bytes] = []
             for pfn in pfns.tolist():
-                at = self.file.descriptor_at(pfn)
-                raw = self._view.view(at, layout.DESCRIPTOR_BYTES)
-                if len(raw) < layout.DESCRIPTOR_BYTES:
-                    break
-                offset, size, flags, _ = self._descriptor.unpack(raw)
-                if offset in seen:
-                    continue
-                seen.add(offset)
                 phys = pfn << self._shift
-                if phys % unit_bytes and not whole:
+                raw = self._view.view(self.file.descriptor_at(pfn), layout.DESCRIPTOR_BYTES)
+                if (phys % unit_bytes and not whole) or len(raw) < layout.DESCRIPTOR_BYTES:
                     continue
+                offset, size, flags, _ = self._descriptor.unpack(raw)
+                if (offset, size, flags) in seen:
+                    continue
+                seen.add((offset, size, flags))
                 try:
                     page = self._head(phys, offset, size, flags, block if whole else head_bytes)
                 except ReadError:
@@ -137,8 +157,9 @@ class KdumpSource(PhysicalSource):
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap; see `PhysicalSource.ranges`."""
         runs, cut = self.file.ram.runs(RANGES_LIMIT)
-        if cut:
-            self.warnings.append(f"only the first {RANGES_LIMIT} memory ranges are shown")
+        warning = f"only the first {RANGES_LIMIT} memory ranges are shown"
+        if cut and warning not in self.warnings:
+            self.warnings.append(warning)
         return runs << np.uint64(self._shift)
 
     def is_incomplete(self) -> bool:
@@ -146,11 +167,10 @@ class KdumpSource(PhysicalSource):
 
         Looks at the last descriptors only: writers append page data in the order of pfns.
         """
-        if self.file.marked_incomplete:
+        if self.file.marked_incomplete or self._view.truncated:
             return True
-        count = self.file.stored.rank(self._end_pfn) - self.file.rank_before
-        end = self.file.descriptors_at + count * layout.DESCRIPTOR_BYTES
-        tail = min(count, TAIL_DESCRIPTORS) * layout.DESCRIPTOR_BYTES
+        end = self.file.descriptors_end
+        tail = min(end - self.file.descriptors_at, TAIL_DESCRIPTORS * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(end - tail, tail):
             return True
         last = self._descriptor.iter_unpack(self._view.view(end - tail, tail))
@@ -158,13 +178,18 @@ class KdumpSource(PhysicalSource):
 
     def close(self) -> None:
         """Release the file."""
+        if self._closed:
+            return
+        self._closed = True
         if "_threads" in self.__dict__:
             self._threads.shutdown()
-        del self.file, self._view
         self._cache = PageCache(0)
+        self.file.close()
 
     def _page(self, pfn: int, phys: int) -> bytes:
         """Give the decoded page *pfn*; *phys* is the address to blame."""
+        if self._closed:
+            raise ValueError("the dump is closed")
         if not self._first_pfn <= pfn < self._end_pfn or not self.file.stored.test(pfn):
             raise self._absent(pfn, phys)
         at = self.file.descriptor_at(pfn)
@@ -173,64 +198,89 @@ class KdumpSource(PhysicalSource):
         offset, size, flags, _ = self._descriptor.unpack(
             self._view.view(at, layout.DESCRIPTOR_BYTES)
         )
-        page = self._cache.get(offset)
+        # Damaged descriptors may share an offset with a sound one, but not size and flags as well.
+        key = (offset, size, flags)
+        page = self._cache.get(key)
         if page is None:
             page = self._decode(phys, offset, size, flags)
-            self._cache.put(offset, page)
+            self._cache.put(key, page)
         return page
 
-    def _read_batch(self, address: int, size: int) -> bytes | memoryview:
-        """Read many pages at once, decoded by several threads; the odd case goes page by page."""
+    def _read_batch(self, address: int, out: memoryview) -> None:
+        """Decode the pages behind *out*, several threads at a time, straight to their places."""
         first = address >> self._shift
-        count = ((address + size - 1) >> self._shift) - first + 1
+        count = ((address + len(out) - 1) >> self._shift) - first + 1
         found = self._descriptors_of(first, count)
-        if found is None:
-            return self._page(first, address)[address & (self.block_size - 1) :][:size]
-        out = bytearray(count * self.block_size)
-        workers = self._workers
-        borders = [count * i // workers for i in range(workers + 1)]
+        skip = address & (self.block_size - 1)
+        step = max(1, TASK_BYTES >> self._shift)
         jobs = [
-            self._threads.submit(self._decode_into, out, first, found, start, end)
-            for start, end in itertools.pairwise(borders)
-            if start < end
+            self._threads.submit(self._decode_into, out, skip, first, found, start)
+            for start in range(0, len(found), step)
         ]
         errors = [job.exception() for job in jobs]
         for error in errors:  # in the order of addresses, so the first is the first byte's
             if error is not None:
                 raise error
-        into = address & (self.block_size - 1)
-        return memoryview(out)[into : into + size]
+        for pfn in range(first + len(found), first + count):
+            # Not plainly there: page by page, which gives it or says why not.
+            page = self._page(pfn, max(address, pfn << self._shift))
+            at = ((pfn - first) << self._shift) - skip
+            part = page[max(-at, 0) : len(out) - at]
+            out[max(at, 0) : max(at, 0) + len(part)] = part
 
-    def _descriptors_of(self, first: int, count: int) -> NDArray[np.void] | None:
-        """Give the descriptors of pages in a row, or None if one of them is not plainly there."""
-        pfns = np.arange(first, first + count, dtype=np.uint64)
-        inside = self._first_pfn <= first and first + count <= self._end_pfn
-        if not inside or not self.file.stored.test_many(pfns).all():
-            return None
-        at = self.file.descriptor_at(first)
+    def _descriptors_of(self, first: int, count: int) -> NDArray[np.void]:
+        """Give the descriptors of pages in a row, up to the first that is not stored."""
+        count = max(min(count, self._end_pfn - first), 0) if first >= self._first_pfn else 0
+        if count:
+            pfns = np.arange(first, first + count, dtype=np.uint64)
+            absent = ~self.file.stored.test_many(pfns)
+            count = int(np.argmax(absent)) if absent.any() else count
+        at = self.file.descriptor_at(first) if count else 0
+        have = self._view.view(at, count * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
-            return None
-        return np.frombuffer(
-            self._view.view(at, count * layout.DESCRIPTOR_BYTES), dtype=self._descriptor_dtype
-        )
+            have = have[:0]
+        return np.frombuffer(have, dtype=self._descriptor_dtype)
 
     def _decode_into(
-        self, out: bytearray, first: int, found: NDArray[np.void], start: int, end: int
+        self, out: memoryview, skip: int, first: int, found: NDArray[np.void], start: int
     ) -> None:
-        """Decode the pages from *start* to *end* of a batch; runs in a thread of its own."""
-        block = self.block_size
-        rows = zip(
-            found["offset"][start:end].tolist(),
-            found["size"][start:end].tolist(),
-            found["flags"][start:end].tolist(),
-            strict=True,
-        )
-        before, page = -1, b""
-        for i, (offset, size, flags) in enumerate(rows, start):
-            if offset != before:
-                page = self._decode((first + i) << self._shift, offset, size, flags)
-                before = offset
-            out[i * block : (i + 1) * block] = page
+        """Decode a few pages of a batch from *start* on; runs in a thread of its own.
+
+        *skip* is how far into the first page of the batch *out* begins.
+        """
+        block, codecs = self.block_size, self._codecs
+        view = self._view.view
+        rows = found[start : start + max(1, TASK_BYTES >> self._shift)]
+        offsets, sizes, flags = rows["offset"], rows["size"], rows["flags"]
+        end = offsets + sizes
+        plain = (offsets >= self.file.descriptors_end) & (end <= self._view.size) & (end > offsets)
+        plain &= (sizes <= block) & np.isin(flags, list(codecs))
+        if not isinstance(self._view, FileView):
+            plain[:] = False  # what lies between the records of a flattened dump may be missing
+        columns = (column.tolist() for column in (offsets, sizes, flags, plain))
+        for i, (offset, size, flag, sound) in enumerate(zip(*columns, strict=True), start):
+            at = i * block - skip
+            if sound and at >= 0 and at + block <= len(out):
+                try:
+                    codecs[flag](view(offset, size), out[at : at + block])
+                    continue
+                except ValueError:
+                    pass  # the careful way says what is wrong
+            page = self._decode(
+                max((first + i) << self._shift, first * block + skip), offset, size, flag
+            )
+            page = page[max(-at, 0) : len(out) - at]
+            at = max(at, 0)
+            out[at : at + len(page)] = page
+
+    @cached_property
+    def _codecs(self) -> dict[int, IntoDecoder]:
+        """Decoders by flag, as far as they are installed; made before threads use them."""
+        made: dict[int, IntoDecoder] = {}
+        for flag in {0, *layout.CODEC_OF_FLAG}:
+            with suppress(CodecUnavailable):
+                made[flag] = decoder_into(layout.CODEC_OF_FLAG.get(flag, "raw"))
+        return made
 
     def _decode(self, phys: int, offset: int, size: int, flags: int) -> bytes:
         if offset == 0:
@@ -238,33 +288,35 @@ class KdumpSource(PhysicalSource):
                 f"physical address {phys:#x} is lost: the dump's writer had no space left for it",
                 phys=phys,
             )
-        where = f"cannot decode the page of physical address {phys:#x} (file offset {offset:#x}): "
-        if offset < self.file.descriptors_at:
-            raise CorruptPage(where + "its offset lies inside the headers", phys=phys)
-        if not 1 <= size <= self.block_size:
-            raise CorruptPage(
-                where + f"expected 1 to {self.block_size} bytes, the descriptor says {size}",
-                phys=phys,
-            )
-        if not self._view.holds(offset, size):
+        plain = 1 <= size <= self.block_size and offset >= self.file.descriptors_end
+        if plain and offset + size > self._view.size:
             raise self._cut_off(phys, f"the page should be at {offset:#x}")
+        try:
+            return self._decode_sound(offset, size, flags)
+        except ValueError as error:
+            raise CorruptPage(
+                f"cannot decode the page of physical address {phys:#x} (file offset "
+                f"{offset:#x}): {error}",
+                phys=phys,
+            ) from error
+
+    def _decode_sound(self, offset: int, size: int, flags: int) -> bytes:
+        """Decode the page that a descriptor describes; a ValueError says what is wrong with it."""
+        if offset < self.file.descriptors_end:
+            raise ValueError("its offset lies inside the headers or the descriptors")
+        if not 1 <= size <= self.block_size:
+            raise ValueError(f"expected 1 to {self.block_size} bytes, the descriptor says {size}")
+        if not self._view.holds(offset, size):
+            raise ValueError("the file has a hole there")
         data = self._view.view(offset, size)
         if flags == 0:
             if size != self.block_size:
-                raise CorruptPage(
-                    where + f"a raw page has {self.block_size} bytes, this one {size}", phys=phys
-                )
+                raise ValueError(f"a raw page has {self.block_size} bytes, this one {size}")
             return bytes(data)
         codec = layout.CODEC_OF_FLAG.get(flags)
         if codec is None:
-            raise CorruptPage(
-                where + f"expected the flag of one codec (1, 2, 4 or 32), found {flags:#x}",
-                phys=phys,
-            )
-        try:
-            return decoder(codec)(data, self.block_size)
-        except ValueError as error:
-            raise CorruptPage(where + str(error), phys=phys) from error
+            raise ValueError(f"expected the flag of one codec (1, 2, 4 or 32), found {flags:#x}")
+        return decoder(codec)(data, self.block_size)
 
     def _head(self, phys: int, offset: int, size: int, flags: int, length: int) -> bytes:
         """Decode the first *length* bytes of a page."""
@@ -309,9 +361,6 @@ class KdumpSource(PhysicalSource):
         )
 
     @cached_property
-    def _workers(self) -> int:
-        return min(os.cpu_count() or 1, 16)
-
-    @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._workers, thread_name_prefix="vmemmap-decode")
+        workers = min(os.cpu_count() or 1, 16)
+        return ThreadPoolExecutor(workers, thread_name_prefix="vmemmap-decode")

@@ -6,12 +6,14 @@ Everything here is checked against the file before it is believed; pages are rea
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import islice
 
 from vmemmap.address import ByteOrder, is_power_of_two
 from vmemmap.errors import CorruptDump
 from vmemmap.formats import kdump as layout
 from vmemmap.formats.notes import (
     NOTES_MAX_BYTES,
+    NOTES_MAX_COUNT,
     VMCOREINFO_MAX_BYTES,
     Note,
     find_vmcoreinfo,
@@ -46,9 +48,7 @@ class KdumpFile:
         self.view = view
         self.warnings = view.warnings
         self.main = _read_main_header(view)
-        self.sub = layout.decode_sub(
-            view.view(self.main.block_size, layout.SUB_HEADER_BYTES), self.main
-        )
+        self.sub = self._read_sub_header()
         if self.main.header_version > layout.VERSION_MAX_KNOWN:
             self.warnings.append(
                 f"header version {self.main.header_version} is newer than any known (6); read as 6"
@@ -59,6 +59,18 @@ class KdumpFile:
         self.notes = self._read_notes()
         self.vmcoreinfo = self._read_vmcoreinfo()
         self._place_maps()
+
+    def _read_sub_header(self) -> layout.SubHeader:
+        at, version = self.main.block_size, self.main.header_version
+        size = layout.SUB_HEADER_BYTES_OF_VERSION[min(version, layout.VERSION_MAX_KNOWN)]
+        if not self.view.holds(at, size):
+            raise CorruptDump(
+                "the kdump sub-header",
+                file_offset=at,
+                expected=f"{size} bytes",
+                found="the file ends before; the dump is cut off: copy it again",
+            )
+        return layout.decode_sub(self.view.view(at, size), self.main)
 
     @property
     def pfn_range(self) -> tuple[int, int]:
@@ -73,6 +85,17 @@ class KdumpFile:
         """How many stored pages lie below the pages of this file."""
         return self.stored.rank(self.pfn_range[0])
 
+    def close(self) -> None:
+        """Release the file; the bitmaps must not be asked afterwards."""
+        self.ram = self.stored = Bitmap(memoryview(b""), 0)
+        self.view.close()
+
+    @cached_property
+    def descriptors_end(self) -> int:
+        """File offset behind the last descriptor, where page data can begin."""
+        count = self.stored.rank(self.pfn_range[1]) - self.rank_before
+        return self.descriptors_at + max(count, 0) * layout.DESCRIPTOR_BYTES
+
     def descriptor_at(self, pfn: int) -> int:
         """Give the file offset of the descriptor of a stored page."""
         index = self.stored.rank(pfn) - self.rank_before
@@ -85,7 +108,8 @@ class KdumpFile:
         if not self.view.holds(offset, size):
             self.warnings.append(f"the notes at {offset:#x} ({size} bytes) lie outside the file")
             return []
-        return list(walk_notes(self.view.view(offset, min(size, NOTES_MAX_BYTES)), self.main.order))
+        data = self.view.view(offset, min(size, NOTES_MAX_BYTES))
+        return list(islice(walk_notes(data, self.main.order), NOTES_MAX_COUNT))
 
     def _read_vmcoreinfo(self) -> bytes | None:
         """Take the text where the sub-header says, or from the note; readers differ in which."""
@@ -95,8 +119,8 @@ class KdumpFile:
             return note
         if not self.view.holds(offset, size) or size > VMCOREINFO_MAX_BYTES:
             self.warnings.append(
-                f"offset_vmcoreinfo {offset:#x} with size {size} lies outside the file; the note "
-                "is used"
+                f"offset_vmcoreinfo {offset:#x} with size {size} is outside the file or too long "
+                "for a VMCOREINFO; the note is used"
             )
             return note
         text = bytes(self.view.view(offset, size)).rstrip(b"\0")
@@ -124,13 +148,15 @@ class KdumpFile:
         second_at = first_at + (half_blocks * block if two_maps else 0)
         self.descriptors_at = first_at + main.bitmap_blocks * block
         # A writer may leave out the blocks' unused tail, so only the bits themselves must be there.
-        if not self.view.holds(second_at, map_bytes):
-            raise CorruptDump(
-                "the page bitmap",
-                file_offset=second_at,
-                expected=f"{map_bytes} bytes",
-                found=f"the file's end at {self.view.size:#x}; the dump is cut off: copy it again",
-            )
+        for at in (first_at, second_at):
+            if not self.view.holds(at, map_bytes):
+                raise CorruptDump(
+                    "the page bitmap",
+                    file_offset=at,
+                    expected=f"{map_bytes} bytes",
+                    found=f"a file that ends at {self.view.size:#x}; the dump is cut off: copy it "
+                    "again",
+                )
         self.ram = Bitmap(self.view.view(first_at, map_bytes), max_mapnr)
         self.stored = Bitmap(self.view.view(second_at, map_bytes), max_mapnr)
 
@@ -138,7 +164,7 @@ class KdumpFile:
 def _read_main_header(view: ByteView) -> layout.MainHeader:
     """Decode the main header in the byte order in which it makes sense."""
     data = view.view(0, layout.MAIN_HEADER_BYTES)
-    if len(data) < layout.MAIN_HEADER_BYTES:
+    if len(data) < layout.MAIN_HEADER_BYTES or not view.holds(0, layout.MAIN_HEADER_BYTES):
         raise CorruptDump(
             "the kdump header",
             file_offset=0,

@@ -142,7 +142,7 @@ class SplitSource(PhysicalSource):
                 return member
         first = self._all[0]
         if not first.file.stored.test(pfn):
-            return first  # it says better why: excluded, or no memory there
+            first.read(address, 1)  # says why: excluded, or no memory there
         raise PageLost(
             f"physical address {address:#x} is in a member of this split dump that was not given",
             phys=address,

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 
+from vmemmap.errors import UnreadableFile
 from vmemmap.source.file_view import unreadable
 
 CHUNK_BYTES = 1 << 20
@@ -41,24 +42,33 @@ def spool(fd: int, path: str, progress: Progress = no_progress) -> int:
         UnreadableFile: Reading failed, or there is no room (TMPDIR says where).
     """
     os.set_blocking(fd, True)
-    with tempfile.TemporaryFile(prefix="vmemmap-") as copy:
-        done = 0
-        while True:
-            try:
-                chunk = os.read(fd, CHUNK_BYTES)
-            except OSError as error:
-                raise unreadable(path, f"reading the pipe failed: {error}") from error
-            if not chunk:
-                progress(_WHAT, done, done)
-                break
-            try:
-                copy.write(chunk)
-            except OSError as error:
-                where = tempfile.gettempdir()
-                advice = "set TMPDIR to a folder with more room"
-                what = f"no room for a copy of the piped dump in {where}: {error}"
-                raise unreadable(path, what, advice) from error
+    done = 0
+    try:
+        # Unbuffered, so that the last piece is not first written when the file is closed.
+        copy = tempfile.TemporaryFile(prefix="vmemmap-", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise _no_room(path, error) from error
+    with copy:
+        while chunk := _read_chunk(fd, path):
+            left = memoryview(chunk)
+            while left:
+                try:
+                    left = left[copy.write(left) or 0 :]
+                except OSError as error:
+                    raise _no_room(path, error) from error
             done += len(chunk)
             progress(_WHAT, done, None)
-        copy.flush()
+        progress(_WHAT, done, done)
         return os.dup(copy.fileno())
+
+
+def _read_chunk(fd: int, path: str) -> bytes:
+    try:
+        return os.read(fd, CHUNK_BYTES)
+    except OSError as error:
+        raise unreadable(path, f"reading the pipe failed: {error.strerror}") from error
+
+
+def _no_room(path: str, error: OSError) -> UnreadableFile:
+    reason = f"a piped dump is copied to a temporary file first, and that failed: {error.strerror}"
+    return unreadable(path, reason, "set TMPDIR to a folder with more room")

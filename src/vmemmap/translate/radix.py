@@ -59,7 +59,8 @@ class RadixTree:
         for level, shift, bits in levels:
             index = virt >> shift & ((1 << bits) - 1)
             entry = read_u64(self.memory, table + 8 * index, "big")
-            if not entry & PRESENT:
+            # The root's entries span 512 GiB, which no leaf does.
+            if not entry & PRESENT or (level == "pgd" and entry & LEAF):
                 raise self._not_present(virt, level, entry)
             if entry & LEAF:
                 inside = (1 << shift) - 1

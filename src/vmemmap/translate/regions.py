@@ -178,12 +178,17 @@ def find_layout(
                 return row, "SYMBOL(vmemmap)"
     votes = [_count_inside(virts, row.vmemmap) for row in fitting]
     most = max(votes, default=0)
-    if most:
-        # A tie goes to the earlier row: the vmemmap of 0xc0003f lies inside the one of 0xc00030, in
-        # a part that no machine of that era had memory enough to reach.
-        best = votes.index(most)
-        return fitting[best], f"{most} of {len(virts)} list entries lie in its vmemmap"
-    return None
+    if not most:
+        return None
+    best = votes.index(most)
+    for i, row in enumerate(fitting):
+        # The vmemmap of 0xc0003f lies inside that of 0xc00030, in a part that no machine of that
+        # era had memory enough to reach; a few damaged addresses must not turn the choice.
+        outer = fitting[best].vmemmap
+        inside = outer.start < row.vmemmap.start and row.vmemmap.end <= outer.end
+        if inside and 2 * votes[i] >= most:
+            best = i
+    return fitting[best], f"{votes[best]} of {len(virts)} list entries lie in its vmemmap"
 
 
 def mmus_of(layout: Layout, page_size: int) -> frozenset[str]:

@@ -1,0 +1,85 @@
+"""A list of a million nodes is the builder's to the last entry, in every order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders.big_list import NODES_PER_PAGE, BigList, write_big_list
+from vmemmap.vmcore import open_vmcore
+
+MILLION = 1_048_576
+# Seconds that the walk may take at most: it takes about two, and a slow machine is no fault.
+PATIENCE = 100.0
+
+
+def check(path: Path, big: BigList) -> None:
+    """Compare the whole list and a sample of translations with the known answer."""
+    nodes = len(big.node)
+    with open_vmcore(path) as core:
+        started = time.monotonic()
+        table = core.backing
+        assert time.monotonic() - started < PATIENCE
+        assert core.findings == ()
+        assert len(table) == nodes
+        assert np.array_equal(table.node, big.node)
+        assert np.array_equal(table.phys, big.phys)
+        assert np.array_equal(table.virt, big.virt)
+        assert table.usable.all()
+        assert table.block_size == big.block_size
+        assert core.kernel.list_head.value == big.head
+        assert core.facts["memory_byte_order"].value == big.byte_order
+        assert core.facts["vmemmap_base"].value == big.vmemmap_base
+        assert table.node_pages == -(-nodes // NODES_PER_PAGE)
+        assert table.unused_slots == table.node_pages * NODES_PER_PAGE - nodes
+        first = (big.virt - np.uint64(big.vmemmap_base)) // np.uint64(64)
+        assert table.pfn_start is not None
+        assert np.array_equal(table.pfn_start, first)
+
+        rows = np.random.default_rng(3).integers(0, nodes, 200_000)
+        into = np.random.default_rng(4).integers(0, big.block_size, 200_000).astype(np.uint64)
+        phys, mask = core.vtop_many(big.virt[rows] + into)
+        assert mask.all()
+        assert np.array_equal(phys, big.phys[rows] + into)
+        end = np.uint64(big.vmemmap_base + nodes * big.block_size)
+        beyond = np.array([end, end + np.uint64(1), end - np.uint64(1)], dtype=np.uint64)
+        assert core.vtop_many(beyond).mask.tolist() == [False, False, True]
+        for row in rows[:200].tolist():
+            found = core.vtop(int(big.virt[row]) + 5)
+            assert (found.phys, found.entry) == (int(big.phys[row]) + 5, row)
+            assert found.in_dump is False
+
+
+ORDERS = pytest.mark.parametrize("byte_order", ["little", "big"])
+NODE_ORDERS = pytest.mark.parametrize("node_order", ["boot", "shuffled"])
+
+
+@ORDERS
+@NODE_ORDERS
+def test_a_million_nodes(byte_order: Any, node_order: Any, tmp_path: Path) -> None:
+    path = tmp_path / "vmcore"
+    big = write_big_list(path, nodes=MILLION, byte_order=byte_order, node_order=node_order)
+    check(path, big)
+
+
+@ORDERS
+@NODE_ORDERS
+@pytest.mark.parametrize("nodes", [NODES_PER_PAGE - 1, NODES_PER_PAGE, NODES_PER_PAGE + 1, 65_537])
+@pytest.mark.parametrize("struct_pages", ["memsz", "absent"])
+def test_many_nodes(
+    byte_order: Any, node_order: Any, nodes: int, struct_pages: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "vmcore"
+    big = write_big_list(
+        path,
+        nodes=nodes,
+        byte_order=byte_order,
+        node_order=node_order,
+        struct_pages=struct_pages,
+        seed=nodes,
+    )
+    check(path, big)
