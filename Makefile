@@ -23,12 +23,12 @@ test: .venv/.wheel
 check: .venv/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src bench tools
-	$(BIN)/mypy $(RELAXED) tests
+	$(BIN)/mypy src tools
+	$(BIN)/mypy $(RELAXED) tests bench
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: .venv/.wheel
-	$(BIN)/python bench/run.py
+	PYTHONPATH=tests $(BIN)/python bench/run.py
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

@@ -10,36 +10,22 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import vmemmap
+from builders.big_list import write_big_list
+from dumps import bench_decode, bench_open, median_seconds
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-import vmemmap  # noqa: E402
-from builders.big_list import write_big_list  # noqa: E402 (tests/ is on the path only now)
-
 NODES = 1 << 20
 ADDRESSES = 1 << 22
-
-
-def median_seconds(work: Callable[[], object], runs: int) -> float:
-    """Give the median wall time of *work* over several runs, after one to warm up."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def bench_walk(folder: Path) -> dict[str, Any]:
@@ -148,6 +134,8 @@ def main() -> None:
             "translate": bench_translate(folder),
             "commands": bench_commands(folder),
             "memory": bench_memory(folder),
+            "decode": bench_decode(folder),
+            "open": bench_open(folder),
         }
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
@@ -178,6 +166,20 @@ def _print(result: dict[str, Any]) -> None:
         if isinstance(figures, dict):
             line = "  ".join(f"{key} {value:.2f} s" for key, value in figures.items())
             print(f"  {name:22} {line}")
+    decode = result["decode"]
+    size, target = decode["bytes"] >> 20, decode["target_ratio"]
+    print(f"read {size} MiB of compressed pages, beside the codec alone (target {target})")
+    for name, row in decode.items():
+        if isinstance(row, dict):
+            print(
+                f"  {name:8} {row['read_mb_per_second']:6.0f} MB/s; codec on two threads "
+                f"{row['codec_mb_per_second']:6.0f} MB/s; ratio {row['ratio']:.2f}"
+            )
+    opening = result["open"]
+    times = "  ".join(
+        f"{key.split('_')[0]} TiB {value:.3f} s" for key, value in opening.items() if "tib" in key
+    )
+    print(f"open (target {opening['target_seconds']} s): {times}")
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
 

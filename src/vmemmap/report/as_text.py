@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console  # imported only where a table is printed: it takes a while
 
 _PIPE_WIDTH = 200
 
 
 def console() -> Console:
     """Give a console on stdout: colours on a terminal without NO_COLOR, no wrapping in pipes."""
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
@@ -46,6 +47,9 @@ def count_text(count: int, noun: str) -> str:
 
 def print_info(record: dict[str, Any]) -> None:
     """Print what `vmemmap info` found."""
+    from rich.table import Table
+    from rich.text import Text
+
     out = console()
     dump, kernel, vmemmap = record["dump"], record["kernel"], record["vmemmap"]
     ranges = dump["ranges"]
@@ -143,6 +147,8 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _section(out: Console, title: str, lines: dict[str, str]) -> None:
+    from rich.text import Text
+
     out.print(f"{title}" if title == "Dump" else f"\n{title}", style="bold")
     for name, value in lines.items():
         out.print(Text.assemble(f"  {name:12}", plain(value)), soft_wrap=True)

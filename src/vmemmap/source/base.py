@@ -69,6 +69,13 @@ class PhysicalSource(ABC):
             CodecUnavailable: The page is compressed and its library is not installed.
         """
 
+    def view(self, address: int, size: int) -> memoryview:
+        """Give the bytes at physical *address*, without a copy where the file has them so.
+
+        Args and errors as for `read`. The view stays valid after `close`.
+        """
+        return memoryview(self.read(address, size))
+
     def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
         """Fill *out* with the bytes from physical *address* on; for much at a time.
 

@@ -31,6 +31,8 @@ def decoder_into(codec: str) -> IntoDecoder:
         return _copy_raw
     if codec == "snappy":
         return _make_snappy_into()
+    if codec == "zstd":
+        return _make_zstd_into()
     decode = decoder(codec)
 
     def into(data: memoryview, page: memoryview) -> None:
@@ -162,26 +164,61 @@ def _make_snappy_into() -> IntoDecoder:
 
 
 def _make_zstd() -> Decoder:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise CodecUnavailable("zstd", "zstandard") from error
-    own = threading.local()  # a decompressor must not be used by two threads at a time
+    zstandard = _import_zstandard()
+    decompressor = _zstd_of_thread(zstandard)
 
     def decode(data: bytes | memoryview, page_bytes: int) -> bytes:
         try:
-            # max_output_size is ignored for a frame that declares its size, so look at it first.
-            declared = zstandard.frame_content_size(data)
-            if declared not in (-1, page_bytes):
-                raise ValueError(f"it declares {declared} bytes, a page has {page_bytes}")
-            if not hasattr(own, "decompressor"):
-                own.decompressor = zstandard.ZstdDecompressor()
-            page: bytes = own.decompressor.decompress(data, max_output_size=page_bytes)
+            _check_zstd_size(zstandard, data, page_bytes)
+            page: bytes = decompressor().decompress(data, max_output_size=page_bytes)
         except zstandard.ZstdError as error:
             raise ValueError(f"zstd: {error}") from error
         return _require_length(page, page_bytes)
 
     return decode
+
+
+def _make_zstd_into() -> IntoDecoder:
+    zstandard = _import_zstandard()
+    decompressor = _zstd_of_thread(zstandard)
+
+    def into(data: memoryview, page: memoryview) -> None:
+        try:
+            _check_zstd_size(zstandard, data, len(page))
+            stream = decompressor().stream_reader(data)
+            if stream.readinto(page) != len(page) or stream.read(1):
+                raise ValueError(f"zstd: it does not unpack to the {len(page)} bytes of a page")
+        except zstandard.ZstdError as error:
+            raise ValueError(f"zstd: {error}") from error
+
+    return into
+
+
+def _import_zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise CodecUnavailable("zstd", "zstandard") from error
+    return zstandard
+
+
+def _zstd_of_thread(zstandard: Any) -> Callable[[], Any]:
+    """Give a function that gives the thread's own decompressor: two must not share one."""
+    own = threading.local()
+
+    def get() -> Any:
+        if not hasattr(own, "decompressor"):
+            own.decompressor = zstandard.ZstdDecompressor()
+        return own.decompressor
+
+    return get
+
+
+def _check_zstd_size(zstandard: Any, data: bytes | memoryview, page_bytes: int) -> None:
+    """Refuse a frame that declares another size; decompress() would believe it."""
+    declared = zstandard.frame_content_size(data)
+    if declared not in (-1, page_bytes):
+        raise ValueError(f"it declares {declared} bytes, a page has {page_bytes}")
 
 
 def _require_length(page: bytes, page_bytes: int) -> bytes:

@@ -69,7 +69,22 @@ class ElfSource(PhysicalSource):
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
-        out: list[memoryview] = []
+        return b"".join(self._pieces(address, size))
+
+    def view(self, address: int, size: int) -> memoryview:
+        """Give the bytes without a copy where one segment holds them; see `PhysicalSource.view`."""
+        pieces = list(self._pieces(address, size))
+        return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
+
+    def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
+        """Fill *out* from physical *address* on; see `PhysicalSource.read_into`."""
+        done = 0
+        for piece in self._pieces(address, len(out)):
+            out[done : done + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+            done += len(piece)
+
+    def _pieces(self, address: int, size: int) -> Iterator[memoryview]:
+        """Yield views of the file that together are the bytes at *address*."""
         while size > 0:
             piece = self._find(address)
             if piece < 0:
@@ -79,15 +94,13 @@ class ElfSource(PhysicalSource):
                 )
             if self._kind[piece] != _IN_FILE:
                 raise self._not_stored(address, int(self._kind[piece]))
-            into = address - int(self._start[piece])
-            length = min(size, int(self._end[piece]) - address)
-            offset = int(self._offset[piece]) + into
+            length = min(size, self._ends[piece] - address)
+            offset = int(self._offset[piece]) + address - self._starts[piece]
             if not self._file.holds(offset, length):
                 raise self._not_stored(address, _TRUNCATED)
-            out.append(self._file.view(offset, length))
+            yield self._file.view(offset, length)
             address += length
             size -= length
-        return b"".join(out)
 
     def is_ram(self, address: int) -> bool:
         """Tell whether a PT_LOAD covers physical *address*."""

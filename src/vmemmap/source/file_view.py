@@ -138,7 +138,7 @@ class LiveView(ByteView):
         os.close(self._fd)
 
 
-def open_file(path: str, what: str = "the dump") -> int:
+def open_file(path: str | os.PathLike[str], what: str = "the dump") -> int:
     """Open a file for reading and give its descriptor.
 
     Raises:
@@ -148,7 +148,7 @@ def open_file(path: str, what: str = "the dump") -> int:
         # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever.
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        raise unreadable(path, _reason(error), what=what) from error
+        raise unreadable(os.fspath(path), _reason(error), what=what) from error
 
 
 def unreadable(path: str, reason: str, advice: str = "", what: str = "the dump") -> UnreadableFile:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -36,8 +37,27 @@ TAIL_DESCRIPTORS = 16384
 BULK_BYTES_MIN = 256 << 10
 """From this size on a read is decoded by several threads."""
 BATCH_BYTES = 64 << 20
-TASK_BYTES = 512 << 10
+TASK_BYTES = 2 << 20
 """How much one thread decodes before it asks for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Pages in a row that are decoded together.
+
+    Attributes:
+        out: Where their bytes go.
+        first: The first pfn.
+        skip: How far into that page *out* begins.
+        found: Their descriptors.
+        plain: Which descriptors are known to be sound.
+    """
+
+    out: memoryview
+    first: int
+    skip: int
+    found: NDArray[np.void]
+    plain: NDArray[np.bool_]
 
 
 class KdumpSource(PhysicalSource):
@@ -212,9 +232,10 @@ class KdumpSource(PhysicalSource):
         count = ((address + len(out) - 1) >> self._shift) - first + 1
         found = self._descriptors_of(first, count)
         skip = address & (self.block_size - 1)
+        batch = _Batch(out, first, skip, found, self._are_plain(found))
         step = max(1, TASK_BYTES >> self._shift)
         jobs = [
-            self._threads.submit(self._decode_into, out, skip, first, found, start)
+            self._threads.submit(self._decode_into, batch, start, min(start + step, len(found)))
             for start in range(0, len(found), step)
         ]
         errors = [job.exception() for job in jobs]
@@ -227,6 +248,20 @@ class KdumpSource(PhysicalSource):
             at = ((pfn - first) << self._shift) - skip
             part = page[max(-at, 0) : len(out) - at]
             out[max(at, 0) : max(at, 0) + len(part)] = part
+
+    def _are_plain(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Tell which descriptors are sound, so that their pages need no further check."""
+        if not isinstance(self._view, FileView):
+            # What lies between the records of a flattened dump may be missing.
+            return np.zeros(len(found), dtype=np.bool_)
+        offset, size, flags = (found[name] for name in ("offset", "size", "flags"))
+        end = offset + size
+        plain = (offset >= self.file.descriptors_end) & (end <= self._view.size) & (end > offset)
+        plain &= size <= self.block_size
+        known = np.zeros(len(found), dtype=np.bool_)
+        for flag in self._codecs:
+            known |= flags == flag
+        return np.asarray(plain & known)
 
     def _descriptors_of(self, first: int, count: int) -> NDArray[np.void]:
         """Give the descriptors of pages in a row, up to the first that is not stored."""
@@ -241,37 +276,23 @@ class KdumpSource(PhysicalSource):
             have = have[:0]
         return np.frombuffer(have, dtype=self._descriptor_dtype)
 
-    def _decode_into(
-        self, out: memoryview, skip: int, first: int, found: NDArray[np.void], start: int
-    ) -> None:
-        """Decode a few pages of a batch from *start* on; runs in a thread of its own.
-
-        *skip* is how far into the first page of the batch *out* begins.
-        """
-        block, codecs = self.block_size, self._codecs
-        view = self._view.view
-        rows = found[start : start + max(1, TASK_BYTES >> self._shift)]
-        offsets, sizes, flags = rows["offset"], rows["size"], rows["flags"]
-        end = offsets + sizes
-        plain = (offsets >= self.file.descriptors_end) & (end <= self._view.size) & (end > offsets)
-        plain &= (sizes <= block) & np.isin(flags, list(codecs))
-        if not isinstance(self._view, FileView):
-            plain[:] = False  # what lies between the records of a flattened dump may be missing
-        columns = (column.tolist() for column in (offsets, sizes, flags, plain))
-        for i, (offset, size, flag, sound) in enumerate(zip(*columns, strict=True), start):
-            at = i * block - skip
+    def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
+        """Decode some pages of a batch; runs in a thread of its own."""
+        block, codecs, view, out = self.block_size, self._codecs, self._view.view, batch.out
+        rows = batch.found[start:end]
+        columns = [rows[name].tolist() for name in ("offset", "size", "flags")]
+        plain = batch.plain[start:end].tolist()
+        for i, (offset, size, flag, sound) in enumerate(zip(*columns, plain, strict=True), start):
+            at = i * block - batch.skip
             if sound and at >= 0 and at + block <= len(out):
                 try:
                     codecs[flag](view(offset, size), out[at : at + block])
                     continue
                 except ValueError:
                     pass  # the careful way says what is wrong
-            page = self._decode(
-                max((first + i) << self._shift, first * block + skip), offset, size, flag
-            )
-            page = page[max(-at, 0) : len(out) - at]
-            at = max(at, 0)
-            out[at : at + len(page)] = page
+            phys = ((batch.first + i) << self._shift) + max(-at, 0)
+            page = self._decode(phys, offset, size, flag)[max(-at, 0) : len(out) - at]
+            out[max(at, 0) : max(at, 0) + len(page)] = page
 
     @cached_property
     def _codecs(self) -> dict[int, IntoDecoder]:
@@ -289,7 +310,7 @@ class KdumpSource(PhysicalSource):
                 phys=phys,
             )
         plain = 1 <= size <= self.block_size and offset >= self.file.descriptors_end
-        if plain and offset + size > self._view.size:
+        if plain and not self._view.holds(offset, size):
             raise self._cut_off(phys, f"the page should be at {offset:#x}")
         try:
             return self._decode_sound(offset, size, flags)
@@ -306,8 +327,6 @@ class KdumpSource(PhysicalSource):
             raise ValueError("its offset lies inside the headers or the descriptors")
         if not 1 <= size <= self.block_size:
             raise ValueError(f"expected 1 to {self.block_size} bytes, the descriptor says {size}")
-        if not self._view.holds(offset, size):
-            raise ValueError("the file has a hole there")
         data = self._view.view(offset, size)
         if flags == 0:
             if size != self.block_size:
