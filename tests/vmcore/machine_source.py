@@ -80,7 +80,7 @@ class MachineSource:
         ]
         return np.array(have, dtype=np.bool_).reshape(addresses.shape)
 
-    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[Any]:
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = 1 << 64) -> Iterator[Any]:
         assert 0 < head_bytes <= unit_bytes
         return iter(())
 

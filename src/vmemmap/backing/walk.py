@@ -28,7 +28,7 @@ DEFAULT_LIMIT = 1 << 24
 """What 64 TiB of 4 KiB pages need with 64 KiB blocks; a longer list is taken as damage."""
 
 _PAGES_KEPT_BYTES = 64 << 20
-_LOADED_BYTES_ALWAYS = 512 << 20
+_LOADED_BYTES_ALWAYS = 256 << 20
 """A list may have this much in pages of nodes, however few nodes are in them."""
 
 

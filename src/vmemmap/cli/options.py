@@ -89,6 +89,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
         typer.Exit: Always.
     """
     from vmemmap.errors import DumpError, VmemmapError
+    from vmemmap.source.spool import no_progress
     from vmemmap.vmcore import open_vmcore
 
     try:
@@ -98,7 +99,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
                 *opening.dumps,
                 vmcoreinfo=opening.vmcoreinfo,
                 vmlinux=opening.vmlinux,
-                progress=progress,
+                progress=progress if sys.stderr.isatty() else no_progress,
             ) as core,
         ):
             code = command(core)

@@ -1,8 +1,7 @@
-"""A progress bar on stderr for work that takes more than a second, and only on a terminal."""
+"""A progress bar on stderr for work that takes more than a second."""
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -27,7 +26,7 @@ class ProgressBar:
             self._stop()
             return
         began = self._since.setdefault(what, time.monotonic())
-        if time.monotonic() - began < PATIENCE_SECONDS or not sys.stderr.isatty():
+        if time.monotonic() - began < PATIENCE_SECONDS:
             return
         if self._bar is None:
             self._bar = _make_bar()

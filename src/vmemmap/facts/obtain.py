@@ -11,7 +11,9 @@ from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
-from vmemmap.source.spool import Progress
+from vmemmap.source.spool import Progress, no_progress
+
+SEARCH_SECONDS = 6.0
 
 
 def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
@@ -63,7 +65,11 @@ def obtain_vmcoreinfo(
                 detail = f"not in the dump's headers; where {symbols.path} says the kernel has it"
                 return text, Fact("vmcoreinfo", "memory", Origin.USER, detail)
     what = "searching memory for VMCOREINFO"
-    found = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
+    # Whoever watches the progress can stop it; for the others it must end by itself.
+    patience = SEARCH_SECONDS if progress is no_progress else None
+    found = find_in_memory(
+        source, lambda done: progress(what, min(int(done * 1000), 999), 1000), patience
+    )
     progress(what, 1000, 1000)
     if found is None:
         raise FactMissing(

@@ -11,6 +11,8 @@ Source: Linux kernel/vmcore_info.c (vmcoreinfo_data, vmcoreinfo_note).
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,16 +20,17 @@ from typing import Literal
 import numpy as np
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import FactError, ReadError
+from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.facts.linear_map import linear_phys
 from vmemmap.facts.uts import read_utsname
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
-from vmemmap.source.base import PhysicalSource
+from vmemmap.source.base import PHYS_END, PhysicalSource
 
 _TEXT_START = b"OSRELEASE="
 _NOTE_NAME = b"VMCOREINFO\0\0"
 _NAME_AT, _TEXT_AT = 12, 24
 _HEAD_BYTES = 64
+_LOW_MEMORY = 4 << 30
 _TEXT_MAX = 65536
 _TEXT_MIN = 64
 _CANDIDATES_MAX = 64
@@ -55,22 +58,38 @@ class FoundText:
     order: ByteOrder | None
 
 
-def find_in_memory(source: PhysicalSource, tell: Tell = lambda _: None) -> FoundText | None:
+def find_in_memory(
+    source: PhysicalSource, tell: Tell = lambda _: None, patience_seconds: float | None = None
+) -> FoundText | None:
     """Search the dump's memory for the kernel's VMCOREINFO.
 
     Args:
         source: The dump.
         tell: Told how far it has come.
+        patience_seconds: Give up after so long; None to look at everything.
 
     Returns:
-        The first note whose utsname agrees; else the best of what was found; else None. All pages
-        are looked at in 64 KiB steps first, and in 4 KiB steps only if that finds nothing.
+        The first note whose utsname agrees; else the best of what was found; else None. Pages are
+        looked at in 64 KiB steps first, in 4 KiB steps if that finds nothing, and low memory, where
+        the kernel most likely keeps it, before all of it.
+
+    Raises:
+        FactMissing: The patience ran out.
     """
     left = _CANDIDATES_MAX
-    for unit_bytes in (65536, 4096):
+    began = time.monotonic()
+    for until, unit_bytes in itertools.product((_LOW_MEMORY, PHYS_END), (65536, 4096)):
         best: FoundText | None = None
-        for heads in source.heads(unit_bytes, _HEAD_BYTES):
+        for heads in source.heads(unit_bytes, _HEAD_BYTES, until):
             tell(heads.done)
+            if patience_seconds is not None and time.monotonic() - began > patience_seconds:
+                raise FactMissing(
+                    "the dump's headers carry no VMCOREINFO, and the kernel's own copy was not "
+                    f"found in {patience_seconds:g} s of searching its memory in "
+                    f"{unit_bytes >> 10} KiB steps ({heads.done:.0%} done); name the text with "
+                    "--vmcoreinfo, or search on a terminal, which goes on to the end",
+                    name="VMCOREINFO",
+                )
             for row in np.flatnonzero(_looks_right(heads.data)).tolist()[:left]:
                 left -= 1
                 found = _read_text(source, int(heads.phys[row]), heads.data[row].tobytes())

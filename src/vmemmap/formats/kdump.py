@@ -34,6 +34,7 @@ VERSION_MAX_KNOWN = 6
 VERSION_MAX_PLAUSIBLE = 16
 MAX_MAPNR_LIMIT = 1 << 47
 
+STATUS_OFFSET = 424
 STATUS_INCOMPLETE = 0x8
 
 FLAG_ZLIB = 0x1
@@ -85,7 +86,7 @@ def decode_main(data: bytes | memoryview, order: ByteOrder) -> MainHeader:
     word = numpy_prefix(order)
     (version,) = struct.unpack_from(word + "i", data, 8)
     status, block_size, sub_hdr_size, bitmap_blocks, max_mapnr = struct.unpack_from(
-        word + "IiiII", data, 424
+        word + "IiiII", data, STATUS_OFFSET
     )
     (nr_cpus,) = struct.unpack_from(word + "i", data, 460)
     return MainHeader(

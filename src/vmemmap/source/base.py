@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder
 from vmemmap.formats.notes import Note
 
+PHYS_END = 1 << 64
+
 
 @dataclass(frozen=True, slots=True)
 class PageHeads:
@@ -109,12 +111,13 @@ class PhysicalSource(ABC):
         """
 
     @abstractmethod
-    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page without reading the rest where that is cheap.
 
         Args:
             unit_bytes: Where pages begin: multiples of this, a power of two.
             head_bytes: How much of each to give, at most *unit_bytes*.
+            until: Look only below this physical address.
 
         Yields:
             Batches by rising address. A page that cannot be decoded is left out, and so is one that

@@ -31,7 +31,7 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
-from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.overlaps import settle_overlaps
 
@@ -120,13 +120,13 @@ class ElfSource(PhysicalSource):
         inside = (at >= 0) & (addresses < self._end[clipped])
         return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
 
-    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`."""
         stored = self._kind == _IN_FILE
         total = int((self._end[stored] - self._start[stored]).sum()) or 1
         done = 0
         for piece in np.flatnonzero(stored).tolist():
-            start, end = self._starts[piece], self._ends[piece]
+            start, end = self._starts[piece], min(self._ends[piece], until)
             first = -(-start // unit_bytes) * unit_bytes
             # What has to be copied, from a flattened or live file, comes in smaller batches.
             mapped = isinstance(self._file, FileView)
@@ -139,6 +139,11 @@ class ElfSource(PhysicalSource):
                     at = data_at // unit_bytes * unit_bytes
                     continue
                 stop = min(at + step, end)
+                if not mapped:
+                    data_end = self._file.data_end(max(at, data_at) + to_file) - to_file
+                    stop = min(stop, -(-data_end // unit_bytes) * unit_bytes)
+                if stop - at < head_bytes:
+                    break
                 count = (stop - at - head_bytes) // unit_bytes + 1
                 length = (count - 1) * unit_bytes + head_bytes
                 raw = np.frombuffer(self._file.view(at + to_file, length), dtype=np.uint8)
@@ -148,7 +153,7 @@ class ElfSource(PhysicalSource):
                 phys = np.arange(count, dtype=np.uint64) * np.uint64(unit_bytes) + np.uint64(at)
                 yield PageHeads(phys, data, (done + stop - start) / total)
                 at += count * unit_bytes
-            done += end - start
+            done += max(end - start, 0)
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges that PT_LOADs cover; see `PhysicalSource.ranges`."""

@@ -47,6 +47,10 @@ class ByteView(ABC):
         """Give the first offset from *offset* on that is in no hole; `size` if there is none."""
         return min(offset, self.size)
 
+    def data_end(self, offset: int) -> int:
+        """Give where the data around *offset* ends, if it lies in data; at least one byte on."""
+        return max(self.size, offset + 1)
+
     @abstractmethod
     def close(self) -> None:
         """Release the file."""

@@ -18,6 +18,9 @@ from vmemmap.source.file_view import ByteView
 from vmemmap.source.overlaps import settle_overlaps
 
 RECORDS_LIMIT = 50_000_000
+CRUMBS_FROM = 200_000
+CRUMB_BYTES = 64
+"""A chain of so many records with so few bytes each, their headers included, is no tool's."""
 HOLES_MAX_BYTES = 16 << 20
 """How much of one read may lie in no record. Writers leave small gaps; a header that points into a
 large one would have us make up gigabytes of zeros."""
@@ -112,6 +115,11 @@ class FlattenedView(ByteView):
             return offset
         return self._starts[at + 1] if at + 1 < len(self._starts) else self.size
 
+    def data_end(self, offset: int) -> int:
+        """Give where the record that covers *offset* ends."""
+        at = bisect_right(self._starts, offset) - 1
+        return max(self._ends[at] if at >= 0 else 0, offset + 1)
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()
@@ -129,6 +137,13 @@ class FlattenedView(ByteView):
             target, size = unpack(head)
             if target == layout.END_OFFSET:
                 return targets, sources, sizes
+            if len(targets) == CRUMBS_FROM and at < CRUMBS_FROM * CRUMB_BYTES:
+                raise CorruptDump(
+                    "the chain of records",
+                    file_offset=at,
+                    expected="records of some kilobytes, as makedumpfile and QEMU write them",
+                    found=f"{CRUMBS_FROM} records in {at} bytes",
+                )
             if not 0 <= target <= layout.TARGET_LIMIT or not 0 < size <= layout.TARGET_LIMIT:
                 raise CorruptDump(
                     f"record {len(targets)} of the flattened dump",

@@ -6,7 +6,7 @@ Opening reads the headers only; bitmaps and descriptors stay in the mapped file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from vmemmap.errors import (
     Truncated,
 )
 from vmemmap.formats import kdump as layout
-from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
 from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
@@ -37,6 +37,8 @@ TAIL_DESCRIPTORS = 16384
 BULK_BYTES_MIN = 256 << 10
 """From this size on a read is decoded by several threads."""
 BATCH_BYTES = 64 << 20
+HEADS_AT_A_TIME = 2048
+SHARED_MAX = 1024
 TASK_BYTES = 2 << 20
 """How much one thread decodes before it asks for more."""
 
@@ -142,37 +144,55 @@ class KdumpSource(PhysicalSource):
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
 
-    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`.
 
         With units as large as the file's pages only the first bytes of each are decoded.
         """
-        seen: set[tuple[int, int, int]] = set()
-        block = self.block_size
-        whole = unit_bytes < block
-        limit = max(self._end_pfn, 1)
-        for start, pfns in self.file.stored.set_bits(self._first_pfn, self._end_pfn):
-            addresses: list[int] = []
-            parts: list[bytes] = []
-            for pfn in pfns.tolist():
-                phys = pfn << self._shift
-                raw = self._view.view(self.file.descriptor_at(pfn), layout.DESCRIPTOR_BYTES)
-                if (phys % unit_bytes and not whole) or len(raw) < layout.DESCRIPTOR_BYTES:
-                    continue
-                offset, size, flags, _ = self._descriptor.unpack(raw)
-                if (offset, size, flags) in seen:
-                    continue
-                seen.add((offset, size, flags))
-                try:
-                    page = self._head(phys, offset, size, flags, block if whole else head_bytes)
-                except ReadError:
-                    continue
-                for into in range(0, block if whole else 1, unit_bytes):
-                    addresses.append(phys + into)
-                    parts.append(page[into : into + head_bytes])
-            if parts:
-                data = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, head_bytes)
-                yield PageHeads(np.array(addresses, dtype=np.uint64), data, start / limit)
+        shared: set[int] = set()  # file offsets that several pages have: the zero page, mostly
+        end_pfn = min(self._end_pfn, until >> self._shift)
+        limit = max(end_pfn, 1)
+        for start, batch in self.file.stored.set_bits(self._first_pfn, end_pfn):
+            for first in range(0, len(batch), HEADS_AT_A_TIME):
+                pfns = batch[first : first + HEADS_AT_A_TIME]
+                at = self.file.descriptor_at(int(pfns[0]))
+                table = self._view.view(at, len(pfns) * layout.DESCRIPTOR_BYTES)
+                table = table[: len(table) // layout.DESCRIPTOR_BYTES * layout.DESCRIPTOR_BYTES]
+                found = np.frombuffer(table, dtype=self._descriptor_dtype)
+                pfns = pfns[: len(found)]
+                _, once, times = np.unique(found["offset"], return_index=True, return_counts=True)
+                new = [i for i in once.tolist() if int(found["offset"][i]) not in shared]
+                shared.update(found["offset"][once[times > 1]].tolist()[:SHARED_MAX])
+                rows = zip(pfns[new].tolist(), found[new].tolist(), strict=True)
+                yield self._heads_of(rows, unit_bytes, head_bytes, start / limit)
+                if len(found) < len(pfns):
+                    return  # the file ends inside the descriptors
+
+    def _heads_of(
+        self,
+        rows: Iterable[tuple[int, tuple[int, int, int, int]]],
+        unit_bytes: int,
+        head_bytes: int,
+        done: float,
+    ) -> PageHeads:
+        """Decode the beginnings of some pages, given as pfn and descriptor."""
+        whole = unit_bytes < self.block_size
+        addresses: list[int] = []
+        parts: list[bytes] = []
+        for pfn, (offset, size, flags, _) in rows:
+            phys = pfn << self._shift
+            if phys % unit_bytes and not whole:
+                continue
+            try:
+                length = self.block_size if whole else head_bytes
+                page = self._head(phys, offset, size, flags, length)
+            except ReadError:
+                continue
+            for into in range(0, len(page), unit_bytes):
+                addresses.append(phys + into)
+                parts.append(page[into : into + head_bytes])
+        data = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, head_bytes)
+        return PageHeads(np.array(addresses, dtype=np.uint64), data, done)
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap; see `PhysicalSource.ranges`."""
@@ -376,7 +396,12 @@ class KdumpSource(PhysicalSource):
     def _descriptor_dtype(self) -> np.dtype[np.void]:
         word = numpy_prefix(self.container_byte_order)
         return np.dtype(
-            [("offset", word + "u8"), ("size", word + "u4"), ("flags", word + "u4"), ("", "u8")]
+            [
+                ("offset", word + "u8"),
+                ("size", word + "u4"),
+                ("flags", word + "u4"),
+                ("page_flags", word + "u8"),
+            ]
         )
 
     @cached_property

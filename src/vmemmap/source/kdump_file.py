@@ -85,6 +85,13 @@ class KdumpFile:
         """How many stored pages lie below the pages of this file."""
         return self.stored.rank(self.pfn_range[0])
 
+    @property
+    def identity(self) -> bytes:
+        """The main header without the status, in which alone the members of one dump may differ."""
+        header = bytes(self.view.view(0, layout.MAIN_HEADER_BYTES))
+        at = layout.STATUS_OFFSET
+        return header[:at] + header[at + 4 :]
+
     def close(self) -> None:
         """Release the file; the bitmaps must not be asked afterwards."""
         self.ram = self.stored = Bitmap(memoryview(b""), 0)

@@ -7,14 +7,12 @@ holds the pages of its range only, and may be empty. A missing member loses its 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import CorruptDump, PageLost, UnsupportedDump
-from vmemmap.formats.kdump import STATUS_INCOMPLETE, MainHeader
-from vmemmap.source.base import PageHeads, PhysicalSource
+from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
 from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
 
@@ -45,7 +43,7 @@ class SplitSource(PhysicalSource):
         ordered = sorted(members, key=lambda member: member.file.pfn_range)
         first = ordered[0]
         for member in ordered[1:]:
-            if not _same_dump(member.file.main, first.file.main):
+            if member.file.identity != first.file.identity:
                 raise CorruptDump(
                     "the main header of a split dump's member",
                     file_offset=0,
@@ -92,10 +90,10 @@ class SplitSource(PhysicalSource):
             present |= member.present_many(addresses)
         return present
 
-    def heads(self, unit_bytes: int, head_bytes: int) -> Iterator[PageHeads]:
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page of every member."""
         for member in self._members:
-            yield from member.heads(unit_bytes, head_bytes)
+            yield from member.heads(unit_bytes, head_bytes, until)
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap, which every member has whole."""
@@ -147,10 +145,3 @@ class SplitSource(PhysicalSource):
             f"physical address {address:#x} is in a member of this split dump that was not given",
             phys=address,
         )
-
-
-def _same_dump(one: MainHeader, other: MainHeader) -> bool:
-    """Compare two main headers; only the mark of an incomplete dump may differ."""
-    return replace(one, status=one.status | STATUS_INCOMPLETE) == replace(
-        other, status=other.status | STATUS_INCOMPLETE
-    )
