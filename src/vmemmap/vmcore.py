@@ -236,8 +236,10 @@ class Vmcore:
         Raises:
             FactError: VMCOREINFO lacks what the walk needs, or the head cannot be read.
         """
-        choice = self._layout_choice
-        region = choice[0].vmemmap if choice else None
+        try:
+            region = self.layout.vmemmap
+        except FactError:
+            region = None
         try:
             struct_page_size = int(self.kernel.struct_page_size.value)
         except FactError:

@@ -229,6 +229,12 @@ class KernelFacts:
         """
         if f"SYMBOL({name})" not in self.vmcoreinfo and self._symbols is not None:
             return self._symbol_from_vmlinux(self._symbols, name)
+        if f"SYMBOL({name})" not in self.vmcoreinfo:
+            raise FactMissing(
+                f"VMCOREINFO has no SYMBOL({name}) (kernels before 3.13 do not export the list: "
+                "name the kernel with --vmlinux)",
+                name=f"SYMBOL({name})",
+            )
         value = self.vmcoreinfo.symbol(name)
         if linear_phys(value) is None:
             raise FactInvalid(

@@ -63,6 +63,13 @@ class ElfSource(PhysicalSource):
         header = _read_header(file)
         self.container_byte_order = header.order
         segments = self._read_program_headers(header)
+        unused = int(np.count_nonzero(segments["p_type"] == elf64.PT_NULL))
+        if unused:
+            self._incomplete = True
+            self.warnings.append(
+                f"{unused} of {len(segments)} program headers are empty: the dump's writer did not "
+                "come to those segments"
+            )
         self.notes = self._read_notes(segments)
         self.vmcoreinfo = find_vmcoreinfo(self.notes)
         self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])

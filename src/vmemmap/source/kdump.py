@@ -213,8 +213,13 @@ class KdumpSource(PhysicalSource):
         tail = min(end - self.file.descriptors_at, TAIL_DESCRIPTORS * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(end - tail, tail):
             return True
-        last = self._descriptor.iter_unpack(self._view.view(end - tail, tail))
-        return any(offset + size > self._view.size for offset, size, _, _ in last)
+        last = np.frombuffer(self._view.view(end - tail, tail), dtype=self._descriptor_dtype)
+        lost = int(np.count_nonzero(last["offset"] == 0))
+        warning = f"{lost} of the last {len(last)} pages were never written"
+        if lost and warning not in self.warnings:
+            self.warnings.append(warning)
+        beyond = last["offset"] + last["size"] > self._view.size
+        return bool(lost or beyond.any())
 
     def close(self) -> None:
         """Release the file."""
