@@ -103,9 +103,10 @@ class ElfSource(PhysicalSource):
                 raise self._not_stored(address, int(self._kind[piece]))
             length = min(size, self._ends[piece] - address)
             offset = int(self._offset[piece]) + address - self._starts[piece]
-            if not self._file.holds(offset, length):
+            data = self._file.view(offset, length)
+            if len(data) != length or not self._file.holds(offset, length):
                 raise self._not_stored(address, _TRUNCATED)
-            yield self._file.view(offset, length)
+            yield data
             address += length
             size -= length
 
