@@ -17,17 +17,14 @@ from vmemmap.backing.findings import Finding, list_empty_on_hash
 from vmemmap.backing.table import BackingTable, RegionBounds
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import (
-    FactConflict,
     FactError,
-    FactMissing,
     NotBacked,
-    UnsupportedDump,
     UnsupportedMmu,
 )
-from vmemmap.facts.fact import Fact, Facts, Origin, established
+from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
-from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
@@ -35,15 +32,12 @@ from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.address_space import AddressSpace, BulkTranslation
+from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.lookup import BlockTable
 from vmemmap.translate.radix import RadixTree
 from vmemmap.translate.regions import (
-    BOOK3E,
     CERTAIN_LINEAR,
-    DEFAULT_RADIX_LAYOUT,
     Layout,
-    find_layout,
-    mmus_of,
 )
 from vmemmap.translate.result import Translation
 
@@ -153,81 +147,49 @@ class Vmcore:
             "memory_byte_order": lambda: self.kernel.memory_byte_order,
             "page_size": lambda: self.kernel.page_size,
             "mmu": lambda: self.mmu,
-            "layout": lambda: self._layout_fact,
+            "layout": lambda: self._evidence.layout_fact,
             "vmemmap_base": lambda: self.vmemmap_base,
             "struct_page_size": lambda: self.kernel.struct_page_size,
             "vmemmap_list": lambda: self.kernel.vmemmap_list,
             "list_head": lambda: self.kernel.list_head,
             "node_size": lambda: self.kernel.node_size,
         }
-        if not self._keeps_no_list:
-            steps |= {
-                "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
-                "block_size": lambda: self.kernel.block_size,
-            }
-        for name, establish in steps.items():
+        block_steps: dict[str, Callable[[], Fact]] = {
+            "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
+            "block_size": lambda: self.kernel.block_size,
+        }
+        for name, establish in (steps | block_steps).items():
             try:
-                facts.add(establish())
+                # Without a list there are no blocks, and what the kernel says of them is nothing.
+                if name not in block_steps or not self._evidence.keeps_no_list:
+                    facts.add(establish())
             except FactError as error:
                 facts.missing[name] = error
         return facts
 
-    @established
+    @property
     def mmu(self) -> Fact:
         """``hash`` or ``radix``, with the evidence.
 
         Raises:
             FactError: Nothing in the dump decides.
         """
-        if radix_from_vmcoreinfo(self.kernel.vmcoreinfo) is not None:
-            return self._decide_mmu(None, None)  # the list need not be walked
-        choice = self._layout_choice
-        block_size = self._block_size if choice and len(self._walk.node) else None
-        return self._decide_mmu(choice[0] if choice else None, block_size)
-
-    def _decide_mmu(self, layout: Layout | None, block_size: int | None) -> Fact:
-        return decide_mmu(
-            radix_number=radix_from_vmcoreinfo(self.kernel.vmcoreinfo),
-            layout_name=layout.name if layout else None,
-            layout_mmus=mmus_of(layout, self._page_size) if layout else frozenset(),
-            block_size=block_size,
-            read_root_entry=self.kernel.read_root_entry,
-        )
+        return self._evidence.mmu
 
     @property
     def layout(self) -> Layout:
         """How this kernel divides its address space.
 
         Raises:
-            FactError: Nothing in the dump decides.
+            FactError: Nothing in the dump decides, or two things in it disagree.
             UnsupportedDump: It is the layout of an embedded (Book3E) kernel.
         """
-        choice = self._layout_choice
-        if choice is None and self.mmu.value == RADIX:
-            return DEFAULT_RADIX_LAYOUT
-        if choice is None:
-            raise FactMissing(
-                "the kernel's address space layout cannot be told: no list entry lies in a known "
-                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap)",
-                name="layout",
-            )
-        return choice[0]
+        return self._evidence.layout
 
-    @established
+    @property
     def vmemmap_base(self) -> Fact:
         """Virtual address of the struct page of pfn 0, whether or not it is backed."""
-        symbol = self.kernel.optional_symbol("vmemmap")
-        base = self.layout.vmemmap.start
-        if symbol == base:
-            return Fact("vmemmap_base", symbol, Origin.VMCOREINFO, "SYMBOL(vmemmap)", True)
-        if symbol is not None:
-            raise FactConflict(
-                f"VMCOREINFO has SYMBOL(vmemmap)={symbol:x}, but the list's addresses lie in a "
-                f"vmemmap that begins at {base:#x}",
-                name="vmemmap_base",
-            )
-        layout = self._layout_fact
-        return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
+        return self._evidence.vmemmap_base
 
     @established
     def backing(self) -> BackingTable:
@@ -246,7 +208,7 @@ class Vmcore:
             struct_page_size = None  # the list stands without it; only pfns cannot be given
         return BackingTable(
             self._walk,
-            block_size=0 if self._keeps_no_list else self._block_size,
+            block_size=0 if self._evidence.keeps_no_list else self._block_size,
             region=RegionBounds(region.start, region.end) if region else None,
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
@@ -357,19 +319,8 @@ class Vmcore:
         return int(self.kernel.block_size.value)
 
     @established
-    def _keeps_no_list(self) -> bool:
-        """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
-        try:
-            if self.kernel.list_head.value:
-                return False
-            evidence = self._decide_mmu(None, None)
-        except FactError:
-            return False
-        return evidence.value == RADIX
-
-    @established
     def _walk(self) -> Walk:
-        if self._keeps_no_list:
+        if self._evidence.keeps_no_list:
             return EMPTY_WALK
         kernel = self.kernel
         return walk_list(
@@ -381,41 +332,8 @@ class Vmcore:
         )
 
     @established
-    def _layout_choice(self) -> tuple[Layout, str] | None:
-        symbol = self.kernel.optional_symbol("vmemmap")
-        radix = radix_from_vmcoreinfo(self.kernel.vmcoreinfo)
-        try:
-            virts = self._walk.virt
-        except FactError:
-            if symbol is None:
-                raise
-            virts = EMPTY_WALK.virt
-        page_size = self._page_size
-        by_list = find_layout(page_size, virts, vmemmap_symbol=None, radix=None)
-        any_mmu = find_layout(page_size, virts, vmemmap_symbol=symbol, radix=None)
-        if any_mmu is not None and any_mmu[0].mmus == BOOK3E:
-            raise UnsupportedDump(
-                "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
-                "expected a server (Book3S) kernel",
-                path=self.source.path,
-            )
-        choice = find_layout(page_size, virts, vmemmap_symbol=symbol, radix=radix)
-        if by_list is not None and (choice is None or choice[0] is not by_list[0]):
-            key = "SYMBOL(vmemmap)" if choice and symbol is not None else "NUMBER(RADIX_MMU)"
-            raise FactConflict(
-                f"the list's addresses lie in the layout {by_list[0].name} ({by_list[1]}), which "
-                f"does not go with {key} in VMCOREINFO",
-                name="layout",
-            )
-        return choice
-
-    @property
-    def _layout_fact(self) -> Fact:
-        choice, layout = self._layout_choice, self.layout
-        if choice is None:
-            reason = "the only one that radix kernels without a list have"
-            return Fact("layout", layout.name, Origin.ASSUMED, reason)
-        return Fact("layout", layout.name, Origin.DERIVED, choice[1])
+    def _evidence(self) -> LayoutEvidence:
+        return LayoutEvidence(self.kernel, lambda: self._walk.virt, self.source.path)
 
     @established
     def _usable_rows(self) -> NDArray[np.intp]:

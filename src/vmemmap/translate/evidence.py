@@ -1,0 +1,154 @@
+"""Which MMU and which address layout a kernel had, from all that its dump says about them.
+
+The list's own addresses are the strongest evidence there is, and they have to agree with what
+VMCOREINFO says. They are asked for only where they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.errors import FactConflict, FactError, FactMissing, UnsupportedDump
+from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.translate.regions import (
+    BOOK3E,
+    DEFAULT_RADIX_LAYOUT,
+    Layout,
+    find_layout,
+    mmus_of,
+)
+
+_NONE = np.empty(0, dtype=np.uint64)
+
+
+class LayoutEvidence:
+    """Decides on MMU, layout and base, each as a fact with its origin.
+
+    Args:
+        kernel: Facts about the kernel.
+        list_virts: Gives the virt_addr of every list entry (uint64), by walking the list.
+        path: The dump, for errors.
+    """
+
+    def __init__(
+        self, kernel: KernelFacts, list_virts: Callable[[], NDArray[np.uint64]], path: str = ""
+    ) -> None:
+        self._kernel = kernel
+        self._list_virts = list_virts
+        self._path = path
+
+    @established
+    def keeps_no_list(self) -> bool:
+        """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
+        try:
+            if self._kernel.list_head.value:
+                return False
+            return self._decide_mmu(None, None).value == RADIX
+        except FactError:
+            return False
+
+    @established
+    def mmu(self) -> Fact:
+        """``hash`` or ``radix``, with the evidence.
+
+        Raises:
+            FactError: Nothing in the dump decides.
+        """
+        if radix_from_vmcoreinfo(self._kernel.vmcoreinfo) is not None:
+            return self._decide_mmu(None, None)  # the list need not be walked
+        choice = self._choice
+        has_list = choice is not None and len(self._list_virts()) > 0
+        block_size = int(self._kernel.block_size.value) if has_list else None
+        return self._decide_mmu(choice[0] if choice else None, block_size)
+
+    @property
+    def layout(self) -> Layout:
+        """How the kernel divides its address space.
+
+        Raises:
+            FactError: Nothing in the dump decides, or two things in it disagree.
+            UnsupportedDump: It is the layout of an embedded (Book3E) kernel.
+        """
+        choice = self._choice
+        if choice is None and self.mmu.value == RADIX:
+            return DEFAULT_RADIX_LAYOUT
+        if choice is None:
+            raise FactMissing(
+                "the kernel's address space layout cannot be told: no list entry lies in a known "
+                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap)",
+                name="layout",
+            )
+        return choice[0]
+
+    @property
+    def layout_fact(self) -> Fact:
+        """The layout's name, and how it was chosen."""
+        choice, layout = self._choice, self.layout
+        if choice is None:
+            reason = "the only one that radix kernels without a list have"
+            return Fact("layout", layout.name, Origin.ASSUMED, reason)
+        return Fact("layout", layout.name, Origin.DERIVED, choice[1])
+
+    @established
+    def vmemmap_base(self) -> Fact:
+        """Virtual address of the struct page of pfn 0, whether or not it is backed."""
+        symbol = self._kernel.optional_symbol("vmemmap")
+        base = self.layout.vmemmap.start
+        if symbol == base:
+            return Fact("vmemmap_base", base, Origin.VMCOREINFO, "SYMBOL(vmemmap)", True)
+        if symbol is not None:
+            raise FactConflict(
+                f"VMCOREINFO has SYMBOL(vmemmap)={symbol:x}, but the list's addresses lie in a "
+                f"vmemmap that begins at {base:#x}",
+                name="vmemmap_base",
+            )
+        layout = self.layout_fact
+        return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
+
+    def _decide_mmu(self, layout: Layout | None, block_size: int | None) -> Fact:
+        return decide_mmu(
+            radix_number=radix_from_vmcoreinfo(self._kernel.vmcoreinfo),
+            layout_name=layout.name if layout else None,
+            layout_mmus=mmus_of(layout, self._page_size) if layout else frozenset(),
+            block_size=block_size,
+            read_root_entry=self._kernel.read_root_entry,
+        )
+
+    @established
+    def _choice(self) -> tuple[Layout, str] | None:
+        """The layout and the reason in words; None where nothing decides."""
+        symbol = self._kernel.optional_symbol("vmemmap")
+        radix = radix_from_vmcoreinfo(self._kernel.vmcoreinfo)
+        try:
+            virts = self._list_virts()
+        except FactError:
+            if symbol is None:
+                raise
+            virts = _NONE  # the symbol may tell alone
+        size = self._page_size
+        by_list = find_layout(size, virts, vmemmap_symbol=None, radix=None)
+        any_mmu = find_layout(size, virts, vmemmap_symbol=symbol, radix=None)
+        if any_mmu is not None and any_mmu[0].mmus == BOOK3E:
+            raise UnsupportedDump(
+                "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
+                "expected a server (Book3S) kernel",
+                path=self._path,
+            )
+        choice = find_layout(size, virts, vmemmap_symbol=symbol, radix=radix)
+        if by_list is not None and (choice is None or choice[0] is not by_list[0]):
+            key = "SYMBOL(vmemmap)" if choice and symbol is not None else "NUMBER(RADIX_MMU)"
+            raise FactConflict(
+                f"the list's addresses lie in the layout {by_list[0].name} ({by_list[1]}), which "
+                f"does not go with {key} in VMCOREINFO",
+                name="layout",
+            )
+        return choice
+
+    @property
+    def _page_size(self) -> int:
+        return int(self._kernel.page_size.value)
