@@ -28,7 +28,7 @@ def kcore_like(tmp_path: Path) -> tuple[Path, list[tuple[int, int, int]]]:
     vmalloc = Segment(NO_PHYS, b"\xee" * 4096, vaddr=0xC008_0000_0000_0000)
     path = tmp_path / "kcore"
     path.write_bytes(build_elf([vmalloc, *machine.segments()], machine.notes()))
-    return path, [tuple(entry) for entry in machine.entries]
+    return path, [(entry.node, entry.phys, entry.virt) for entry in machine.entries]
 
 
 def open_live(path: Path) -> LiveView:

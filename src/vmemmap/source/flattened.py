@@ -7,10 +7,10 @@ several records, or a hole, is put together; one inside a record is a view of th
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.errors import CorruptDump
 from vmemmap.formats import flattened as layout
@@ -18,9 +18,8 @@ from vmemmap.source.file_view import ByteView
 from vmemmap.source.overlaps import settle_overlaps
 
 RECORDS_LIMIT = 50_000_000
-CRUMBS_FROM = 200_000
+CRUMBS = 256
 CRUMB_BYTES = 64
-"""A chain of so many records with so few bytes each, their headers included, is no tool's."""
 HOLES_MAX_BYTES = 16 << 20
 """How much of one read may lie in no record. Writers leave small gaps; a header that points into a
 large one would have us make up gigabytes of zeros."""
@@ -69,8 +68,19 @@ class FlattenedView(ByteView):
         at = bisect_right(self._starts, offset) - 1
         if at >= 0 and offset + size <= self._ends[at]:
             return self._file.view(self._sources[at] + offset - self._starts[at], size)
-        pieces = list(self._pieces(offset, offset + size))
-        backed = sum(last - first for first, last, _ in pieces)
+        return self._assemble(offset, size).data
+
+    def _assemble(self, offset: int, size: int) -> NDArray[np.uint8]:
+        """Put ``[offset, offset + size)`` together from the records that have parts of it."""
+        at = max(bisect_right(self._starts, offset) - 1, 0)
+        until = bisect_left(self._starts, offset + size)
+        start = np.maximum(np.asarray(self._starts[at:until]), offset)
+        end = np.minimum(np.asarray(self._ends[at:until]), offset + size)
+        source = np.asarray(self._sources[at:until]) + start - np.asarray(self._starts[at:until])
+        length = end - start
+        some = length > 0
+        start, source, length = start[some] - offset, source[some], length[some]
+        backed = int(length.sum())
         if size - backed > HOLES_MAX_BYTES:
             raise CorruptDump(
                 f"the range of {size} bytes",
@@ -80,18 +90,16 @@ class FlattenedView(ByteView):
                 path=self.path,
             )
         out = np.zeros(size, dtype=np.uint8)
-        for first, last, source in pieces:
-            out[first - offset : last - offset] = self._file.view(source, last - first)
-        return out.data
-
-    def _pieces(self, offset: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield what records have of ``[offset, end)``: start, end, and where in the file."""
-        at = max(bisect_right(self._starts, offset) - 1, 0)
-        while at < len(self._starts) and self._starts[at] < end:
-            first, last = max(offset, self._starts[at]), min(end, self._ends[at])
-            if first < last:
-                yield first, last, self._sources[at] + first - self._starts[at]
-            at += 1
+        if len(length) > CRUMBS and backed < CRUMB_BYTES * len(length):
+            # Very many very small records, as no tool writes them: all at once, byte by byte.
+            step = np.arange(backed) - np.repeat(np.cumsum(length) - length, length)
+            first, last = int(source.min()), int((source + length).max())
+            data = np.frombuffer(self._file.view(first, last - first), dtype=np.uint8)
+            out[np.repeat(start, length) + step] = data[np.repeat(source - first, length) + step]
+            return out
+        for to, where, count in zip(start.tolist(), source.tolist(), length.tolist(), strict=True):
+            out[to : to + count] = self._file.view(where, count)
+        return out
 
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether the dump has all of ``[offset, offset + size)``."""
@@ -137,13 +145,6 @@ class FlattenedView(ByteView):
             target, size = unpack(head)
             if target == layout.END_OFFSET:
                 return targets, sources, sizes
-            if len(targets) == CRUMBS_FROM and at < CRUMBS_FROM * CRUMB_BYTES:
-                raise CorruptDump(
-                    "the chain of records",
-                    file_offset=at,
-                    expected="records of some kilobytes, as makedumpfile and QEMU write them",
-                    found=f"{CRUMBS_FROM} records in {at} bytes",
-                )
             if not 0 <= target <= layout.TARGET_LIMIT or not 0 < size <= layout.TARGET_LIMIT:
                 raise CorruptDump(
                     f"record {len(targets)} of the flattened dump",

@@ -37,7 +37,7 @@ TAIL_DESCRIPTORS = 16384
 BULK_BYTES_MIN = 256 << 10
 """From this size on a read is decoded by several threads."""
 BATCH_BYTES = 64 << 20
-HEADS_AT_A_TIME = 2048
+HEADS_AT_A_TIME = 512
 SHARED_MAX = 1024
 TASK_BYTES = 2 << 20
 """How much one thread decodes before it asks for more."""
@@ -149,7 +149,7 @@ class KdumpSource(PhysicalSource):
 
         With units as large as the file's pages only the first bytes of each are decoded.
         """
-        shared: set[int] = set()  # file offsets that several pages have: the zero page, mostly
+        shared: set[int] = set()  # pages in the file that several have: the zero page, mostly
         end_pfn = min(self._end_pfn, until >> self._shift)
         limit = max(end_pfn, 1)
         for start, batch in self.file.stored.set_bits(self._first_pfn, end_pfn):
@@ -159,10 +159,12 @@ class KdumpSource(PhysicalSource):
                 table = self._view.view(at, len(pfns) * layout.DESCRIPTOR_BYTES)
                 table = table[: len(table) // layout.DESCRIPTOR_BYTES * layout.DESCRIPTOR_BYTES]
                 found = np.frombuffer(table, dtype=self._descriptor_dtype)
-                pfns = pfns[: len(found)]
-                _, once, times = np.unique(found["offset"], return_index=True, return_counts=True)
-                new = [i for i in once.tolist() if int(found["offset"][i]) not in shared]
-                shared.update(found["offset"][once[times > 1]].tolist()[:SHARED_MAX])
+                # Offset, size and flags in one word: a damaged one must not hide a sound one.
+                size, flags = (found[name].astype(np.uint64) for name in ("size", "flags"))
+                key = found["offset"] ^ size << np.uint64(44) ^ flags << np.uint64(61)
+                _, once, times = np.unique(key, return_index=True, return_counts=True)
+                new = [i for i in once.tolist() if int(key[i]) not in shared]
+                shared.update(key[once[times > 1]].tolist()[:SHARED_MAX])
                 rows = zip(pfns[new].tolist(), found[new].tolist(), strict=True)
                 yield self._heads_of(rows, unit_bytes, head_bytes, start / limit)
                 if len(found) < len(pfns):
