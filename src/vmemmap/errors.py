@@ -57,6 +57,18 @@ __all__ = [
 class VmemmapError(Exception):
     """Base of every exception that vmemmap raises on purpose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The constructors want more than the message, which pickle would not give them.
+        return _unpickle, (type(self), self.args, self.__dict__)
+
+
+def _unpickle(
+    kind: type[VmemmapError], args: tuple[object, ...], attributes: dict[str, object]
+) -> VmemmapError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class DumpError(VmemmapError):
     """The file as a whole cannot be used.

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from operator import index
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, Phys, Virt
-from vmemmap.backing.findings import Finding, list_empty_on_hash
+from vmemmap.backing.findings import (
+    Finding,
+    Severity,
+    list_empty_mmu_unknown,
+    list_empty_on_hash,
+)
 from vmemmap.backing.table import BackingTable, RegionBounds
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import (
@@ -97,6 +103,7 @@ class Vmcore:
         self._given_vmcoreinfo = vmcoreinfo
         self._symbols = symbols
         self._progress = progress
+        self._closed = False
 
     def __enter__(self) -> Vmcore:
         return self
@@ -110,8 +117,16 @@ class Vmcore:
         self.close()
 
     def close(self) -> None:
-        """Release the dump; reads afterwards fail, arrays already handed out stay valid."""
+        """Release the dump.
+
+        Reads and translations afterwards raise ValueError; arrays already handed out stay valid.
+        """
+        self._closed = True
         self.source.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError("the dump is closed")
 
     @established
     def kernel(self) -> KernelFacts:
@@ -223,8 +238,8 @@ class Vmcore:
             return found
         try:
             return (list_empty_on_hash(self.mmu.detail),) if self.mmu.value == HASH else ()
-        except FactError:
-            return ()
+        except FactError as error:
+            return (list_empty_mmu_unknown(str(error)),)
 
     def vtop(self, virt: int) -> Translation:
         """Translate one kernel virtual address. O(log n) in list entries.
@@ -243,7 +258,8 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
-        virt = int(virt)  # a numpy integer would overflow below
+        self._require_open()
+        virt = index(virt)  # a numpy integer would overflow below
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
         if virt in CERTAIN_LINEAR:  # needs no list and no layout
@@ -252,7 +268,7 @@ class Vmcore:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
         entry = int(self._usable_rows[row]) if row is not None else None
-        in_dump = self.source.is_present(phys)
+        in_dump = self.source.is_stored(phys)
         return Translation(Virt(virt), Phys(phys), method, region, entry, in_dump)
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
@@ -270,6 +286,7 @@ class Vmcore:
             ValueError: *addresses* is not one-dimensional uint64.
             FactError: VMCOREINFO lacks what the translation needs.
         """
+        self._require_open()
         virt = np.asarray(addresses)
         if virt.dtype.newbyteorder("=") != np.uint64 or virt.ndim != 1:
             raise ValueError(
@@ -286,7 +303,7 @@ class Vmcore:
         """
         if size < 0:
             raise ValueError(f"cannot read {size} bytes")
-        virt = int(virt)
+        virt, size = index(virt), index(size)
         out: list[bytes] = []
         while size > 0:
             phys = self.vtop(virt).phys
@@ -306,9 +323,11 @@ class Vmcore:
             NotInDump, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that cannot
                 be had, and why.
         """
+        self._require_open()
+        phys, size = index(phys), index(size)
         if size < 0 or not 0 <= phys <= U64_MAX:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
-        return self.source.read(int(phys), size)
+        return self.source.read(phys, size)
 
     @property
     def _page_size(self) -> int:
@@ -350,7 +369,21 @@ class Vmcore:
             block_size=backing.block_size,
             page_size=self._page_size,
             radix=self._radix_tree,
+            doubt=self._doubt,
         )
+
+    def _doubt(self, virt: int) -> str:
+        """Say what speaks against "no entry covers it", or give an empty text."""
+        backing = self.backing
+        rows = np.flatnonzero(
+            ~backing.usable & (np.uint64(virt) - backing.virt < np.uint64(backing.block_size))
+        )
+        if len(rows):
+            return f"; entry {int(rows[0])} claims it, but is damaged and not used"
+        damage = [finding for finding in backing.findings if finding.severity is Severity.ERROR]
+        if damage:
+            return f"; the list is damaged ({damage[0].code}), so the block's entry may be lost"
+        return ""
 
     def _radix_tree(self, virt: int) -> RadixTree:
         if self.mmu.value != RADIX and virt in self.layout.vmemmap:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vmemmap.cli.options import (
@@ -42,6 +43,8 @@ def info(
 
 
 def _info(core: Vmcore, output: Format) -> int:
+    from vmemmap.errors import FactError
+
     record = collect(core)
     if output is Format.JSON:
         from vmemmap.report import as_json
@@ -56,12 +59,13 @@ def _info(core: Vmcore, output: Format) -> int:
 
         as_text.print_info(record)
     show_warnings(core)
+    with suppress(FactError):
+        show_findings(core)
     missing = core.facts.missing
     if missing:
         # One thing missing makes others impossible; the first is the cause.
         complain(core.source.path, str(next(iter(missing.values()))))
         return EXIT_UNREADABLE
-    show_findings(core)
     return findings_code(core.findings)
 
 
@@ -108,7 +112,7 @@ def _vmemmap(core: Vmcore) -> dict[str, Any] | None:
     return {
         "base": _shown(facts, "vmemmap_base"),
         # Radix kernels without a list leave mmu_vmemmap_psize unset, so there is no block size.
-        "block_size": backing.block_size if len(backing) else None,
+        "block_size": backing.block_size or None,
         "entries": len(backing),
         "struct_page_size": _value(facts, "struct_page_size"),
         "bytes": backing.size_bytes,

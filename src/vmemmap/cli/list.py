@@ -55,7 +55,7 @@ def _list(core: Vmcore, output: ListFormat) -> int:
 
         sys.stdout.writelines(
             as_json.dump_with_rows(
-                {"block_size": backing.block_size if len(backing) else None},
+                {"block_size": backing.block_size or None},
                 "entries",
                 rows(core),
                 {"findings": [finding_record(finding) for finding in findings]},

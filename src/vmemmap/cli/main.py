@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from typer import Abort
 
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
-from vmemmap.cli.options import EXIT_USAGE
+from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
 from vmemmap.cli.vtop import vtop
 
 # Typer carries its command parser with it and exports this class alone; its base is what an
@@ -62,6 +63,9 @@ def _one_line(error: Exception) -> str:
 
 def run() -> None:
     """Run the command line; the entry point of the ``vmemmap`` script."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
@@ -70,6 +74,11 @@ def run() -> None:
         if str(error):  # empty when the help was printed instead, for want of a command
             sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
         sys.exit(EXIT_USAGE)
+    except OSError as error:
+        # Whatever concerns the dump is told by the command; this is our own output.
+        sys.stderr.write(f"vmemmap: cannot write the output: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains again at its exit
+        sys.exit(EXIT_UNREADABLE)
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     sys.exit(code)

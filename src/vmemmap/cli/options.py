@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -111,7 +112,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
         raise typer.Exit(0) from None
     except VmemmapError as error:
         if opening.debug:
-            raise
+            traceback.print_exc()
         path = error.path if isinstance(error, DumpError) and error.path else opening.dumps[0]
         complain(path, str(error))
         raise typer.Exit(EXIT_UNREADABLE) from None
@@ -126,6 +127,7 @@ def complain(path: str, message: str) -> None:
 
 def show_warnings(core: Vmcore) -> None:
     """Write what is odd in the container to stderr."""
+    core.source.is_incomplete()  # looks for a cut-off end, and warns of it
     for warning in core.source.warnings:
         complain(core.source.path, f"warning: {warning}")
 

@@ -19,6 +19,8 @@ from vmemmap.cli.options import (
     VmcoreinfoOption,
     VmlinuxOption,
     complain,
+    findings_code,
+    show_findings,
     show_warnings,
     with_dump,
 )
@@ -61,12 +63,15 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[int]]:
     Raises:
         typer.BadParameter: One is neither an address nor a file, or there is no address.
     """
-    dumps, addresses = [arguments[0]], []
+    dumps, addresses = [arguments[0]], list[int]()
     for argument in arguments[1:]:
-        if _HEX.fullmatch(argument):
-            addresses.append(int(argument, 16))
-        elif os.path.exists(argument) and not addresses:  # noqa: PTH110 (a name, not yet a path)
+        # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
+        plainly_address = argument[:2] in ("0x", "0X") or len(argument) == 16
+        is_file = not addresses and not plainly_address and os.path.isfile(argument)  # noqa: PTH113
+        if is_file:
             dumps.append(argument)
+        elif _HEX.fullmatch(argument):
+            addresses.append(int(argument, 16))
         else:
             raise typer.BadParameter(
                 f"{argument!r} is no address: expected up to 16 hex digits, as in "
@@ -100,10 +105,14 @@ def _vtop(core: Vmcore, addresses: list[int], output: Format) -> int:
 
         sys.stdout.writelines(as_text.vtop_lines(rows))
     show_warnings(core)
+    damaged = 0
+    if any(row.get("method") == "vmemmap_list" or row.get("error") == "not_backed" for row in rows):
+        show_findings(core)
+        damaged = findings_code(core.findings)
     if unreadable is not None:
         complain(core.source.path, str(unreadable))
         return EXIT_UNREADABLE
-    return EXIT_FINDINGS if any("error" in row for row in rows) else 0
+    return EXIT_FINDINGS if damaged or any("error" in row for row in rows) else 0
 
 
 def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | None]:

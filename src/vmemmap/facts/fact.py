@@ -82,6 +82,7 @@ class established(Generic[T]):  # noqa: N801 (used like functools.cached_propert
                 kept[self._name] = (self._work(owner), None)
             except FactError as error:
                 kept[self._name] = (None, error)
+                raise
         value, failed = kept[self._name]
         if failed is not None:
             raise failed.with_traceback(None)

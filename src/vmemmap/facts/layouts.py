@@ -24,6 +24,7 @@ PSIZE_DEF_BYTES = {12 * 32: 32, 14 * 32: 32, 14 * 80: 80, 15 * 88: 88, 16 * 88: 
 """Size of ``mmu_psize_defs`` to that of an element (bytes): 2.6.35 to 3.1, to 3.9, to 3.13, to 4.9,
 to 5.13, and later (Book3S)."""
 
+_SINCE_3_13 = ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs")
 _MAX_UTS_OFFSET = 4096
 _MAX_PSIZE_INDEX = 15
 """mmu_psize_defs has 12 to 16 elements, by kernel."""
@@ -229,7 +230,7 @@ class KernelFacts:
         """
         if f"SYMBOL({name})" not in self.vmcoreinfo and self._symbols is not None:
             return self._symbol_from_vmlinux(self._symbols, name)
-        if f"SYMBOL({name})" not in self.vmcoreinfo:
+        if f"SYMBOL({name})" not in self.vmcoreinfo and name in _SINCE_3_13:
             raise FactMissing(
                 f"VMCOREINFO has no SYMBOL({name}) (kernels before 3.13 do not export the list: "
                 "name the kernel with --vmlinux)",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from vmemmap.errors import FactMissing, UnsupportedDump
+from vmemmap.errors import FactConflict, FactMissing, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo_search import find_in_memory, read_by_symbols
+from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo_search import find_in_memory, read_by_symbols, release_in_memory
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.source.base import PhysicalSource
@@ -30,9 +31,22 @@ def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
                 f"of {view.size}",
                 path=view.path,
             )
-        return bytes(view.view(0, view.size)).rstrip(b"\0")
+        return bytes(view.view(0, view.size)).rstrip(b"\0").replace(b"\r\n", b"\n")
     finally:
         view.close()
+
+
+def _check_given(source: PhysicalSource, given: bytes) -> None:
+    """Refuse a text that is of another kernel than the dump, as far as the dump tells."""
+    release = Vmcoreinfo(given).text("OSRELEASE")
+    own = Vmcoreinfo(source.vmcoreinfo or b"")
+    dumped = own.text("OSRELEASE") if "OSRELEASE" in own else source.release
+    dumped = dumped or release_in_memory(source, given) or release
+    if dumped != release:
+        raise FactConflict(
+            f"the given VMCOREINFO is of kernel {release}, but the dump is of {dumped}",
+            name="OSRELEASE",
+        )
 
 
 def obtain_vmcoreinfo(
@@ -53,6 +67,7 @@ def obtain_vmcoreinfo(
         FactMissing: Neither the headers nor the memory have it.
     """
     if given is not None:
+        _check_given(source, given)
         return given, Fact("vmcoreinfo", "given", Origin.USER, "a file named by the user")
     if source.vmcoreinfo:
         note = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")

@@ -187,12 +187,14 @@ def _is_valid(text: bytes) -> bool:
 
 def _agrees_with_utsname(source: PhysicalSource, text: bytes) -> bool:
     """Check that the kernel that the text describes is the one in this memory."""
-    info = Vmcoreinfo(text)
+    return release_in_memory(source, text) == Vmcoreinfo(text).text("OSRELEASE")
+
+
+def release_in_memory(source: PhysicalSource, text: bytes) -> str | None:
+    """Give the release in the utsname where a VMCOREINFO text says that it is, or None."""
     try:
-        phys = linear_phys(info.symbol("init_uts_ns"))
-        if phys is None:
-            return False
-        uts = read_utsname(source, phys, (0, 4))
-        return uts is not None and uts.release == info.text("OSRELEASE")
+        phys = linear_phys(Vmcoreinfo(text).symbol("init_uts_ns"))
+        uts = read_utsname(source, phys, (0, 4)) if phys is not None else None
+        return uts.release if uts is not None else None
     except (FactError, ReadError):
-        return False
+        return None

@@ -5,6 +5,8 @@ The records are those of the JSON form, so that the two cannot say different thi
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,11 +18,22 @@ _PIPE_WIDTH = 200
 
 
 def console() -> Console:
-    """Give a console on stdout: colours on a terminal without NO_COLOR, no wrapping in pipes."""
+    """Give a console that collects its text: colours on a terminal, no wrapping in pipes.
+
+    It does not write: rich would end the program itself when a pipe closes.
+    """
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else _PIPE_WIDTH
+    return Console(
+        file=io.StringIO(),
+        force_terminal=terminal,
+        width=width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
 
 
 def plain(value: object) -> str:
@@ -110,6 +123,9 @@ def print_info(record: dict[str, Any]) -> None:
         cells = (f"  {fact['name']}", fact["value"], fact["origin"], fact["detail"])
         table.add_row(*(Text(plain(cell)) for cell in cells))
     out.print(table)
+    text = out.file
+    assert isinstance(text, io.StringIO)
+    sys.stdout.writelines(line.rstrip(" ") + "\n" for line in text.getvalue().splitlines())
 
 
 def list_lines(rows: Iterable[dict[str, Any]], summary: str) -> Iterator[str]:
@@ -134,16 +150,16 @@ def crash_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Give translations as plain lines, one address each."""
-    yield f"{'virtual':18}  {'physical':18}  {'method':12}  {'in dump':7}  where\n"
+    yield f"{'virtual':18}  {'physical':18}  {'method':15}  {'in dump':7}  where\n"
     for row in rows:
         if "error" in row:
-            yield f"{row['virt']:18}  {'-':18}  {row['error']:12}  {'-':7}  {row['reason']}\n"
+            yield f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}  {row['reason']}\n"
             continue
         where = row["region"]
         if row.get("entry") is not None:
             where += f", entry {row['entry']} (block {row['block_virt']})"
         stored = "yes" if row["in_dump"] else "no"
-        yield f"{row['virt']:18}  {row['phys']:18}  {row['method']:12}  {stored:7}  {where}\n"
+        yield f"{row['virt']:18}  {row['phys']:18}  {row['method']:15}  {stored:7}  {where}\n"
 
 
 def _section(out: Console, title: str, lines: dict[str, str]) -> None:

@@ -43,6 +43,7 @@ class PhysicalSource(ABC):
         block_size: The container's page size in bytes, or None where it has none (ELF).
         dump_level: makedumpfile's level 0..31, or None when the container does not record it.
         machine: utsname's machine if the container carries it, else an empty string.
+        release: utsname's release, likewise.
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
@@ -54,6 +55,7 @@ class PhysicalSource(ABC):
     block_size: int | None = None
     dump_level: int | None = None
     machine: str = ""
+    release: str = ""
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]
@@ -97,6 +99,14 @@ class PhysicalSource(ABC):
     @abstractmethod
     def is_present(self, address: int) -> bool:
         """Tell whether the container claims the byte at physical *address*."""
+
+    def is_stored(self, address: int) -> bool:
+        """Tell whether the byte at physical *address* is really in the file.
+
+        Unlike `is_present` it looks where the container says that the page is: the file may be cut
+        off before, or the page never have been written.
+        """
+        return self.is_present(address)
 
     @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
 """A dump file as bounded, read-only bytes.
 
 Whoever asks for bytes beyond the file's end is told so here, once, instead of meeting a short read
-or a bus error later. It knows no format.
+or a bus error later. That is the end when the file was opened: a file that somebody cuts while it
+is mapped still ends the process with a bus error. It knows no format.
 """
 
 from __future__ import annotations

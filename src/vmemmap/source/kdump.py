@@ -83,6 +83,7 @@ class KdumpSource(PhysicalSource):
         self.container_byte_order = file.main.order
         self.block_size = file.main.block_size
         self.machine = file.main.machine
+        self.release = file.main.release
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
@@ -134,9 +135,19 @@ class KdumpSource(PhysicalSource):
         return self.file.ram.test(address >> self._shift)
 
     def is_present(self, address: int) -> bool:
-        """Tell whether the file has the page of physical *address*."""
+        """Tell whether the second bitmap has the page of physical *address*."""
         pfn = address >> self._shift
         return self._first_pfn <= pfn < self._end_pfn and self.file.stored.test(pfn)
+
+    def is_stored(self, address: int) -> bool:
+        """Tell whether the file has the page's descriptor and data too."""
+        if not self.is_present(address):
+            return False
+        at = self.file.descriptor_at(address >> self._shift)
+        if not self._view.holds(at, layout.DESCRIPTOR_BYTES):
+            return False
+        offset, size, _, _ = self._descriptor.unpack(self._view.view(at, layout.DESCRIPTOR_BYTES))
+        return bool(offset) and self._view.holds(offset, size)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
@@ -199,9 +210,8 @@ class KdumpSource(PhysicalSource):
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap; see `PhysicalSource.ranges`."""
         runs, cut = self.file.ram.runs(RANGES_LIMIT)
-        warning = f"only the first {RANGES_LIMIT} memory ranges are shown"
-        if cut and warning not in self.warnings:
-            self.warnings.append(warning)
+        if cut:
+            self._warn(f"only the first {RANGES_LIMIT} memory ranges are shown")
         return runs << np.uint64(self._shift)
 
     def is_incomplete(self) -> bool:
@@ -214,14 +224,25 @@ class KdumpSource(PhysicalSource):
         end = self.file.descriptors_end
         tail = min(end - self.file.descriptors_at, TAIL_DESCRIPTORS * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(end - tail, tail):
+            self._warn(
+                f"it is cut off at {self._view.size:#x}: the page descriptors end at {end:#x}"
+            )
             return True
         last = np.frombuffer(self._view.view(end - tail, tail), dtype=self._descriptor_dtype)
         lost = int(np.count_nonzero(last["offset"] == 0))
-        warning = f"{lost} of the last {len(last)} pages were never written"
-        if lost and warning not in self.warnings:
+        if lost:
+            self._warn(f"{lost} of the last {len(last)} pages were never written")
+        beyond = int(np.count_nonzero(last["offset"] + last["size"] > self._view.size))
+        if beyond:
+            self._warn(
+                f"it is cut off at {self._view.size:#x}: {beyond} of the last {len(last)} pages "
+                "are not in the file"
+            )
+        return bool(lost or beyond)
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.warnings:
             self.warnings.append(warning)
-        beyond = last["offset"] + last["size"] > self._view.size
-        return bool(lost or beyond.any())
 
     def close(self) -> None:
         """Release the file."""

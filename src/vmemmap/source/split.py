@@ -58,6 +58,7 @@ class SplitSource(PhysicalSource):
         self.block_size = first.block_size
         self.dump_level = first.dump_level
         self.machine = first.machine
+        self.release = first.release
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
@@ -82,6 +83,10 @@ class SplitSource(PhysicalSource):
     def is_present(self, address: int) -> bool:
         """Tell whether one of the members has the page of physical *address*."""
         return any(member.is_present(address) for member in self._members)
+
+    def is_stored(self, address: int) -> bool:
+        """Tell whether one of the members has the page's data too."""
+        return any(member.is_stored(address) for member in self._members)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""

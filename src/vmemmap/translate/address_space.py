@@ -55,6 +55,7 @@ class AddressSpace:
         block_size: Bytes in one block.
         page_size: The kernel's page size in bytes.
         radix: Gives the page tables, when an address needs them.
+        doubt: Gives what speaks against an address having no block, in words, or nothing.
     """
 
     layout: Layout
@@ -62,6 +63,7 @@ class AddressSpace:
     block_size: int
     page_size: int
     radix: RadixOrWhy
+    doubt: Callable[[int], str] = lambda _: ""
 
     def translate(self, virt: int) -> Resolved:
         """Translate one address; see ``Vmcore.vtop`` for what it raises."""
@@ -129,12 +131,8 @@ class AddressSpace:
     def _no_region(self, virt: int) -> str:
         if virt < 0x8000_0000_0000_0000:
             return f"{virt:#x} is no kernel address: user memory is not translated"
-        return (
-            f"{virt:#x} lies in no region of this kernel's address space (layout "
-            f"{self.layout.name}: "
-            + ", ".join(f"{r.name} {r.start:#x}-{r.end:#x}" for r in self.layout.regions)
-            + ")"
-        )
+        where = f"in no region of this kernel's address space (layout {self.layout.name})"
+        return f"{virt:#x} lies {where}"
 
     def _not_backed(self, virt: int) -> NotBacked:
         below, above = self.blocks.neighbours(virt)
@@ -144,7 +142,8 @@ class AddressSpace:
             if start is not None
         ]
         return NotBacked(
-            f"cannot translate {virt:#x}: no vmemmap_list entry covers it ({'; '.join(near)})",
+            f"cannot translate {virt:#x}: no vmemmap_list entry covers it ({'; '.join(near)})"
+            + self.doubt(virt),
             virt=virt,
             below=below,
             above=above,

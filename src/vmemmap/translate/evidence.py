@@ -17,6 +17,7 @@ from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
 from vmemmap.translate.regions import (
     BOOK3E,
+    BY_SYMBOL,
     DEFAULT_RADIX_LAYOUT,
     Layout,
     find_layout,
@@ -92,7 +93,9 @@ class LayoutEvidence:
         if choice is None:
             reason = "the only one that radix kernels without a list have"
             return Fact("layout", layout.name, Origin.ASSUMED, reason)
-        return Fact("layout", layout.name, Origin.DERIVED, choice[1])
+        by_symbol = choice[1] == BY_SYMBOL
+        origin = Origin.VMCOREINFO if by_symbol else Origin.DERIVED
+        return Fact("layout", layout.name, origin, choice[1])
 
     @established
     def vmemmap_base(self) -> Fact:

@@ -146,6 +146,8 @@ LAYOUTS: tuple[Layout, ...] = (
 DEFAULT_RADIX_LAYOUT = LAYOUTS[0]
 """What every kernel that keeps no list has: radix, 6.6 and later."""
 
+BY_SYMBOL = "SYMBOL(vmemmap)"
+
 CERTAIN_LINEAR = Region(PAGE_OFFSET, 0xC000_1000_0000_0000, Method.LINEAR, "linear map")
 """Linear in every layout above, so that it can be used before a layout is known."""
 
@@ -175,7 +177,7 @@ def find_layout(
     if vmemmap_symbol is not None:
         for row in fitting:
             if row.vmemmap.start == vmemmap_symbol:
-                return row, "SYMBOL(vmemmap)"
+                return row, BY_SYMBOL
     votes = [_count_inside(virts, row.vmemmap) for row in fitting]
     most = max(votes, default=0)
     if not most:

@@ -1,0 +1,173 @@
+"""What a hostile review met, and must not meet again."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import vmemmap
+from builders.machine import Machine, build_machine
+from builders.vmcoreinfo import vmcoreinfo_text
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return build_machine(page_size=65536, block_shift=16, blocks=12)
+
+
+def written(tmp_path: Path, data: bytes, name: str = "vmcore") -> Path:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def test_vmcoreinfo_of_another_kernel_is_refused(run_vmemmap, machine, tmp_path) -> None:
+    dump = written(tmp_path, machine.elf())
+    other = build_machine(release="6.12.0", blocks=12)
+    text = written(tmp_path, vmcoreinfo_text(other.vmcoreinfo), "other.txt")
+    ran = run_vmemmap("list", "--vmcoreinfo", text, dump)
+    assert ran.code == 3
+    assert "6.12.0" in ran.err
+    assert machine.release in ran.err
+    own = written(tmp_path, vmcoreinfo_text(machine.vmcoreinfo).replace(b"\n", b"\r\n"), "own.txt")
+    assert run_vmemmap("list", "--vmcoreinfo", own, dump).code == 0
+
+
+def test_empty_list_of_an_unknown_mmu_is_a_finding(run_vmemmap, machine, tmp_path) -> None:
+    machine.poke_u64(machine.symbols["vmemmap_list"], 0)
+    del machine.vmcoreinfo["SYMBOL(swapper_pg_dir)"]
+    machine.sync_vmcoreinfo()
+    ran = run_vmemmap("list", written(tmp_path, machine.elf()), "-f", "json")
+    assert ran.code == 1
+    (finding,) = ran.json["findings"]
+    assert (finding["code"], finding["severity"]) == ("list_empty", "warning")
+
+
+def test_vtop_on_a_damaged_list_says_so(run_vmemmap, machine, tmp_path) -> None:
+    machine.poke_node(2, link=machine.entries[0].node + 4)
+    dump = written(tmp_path, machine.elf())
+    kept, lost = machine.entries[0], machine.entries[7]
+    ran = run_vmemmap("vtop", dump, f"{lost.virt:#x}", "-f", "json")
+    assert ran.code == 1
+    assert "damaged (node_misaligned)" in ran.json[0]["reason"]
+    assert "node_misaligned" in ran.err
+    assert run_vmemmap("vtop", dump, f"{kept.virt:#x}").code == 1
+
+
+def test_vtop_names_an_entry_that_is_not_used(run_vmemmap, machine, tmp_path) -> None:
+    entry = machine.entries[4]
+    machine.poke_node(4, phys=entry.phys + 1)
+    ran = run_vmemmap("vtop", written(tmp_path, machine.elf()), f"{entry.virt:x}", "-f", "json")
+    assert "entry 4 claims it, but is damaged" in ran.json[0]["reason"]
+
+
+def test_a_file_called_like_a_number_is_a_file(run_vmemmap, machine, tmp_path, monkeypatch) -> None:
+    limit = machine.ram_end // machine.page_size
+    for name, span in (("a", (0, 20)), ("b", (20, limit))):
+        written(tmp_path, machine.kdump(split=span, max_mapnr=limit), name)
+    monkeypatch.chdir(tmp_path)
+    entry = machine.entries[3]
+    ran = run_vmemmap("vtop", "a", "b", f"{entry.virt:x}", "-f", "json")
+    assert [row.get("phys") for row in ran.json] == [f"{entry.phys:#x}"]
+    assert len(run_vmemmap("vtop", "a", "b", "0xb", "-f", "json").json) == 1
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_in_dump_is_false_for_what_was_cut_off(run_vmemmap, machine, tmp_path, kept) -> None:
+    whole = machine.kdump(codec="raw", share_zero=False)
+    last = max(block.phys for block in machine.blocks) + 0xC000_0000_0000_0000
+    assert run_vmemmap("vtop", written(tmp_path, whole), f"{last:x}", "-f", "json").json[0][
+        "in_dump"
+    ]
+    cut = written(tmp_path, whole[: int(len(whole) * kept)])
+    ran = run_vmemmap("vtop", cut, f"{last:x}", "-f", "json")
+    assert ran.json[0]["in_dump"] is False
+    assert "cut off" in ran.err
+
+
+def test_errors_survive_pickling() -> None:
+    for error in (
+        vmemmap.NotInDump("gone", phys=4096),
+        vmemmap.NotBacked("none", virt=1, below=None, above=2),
+        vmemmap.CorruptDump("x", file_offset=8, expected="1", found="2", path="p"),
+        vmemmap.CodecUnavailable("lzo", "lzallright"),
+    ):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.__dict__) == (
+            type(error),
+            str(error),
+            error.__dict__,
+        )
+
+
+@pytest.mark.parametrize("kind", ["elf", "kdump"])
+def test_a_closed_dump_answers_nothing(machine, tmp_path, kind) -> None:
+    data = machine.elf() if kind == "elf" else machine.kdump()
+    core = vmemmap.open(written(tmp_path, data))
+    virt = int(core.backing.virt[0])
+    core.close()
+    for ask in (lambda: core.vtop(virt), lambda: core.read(virt, 8), lambda: core.read_phys(0, 1)):
+        with pytest.raises(ValueError, match="closed"):
+            ask()
+
+
+def test_only_whole_numbers_are_addresses(machine, tmp_path) -> None:
+    with vmemmap.open(written(tmp_path, machine.elf())) as core:
+        for ask in (lambda: core.vtop(1.5), lambda: core.read_phys(1.0, 1)):  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                ask()
+
+
+@pytest.mark.parametrize("command", ["info", "list"])
+def test_a_full_disk_is_one_line(machine, tmp_path, vmemmap_script: Path, command) -> None:
+    dump = written(tmp_path, machine.elf())
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [vmemmap_script, command, dump],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == ["vmemmap: cannot write the output: No space left on device"]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_closed_outputs(machine, tmp_path, vmemmap_script: Path, closed) -> None:
+    dump = written(tmp_path, machine.elf())
+    shell = f"'{vmemmap_script}' info '{dump}' {closed}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0
+    if closed == "2>&-":
+        assert "vmemmap" in done.stdout
+
+
+def test_debug_keeps_the_exit_code(tmp_path, vmemmap_script: Path) -> None:
+    done = subprocess.run(
+        [vmemmap_script, "info", "--debug", tmp_path / "none"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("vmemmap: ")
+
+
+def test_info_names_the_finding_that_explains_what_is_missing(
+    run_vmemmap, machine, tmp_path
+) -> None:
+    machine.poke_u64(machine.symbols["vmemmap_list"], 0xC000_0000_0000_0001)
+    ran = run_vmemmap("info", written(tmp_path, machine.elf()))
+    assert ran.code == 3
+    assert "node_misaligned" in ran.err
+
+
+def test_info_lines_have_no_trailing_blanks(run_vmemmap, machine, tmp_path) -> None:
+    out = run_vmemmap("info", written(tmp_path, machine.elf())).out
+    assert all(line == line.rstrip() for line in out.splitlines())
