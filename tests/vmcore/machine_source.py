@@ -72,6 +72,9 @@ class MachineSource:
     def is_present(self, address: int) -> bool:
         return bool(self.present_many(np.array([address], dtype=np.uint64))[0])
 
+    def is_stored(self, address: int) -> bool:
+        return self.is_present(address)
+
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         absent = self._pages.excluded | self._pages.lost
         have = [

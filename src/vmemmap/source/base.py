@@ -110,14 +110,14 @@ class PhysicalSource(ABC):
 
     @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell for each physical address whether its byte is stored in the dump.
+        """Tell for each physical address whether the container claims its byte.
 
         Args:
             addresses: Physical addresses (bytes), any shape and order.
 
         Returns:
-            Booleans of the same shape. True says that the container claims the byte; decoding can
-            still fail.
+            Booleans of the same shape. Where the file is cut off, or a page cannot be decoded, a
+            byte that is claimed can still not be read; see `is_stored`.
         """
 
     @abstractmethod
