@@ -44,4 +44,6 @@ def test_there_is_something_to_check() -> None:
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+        assert target.startswith("https://") or (ROOT / target).read_text().strip(), target
+    for folder in re.findall(r"`(\w+)/`", README):
+        assert any((ROOT / folder).iterdir()), folder
