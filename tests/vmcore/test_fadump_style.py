@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builders.machine import build_machine
 
 import vmemmap
+from builders.machine import build_machine
 
 
 @pytest.mark.parametrize("byte_order", ["little", "big"])
