@@ -13,14 +13,14 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import U64_MAX, Phys, Virt
+from vmemmap.address import U64_MAX, Phys, Run, Virt
 from vmemmap.backing.findings import (
     Finding,
     Severity,
     list_empty_mmu_unknown,
     list_empty_on_hash,
 )
-from vmemmap.backing.table import BackingTable, RegionBounds
+from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import (
     FactError,
@@ -224,7 +224,7 @@ class Vmcore:
         return BackingTable(
             self._walk,
             block_size=0 if self._evidence.keeps_no_list else self._block_size,
-            region=RegionBounds(region.start, region.end) if region else None,
+            region=Run(region.start, region.end) if region else None,
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
             page_size=self._page_size,

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from backing.walk_model import walk_machine
 from builders.machine import build_machine
+from vmemmap.address import Run
 from vmemmap.backing.findings import Finding, Severity
-from vmemmap.backing.table import BackingTable, RegionBounds
+from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
 
 BASE = 0xC00C000000000000
 END = 0xC00E000000000000
-REGION = RegionBounds(BASE, END)
+REGION = Run(BASE, END)
 NODES = 0xC000000000100000
 Block = tuple[int, int]
 
@@ -31,7 +32,7 @@ def table_of(
     blocks: Sequence[Block],
     *,
     block_size: int = 0x10000,
-    region: RegionBounds | None = REGION,
+    region: Run | None = REGION,
     struct_page_size: int | None = 64,
     page_size: int = 65536,
     findings: tuple[Finding, ...] = (),
@@ -62,7 +63,7 @@ def test_it_is_a_sequence_of_the_machines_entries() -> None:
     table = BackingTable(
         walk_machine(machine),
         block_size=machine.block_size,
-        region=RegionBounds(machine.vmemmap_base, END),
+        region=Run(machine.vmemmap_base, END),
         struct_page_size=64,
         node_size=24,
         page_size=machine.page_size,
@@ -159,9 +160,7 @@ def test_each_pfn_lies_in_the_block_where_its_struct_page_begins(struct_page_siz
 @pytest.mark.parametrize(
     ("region", "size"), [(None, 64), (REGION, None), (None, None)], ids=["region", "size", "both"]
 )
-def test_pfns_are_unknown_without_base_or_size(
-    region: RegionBounds | None, size: int | None
-) -> None:
+def test_pfns_are_unknown_without_base_or_size(region: Run | None, size: int | None) -> None:
     table = table_of(sound(3), region=region, struct_page_size=size)
     assert table.pfn_start is table.pfn_end is None
     assert [(e.pfn_start, e.pfn_end) for e in table] == [(None, None)] * 3

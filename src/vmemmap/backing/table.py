@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import Phys, Virt
+from vmemmap.address import Phys, Run, Virt
 from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.walk import Walk
 
@@ -44,14 +44,6 @@ class Entry:
     pfn_end: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RegionBounds:
-    """Where the vmemmap lies, for judging entries: ``[start, end)`` in bytes."""
-
-    start: int
-    end: int
-
-
 class BackingTable(Sequence[Entry]):
     """vmemmap_list, head (newest) first.
 
@@ -78,7 +70,7 @@ class BackingTable(Sequence[Entry]):
         walk: Walk,
         *,
         block_size: int,
-        region: RegionBounds | None,
+        region: Run | None,
         struct_page_size: int | None,
         node_size: int,
         page_size: int,
