@@ -30,7 +30,7 @@ from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
 from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
-from vmemmap.source.page_cache import PageCache
+from vmemmap.source.page_cache import PageCache, PageKey
 
 RANGES_LIMIT = 65536
 TAIL_DESCRIPTORS = 16384
@@ -49,6 +49,7 @@ class _Batch:
 
     Attributes:
         out: Where their bytes go.
+        page_bytes: Size of a page.
         first: The first pfn.
         skip: How far into that page *out* begins.
         found: Their descriptors.
@@ -56,10 +57,17 @@ class _Batch:
     """
 
     out: memoryview
+    page_bytes: int
     first: int
     skip: int
     found: NDArray[np.void]
     plain: NDArray[np.bool_]
+
+    def put(self, row: int, page: bytes) -> None:
+        """Copy a page to its place in *out*, or the part of it that is wanted there."""
+        at = row * self.page_bytes - self.skip
+        part = page[max(-at, 0) : len(self.out) - at]
+        self.out[max(at, 0) : max(at, 0) + len(part)] = part
 
 
 class KdumpSource(PhysicalSource):
@@ -143,11 +151,11 @@ class KdumpSource(PhysicalSource):
         """Tell whether the file has the page's descriptor and data too."""
         if not self.is_present(address):
             return False
-        at = self.file.descriptor_at(address >> self._shift)
-        if not self._view.holds(at, layout.DESCRIPTOR_BYTES):
+        try:
+            offset, size, _ = self._descriptor_of(address >> self._shift, address)
+        except Truncated:
             return False
-        offset, size, _, _ = self._descriptor.unpack(self._view.view(at, layout.DESCRIPTOR_BYTES))
-        return bool(offset) and self._view.holds(offset, size)
+        return offset != 0 and self._view.holds(offset, size)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
@@ -258,21 +266,24 @@ class KdumpSource(PhysicalSource):
         """Give the decoded page *pfn*; *phys* is the address to blame."""
         if self._closed:
             raise ValueError("the dump is closed")
-        if not self._first_pfn <= pfn < self._end_pfn or not self.file.stored.test(pfn):
+        if not self.is_present(pfn << self._shift):
             raise self._absent(pfn, phys)
+        # Damaged descriptors may share an offset with a sound one, but not size and flags as well.
+        key = self._descriptor_of(pfn, phys)
+        page = self._cache.get(key)
+        if page is None:
+            page = self._decode(phys, *key)
+            self._cache.put(key, page)
+        return page
+
+    def _descriptor_of(self, pfn: int, phys: int) -> PageKey:
+        """Give file offset, size and flags of a page that the bitmap has; *phys* is to blame."""
         at = self.file.descriptor_at(pfn)
         if not self._view.holds(at, layout.DESCRIPTOR_BYTES):
             raise self._cut_off(phys, f"the page's descriptor should be at {at:#x}")
-        offset, size, flags, _ = self._descriptor.unpack(
-            self._view.view(at, layout.DESCRIPTOR_BYTES)
-        )
-        # Damaged descriptors may share an offset with a sound one, but not size and flags as well.
-        key = (offset, size, flags)
-        page = self._cache.get(key)
-        if page is None:
-            page = self._decode(phys, offset, size, flags)
-            self._cache.put(key, page)
-        return page
+        raw = self._view.view(at, layout.DESCRIPTOR_BYTES)
+        offset, size, flags, _ = self._descriptor.unpack(raw)
+        return offset, size, flags
 
     def _read_batch(self, address: int, out: memoryview) -> None:
         """Decode the pages behind *out*, several threads at a time, straight to their places."""
@@ -280,7 +291,7 @@ class KdumpSource(PhysicalSource):
         count = ((address + len(out) - 1) >> self._shift) - first + 1
         found = self._descriptors_of(first, count)
         skip = address & (self.block_size - 1)
-        batch = _Batch(out, first, skip, found, self._are_plain(found))
+        batch = _Batch(out, self.block_size, first, skip, found, self._are_plain(found))
         step = max(1, TASK_BYTES >> self._shift)
         jobs = [
             self._threads.submit(self._decode_into, batch, start, min(start + step, len(found)))
@@ -292,10 +303,7 @@ class KdumpSource(PhysicalSource):
                 raise error
         for pfn in range(first + len(found), first + count):
             # Not plainly there: page by page, which gives it or says why not.
-            page = self._page(pfn, max(address, pfn << self._shift))
-            at = ((pfn - first) << self._shift) - skip
-            part = page[max(-at, 0) : len(out) - at]
-            out[max(at, 0) : max(at, 0) + len(part)] = part
+            batch.put(pfn - first, self._page(pfn, max(address, pfn << self._shift)))
 
     def _are_plain(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
         """Tell which descriptors are sound, so that their pages need no further check."""
@@ -339,8 +347,7 @@ class KdumpSource(PhysicalSource):
                 except ValueError:
                     pass  # the careful way says what is wrong
             phys = ((batch.first + i) << self._shift) + max(-at, 0)
-            page = self._decode(phys, offset, size, flag)[max(-at, 0) : len(out) - at]
-            out[max(at, 0) : max(at, 0) + len(page)] = page
+            batch.put(i, self._decode(phys, offset, size, flag))
 
     @cached_property
     def _codecs(self) -> dict[int, IntoDecoder]:
@@ -357,33 +364,32 @@ class KdumpSource(PhysicalSource):
                 f"physical address {phys:#x} is lost: the dump's writer had no space left for it",
                 phys=phys,
             )
-        plain = 1 <= size <= self.block_size and offset >= self.file.descriptors_end
-        if plain and not self._view.holds(offset, size):
-            raise self._cut_off(phys, f"the page should be at {offset:#x}")
         try:
-            return self._decode_sound(offset, size, flags)
+            if offset < self.file.descriptors_end:
+                raise ValueError("its offset lies inside the headers or the descriptors")
+            if not 1 <= size <= self.block_size:
+                raise ValueError(
+                    f"expected 1 to {self.block_size} bytes, the descriptor says {size}"
+                )
+            if not self._view.holds(offset, size):
+                raise self._cut_off(phys, f"the page should be at {offset:#x}")
+            data = self._view.view(offset, size)
+            if flags == 0:
+                if size != self.block_size:
+                    raise ValueError(f"a raw page has {self.block_size} bytes, this one {size}")
+                return bytes(data)
+            codec = layout.CODEC_OF_FLAG.get(flags)
+            if codec is None:
+                raise ValueError(
+                    f"expected the flag of one codec (1, 2, 4 or 32), found {flags:#x}"
+                )
+            return decoder(codec)(data, self.block_size)
         except ValueError as error:
             raise CorruptPage(
                 f"cannot decode the page of physical address {phys:#x} (file offset "
                 f"{offset:#x}): {error}",
                 phys=phys,
             ) from error
-
-    def _decode_sound(self, offset: int, size: int, flags: int) -> bytes:
-        """Decode the page that a descriptor describes; a ValueError says what is wrong with it."""
-        if offset < self.file.descriptors_end:
-            raise ValueError("its offset lies inside the headers or the descriptors")
-        if not 1 <= size <= self.block_size:
-            raise ValueError(f"expected 1 to {self.block_size} bytes, the descriptor says {size}")
-        data = self._view.view(offset, size)
-        if flags == 0:
-            if size != self.block_size:
-                raise ValueError(f"a raw page has {self.block_size} bytes, this one {size}")
-            return bytes(data)
-        codec = layout.CODEC_OF_FLAG.get(flags)
-        if codec is None:
-            raise ValueError(f"expected the flag of one codec (1, 2, 4 or 32), found {flags:#x}")
-        return decoder(codec)(data, self.block_size)
 
     def _head(self, phys: int, offset: int, size: int, flags: int, length: int) -> bytes:
         """Decode the first *length* bytes of a page."""

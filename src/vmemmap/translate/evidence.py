@@ -135,14 +135,18 @@ class LayoutEvidence:
             virts = _NONE  # the symbol may tell alone
         size = self._page_size
         by_list = find_layout(size, virts, vmemmap_symbol=None, radix=None)
-        any_mmu = find_layout(size, virts, vmemmap_symbol=symbol, radix=None)
+        any_mmu = by_list
+        if symbol is not None:
+            any_mmu = find_layout(size, virts, vmemmap_symbol=symbol, radix=None)
         if any_mmu is not None and any_mmu[0].mmus == BOOK3E:
             raise UnsupportedDump(
                 "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
                 "expected a server (Book3S) kernel",
                 path=self._path,
             )
-        choice = find_layout(size, virts, vmemmap_symbol=symbol, radix=radix)
+        choice = any_mmu
+        if radix is not None:
+            choice = find_layout(size, virts, vmemmap_symbol=symbol, radix=radix)
         if by_list is not None and (choice is None or choice[0] is not by_list[0]):
             key = "SYMBOL(vmemmap)" if choice and symbol is not None else "NUMBER(RADIX_MMU)"
             raise FactConflict(
