@@ -24,6 +24,9 @@
             NotPresent            a page table walk ends in an entry that maps nothing
             NoSuchRegion          the address lies in no region of this kernel's layout
             UnsupportedMmu        the way to translate it is known, but not built yet
+        OutputError               what was asked to be made
+            SpecError             a machine that cannot be; carries the field of its description
+            UnwritableFile        the file cannot be made; carries the path
 """
 
 from __future__ import annotations
@@ -41,15 +44,18 @@ __all__ = [
     "NotBacked",
     "NotInDump",
     "NotPresent",
+    "OutputError",
     "PageExcluded",
     "PageLost",
     "ReadError",
+    "SpecError",
     "TranslateError",
     "Truncated",
     "UnknownFormat",
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",
+    "UnwritableFile",
     "VmemmapError",
 ]
 
@@ -244,3 +250,31 @@ class UnsupportedMmu(TranslateError):
     """The way to translate this address is known, but not built yet."""
 
     code = "unsupported_mmu"
+
+
+class OutputError(VmemmapError):
+    """Something that was asked to be made cannot be made; nothing was written."""
+
+
+class SpecError(OutputError):
+    """The description of a simulated machine contradicts itself or the kernel it names.
+
+    Attributes:
+        field: The field at fault, as the TOML file has it: ``memory[1].start``.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
+class UnwritableFile(OutputError):
+    """An output file cannot be made, written or renamed.
+
+    Attributes:
+        path: The file, as the caller named it.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path

@@ -1,0 +1,147 @@
+"""One kernel: its release, page size, byte order and MMU, and what follows from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from vmemmap.address import ByteOrder
+from vmemmap.errors import SpecError
+from vmemmap.simulate import eras
+
+Mmu = Literal["hash", "radix"]
+SECTION_SHIFT = 24
+SECTION_BYTES = 1 << SECTION_SHIFT
+SUBSECTION_BYTES = 2 << 20
+RADIX_SINCE: eras.Version = (4, 7)
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel build on a machine.
+
+    Attributes:
+        release: What OSRELEASE says, such as "6.1.0" or "2.6.35".
+        page_size: 4096 or 65536 bytes.
+        byte_order: Of the kernel and all that it keeps in memory.
+        mmu: Which MMU it runs on.
+        struct_page_size: 56 or 64 bytes.
+    """
+
+    release: str
+    page_size: int
+    byte_order: ByteOrder
+    mmu: Mmu
+    struct_page_size: int
+
+    def __post_init__(self) -> None:
+        if not eras.OLDEST <= self.version <= eras.NEWEST or (
+            self.version == eras.OLDEST and self.sublevel < 35
+        ):
+            raise SpecError(
+                "kernel.release",
+                f"{self.release} is outside 2.6.35 to 7.3, the kernels this model knows "
+                "(vmemmap_list came with 2.6.35)",
+            )
+        if self.mmu == "radix" and self.version < RADIX_SINCE:
+            raise SpecError("kernel.mmu", f"radix came with 4.7, and the kernel is {self.release}")
+
+    @cached_property
+    def version(self) -> eras.Version:
+        """Major and minor number; (2, 6) for all of 2.6.35 to 2.6.39."""
+        return self.numbers[0], self.numbers[1]
+
+    @property
+    def sublevel(self) -> int:
+        """The third number; tells the releases of 2.6 apart."""
+        return self.numbers[2]
+
+    @cached_property
+    def numbers(self) -> tuple[int, int, int]:
+        """The three numbers of the release."""
+        match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?([-.+~_].*)?", self.release)
+        if match is None:
+            raise SpecError("kernel.release", f"{self.release!r} is no kernel release such as 6.1")
+        return int(match[1]), int(match[2]), int(match[3] or 0)
+
+    @property
+    def page_shift(self) -> int:
+        """log2 of the page size."""
+        return self.page_size.bit_length() - 1
+
+    @property
+    def pages_per_section(self) -> int:
+        """Pages in a memory section of 16 MiB."""
+        return SECTION_BYTES >> self.page_shift
+
+    @property
+    def section_memmap_bytes(self) -> int:
+        """Bytes of struct pages of one section."""
+        return self.pages_per_section * self.struct_page_size
+
+    @property
+    def layout(self) -> eras.Layout:
+        """Where vmalloc, I/O and vmemmap lie."""
+        if self.mmu == "radix":
+            return eras.at(eras.RADIX, self.version)
+        small = self.page_size == 4 * KIB
+        return eras.at(eras.HASH_4K if small else eras.HASH_64K, self.version)
+
+    @property
+    def vmemmap_base(self) -> int:
+        """Virtual address of the struct page of page frame 0."""
+        return self.layout.vmemmap.start
+
+    @property
+    def max_physmem_bits(self) -> int:
+        """How far physical addresses may reach, as a power of two."""
+        small = self.page_size == 4 * KIB
+        table = eras.MAX_PHYSMEM_BITS_4K if small else eras.MAX_PHYSMEM_BITS_64K
+        return eras.at(table, self.version)
+
+    @property
+    def keeps_list(self) -> bool:
+        """Whether this kernel records backing blocks in vmemmap_list."""
+        return self.mmu == "hash" or eras.at(eras.RADIX_KEEPS_LIST, self.version)
+
+    @property
+    def table_bits(self) -> eras.Bits:
+        """Index bits of the PTE, PMD, PUD and PGD tables."""
+        if self.mmu == "radix":
+            return eras.RADIX_BITS[self.page_shift]
+        small = self.page_size == 4 * KIB
+        return eras.at(eras.HASH_4K_BITS if small else eras.HASH_64K_BITS, self.version)
+
+    @property
+    def free_area_orders(self) -> int:
+        """LENGTH(zone.free_area): the largest buddy block is always 16 MiB."""
+        return SECTION_SHIFT - self.page_shift + 1
+
+    @property
+    def huge_pages(self) -> int:
+        """Base pages in a huge page: 16 MiB on hash, 2 MiB on radix."""
+        return (2 * MIB if self.mmu == "radix" else 16 * MIB) >> self.page_shift
+
+    @property
+    def hotplug_lock(self) -> str:
+        """The lock that this kernel's memory hotplug takes, by its kernel name."""
+        if self.version == eras.OLDEST and self.sublevel < 37:
+            return "lock_system_sleep"
+        return eras.at(eras.HOTPLUG_LOCKS, self.version)
+
+    def block_sizes(self, boot_memory: int) -> tuple[int, ...]:
+        """Give the block sizes that this kernel can end up with, the one it prefers first.
+
+        Args:
+            boot_memory: Bytes of memory at boot: 16 MiB blocks need 1 GiB of it.
+        """
+        if self.mmu == "radix":
+            big = not self.keeps_list or eras.at(eras.RADIX_BIG_BLOCKS, self.version)
+            return (2 * MIB, self.page_size) if big else (self.page_size,)
+        small: tuple[int, ...] = (self.page_size,)
+        if eras.at(eras.HASH_64K_IN_4K_KERNEL, self.version):
+            small = (64 * KIB, 4 * KIB)
+        return (16 * MIB, *small) if boot_memory >= GIB else small

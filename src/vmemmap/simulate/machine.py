@@ -1,0 +1,289 @@
+"""One simulated machine: wires the parts together, boots, runs its events, and crashes.
+
+It holds no algorithm of its own; the kernel's names are in ``populate.py``, ``backing_list.py``,
+``hotplug.py`` and ``boot.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from vmemmap.simulate import boot
+from vmemmap.simulate.backing_list import ChunkList, FreeListList
+from vmemmap.simulate.crash import Snapshot, write_vmcore
+from vmemmap.simulate.eras import TRACKERS, at
+from vmemmap.simulate.hotplug import MemoryHotplug
+from vmemmap.simulate.image import PHYS, write_image
+from vmemmap.simulate.kernel import MIB, Kernel
+from vmemmap.simulate.locks import HotplugLocks, LockRule
+from vmemmap.simulate.memblock import Memblock
+from vmemmap.simulate.page_allocator import PageAllocator
+from vmemmap.simulate.page_tables import PageTables
+from vmemmap.simulate.pgdat import Pgdat
+from vmemmap.simulate.physical import KernelMemory, PhysicalMemory, phys_of, virt_of
+from vmemmap.simulate.populate import Vmemmap
+from vmemmap.simulate.radix_vmemmap import RadixVmemmap
+from vmemmap.simulate.sparsemem import SparseMem
+from vmemmap.simulate.spec import IMAGE_BYTES, HotplugEvent, MachineSpec
+from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
+from vmemmap.simulate.supply import Faults, Supply
+from vmemmap.simulate.usage import PageUsage
+from vmemmap.simulate.vmalloc import map_vmalloc
+
+ERRNO_NAMES = {
+    0: "done",
+    -12: "-ENOMEM",
+    -14: "-EFAULT",
+    -16: "-EBUSY",
+    -17: "-EEXIST",
+    -22: "-EINVAL",
+}
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a boot or a hotplug event.
+
+    Attributes:
+        what: In words: "boot", "add 512 MiB at 0x40000000 to node 0".
+        result: 0 or a negative errno; None when the machine crashed in the middle.
+        calls: The kernel functions it went through, in the order of their first call.
+    """
+
+    what: str
+    result: int | None = None
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """The result as the kernel would name it."""
+        if self.result is None:
+            return "crashed"
+        return ERRNO_NAMES.get(self.result, str(self.result))
+
+
+class Machine:
+    """A machine made from a spec.
+
+    Attributes:
+        spec: What it was made from.
+        kernel: The kernel that it runs.
+        block_size: The vmemmap block size, in bytes.
+        outcomes: What became of boot and of each event so far.
+        crashed: Why it stopped by itself, or None.
+        lost_sections: Sections that got no struct pages at boot.
+    """
+
+    def __init__(
+        self, spec: MachineSpec, *, lock_rule: LockRule = "era", step_by_step: bool = False
+    ) -> None:
+        """Make a machine; nothing runs yet.
+
+        Args:
+            spec: The machine's description; it is checked.
+            lock_rule: Which lock hotplug holds; see ``locks.py``.
+            step_by_step: Boot one store at a time even where arrays would do the same.
+
+        Raises:
+            SpecError: Such a machine cannot be.
+        """
+        self.kernel: Kernel = spec.check()
+        self.spec = spec
+        self.block_size = spec.block_size or self.kernel.block_sizes(spec.boot_bytes)[0]
+        self.outcomes: list[Outcome] = []
+        self.crashed: str | None = None
+        self.lost_sections = 0
+        self._step_by_step = step_by_step
+        self._lock_rule: LockRule = lock_rule
+        self._build()
+
+    def _build(self) -> None:
+        kernel, spec = self.kernel, self.spec
+        self.memory = PhysicalMemory(kernel.byte_order)
+        kernel_memory = KernelMemory(self.memory)
+        self.memblock = Memblock(spec.memory)
+        self.memblock.reserve(0, IMAGE_BYTES)
+        self.pages = PageAllocator(kernel.free_area_orders)
+        faults = Faults(spec.faults)
+        self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
+        self.runner = Runner(spec.faults.crash_before_store)
+        self.locks = HotplugLocks(kernel, self._lock_rule, hibernation=spec.hibernation)
+        write_image(self.memory, kernel, self.block_size)
+        self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
+        self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
+        lists = {"chunks": ChunkList, "free_list": FreeListList}
+        self.backing = lists[at(TRACKERS, kernel.version)](
+            kernel_memory, kernel.page_size, self.supply.alloc_node_page, self.locks.assert_held
+        )
+        make = Vmemmap if kernel.keeps_list else RadixVmemmap
+        self.vmemmap = make(
+            kernel,
+            self.block_size,
+            self.sparsemem,
+            self.supply,
+            self.backing,
+            self.tables,
+            self._note_call,
+        )
+        self.usage = PageUsage(kernel, self.pages, spec.seed)
+        self.hotplug = MemoryHotplug(
+            self.vmemmap,
+            self.sparsemem,
+            self.pages,
+            self.tables,
+            self.locks,
+            self.usage.move_away,
+        )
+        self.nodes = Pgdat(kernel)
+        self.devices: list[HotplugEvent] = []
+
+    def boot(self) -> Machine:
+        """Boot: memory, node structures, struct pages, then the page allocator and its users.
+
+        Returns:
+            The machine itself.
+
+        Raises:
+            SpecError: The planned pages do not fit into what is free.
+        """
+        spec = self.spec
+        self.outcomes.append(Outcome("boot"))
+        for part in spec.memory:
+            self.sparsemem.memory_present(part.start, part.end)
+        if self.kernel.mmu == "radix":
+            cuts = [edge for event in spec.events for edge in (event.start, event.end)]
+            for start, end in boot.linear_map_edges(spec.memory, cuts):
+                self.tables.map(virt_of(start), start, end - start)
+        for node in sorted({part.node for part in spec.memory}):
+            self.nodes.add_node(self.memory, node, self.supply.alloc_kernel(self.nodes.size, node))
+        self.objects_phys = self.supply.alloc_kernel(self.kernel.page_size)
+        self._finish(self._sparse_init)
+        self._start_page_allocator()
+        return self
+
+    def run_events(self, progress: Progress = lambda _what, _done, _total: None) -> Machine:
+        """Run the spec's hotplug events, in order, until one crashes the machine."""
+        for index, event in enumerate(self.spec.events):
+            progress("hotplug", index, len(self.spec.events))
+            if self.crashed:
+                break
+            self.run_event(event)
+        return self
+
+    def run_event(self, event: HotplugEvent) -> Outcome:
+        """Run one hotplug event to its end, or to the machine's."""
+        size = f"{event.size // MIB} MiB at {event.start:#x}"
+        target = f" to node {event.node}" if event.kind == "add" else ""
+        outcome = Outcome(f"{event.kind} {size}{target}{' (device)' if event.device else ''}")
+        self.outcomes.append(outcome)
+        task = Task(f"hotplug-{len(self.outcomes)}")
+        outcome.result = self._finish(lambda: self.runner.run(self.event_steps(task, event)))
+        return outcome
+
+    def event_steps(self, task: Task, event: HotplugEvent) -> Steps[int]:
+        """Give an event as kernel code to be driven, for instance beside another.
+
+        Returns, when driven to its end, 0 or a negative errno.
+        """
+        if event.kind == "add":
+            result = yield from self.hotplug.add_memory(
+                task, event.node, event.start, event.size, event.altmap, device=event.device
+            )
+            if not result and event.device:
+                self.devices.append(event)
+            return result
+        device = any(d.start < event.end and event.start < d.end for d in self.devices)
+        result = yield from self.hotplug.remove_memory(task, event.start, event.size, device=device)
+        if not result and device:
+            self.devices = [d for d in self.devices if d.start >= event.end or d.end <= event.start]
+        return result
+
+    def snapshot(self) -> Snapshot:
+        """Freeze what memory holds now, as a capture kernel would find it."""
+        return Snapshot(self)
+
+    def crash(
+        self, path: str | Path, progress: Progress = lambda _what, _done, _total: None
+    ) -> Snapshot:
+        """Crash: write the machine's memory as an ELF vmcore.
+
+        Raises:
+            UnwritableFile: The file cannot be written; there is no half of it either.
+        """
+        snapshot = self.snapshot()
+        write_vmcore(snapshot, path, progress)
+        return snapshot
+
+    @property
+    def list_head(self) -> int:
+        """The pointer at vmemmap_list."""
+        return self.memory.load_u64(PHYS["vmemmap_list"])
+
+    def walk(self) -> list[tuple[int, int, int]]:
+        """Follow the list: (node, phys, virt_addr) of each entry, head first.
+
+        It trusts the list; `vmemmap.open` on the dump is the careful way.
+        """
+        entries = []
+        node = self.list_head
+        while node:
+            here = phys_of(node)
+            following = self.memory.load_u64(here)
+            entries.append((node, self.memory.load_u64(here + 8), self.memory.load_u64(here + 16)))
+            node = following
+        return entries
+
+    def _sparse_init(self) -> int:
+        if (
+            not self._step_by_step
+            and self.spec.faults.crash_before_store is None
+            and boot.can_init_in_bulk(self.vmemmap, self.spec.memory)
+        ):
+            boot.sparse_init_in_bulk(self.vmemmap, self.spec.memory)
+            return 0
+        steps = boot.sparse_init(self.vmemmap, Task("boot"), self.spec.memory)
+        self.lost_sections = self.runner.run(steps)
+        return 0
+
+    def _start_page_allocator(self) -> None:
+        """Hand what memblock has left to the page allocator, and put pages to use."""
+        shift = self.kernel.page_shift
+        for part in self.spec.memory:
+            self.pages.adopt(part.node, part.start >> shift, part.end >> shift)
+            for start, end in self.memblock.free_ranges(part.node).within(part.start, part.end):
+                for low, high in self._with_struct_pages(start, end):
+                    # A page that memblock gave out in part is not free.
+                    self.pages.free_range(-(-low >> shift), high >> shift)
+        self.supply.booting = False
+        if not self.crashed:
+            self.usage.place(self.spec.pages)
+            map_vmalloc(self.kernel, self.memory, self.tables, self.usage, self.objects_phys)
+
+    def _with_struct_pages(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Leave out the sections that got no struct pages."""
+        if not self.lost_sections:
+            return [(start, end)]
+        edges = [start, *range((start >> 24) + 1 << 24, end, 1 << 24), end]
+        return [(low, high) for low, high in pairwise(edges) if self.sparsemem.flags(low >> 24) & 2]
+
+    def _finish(self, work: Callable[[], int]) -> int | None:
+        """Do some of the kernel's work; note it if the machine stops in the middle."""
+        try:
+            result = work()
+        except CrashNow as crash:
+            self.crashed = f"crashed {crash}, as planned"
+            return None
+        except KernelBug as bug:
+            self.crashed = str(bug)
+            return None
+        self.outcomes[-1].result = result
+        return result
+
+    def _note_call(self, task: Task, name: str) -> None:
+        calls = self.outcomes[-1].calls if self.outcomes else []
+        if name not in calls:
+            calls.append(name)

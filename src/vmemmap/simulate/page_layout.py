@@ -1,0 +1,128 @@
+"""struct page as data: where its fields lie and what its flags are numbered, release by release.
+
+Field offsets are those of 64-bit kernels; between the releases whose trees were read they are
+brackets, which VMCOREINFO makes harmless: it says what this model's kernel uses.
+
+Source: Linux include/linux/mm_types.h, include/linux/page-flags.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.simulate import eras
+
+NODES_SHIFT, ZONES_SHIFT = 8, 2
+NODE_AT = 64 - NODES_SHIFT
+ZONE_AT = NODE_AT - ZONES_SHIFT
+ZONE_NORMAL, ZONE_DEVICE = 0, 2
+MAPPING_ANON = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Offsets in struct page (bytes)."""
+
+    mapping: int
+    index: int
+    private: int
+    mapcount: int
+    refcount: int
+    lru: int
+
+
+FIELDS: eras.Table[Fields] = (
+    (eras.OLDEST, Fields(mapping=24, index=32, private=16, mapcount=12, refcount=8, lru=40)),
+    ((3, 2), Fields(mapping=8, index=16, private=48, mapcount=24, refcount=28, lru=32)),
+    ((4, 18), Fields(mapping=24, index=32, private=40, mapcount=48, refcount=52, lru=8)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Bit numbers in page.flags; None for a flag that the release has not."""
+
+    referenced: int
+    uptodate: int
+    lru: int
+    slab: int | None
+    reserved: int
+    private: int
+    head: int
+    tail: int | None
+    swapcache: int
+    swapbacked: int
+    hwpoison: int
+    buddy: int | None = None
+
+
+FLAGS: eras.Table[Flags] = (
+    (eras.OLDEST, Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 20, 23, buddy=19)),
+    ((2, 6, 38), Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 19, 22)),
+    ((4, 4), Flags(2, 3, 5, 7, 10, 11, 14, None, 15, 18, 21)),
+    ((4, 10), Flags(2, 3, 5, 8, 11, 12, 15, None, 9, 18, 21)),
+    ((4, 20), Flags(1, 2, 4, 9, 12, 13, 16, None, 10, 19, 22)),
+    ((6, 6), Flags(2, 3, 5, 11, 14, 15, 6, None, 12, 19, 22)),
+    ((6, 10), Flags(2, 3, 5, None, 13, 14, 6, None, 11, 18, 21)),
+    ((6, 12), Flags(2, 3, 5, None, 13, 14, 6, None, 10, 17, 20)),
+    ((6, 14), Flags(2, 3, 5, None, 13, 14, 6, None, 10, 17, 21)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageTypes:
+    """What _mapcount holds in pages of a type, signed; None where it does not tell that type."""
+
+    buddy: int | None
+    offline: int | None = None
+    hugetlb: int | None = None
+    slab: int | None = None
+
+
+PAGE_TYPES: eras.Table[PageTypes] = (
+    (eras.OLDEST, PageTypes(None)),
+    ((2, 6, 38), PageTypes(-2)),
+    ((2, 6, 39), PageTypes(-128)),
+    ((4, 18), PageTypes(-129)),
+    ((5, 2), PageTypes(-129, -257)),
+    ((6, 9), PageTypes(-129, -257, -2049)),
+    ((6, 10), PageTypes(-129, -257, -2049, -4097)),
+    ((6, 11), PageTypes(-1073741825, -536870913, -67108865, -33554433)),
+    ((6, 12), PageTypes(-268435456, -251658240, -201326592, -184549376)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """How the second page of a compound page tells its order, and that it is hugetlb.
+
+    Attributes:
+        head_at: Offset of compound_head (or compound_info) in a tail page; None before 4.4, where
+            PG_tail marks a tail and ``private`` of it points to the head.
+        order_at: Offset of the order in the second page.
+        order_bytes: Its width.
+        dtor_at: Offset of the destructor in the second page, None since 6.6.
+        dtor_bytes: Its width.
+        hugetlb_bit: Bit in the second page's flags that marks hugetlb (6.6 to 6.8).
+    """
+
+    head_at: int | None
+    order_at: int
+    order_bytes: int
+    dtor_at: int | None
+    dtor_bytes: int = 0
+    hugetlb_bit: int | None = None
+
+
+HUGETLB_PAGE_DTOR = 2
+COMPOUND: eras.Table[Compound] = (
+    # lru.next holds the address of free_huge_page(), lru.prev the order.
+    (eras.OLDEST, Compound(None, 48, 8, 40, 8)),
+    ((3, 2), Compound(None, 40, 8, 32, 8)),
+    ((4, 4), Compound(32, 44, 4, 40, 4)),
+    ((4, 16), Compound(32, 41, 1, 40, 1)),
+    ((4, 18), Compound(8, 17, 1, 16, 1)),
+    # The order is the low byte of the second page's flags; "flags" lie at 0.
+    ((6, 6), Compound(8, 0, 1, None, 0, hugetlb_bit=8)),
+    ((6, 9), Compound(8, 0, 1, None, 0)),
+)

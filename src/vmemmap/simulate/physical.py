@@ -1,0 +1,145 @@
+"""Simulated physical memory: real bytes, sparse, in the kernel's byte order.
+
+A page frame that was never written costs nothing and reads as zero. Frames are 4 KiB, the smallest
+unit in which any of the kernels maps or hands out memory.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections.abc import Iterator
+
+from vmemmap.address import ByteOrder, numpy_prefix
+from vmemmap.simulate.steps import Access, Steps
+
+FRAME_SHIFT = 12
+FRAME_BYTES = 1 << FRAME_SHIFT
+_ZEROS = bytes(FRAME_BYTES)
+
+PAGE_OFFSET = 0xC000000000000000
+"""Where the linear map begins: the virtual address of physical address 0."""
+LINEAR_MASK = (1 << 60) - 1
+
+
+class PhysicalMemory:
+    """Sparse bytes at physical addresses."""
+
+    def __init__(self, order: ByteOrder) -> None:
+        self.order: ByteOrder = order
+        self._frames: dict[int, bytearray] = {}
+        prefix = numpy_prefix(order)
+        self._u64 = struct.Struct(prefix + "Q")
+        self._u32 = struct.Struct(prefix + "I")
+
+    def read(self, phys: int, size: int) -> bytes:
+        """Give *size* bytes from *phys* on; zeros where nothing was written."""
+        parts = []
+        while size:
+            offset = phys & (FRAME_BYTES - 1)
+            length = min(size, FRAME_BYTES - offset)
+            frame = self._frames.get(phys >> FRAME_SHIFT, _ZEROS)
+            parts.append(frame[offset : offset + length])
+            phys += length
+            size -= length
+        return b"".join(parts)
+
+    def write(self, phys: int, data: bytes | memoryview) -> None:
+        """Put *data* at *phys*."""
+        view = memoryview(data)
+        while len(view):
+            offset = phys & (FRAME_BYTES - 1)
+            length = min(len(view), FRAME_BYTES - offset)
+            self._frame(phys)[offset : offset + length] = view[:length]
+            phys += length
+            view = view[length:]
+
+    def clear(self, phys: int, size: int) -> None:
+        """Make *size* bytes from *phys* on zero; whole frames of them cost nothing any more."""
+        end = phys + size
+        while phys < end:
+            offset = phys & (FRAME_BYTES - 1)
+            length = min(end - phys, FRAME_BYTES - offset)
+            if length == FRAME_BYTES:
+                self._frames.pop(phys >> FRAME_SHIFT, None)
+            elif phys >> FRAME_SHIFT in self._frames:
+                self._frame(phys)[offset : offset + length] = bytes(length)
+            phys += length
+
+    def load_u64(self, phys: int) -> int:
+        """Give the 8-byte word at *phys*, which is aligned to its size."""
+        frame = self._frames.get(phys >> FRAME_SHIFT, _ZEROS)
+        value: int = self._u64.unpack_from(frame, phys & (FRAME_BYTES - 1))[0]
+        return value
+
+    def store_u64(self, phys: int, value: int) -> None:
+        """Put an 8-byte word at *phys*, which is aligned to its size."""
+        self._u64.pack_into(self._frame(phys), phys & (FRAME_BYTES - 1), value)
+
+    def load_u32(self, phys: int) -> int:
+        """Give the 4-byte word at *phys*, which is aligned to its size."""
+        frame = self._frames.get(phys >> FRAME_SHIFT, _ZEROS)
+        value: int = self._u32.unpack_from(frame, phys & (FRAME_BYTES - 1))[0]
+        return value
+
+    def store_u32(self, phys: int, value: int) -> None:
+        """Put a 4-byte word at *phys*, which is aligned to its size."""
+        self._u32.pack_into(self._frame(phys), phys & (FRAME_BYTES - 1), value)
+
+    def frames(self, start: int, end: int) -> Iterator[tuple[int, bytearray]]:
+        """Yield the frames in ``[start, end)`` that were written, as (phys, bytes), ascending."""
+        numbers = sorted(self._frames)
+        first = bisect.bisect_left(numbers, start >> FRAME_SHIFT)
+        for number in numbers[first:]:
+            if number << FRAME_SHIFT >= end:
+                return
+            yield number << FRAME_SHIFT, self._frames[number]
+
+    @property
+    def touched_bytes(self) -> int:
+        """How much memory is held: frames written, in bytes."""
+        return len(self._frames) << FRAME_SHIFT
+
+    def _frame(self, phys: int) -> bytearray:
+        number = phys >> FRAME_SHIFT
+        frame = self._frames.get(number)
+        if frame is None:
+            frame = self._frames[number] = bytearray(FRAME_BYTES)
+        return frame
+
+
+def phys_of(virt: int) -> int:
+    """Give the physical address of a linear-map address: __pa()."""
+    return virt & LINEAR_MASK
+
+
+def virt_of(phys: int) -> int:
+    """Give the linear-map address of a physical address: __va()."""
+    return phys | PAGE_OFFSET
+
+
+class KernelMemory:
+    """Memory as kernel code sees it: loads and stores at virtual addresses, each of them a step."""
+
+    def __init__(self, physical: PhysicalMemory) -> None:
+        self.physical = physical
+
+    def load(self, virt: int) -> Steps[int]:
+        """Load an 8-byte word."""
+        yield Access.LOAD
+        return self.physical.load_u64(virt & LINEAR_MASK)
+
+    def store(self, virt: int, value: int) -> Steps[None]:
+        """Store an 8-byte word."""
+        yield Access.STORE
+        self.physical.store_u64(virt & LINEAR_MASK, value)
+
+    def load_int(self, virt: int) -> Steps[int]:
+        """Load a 4-byte ``int``."""
+        yield Access.LOAD
+        return self.physical.load_u32(virt & LINEAR_MASK)
+
+    def store_int(self, virt: int, value: int) -> Steps[None]:
+        """Store a 4-byte ``int``."""
+        yield Access.STORE
+        self.physical.store_u32(virt & LINEAR_MASK, value)

@@ -1,0 +1,323 @@
+"""What machine to simulate: plain data, and whether such a machine can be.
+
+`MachineSpec.check` finds what contradicts itself or the kernel, and names the field as the TOML
+file has it. It builds nothing; see ``machine.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vmemmap.address import ByteOrder
+from vmemmap.errors import SpecError
+from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import (
+    MIB,
+    SECTION_BYTES,
+    SUBSECTION_BYTES,
+    Kernel,
+    Mmu,
+)
+
+MAX_NODES = 256
+"""NODES_SHIFT is 8 on ppc64."""
+IMAGE_BYTES = 20 * MIB
+"""What the kernel image takes at physical address 0."""
+MIN_BOOT_BYTES = 2 * SECTION_BYTES
+MAX_CPUS = 2048
+
+EventKind = Literal["add", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """Memory that is there at boot: *size* bytes from *start*, on NUMA node *node*."""
+
+    node: int
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class HotplugEvent:
+    """Memory that comes or goes while the machine runs.
+
+    Attributes:
+        kind: "add" or "remove". A range that was removed can be added again.
+        start: Physical address (bytes).
+        size: Bytes.
+        node: NUMA node of added memory.
+        altmap: Bytes at the start of the added range that its own struct pages may use; 0 for
+            none. For memory that is no device this is memmap_on_memory.
+        device: Device memory (pmem): it has struct pages, but is no RAM, so no dump holds it.
+    """
+
+    kind: EventKind
+    start: int
+    size: int
+    node: int = 0
+    altmap: int = 0
+    device: bool = False
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlan:
+    """What the memory is used for when the machine crashes, in base pages.
+
+    What is not named is free. Compound pages of *slab* and *huge* count all their pages.
+    """
+
+    cache: int = 0
+    cache_private: int = 0
+    anonymous: int = 0
+    slab: int = 0
+    huge: int = 0
+    hwpoison: int = 0
+    offline: int = 0
+    vmalloc: int = 8
+
+    @property
+    def total(self) -> int:
+        """Pages in use, all kinds together."""
+        return sum(getattr(self, name) for name in self.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """What goes wrong, each counted from 1 over the whole life of the machine.
+
+    Attributes:
+        block: Which allocations of a backing block fail.
+        node_page: Which allocations of a page for list nodes fail.
+        mapping: Which mappings of a block fail.
+        crash_before_store: The machine crashes before this store of the tracking, counted from 0.
+    """
+
+    block: tuple[int, ...] = ()
+    node_page: tuple[int, ...] = ()
+    mapping: tuple[int, ...] = ()
+    crash_before_store: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """A machine to simulate.
+
+    Attributes:
+        memory: What is there at boot; the first range begins at physical address 0.
+        release: Kernel release, 2.6.35 to 7.3.
+        page_size: 4096 or 65536 bytes.
+        byte_order: "little" or "big".
+        mmu: "hash" or "radix".
+        struct_page_size: 64, or 56 for a kernel without memory cgroups.
+        block_size: Size of a vmemmap block in bytes; None for what the kernel prefers.
+        events: Hotplug events, in order.
+        pages: What the memory is used for.
+        faults: What goes wrong.
+        cpus: How many processors leave their registers in the dump.
+        crash_time: Seconds since 1970.
+        headers_from: Whether the dump covers the memory there at boot (the capture kernel was
+            loaded then and never again) or at the crash.
+        hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
+        seed: Where the scatter of user pages comes from.
+    """
+
+    memory: tuple[MemoryRange, ...]
+    release: str = "6.1.0"
+    page_size: int = 65536
+    byte_order: ByteOrder = "little"
+    mmu: Mmu = "hash"
+    struct_page_size: int = 64
+    block_size: int | None = None
+    events: tuple[HotplugEvent, ...] = ()
+    pages: PagePlan = field(default_factory=PagePlan)
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    cpus: int = 1
+    crash_time: int = 1795335881
+    headers_from: Literal["boot", "crash"] = "crash"
+    hibernation: bool = False
+    seed: int = 1
+
+    def check(self) -> Kernel:
+        """Check that such a machine can be.
+
+        Returns:
+            Its kernel.
+
+        Raises:
+            SpecError: It cannot; names the field.
+        """
+        _one_of("kernel.page_size", self.page_size, (4096, 65536))
+        _one_of("kernel.byte_order", self.byte_order, ("little", "big"))
+        _one_of("kernel.mmu", self.mmu, ("hash", "radix"))
+        _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
+        _one_of("dump.headers_from", self.headers_from, ("boot", "crash"))
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise SpecError("dump.cpus", f"{self.cpus} is outside 1 to {MAX_CPUS}")
+        if not 0 <= self.crash_time < 1 << 32:
+            raise SpecError("dump.crash_time", f"{self.crash_time} is outside 0 to 2^32")
+        kernel = Kernel(
+            self.release, self.page_size, self.byte_order, self.mmu, self.struct_page_size
+        )
+        self._check_memory(kernel)
+        self._check_block_size(kernel)
+        self._check_events(kernel)
+        self._check_plans(kernel)
+        return kernel
+
+    @property
+    def boot_bytes(self) -> int:
+        """Bytes of memory at boot."""
+        return sum(part.size for part in self.memory)
+
+    def _check_memory(self, kernel: Kernel) -> None:
+        if not self.memory:
+            raise SpecError("memory", "there is none; give at least one range")
+        for index, part in enumerate(self.memory):
+            where = f"memory[{index}]"
+            _check_range(where, part.start, part.size, kernel, SECTION_BYTES)
+            if not 0 <= part.node < MAX_NODES:
+                raise SpecError(f"{where}.node", f"{part.node} is outside 0 to {MAX_NODES - 1}")
+            for other_index, other in enumerate(self.memory[:index]):
+                if part.start < other.end and other.start < part.end:
+                    raise SpecError(f"{where}.start", f"overlaps memory[{other_index}]")
+        first = min(self.memory, key=lambda part: part.start)
+        if first.start or first.size < MIN_BOOT_BYTES:
+            raise SpecError(
+                "memory",
+                f"the kernel needs {MIN_BOOT_BYTES // MIB} MiB from physical address 0 on",
+            )
+
+    def _check_block_size(self, kernel: Kernel) -> None:
+        possible = kernel.block_sizes(self.boot_bytes)
+        if self.block_size is not None and self.block_size not in possible:
+            names = ", ".join(f"{size >> 10}K" for size in possible)
+            raise SpecError(
+                "kernel.block_size",
+                f"{self.block_size >> 10}K cannot be on this machine: {kernel.release} on "
+                f"{self.mmu} with {self.page_size >> 10}K pages and {self.boot_bytes >> 20} MiB at "
+                f"boot can have {names}",
+            )
+
+    def _check_events(self, kernel: Kernel) -> None:
+        present = {(part.start, part.end): part.node for part in self.memory}
+        nodes = {part.node for part in self.memory}
+        for index, event in enumerate(self.events):
+            where = f"event[{index}]"
+            _one_of(f"{where}.kind", event.kind, ("add", "remove"))
+            small = event.device and eras.at(eras.SUBSECTIONS, kernel.version)
+            unit = SUBSECTION_BYTES if small else SECTION_BYTES
+            _check_range(where, event.start, event.size, kernel, unit)
+            if event.kind == "add":
+                _check_add(where, event, present, kernel)
+                if event.node not in nodes:
+                    raise SpecError(
+                        f"{where}.node",
+                        f"node {event.node} does not exist (there are {_list(nodes)})",
+                    )
+                present[event.start, event.end] = event.node
+            else:
+                _take_out(where, event, present)
+
+    def _check_plans(self, kernel: Kernel) -> None:
+        for name in PagePlan.__slots__:
+            count = getattr(self.pages, name)
+            if count < 0:
+                raise SpecError(f"pages.{name}", f"{count} is less than nothing")
+        if self.pages.huge % kernel.huge_pages:
+            raise SpecError(
+                "pages.huge",
+                f"{self.pages.huge} is no multiple of {kernel.huge_pages}, the size of a huge page",
+            )
+        if self.pages.offline and kernel.version < (5, 2):
+            raise SpecError("pages.offline", "offline pages are marked since 5.2 only")
+        if self.pages.total * self.page_size > self.boot_bytes:
+            raise SpecError(
+                "pages",
+                f"{self.pages.total} pages of {self.page_size >> 10}K are more than the "
+                f"{self.boot_bytes >> 20} MiB of memory",
+            )
+        for name in ("block", "node_page", "mapping"):
+            for count in getattr(self.faults, name):
+                if count < 1:
+                    raise SpecError(f"faults.{name}", f"{count}: they are counted from 1")
+        if self.faults.crash_before_store is not None and self.faults.crash_before_store < 0:
+            raise SpecError("faults.crash_before_store", "stores are counted from 0")
+
+
+def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        raise SpecError(name, f"{value!r} is none of {', '.join(map(str, known))}")
+
+
+def _list(numbers: set[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
+
+
+def _check_range(where: str, start: int, size: int, kernel: Kernel, unit: int) -> None:
+    if size <= 0:
+        raise SpecError(f"{where}.size", f"{size} is no size")
+    for name, value in (("start", start), ("size", size)):
+        if value % unit:
+            raise SpecError(
+                f"{where}.{name}", f"{value:#x} is no multiple of {unit >> 20} MiB, as it must be"
+            )
+    if start < 0 or start + size > 1 << kernel.max_physmem_bits:
+        raise SpecError(
+            f"{where}.start",
+            f"{start:#x} + {size:#x} is beyond the {kernel.max_physmem_bits} bits of physical "
+            f"address that {kernel.release} can have (MAX_PHYSMEM_BITS)",
+        )
+
+
+def _check_add(
+    where: str, event: HotplugEvent, present: dict[tuple[int, int], int], kernel: Kernel
+) -> None:
+    for start, end in present:
+        if event.start < end and start < event.end:
+            raise SpecError(f"{where}.start", f"memory is there already: {start:#x} to {end:#x}")
+    if event.altmap and not event.device and (kernel.mmu != "radix" or kernel.version < (6, 6)):
+        raise SpecError(
+            f"{where}.altmap",
+            "memmap_on_memory needs the radix MMU and 6.6; for device memory set device = true",
+        )
+    if event.altmap:
+        if eras.at(eras.ALTMAPS, kernel.version) == "none":
+            raise SpecError(f"{where}.altmap", f"{kernel.release} has no altmap; it came with 4.13")
+        if event.altmap % kernel.page_size or not 0 < event.altmap < event.size:
+            raise SpecError(
+                f"{where}.altmap",
+                f"{event.altmap:#x} is no number of whole pages inside the range",
+            )
+
+
+def _take_out(where: str, event: HotplugEvent, present: dict[tuple[int, int], int]) -> None:
+    """Take a range out of what is present; it may be part of what was added, or several parts."""
+    left = event.size
+    for (start, end), node in list(present.items()):
+        low, high = max(start, event.start), min(end, event.end)
+        if low >= high:
+            continue
+        del present[start, end]
+        for part in ((start, low), (high, end)):
+            if part[0] < part[1]:
+                present[part] = node
+        left -= high - low
+    if left:
+        raise SpecError(
+            f"{where}.start",
+            f"cannot remove {event.start:#x} to {event.end:#x}: {left:#x} bytes are not there",
+        )
+    if event.start < IMAGE_BYTES:
+        raise SpecError(f"{where}.start", "the kernel itself is there")

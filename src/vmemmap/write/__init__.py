@@ -1,0 +1,1 @@
+"""Dump writers: given runs and their bytes, they know nothing of the vmemmap."""
