@@ -102,7 +102,7 @@ def parse_size(text: str) -> int:
     number, unit = match[1], _UNITS[match[2]]
     if "." in number:
         whole, _, part = number.partition(".")
-        scaled, rest = divmod(int(whole + part) * unit, 10 ** len(part))
+        scaled, rest = divmod(int(whole + part) * unit, int("1" + "0" * len(part)))
         if rest:
             raise ValueError(f"{text!r} is no whole number of bytes")
         return scaled
