@@ -19,7 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate.image import VMCOREINFO_NOTE
+from vmemmap.simulate import eras
+from vmemmap.simulate.image import (
+    SWAPPER_PG_DIR,
+    TEXT_BYTES,
+    VARIABLES,
+    VIRT,
+    VMCOREINFO_NOTE,
+)
 from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.sparsemem import HAS_MEM_MAP
@@ -27,6 +34,7 @@ from vmemmap.simulate.struct_pages import Frames, Objects, Owners, StructPages
 from vmemmap.simulate.usage import Use
 from vmemmap.simulate.vmcoreinfo import Told, vmcoreinfo_text
 from vmemmap.write.elf_core import Segment, pack_note, write_elf_core
+from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
 
 if TYPE_CHECKING:
     from vmemmap.simulate.machine import Machine
@@ -172,6 +180,21 @@ def write_vmcore(
     notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
     segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
     write_elf_core(path, order, notes, segments, snapshot.contents, progress)
+
+
+def write_symbols(machine: Machine, path: str | Path) -> None:
+    """Write the symbols of the machine's kernel as a vmlinux without code.
+
+    For kernels before 3.13, which do not say in VMCOREINFO where the list is.
+    """
+    stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
+    root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
+    variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
+    size = eras.at(eras.PSIZE_DEF_BYTES, machine.kernel.version)
+    count = len(eras.at(eras.MMU_PAGE_SHIFTS, machine.kernel.version))
+    table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
+    known = [symbol for symbol in variables if symbol.name != table.name]
+    write_elf_symbols(path, machine.kernel.byte_order, [stext, root, table, *known])
 
 
 def _prstatus(machine: Machine, cpu: int) -> bytes:

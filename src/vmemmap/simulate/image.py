@@ -22,7 +22,7 @@ VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
 TEXT_BYTES = 12 * MIB
 DATA = VMCOREINFO_NOTE + (1 << 16)
 
-_VARIABLES = {
+VARIABLES = {
     # name: bytes. The four of the tracker first; they share a cache line in the kernel, too.
     "vmemmap_list": 8,
     "next": 8,
@@ -47,7 +47,7 @@ MMU_FTR_TYPE_RADIX = 0x40
 def _place() -> dict[str, int]:
     """Give each variable an address, aligned to 8, and to 128 where a cache line begins."""
     addresses, at = {}, DATA
-    for name, size in _VARIABLES.items():
+    for name, size in VARIABLES.items():
         addresses[name] = at
         at += -(-size // 128) * 128 if size > 8 else 8
     assert at <= IMAGE_BYTES

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmemmap.simulate import boot
 from vmemmap.simulate.backing_list import ChunkList, FreeListList
-from vmemmap.simulate.crash import Snapshot, write_vmcore
+from vmemmap.simulate.crash import Snapshot, write_symbols, write_vmcore
 from vmemmap.simulate.eras import TRACKERS, at
 from vmemmap.simulate.hotplug import MemoryHotplug
 from vmemmap.simulate.image import PHYS, write_image
@@ -217,6 +217,14 @@ class Machine:
         snapshot = self.snapshot()
         write_vmcore(snapshot, path, progress)
         return snapshot
+
+    def write_symbols(self, path: str | Path) -> None:
+        """Write the kernel's symbols as a vmlinux without code, for readers of old kernels.
+
+        Raises:
+            UnwritableFile: The file cannot be written.
+        """
+        write_symbols(self, path)
 
     @property
     def list_head(self) -> int:
