@@ -12,6 +12,7 @@ from typer import Abort
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
+from vmemmap.cli.simulate import simulate
 from vmemmap.cli.vtop import vtop
 
 # Typer carries its command parser with it and exports this class alone; its base is what an
@@ -53,6 +54,7 @@ def main(
 app.command("info")(info)
 app.command("list")(list_)
 app.command("vtop")(vtop)
+app.command("simulate")(simulate)
 
 
 def _one_line(error: Exception) -> str:

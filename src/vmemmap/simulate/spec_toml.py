@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,9 +42,69 @@ _TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
 _FLAGS = frozenset({"hibernation", "device"})
 
+EXAMPLE = """\
+# A machine for `vmemmap simulate`. Every field but [[memory]] start and size has a default.
+# Sizes and addresses are numbers, or texts such as "64K", "1.5G", "0x40000000".
 
-def load_spec(path: str | Path) -> MachineSpec:
+[kernel]
+release = "6.1.0"           # 2.6.35 to 7.3: layouts, tracking, page flags are those of the release
+page_size = "64K"           # or "4K"
+byte_order = "little"       # or "big"
+mmu = "hash"                # or "radix"
+block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
+struct_page_size = 64       # or 56
+hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
+
+[[memory]]                  # what is there at boot; multiples of 16 MiB
+node = 0
+start = 0
+size = "2G"
+
+[[memory]]
+node = 1
+start = "4G"                # the gap is a hole
+size = "2G"
+
+[[event]]                   # in order; what was removed can be added again
+kind = "add"
+start = "8G"
+size = "512M"
+node = 1
+
+[[event]]
+kind = "remove"
+start = "8G"
+size = "256M"
+
+[pages]                     # base pages in use at the crash; the rest is free
+cache = 2000
+cache_private = 100
+anonymous = 1500
+slab = 300
+huge = 512                  # a multiple of a huge page: 16 MiB on hash, 2 MiB on radix
+hwpoison = 1
+offline = 0
+vmalloc = 8
+seed = 1                    # of the scatter
+
+[faults]                    # which of them fail, counted from 1
+block = []
+node_page = []
+mapping = []
+# crash_before_store = 100  # stop in the middle of the tracking
+
+[dump]
+cpus = 2
+headers_from = "crash"      # or "boot": memory added later is missing from the dump
+"""
+
+
+def load_spec(path: str | Path, changes: Sequence[str] = ()) -> MachineSpec:
     """Read a machine from a TOML file.
+
+    Args:
+        path: The file.
+        changes: As for `parse_spec`.
 
     Raises:
         SpecError: The file cannot be read or is no TOML; or as `parse_spec`.
@@ -57,13 +117,18 @@ def load_spec(path: str | Path) -> MachineSpec:
     if len(text) > SPEC_MAX_BYTES:
         raise SpecError(str(path), "is larger than 1 MiB, which no machine's description is")
     try:
-        return parse_spec(text.decode())
+        return parse_spec(text.decode(), changes)
     except UnicodeDecodeError as error:
         raise SpecError(str(path), f"is not UTF-8 text (byte {error.start})") from error
 
 
-def parse_spec(text: str) -> MachineSpec:
+def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
     """Read a machine from TOML text; it is checked already.
+
+    Args:
+        text: TOML.
+        changes: Fields to set in place of the text's, each as "kernel.page_size=4K". Only fields
+            that are single values, in tables that stand once.
 
     Raises:
         SpecError: The text is no TOML, a field is unknown or of the wrong kind, or the machine
@@ -73,6 +138,8 @@ def parse_spec(text: str) -> MachineSpec:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SpecError("TOML", str(error)) from error
+    for change in changes:
+        _apply(tables, change)
     _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump"))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
@@ -107,6 +174,27 @@ def parse_size(text: str) -> int:
             raise ValueError(f"{text!r} is no whole number of bytes")
         return scaled
     return int(number, 0 if number[:2] in ("0x", "0X") else 10) * unit
+
+
+def _apply(tables: dict[str, Any], change: str) -> None:
+    """Put one FIELD=VALUE of the command line into the tables."""
+    field, equals, value = change.partition("=")
+    table, dot, name = field.strip().partition(".")
+    if not equals or not dot or table not in ("kernel", "pages", "faults", "dump"):
+        raise SpecError(
+            change, "is no FIELD=VALUE such as kernel.page_size=4K (kernel, pages, faults, dump)"
+        )
+    inside = tables.setdefault(table, {})
+    if not isinstance(inside, dict):
+        raise SpecError(table, "is to be a table")
+    text = value.strip()
+    if name in _TEXTS or name in _SIZES:
+        inside[name] = text
+        return
+    try:
+        inside[name] = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(field, f"{text!r} is no number, list, true or false") from error
 
 
 def _known(where: str, table: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -1,0 +1,186 @@
+"""``vmemmap simulate``: a simulated machine, crashed into a vmcore whose answers are known."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmemmap.cli.options import (
+    EXIT_UNREADABLE,
+    EXIT_USAGE,
+    DebugOption,
+    Format,
+    FormatOption,
+    complain,
+)
+from vmemmap.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from vmemmap.simulate import Machine, MachineSpec
+    from vmemmap.simulate.crash import Snapshot
+
+
+def simulate(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SPEC.toml]",
+            help="The machine; without it, 4 GiB on one node. See --example.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the vmcore here.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory of a machine without SPEC.toml.  [default: 4G]"),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Override a field of the spec, such as kernel.page_size=4K; may be repeated.",
+        ),
+    ] = None,
+    vmlinux: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the kernel's symbols here; readers of kernels before 3.13 need them.",
+        ),
+    ] = None,
+    compare_designs: Annotated[
+        bool,
+        typer.Option(
+            "--compare-designs",
+            help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
+        ),
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print a spec to start from, and end.")
+    ] = False,
+    output: FormatOption = Format.TEXT,
+    debug: DebugOption = False,
+) -> None:
+    """Boot a simulated machine, hot-add and remove memory, crash it into a vmcore.
+
+    The dump is as real kernels make them, for every release from 2.6.35 to 7.3, and what is printed
+    is what a tool has to find in it.
+    """
+    from vmemmap.errors import OutputError, SpecError, UnwritableFile
+
+    if example:
+        from vmemmap.simulate.spec_toml import EXAMPLE
+
+        sys.stdout.write(EXAMPLE)
+        raise typer.Exit(0)
+    if out is None and not compare_designs:
+        raise typer.BadParameter("give -o FILE for the vmcore, or --compare-designs")
+    if spec is not None and memory is not None:
+        raise typer.BadParameter("--memory is for machines without SPEC.toml")
+    try:
+        _simulate(_read(spec, memory, set_ or []), out, vmlinux, output, compare_designs)
+    except OutputError as error:
+        if debug:
+            traceback.print_exc()
+        usage = isinstance(error, SpecError)
+        name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
+        complain(name, str(error))
+        raise typer.Exit(EXIT_USAGE if usage else EXIT_UNREADABLE) from None
+    sys.stdout.flush()
+
+
+def _read(path: str | None, memory: str | None, changes: list[str]) -> MachineSpec:
+    """Read the spec, or make the small one, with the changes of the command line."""
+    from vmemmap.simulate.spec_toml import load_spec, parse_spec
+
+    if path is not None:
+        return load_spec(path, changes)
+    size = (memory or "4G").replace("\\", "").replace('"', "")
+    return parse_spec(f'[[memory]]\nstart = 0\nsize = "{size}"\n', changes)
+
+
+def _simulate(
+    spec: MachineSpec, out: str | None, vmlinux: str | None, output: Format, designs: bool
+) -> None:
+    from vmemmap.simulate import Machine
+
+    with ProgressBar() as progress:
+        machine = Machine(spec).boot().run_events(progress)
+        if out is None:
+            record: dict[str, Any] = {}
+        else:
+            if vmlinux is not None:
+                machine.write_symbols(vmlinux)
+            record = collect(machine, machine.crash(out, progress), out)
+    if designs:
+        from vmemmap.simulate.designs import compare_designs
+
+        blocks = len(machine.walk())
+        costs = compare_designs(blocks, spec.page_size, spec.byte_order)
+        record |= {"blocks": blocks, "designs": [asdict(cost) for cost in costs]}
+    _print(record, output)
+
+
+def collect(machine: Machine, snapshot: Snapshot, path: str) -> dict[str, Any]:
+    """Gather the record of a simulated dump: what it is, and what is known of it."""
+    from vmemmap.simulate import account
+
+    kernel, spec = machine.kernel, machine.spec
+    pages = account.page_account(machine, snapshot)
+    found = asdict(account.list_account(machine))
+    for name in ("no_node", "no_mapping"):
+        found[name] = [f"{virt:#x}" for virt in found[name]]
+    return {
+        "dump": {
+            "path": path,
+            "bytes": Path(path).stat().st_size,
+            "disk_bytes": Path(path).stat().st_blocks * 512,
+            "ranges": [[f"{start:#x}", f"{end:#x}"] for start, end in snapshot.ranges],
+        },
+        "kernel": {
+            "release": kernel.release,
+            "page_size": kernel.page_size,
+            "byte_order": kernel.byte_order,
+            "mmu": kernel.mmu,
+            "struct_page_size": kernel.struct_page_size,
+        },
+        "vmemmap": {"base": f"{kernel.vmemmap_base:#x}", "block_size": machine.block_size} | found,
+        "events": [
+            {"what": outcome.what, "result": outcome.word, "calls": outcome.calls}
+            for outcome in machine.outcomes
+        ],
+        "crashed": machine.crashed or "after the last event",
+        "lock": machine.locks.description,
+        "nodes": sorted({part.node for part in spec.memory}),
+        "pages": asdict(pages),
+        "makedumpfile": account.makedumpfile_classes(machine, pages),
+        "notes": account.notes(machine),
+    }
+
+
+def _print(record: dict[str, Any], output: Format) -> None:
+    if output is Format.JSON:
+        from vmemmap.report import as_json
+
+        sys.stdout.write(as_json.dump(record))
+    elif output is Format.CSV:
+        from vmemmap.report import as_csv
+
+        if "designs" in record:
+            rows = record["designs"]
+            sys.stdout.writelines(as_csv.lines(tuple(rows[0]), rows))
+        else:
+            rows = [{"kind": kind, "pages": count} for kind, count in record["pages"].items()]
+            sys.stdout.writelines(as_csv.lines(("kind", "pages"), rows))
+    else:
+        from vmemmap.report import simulated_as_text
+
+        sys.stdout.writelines(simulated_as_text.lines(record))
