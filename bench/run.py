@@ -22,6 +22,7 @@ import numpy as np
 import vmemmap
 from builders.big_list import write_big_list
 from dumps import bench_decode, bench_open, median_seconds
+from simulate import bench_populate, bench_write, print_simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 NODES = 1 << 20
@@ -136,6 +137,8 @@ def main() -> None:
             "memory": bench_memory(folder),
             "decode": bench_decode(folder),
             "open": bench_open(folder),
+            "populate": bench_populate(),
+            "write": bench_write(folder),
         }
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
@@ -182,6 +185,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"open (target {opening['target_seconds']} s): {times}")
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
+    print_simulate(result["populate"], result["write"])
 
 
 if __name__ == "__main__":

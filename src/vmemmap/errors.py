@@ -260,11 +260,12 @@ class SpecError(OutputError):
     """The description of a simulated machine contradicts itself or the kernel it names.
 
     Attributes:
-        field: The field at fault, as the TOML file has it: ``memory[1].start``.
+        field: The field at fault, as the TOML file has it: ``memory[1].start``; empty when it is
+            the text as a whole.
     """
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
+        super().__init__(f"{field}: {reason}" if field else reason)
         self.field = field
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer import Abort
 
+from vmemmap.cli.demo import demo
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
@@ -55,6 +56,7 @@ app.command("info")(info)
 app.command("list")(list_)
 app.command("vtop")(vtop)
 app.command("simulate")(simulate)
+app.command("demo")(demo)
 
 
 def _one_line(error: Exception) -> str:

@@ -113,13 +113,13 @@ def load_spec(path: str | Path, changes: Sequence[str] = ()) -> MachineSpec:
         with open(path, "rb") as file:
             text = file.read(SPEC_MAX_BYTES + 1)
     except OSError as error:
-        raise SpecError(str(path), f"cannot be read: {error.strerror}") from error
+        raise SpecError("", f"cannot be read: {error.strerror}") from error
     if len(text) > SPEC_MAX_BYTES:
-        raise SpecError(str(path), "is larger than 1 MiB, which no machine's description is")
+        raise SpecError("", "is larger than 1 MiB, which no machine's description is")
     try:
         return parse_spec(text.decode(), changes)
     except UnicodeDecodeError as error:
-        raise SpecError(str(path), f"is not UTF-8 text (byte {error.start})") from error
+        raise SpecError("", f"is not UTF-8 text (byte {error.start})") from error
 
 
 def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
@@ -137,7 +137,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SpecError("TOML", str(error)) from error
+        raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
     _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump"))

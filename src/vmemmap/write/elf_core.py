@@ -21,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vmemmap.address import ByteOrder, numpy_prefix
+from vmemmap.errors import UnwritableFile
 from vmemmap.formats import elf64
 from vmemmap.write.new_file import new_file
 
@@ -68,6 +69,7 @@ def write_elf_core(
     with new_file(path) as file:
         offset = _write_headers(file, order, notes, segments)
         total = sum(segment.size for segment in segments)
+        _reserve(file, offset + sum(_aligned(segment.size) for segment in segments), path)
         done = 0
         for segment in segments:
             for phys, data in _joined(contents(segment.phys, segment.phys + segment.size)):
@@ -76,8 +78,19 @@ def write_elf_core(
                 progress("writing", done + phys - segment.phys, total)
             offset += _aligned(segment.size)
             done += segment.size
-        file.truncate(offset)
         progress("writing", total, total)
+
+
+def _reserve(file: BinaryIO, size: int, path: str | Path) -> None:
+    """Give the file its size, all of it a hole, before any work is done for it."""
+    try:
+        file.truncate(size)
+    except OSError as error:
+        raise UnwritableFile(
+            f"cannot be made {size >> 30} GiB large, which the dump is, holes included: "
+            f"{error.strerror} (ext4 holds files of 16 TiB, xfs larger ones)",
+            path=str(path),
+        ) from error
 
 
 def pack_note(order: ByteOrder, name: str, kind: int, desc: bytes) -> bytes:
