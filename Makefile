@@ -1,4 +1,4 @@
-# make demo    the main job on a small real dump        make bench   the speed figures
+# make demo    a simulated machine, crashed and read    make bench   the speed figures
 # make test    all tests, on the built wheel            make lock    renew requirements/dev.txt
 # make check   style, types, layers                     make clean   remove all that is made here
 #
@@ -15,7 +15,7 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/vmemmap demo --keep build/demo
 
 test: .venv/.wheel
 	$(BIN)/python -m pytest

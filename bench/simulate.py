@@ -26,7 +26,7 @@ def machine_of(tib: int) -> MachineSpec:
 
 
 def bench_populate() -> dict[str, Any]:
-    """Boot machines of growing size, each in a process of its own, and give time and peak memory."""
+    """Boot machines of growing size, each in a process of its own: time and peak memory."""
     watch = (
         "import json, resource, sys, time;"
         "sys.path.insert(0, sys.argv[1]);"

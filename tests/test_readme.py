@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vmemmap.cli.demo import SPEC
+from vmemmap.simulate import Machine, parse_spec
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DEMO = "build/demo/vmcore"
@@ -15,12 +18,19 @@ CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def demo_dump(tmp_path_factory) -> str:
+    """The dump that `make demo` leaves."""
+    path = tmp_path_factory.mktemp("demo") / "vmcore"
+    Machine(parse_spec(SPEC)).boot().run_events().crash(path)
+    return str(path)
+
+
 @pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.split()[2])
-def test_transcript_is_what_the_command_prints(run_vmemmap, corpus_dump, block) -> None:
+def test_transcript_is_what_the_command_prints(run_vmemmap, demo_dump, block) -> None:
     command, *shown = block.splitlines()
-    path = str(corpus_dump("hash-64k-6.1"))
-    arguments = shlex.split(command.removeprefix("$ vmemmap ").replace(DEMO, path))
-    out = run_vmemmap(*arguments).out.replace(path, DEMO)
+    arguments = shlex.split(command.removeprefix("$ vmemmap ").replace(DEMO, demo_dump))
+    out = run_vmemmap(*arguments).out.replace(demo_dump, DEMO)
     printed = [line.rstrip() for line in out.splitlines()]
     if "..." in shown:
         cut = shown.index("...")
@@ -31,9 +41,9 @@ def test_transcript_is_what_the_command_prints(run_vmemmap, corpus_dump, block) 
         assert shown == printed
 
 
-def test_python_code_runs(corpus_dump, monkeypatch, capsys) -> None:
+def test_python_code_runs(demo_dump, capsys) -> None:
     for code in PYTHON:
-        exec(code.replace(DEMO, str(corpus_dump("hash-64k-6.1"))), {})
+        exec(code.replace(DEMO, demo_dump), {})
     assert capsys.readouterr().out.startswith("mmu = hash (derived: ")
 
 

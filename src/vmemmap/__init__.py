@@ -1,4 +1,4 @@
-"""The struct-page array of PowerPC64 Linux, read from crash dumps.
+"""The struct-page array of PowerPC64 Linux, read from crash dumps, and simulated into them.
 
 ::
 
@@ -8,7 +8,8 @@
         for entry in core.backing: ...
         core.vtop(0xC00C000000000040).phys
 
-See `open` for what can be opened and `Vmcore` for what an opened dump gives.
+See `open` for what can be opened and `Vmcore` for what an opened dump gives. The other half, the
+model of the kernel that makes such dumps, is ``vmemmap.simulate``.
 """
 
 from vmemmap.backing.findings import Finding, Severity
@@ -26,15 +27,18 @@ from vmemmap.errors import (
     NotBacked,
     NotInDump,
     NotPresent,
+    OutputError,
     PageExcluded,
     PageLost,
     ReadError,
+    SpecError,
     TranslateError,
     Truncated,
     UnknownFormat,
     UnreadableFile,
     UnsupportedDump,
     UnsupportedMmu,
+    UnwritableFile,
     VmemmapError,
 )
 from vmemmap.facts.fact import Fact, Facts, Origin
@@ -65,10 +69,12 @@ __all__ = [
     "NotInDump",
     "NotPresent",
     "Origin",
+    "OutputError",
     "PageExcluded",
     "PageLost",
     "ReadError",
     "Severity",
+    "SpecError",
     "TranslateError",
     "Translation",
     "Truncated",
@@ -76,6 +82,7 @@ __all__ = [
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",
+    "UnwritableFile",
     "Vmcore",
     "VmemmapError",
     "open",

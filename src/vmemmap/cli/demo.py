@@ -56,6 +56,8 @@ slab = 900
 huge = 1024
 hwpoison = 3
 """
+ADDRESSES = ("0xc00c000000840040", "0xc00c000000800040", "0xc00c000000300000", "0xc0000000010a0000")
+"""The struct page of a page that was added, of one that was removed, of the hole; a variable."""
 KEPT_HEAD, KEPT_TAIL = 9, 3
 """Lines shown of a long output, at its beginning and its end."""
 
@@ -80,7 +82,7 @@ def demo(
             sys.stderr.write(f"vmemmap: {folder}: cannot be made: {error.strerror}\n")
             raise typer.Exit(EXIT_UNREADABLE) from None
         code = _run(Path(folder), debug=debug)
-        print(f"\nThe spec and the dump are in {folder}")
+        sys.stdout.write(f"\nThe spec and the dump are in {folder}\n")
         raise typer.Exit(code)
     with tempfile.TemporaryDirectory(prefix="vmemmap-demo-") as temporary:
         raise typer.Exit(_run(Path(temporary), debug=debug))
@@ -89,10 +91,12 @@ def demo(
 def _run(folder: Path, *, debug: bool) -> int:
     """Run the commands in *folder*; give the first exit code that is no answer."""
     (folder / "machine.toml").write_text(SPEC)
-    print("A machine that was never built, described in machine.toml; it boots, and it crashes.")
+    sys.stdout.write(
+        "A machine that was never built; machine.toml describes it. It boots, and crashes.\n"
+    )
     more = ["--debug"] if debug else []
     for arguments, long in _commands(folder):
-        print(f"\n$ vmemmap {' '.join(arguments)}", flush=True)
+        sys.stdout.write(f"\n$ vmemmap {' '.join(arguments)}\n")
         done = subprocess.run(
             [sys.executable, "-m", "vmemmap", *arguments, *more],
             cwd=folder,
@@ -116,7 +120,7 @@ def _commands(folder: Path) -> list[tuple[list[str], bool]]:
         (["info", "vmcore"], False),
         (["list", "vmcore"], True),
         (
-            ["vtop", "vmcore", "0xc00c000000800040", "0xc00c000000300000", "0xc0000000010a0000"],
+            ["vtop", "vmcore", *ADDRESSES],
             False,
         ),
         (["page", "vmcore", "0x10000"], False),
@@ -130,5 +134,5 @@ def _show(lines: Sequence[str], *, long: bool) -> None:
     if long and len(lines) > KEPT_HEAD + KEPT_TAIL + 1:
         left_out = len(lines) - KEPT_HEAD - KEPT_TAIL
         lines = [*lines[:KEPT_HEAD], f"... {left_out} lines ...", *lines[-KEPT_TAIL:]]
-    for line in lines:
-        print(line, flush=True)
+    sys.stdout.writelines(line + "\n" for line in lines)
+    sys.stdout.flush()

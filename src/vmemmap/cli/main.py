@@ -48,6 +48,8 @@ def main(
 ) -> None:
     """Read the struct-page array of PowerPC64 Linux, and the list that backs it, from a dump.
 
+    Or simulate a machine, and crash it into one.
+
     Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
     """
 
@@ -78,6 +80,9 @@ def run() -> None:
         if str(error):  # empty when the help was printed instead, for want of a command
             sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
         sys.exit(EXIT_USAGE)
+    except BrokenPipeError:  # whoever read our output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
     except OSError as error:
         # Whatever concerns the dump is told by the command; this is our own output.
         sys.stderr.write(f"vmemmap: cannot write the output: {error.strerror}\n")

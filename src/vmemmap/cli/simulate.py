@@ -95,6 +95,7 @@ def simulate(
         complain(name, str(error))
         raise typer.Exit(EXIT_USAGE if usage else EXIT_UNREADABLE) from None
     sys.stdout.flush()
+    raise typer.Exit(0)
 
 
 def _read(path: str | None, memory: str | None, changes: list[str]) -> MachineSpec:

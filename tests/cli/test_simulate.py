@@ -1,0 +1,181 @@
+"""``vmemmap simulate`` as a user types it: its answers, its errors, and no half files."""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+
+import pytest
+
+import vmemmap
+from vmemmap.simulate.spec_toml import EXAMPLE
+
+SPEC = """
+[kernel]
+release = "6.1.0"
+block_size = "64K"
+[[memory]]
+start = 0
+size = "256M"
+[[memory]]
+node = 1
+start = "1G"
+size = "256M"
+[[event]]
+kind = "add"
+start = "2G"
+size = "128M"
+node = 1
+[pages]
+cache = 100
+anonymous = 50
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    path = tmp_path / "machine.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def test_dump_holds_what_is_printed_of_it(run_vmemmap, tmp_path, spec) -> None:
+    out = tmp_path / "vmcore"
+    said = run_vmemmap("simulate", spec, "-o", out, "--format", "json").json
+    info = run_vmemmap("info", out, "--format", "json").json
+    listed = run_vmemmap("list", out, "--format", "json").json
+    assert said["vmemmap"]["entries"] == len(listed["entries"]) == info["vmemmap"]["entries"] == 10
+    assert said["vmemmap"]["block_size"] == listed["block_size"] == 65536
+    assert said["vmemmap"]["base"] == info["vmemmap"]["base"]
+    assert said["dump"]["ranges"] == info["dump"]["ranges"]
+    assert said["kernel"]["release"] == info["kernel"]["release"]
+    assert [event["result"] for event in said["events"]] == ["done", "done"]
+    assert said["events"][1]["calls"][0] == "add_memory"
+    assert said["events"][1]["calls"][-1] == "vmemmap_populate"
+    assert said["pages"]["cache"] == said["makedumpfile"]["cache"] == 100
+    assert said["makedumpfile"]["user"] == 50
+    assert sum(said["pages"].values()) == 2 * said["pages"]["total"]
+
+
+def test_text_names_the_lock_and_the_call_chain(run_vmemmap, tmp_path, spec) -> None:
+    ran = run_vmemmap("simulate", spec, "-o", tmp_path / "vmcore")
+    assert ran.code == 0
+    assert "serialised by device_hotplug_lock and mem_hotplug_lock" in ran.out
+    assert "> section_activate >" in ran.out
+    assert "10 entries, blocks of 64 KiB" in ran.out
+
+
+def test_csv_has_the_pages(run_vmemmap, tmp_path, spec) -> None:
+    ran = run_vmemmap("simulate", spec, "-o", tmp_path / "vmcore", "--format", "csv")
+    assert ran.out.splitlines()[0] == "kind,pages"
+    assert "cache,100" in ran.out.splitlines()
+
+
+def test_without_a_spec_there_is_a_small_machine(run_vmemmap, tmp_path) -> None:
+    out = tmp_path / "vmcore"
+    ran = run_vmemmap(
+        "simulate", "-o", out, "--memory", "64M", "--set", "kernel.page_size=4K", "--set",
+        "kernel.byte_order=big", "--set", "kernel.release=4.18.0", "--set", "pages.cache=7",
+        "--format", "json",
+    )  # fmt: skip
+    assert ran.json["makedumpfile"]["cache"] == 7
+    with vmemmap.open(out) as core:
+        assert core.facts["page_size"].value == 4096
+        assert core.facts["memory_byte_order"].value == "big"
+        assert core.facts["release"].value == "4.18.0"
+
+
+def test_old_kernel_comes_with_its_symbols(run_vmemmap, tmp_path) -> None:
+    out, symbols = tmp_path / "vmcore", tmp_path / "vmlinux"
+    ran = run_vmemmap(
+        "simulate", "-o", out, "--vmlinux", symbols, "--memory", "64M", "--set",
+        "kernel.release=2.6.35", "--format", "json",
+    )  # fmt: skip
+    assert any("which without hibernation keeps nobody out" in note for note in ran.json["notes"])
+    listed = run_vmemmap("list", out, "--vmlinux", symbols, "--format", "json").json
+    assert len(listed["entries"]) == ran.json["vmemmap"]["entries"] > 0
+
+
+def test_designs_alone_need_no_output(run_vmemmap) -> None:
+    ran = run_vmemmap(
+        "simulate", "--compare-designs", "--memory", "1T", "--set", "kernel.block_size=64K",
+        "--format", "json",
+    )  # fmt: skip
+    assert ran.json["blocks"] == 16384
+    costs = {cost["name"][:2]: cost for cost in ran.json["designs"]}
+    assert costs["v3"]["pages"] == 7  # ceil(16384 / 2730)
+    assert costs["v2"]["pages"] == costs["v1"]["pages"] == 8  # 16384 / 2048
+
+
+def test_example_is_a_spec(run_vmemmap, tmp_path) -> None:
+    ran = run_vmemmap("simulate", "--example")
+    assert ran.out == EXAMPLE
+    assert tomllib.loads(ran.out)
+    (tmp_path / "example.toml").write_text(ran.out)
+    assert run_vmemmap("simulate", tmp_path / "example.toml", "--compare-designs").code == 0
+
+
+def test_crash_in_the_middle_is_told(run_vmemmap, tmp_path, spec) -> None:
+    ran = run_vmemmap(
+        "simulate", spec, "-o", tmp_path / "vmcore", "--set", "faults.crash_before_store=45"
+    )
+    assert ran.code == 0
+    assert "crashed before store 45, as planned" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("kernel.release=9.9", "kernel.release"),
+        ("kernel.release=huh", "kernel.release"),
+        ("kernel.page_size=5K", "kernel.page_size"),
+        ("kernel.block_size=3K", "kernel.block_size"),
+        ("kernel.colour=red", "kernel.colour"),
+        ("pages.cache=-1", "pages.cache"),
+        ("pages.cache=many", "pages.cache"),
+        ("pages.huge=7", "pages.huge"),
+        ("dump.cpus=0", "dump.cpus"),
+        ("faults.block=[0]", "faults.block"),
+        ("nothing", "nothing"),
+        ("memory.size=1G", "memory.size=1G"),
+    ],
+)
+def test_spec_that_cannot_be_names_the_field(run_vmemmap, tmp_path, spec, change, named) -> None:
+    ran = run_vmemmap("simulate", spec, "-o", tmp_path / "vmcore", "--set", change)
+    assert ran.code == 2
+    assert ran.err.startswith(f"vmemmap: {spec}: {named}: ")
+    assert len(ran.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["machine.toml"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["-o", "x", "no-such.toml"], ["-o", "x", "--memory", "1G", "no-such.toml"]],
+)
+def test_usage_errors(run_vmemmap, tmp_path, monkeypatch, arguments) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_vmemmap("simulate", *arguments)
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_that_cannot_be_written(run_vmemmap, tmp_path, spec) -> None:
+    ran = run_vmemmap("simulate", spec, "-o", tmp_path / "no" / "vmcore")
+    assert ran.code == 3
+    assert "no/vmcore: cannot be written" in ran.err
+
+
+def test_demo_shows_the_commands(vmemmap_script, tmp_path) -> None:
+    ran = subprocess.run(
+        [vmemmap_script, "demo", "--keep", tmp_path / "kept"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in ("simulate machine.toml", "info vmcore", "list vmcore", "vtop vmcore"):
+        assert f"\n$ vmemmap {command}" in ran.stdout
+    assert "70 entries, blocks of 64 KiB" in ran.stdout
+    assert "60 lines" in ran.stdout
+    assert not ran.stderr
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["machine.toml", "vmcore"]

@@ -1,0 +1,84 @@
+"""An output file is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from vmemmap.errors import UnwritableFile
+from vmemmap.write.new_file import new_file
+
+
+def names(folder) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def start_and_raise(target, error) -> None:
+    with new_file(target) as file:
+        file.write(b"half")
+        raise error
+
+
+def test_file_appears_only_when_it_is_whole(tmp_path) -> None:
+    target = tmp_path / "out"
+    with new_file(target) as file:
+        file.write(b"abc")
+        assert not target.exists()
+    assert target.read_bytes() == b"abc"
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, MemoryError])
+def test_interrupted_write_leaves_nothing(tmp_path, error) -> None:
+    with pytest.raises(error):
+        start_and_raise(tmp_path / "out", error)
+    assert names(tmp_path) == []
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        start_and_raise(target, KeyboardInterrupt)
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_whole_file_replaces_the_old_one(tmp_path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old and longer")
+    with new_file(target) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_full_disk_is_an_error_that_names_the_file(tmp_path) -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(UnwritableFile, match="No space left") as caught:
+        start_and_raise(tmp_path / "out", error)
+    assert caught.value.path == str(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["folder", "device", "missing folder"])
+def test_what_is_no_file_is_not_replaced(tmp_path, what) -> None:
+    path = {
+        "folder": tmp_path,
+        "device": "/dev/null",
+        "missing folder": tmp_path / "no" / "out",
+    }[what]
+    with pytest.raises(UnwritableFile), new_file(path):
+        pytest.fail("there is nothing to write to")
+
+
+def test_rights_are_those_of_any_new_file(tmp_path) -> None:
+    mask = os.umask(0o027)
+    try:
+        with new_file(tmp_path / "out"):
+            pass
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
