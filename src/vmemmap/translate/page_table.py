@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder, numpy_prefix
-from vmemmap.errors import NotPresent, ReadError, UnsupportedMmu
+from vmemmap.errors import NoSuchRegion, NotPresent, ReadError, UnsupportedMmu
 from vmemmap.memory import Memory
 from vmemmap.translate.lookup import NOT_MAPPED
 from vmemmap.translate.table_format import Format, Level
@@ -17,6 +17,8 @@ from vmemmap.translate.table_format import Format, Level
 _PIECE_SHIFT = 12
 _PIECE_BYTES = 1 << _PIECE_SHIFT
 """Tables are read in bulk by pieces of this size, as a dump has or lacks memory page by page."""
+_BELOW_REGION = (1 << 60) - 1
+"""The top digit of an address names a region (0xc, 0xd), and no table looks at it."""
 _PAGES_AT_A_TIME = 1 << 13
 """Bounds a bulk walk's memory: in the worst case each page needs a piece of its own."""
 
@@ -50,10 +52,18 @@ class PageTable:
 
         Raises:
             NotPresent: An entry on the way maps nothing; the error has its level and value.
+            NoSuchRegion: The tables do not look at so many bits of an address; to leave the others
+                out would give another address's answer.
             UnsupportedMmu: An entry leads to a hugepd, which maps user memory only.
             ReadError: A table is not in the dump; the message says of which level.
         """
         form, table = self.form, self.root
+        if virt & _BELOW_REGION >> form.va_bits << form.va_bits:
+            raise NoSuchRegion(
+                f"{virt:#x} lies beyond the {form.va_bits} bits of address that this kernel's page "
+                f"tables ({form.name}) look at",
+                virt=virt,
+            )
         for level in self._levels:
             at = table + 8 * (virt >> level.shift & ((1 << level.bits) - 1))
             try:
@@ -104,8 +114,9 @@ class PageTable:
     def _walk_many(self, virt: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
         """Do `translate` for one part; *out* is already NOT_MAPPED everywhere."""
         u64 = np.uint64
-        rows = np.arange(len(virt))
-        table = np.full(len(virt), self.root, dtype=np.uint64)
+        beyond = _BELOW_REGION >> self.form.va_bits << self.form.va_bits
+        rows = np.flatnonzero(virt & u64(beyond) == 0)
+        table = np.full(len(rows), self.root, dtype=np.uint64)
         for level in self._levels:
             index = virt[rows] >> u64(level.shift) & u64((1 << level.bits) - 1)
             entry, known = self._entries(table + u64(8) * index)

@@ -161,15 +161,21 @@ def choose_format(
         others = ", ".join(form.name for form in equals if form is not chosen)
         why += f", and so would {others}: decided by {by}"
         # Where all of them find the same tables, the doubt is about bits that nothing here has.
-        if not best.mapped or not all(_alike(form, chosen) for form in equals):
+        if not best.mapped or not all(_alike(form, chosen, evidence.order) for form in equals):
             origin = Origin.ASSUMED
     return chosen, Fact(FACT, chosen.name, origin, f"{chosen}; {why}")
 
 
-def _alike(one: Format, other: Format) -> bool:
-    """Tell whether two formats find the same tables, and differ in the bits around an address."""
-    keys = ("bits", "big_endian", "virtual_pointers", "rpn_shift")
-    return all(getattr(one, key) == getattr(other, key) for key in keys)
+def _alike(one: Format, other: Format, order: ByteOrder) -> bool:
+    """Tell whether two formats find the same tables, and differ in the bits around an address.
+
+    The root's size alone makes no difference: what lies beyond the smaller one is nonsense there.
+    """
+
+    def what_counts(form: Format) -> tuple[object, ...]:
+        return form.bits[:3], form.order(order), form.virtual_pointers, form.rpn_shift
+
+    return what_counts(one) == what_counts(other)
 
 
 def _grade(form: Format, evidence: TableEvidence) -> Grade:
@@ -250,6 +256,7 @@ def _look_around(
             )
             maps, phys, leads, table = form.interpret(entries, level)
             fits = _belongs(form, evidence, paged, virts[maps], phys[maps])
+            fits &= entries[maps] & np.uint64(form.user) == 0
             good += int(np.count_nonzero(fits))
             bad += int(np.count_nonzero(~fits))
             bad += int(np.count_nonzero((entries != 0) & ~maps & ~leads))
