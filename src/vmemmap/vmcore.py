@@ -426,8 +426,17 @@ class Vmcore:
                 below=None,
                 above=None,
             )
-        root = self.kernel.root_table_phys
-        return PageTable(self._memory, root, self._page_table[0], self.kernel.order)
+        return self._tables
+
+    @established
+    def _tables(self) -> PageTable:
+        return PageTable(
+            self._memory,
+            self.kernel.root_table_phys,
+            self._page_table[0],
+            self.kernel.order,
+            moves=self.source.moves,
+        )
 
     @established
     def _page_table(self) -> tuple[Format, Fact]:

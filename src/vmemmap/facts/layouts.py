@@ -306,8 +306,13 @@ class KernelFacts:
     @property
     def root_table_phys(self) -> int:
         """Physical address of swapper_pg_dir, the root of the kernel's page tables."""
-        phys = linear_phys(int(self.symbol("swapper_pg_dir").value))
+        symbol = self.symbol("swapper_pg_dir")
+        phys = linear_phys(int(symbol.value))
         assert phys is not None
+        if phys % 8:
+            raise FactInvalid(
+                f"swapper_pg_dir is at {symbol.shown}; expected a multiple of 8", name=symbol.name
+            )
         return phys
 
     @property

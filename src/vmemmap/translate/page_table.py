@@ -17,6 +17,7 @@ from vmemmap.translate.table_format import Format, Level
 _PIECE_SHIFT = 12
 _PIECE_BYTES = 1 << _PIECE_SHIFT
 """Tables are read in bulk by pieces of this size, as a dump has or lacks memory page by page."""
+_PIECES_KEPT = 1 << 10
 _BELOW_REGION = (1 << 60) - 1
 """The top digit of an address names a region (0xc, 0xd), and no table looks at it."""
 _PAGES_AT_A_TIME = 1 << 13
@@ -31,18 +32,29 @@ class PageTable:
         root: Physical address of the root table (swapper_pg_dir).
         form: The format.
         order: The memory's byte order.
+        moves: The memory changes while it is read, so that no table may be kept.
 
     Attributes:
         root: As given.
         form: As given.
     """
 
-    def __init__(self, memory: Memory, root: int, form: Format, order: ByteOrder) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        root: int,
+        form: Format,
+        order: ByteOrder,
+        *,
+        moves: bool = False,
+    ) -> None:
         self._memory = memory
         self.root = root
         self.form = form
         self._order = form.order(order)
         self._levels = form.levels
+        self._pieces: dict[int, bytes] = {}
+        self._pieces_kept = 0 if moves else _PIECES_KEPT
 
     def translate(self, virt: int) -> int:
         """Walk the tables for a kernel virtual address.
@@ -67,7 +79,7 @@ class PageTable:
         for level in self._levels:
             at = table + 8 * (virt >> level.shift & ((1 << level.bits) - 1))
             try:
-                entry = int.from_bytes(self._memory.read(at, 8), self._order)
+                entry = self._entry(at)
             except ReadError as error:
                 raise type(error)(
                     f"cannot translate {virt:#x}: its {level.name} entry at {at:#x} cannot be "
@@ -110,6 +122,21 @@ class PageTable:
             part = slice(start, start + _PAGES_AT_A_TIME)
             self._walk_many(virt[part], out[part])
         return out
+
+    def _entry(self, at: int) -> int:
+        """Read the entry at a physical address, a multiple of 8, and keep what lies around it."""
+        piece, into = divmod(at, _PIECE_BYTES)
+        raw = self._pieces.get(piece)
+        if raw is None:
+            try:
+                raw = self._memory.read(at - into, _PIECE_BYTES)
+            except ReadError:
+                return int.from_bytes(self._memory.read(at, 8), self._order)
+            if len(self._pieces) >= self._pieces_kept:
+                self._pieces.clear()
+            if self._pieces_kept:
+                self._pieces[piece] = raw
+        return int.from_bytes(raw[into : into + 8], self._order)
 
     def _walk_many(self, virt: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
         """Do `translate` for one part; *out* is already NOT_MAPPED everywhere."""
