@@ -418,7 +418,7 @@ class Vmcore:
         return ""
 
     def _tables_for(self, virt: int) -> PageTable:
-        if self.mmu.value != RADIX and virt in self.layout.vmemmap:
+        if virt in self._only_in_list:
             raise NotBacked(
                 f"cannot translate {virt:#x}: vmemmap_list is empty, and on the hash MMU it is the "
                 "only record of the vmemmap",
@@ -427,6 +427,12 @@ class Vmcore:
                 above=None,
             )
         return self._tables
+
+    @established
+    def _only_in_list(self) -> Run:
+        """The addresses that no page table maps: the vmemmap of the hash MMU."""
+        region = self.layout.vmemmap
+        return Run(0, 0) if self.mmu.value == RADIX else Run(region.start, region.end)
 
     @established
     def _tables(self) -> PageTable:

@@ -53,6 +53,7 @@ class PageTable:
         self.form = form
         self._order = form.order(order)
         self._levels = form.levels
+        self._beyond = _BELOW_REGION >> form.va_bits << form.va_bits
         self._pieces: dict[int, bytes] = {}
         self._pieces_kept = 0 if moves else _PIECES_KEPT
 
@@ -70,7 +71,7 @@ class PageTable:
             ReadError: A table is not in the dump; the message says of which level.
         """
         form, table = self.form, self.root
-        if virt & _BELOW_REGION >> form.va_bits << form.va_bits:
+        if virt & self._beyond:
             raise NoSuchRegion(
                 f"{virt:#x} lies beyond the {form.va_bits} bits of address that this kernel's page "
                 f"tables ({form.name}) look at",
@@ -141,8 +142,7 @@ class PageTable:
     def _walk_many(self, virt: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
         """Do `translate` for one part; *out* is already NOT_MAPPED everywhere."""
         u64 = np.uint64
-        beyond = _BELOW_REGION >> self.form.va_bits << self.form.va_bits
-        rows = np.flatnonzero(virt & u64(beyond) == 0)
+        rows = np.flatnonzero(virt & u64(self._beyond) == 0)
         table = np.full(len(rows), self.root, dtype=np.uint64)
         for level in self._levels:
             index = virt[rows] >> u64(level.shift) & u64((1 << level.bits) - 1)
