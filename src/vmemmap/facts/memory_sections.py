@@ -22,6 +22,7 @@ _SECTION_SHIFT = 24
 _HAS_MEM_MAP = 1 << 1
 # Since Linux 5.3 a section that was there at boot says so, and one that was hot-added does not.
 _IS_EARLY = 1 << 3
+_FLAGS = 0x3F
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +89,33 @@ class MemorySections:
 
     def _flags(self, base: int, phys: int) -> int:
         """Read the flags of a section; 0 where there is none."""
-        info = self._info
-        shift = _SECTION_SHIFT
-        if "NUMBER(SECTION_SIZE_BITS)" in info:
-            shift = min(max(info.number("SECTION_SIZE_BITS"), 16), 40)
-        per_root = max(self._page_size // max(info.size("mem_section"), 1), 1)
-        root, slot = divmod(phys >> shift, per_root)
-        if root >= info.length("mem_section"):
+        shift, size, member, length = self._geometry
+        root, slot = divmod(phys >> shift, self._page_size // size)
+        if root >= length:
             return 0
         table = read_u64(self._memory, base + 8 * root, self._order)
         if not table:
             return 0
-        at = slot * info.size("mem_section") + info.offset("mem_section.section_mem_map")
-        return read_u64(self._memory, self._linear(table) + at, self._order) & 0x3F
+        at = self._linear(table) + slot * size + member
+        return read_u64(self._memory, at, self._order) & _FLAGS
+
+    @established
+    def _geometry(self) -> tuple[int, int, int, int]:
+        """Section shift, size of an element, offset of the flags in it, number of roots."""
+        info = self._info
+        shift = _SECTION_SHIFT
+        if "NUMBER(SECTION_SIZE_BITS)" in info:
+            shift = info.number("SECTION_SIZE_BITS")
+        size, member = info.size("mem_section"), info.offset("mem_section.section_mem_map")
+        length = info.length("mem_section")
+        if not (16 <= shift <= 40 and 8 <= size <= self._page_size and member + 8 <= size):
+            raise FactInvalid(
+                f"VMCOREINFO has SECTION_SIZE_BITS={shift}, SIZE(mem_section)={size} and "
+                f"OFFSET(mem_section.section_mem_map)={member}; expected 24, 16 or 32, and an "
+                "offset inside",
+                name="SIZE(mem_section)",
+            )
+        return shift, size, member, length
 
     @staticmethod
     def _linear(virt: int) -> int:
