@@ -11,6 +11,7 @@
             CodecUnavailable      a page is compressed and the library for it is not installed
         ReadError                 bytes at a physical address; carries the address
             NotInDump             absent: no memory range of the dump covers the address
+                HotAdded          the kernel had memory there, added after kexec was loaded
             PageExcluded          the dump tool left the page out on purpose
             PageLost              the dump says itself that the page was never written
             Truncated             the page should be in the file, but the file ends before it
@@ -23,7 +24,7 @@
             NotBacked             inside the vmemmap, but no vmemmap_list entry covers it
             NotPresent            a page table walk ends in an entry that maps nothing
             NoSuchRegion          the address lies in no region of this kernel's layout
-            UnsupportedMmu        the way to translate it is known, but not built yet
+            UnsupportedMmu        it is mapped in a way that is known, but not followed: a hugepd
         OutputError               what was asked to be made
             SpecError             a machine that cannot be; carries the field of its description
             UnwritableFile        the file cannot be made; carries the path
@@ -40,6 +41,7 @@ __all__ = [
     "FactError",
     "FactInvalid",
     "FactMissing",
+    "HotAdded",
     "NoSuchRegion",
     "NotBacked",
     "NotInDump",
@@ -153,6 +155,10 @@ class NotInDump(ReadError):
     """No memory range of the dump covers the address."""
 
 
+class HotAdded(NotInDump):
+    """The kernel had memory there, but it was added after the dump's headers were made."""
+
+
 class PageExcluded(ReadError):
     """The dump tool left this page out on purpose; its content is unknown, not zero."""
 
@@ -247,7 +253,7 @@ class NoSuchRegion(TranslateError):
 
 
 class UnsupportedMmu(TranslateError):
-    """The way to translate this address is known, but not built yet."""
+    """The address is mapped in a way that is known, but not followed: through a hugepd."""
 
     code = "unsupported_mmu"
 

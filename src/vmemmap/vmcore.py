@@ -6,7 +6,7 @@ It has no logic of its own beyond asking each layer for what the next one needs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import index
 from types import TracebackType
 
@@ -25,27 +25,33 @@ from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import (
     FactError,
     NotBacked,
-    UnsupportedMmu,
 )
+from vmemmap.facts.assumptions import Assumptions, check_assumptions
 from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
+from vmemmap.facts.vmalloc_areas import KnownAreas, find_known_areas
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
+from vmemmap.translate.absence import ExplainedMemory
 from vmemmap.translate.address_space import AddressSpace, BulkTranslation
+from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.lookup import BlockTable
-from vmemmap.translate.radix import RadixTree
+from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.page_table_choice import TableEvidence, settle_format
 from vmemmap.translate.regions import (
     CERTAIN_LINEAR,
     Layout,
 )
 from vmemmap.translate.result import Translation
+from vmemmap.translate.table_format import Format
 
 
 def open_vmcore(
@@ -53,6 +59,7 @@ def open_vmcore(
     vmcoreinfo: str | os.PathLike[str] | None = None,
     vmlinux: str | os.PathLike[str] | None = None,
     progress: Progress = no_progress,
+    assume: Mapping[str, str] | None = None,
 ) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
@@ -64,16 +71,20 @@ def open_vmcore(
         vmlinux: The kernel, of which only the symbol table is read: for kernels that do not export
             the list (before 3.13), and dumps without VMCOREINFO.
         progress: Told how far long work has come: what it is, how much is done, how much there is.
+        assume: Facts that the caller knows better than the dump, by name: memory_byte_order, mmu,
+            layout, page_table. They go before whatever the dump says.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
 
     Raises:
+        ValueError: *assume* has a name or value that cannot be; the message lists those that can.
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
+    assumptions = check_assumptions(assume or {}, ASSUMABLE)
     text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
     symbols = SymbolFile(vmlinux) if vmlinux is not None else None
-    return Vmcore(open_source(*paths, progress=progress), text, symbols, progress)
+    return Vmcore(open_source(*paths, progress=progress), text, symbols, progress, assumptions)
 
 
 class Vmcore:
@@ -87,6 +98,7 @@ class Vmcore:
         vmcoreinfo: VMCOREINFO given by the user, instead of the dump's own.
         symbols: Symbols given by the user.
         progress: Told how far long work has come.
+        assume: What the caller knows better than the dump.
 
     Attributes:
         source: As given.
@@ -98,11 +110,13 @@ class Vmcore:
         vmcoreinfo: bytes | None = None,
         symbols: SymbolFile | None = None,
         progress: Progress = no_progress,
+        assume: Assumptions | None = None,
     ) -> None:
         self.source = source
         self._given_vmcoreinfo = vmcoreinfo
         self._symbols = symbols
         self._progress = progress
+        self._assume = assume or Assumptions()
         self._closed = False
 
     def __enter__(self) -> Vmcore:
@@ -141,6 +155,7 @@ class Vmcore:
             self.source.machine,
             self.source.container_byte_order,
             self._symbols,
+            self._assume,
         )
 
     @established
@@ -164,6 +179,7 @@ class Vmcore:
             "mmu": lambda: self.mmu,
             "layout": lambda: self._evidence.layout_fact,
             "vmemmap_base": lambda: self.vmemmap_base,
+            "page_table": lambda: self.page_table,
             "struct_page_size": lambda: self.kernel.struct_page_size,
             "vmemmap_list": lambda: self.kernel.vmemmap_list,
             "list_head": lambda: self.kernel.list_head,
@@ -190,6 +206,11 @@ class Vmcore:
             FactError: Nothing in the dump decides.
         """
         return self._evidence.mmu
+
+    @property
+    def page_table(self) -> Fact:
+        """Name of the format of the kernel's page tables, and how it was chosen."""
+        return self._page_table[1]
 
     @property
     def layout(self) -> Layout:
@@ -254,7 +275,7 @@ class Vmcore:
             NotBacked: Inside the vmemmap, but no list entry covers it; names the neighbours.
             NotPresent: A page table entry maps nothing there.
             NoSuchRegion: In no region of this kernel's address space.
-            UnsupportedMmu: It needs the page tables of the hash MMU, which are not read yet.
+            UnsupportedMmu: A page table entry leads to a hugepd, which maps user memory only.
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
@@ -268,8 +289,8 @@ class Vmcore:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
         entry = int(self._usable_rows[row]) if row is not None else None
-        in_dump = self.source.is_stored(phys)
-        return Translation(Virt(virt), Phys(phys), method, region, entry, in_dump)
+        absence = None if self.source.is_stored(phys) else self._memory.explain(phys)
+        return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
         """Translate kernel virtual addresses in bulk.
@@ -278,9 +299,9 @@ class Vmcore:
             addresses: Kernel virtual addresses (bytes), uint64, one dimension, any order.
 
         Returns:
-            ``(phys, mask)``: uint64 physical addresses, and which of them are valid. An address
-            that needs page tables (vmalloc, I/O, a vmemmap without a list) costs a walk of them on
-            the radix MMU, and is masked out on the hash MMU.
+            ``(phys, mask)``: uint64 physical addresses, and which of them are valid. What needs
+            page tables (vmalloc, I/O, a vmemmap without a list) costs a walk of them for each page
+            and not for each address.
 
         Raises:
             ValueError: *addresses* is not one-dimensional uint64.
@@ -301,33 +322,34 @@ class Vmcore:
             TranslateError: As for `vtop`, at the first address that has no translation.
             ReadError: The bytes are not in the dump; says which and why.
         """
+        self._require_open()
+        virt, size = index(virt), index(size)
         if size < 0:
             raise ValueError(f"cannot read {size} bytes")
-        virt, size = index(virt), index(size)
+        if not 0 <= virt <= U64_MAX:
+            raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
         out: list[bytes] = []
-        while size > 0:
-            phys = self.vtop(virt).phys
-            room = CERTAIN_LINEAR.end - virt
-            if virt not in CERTAIN_LINEAR:
-                room = self._space.contiguous(virt)
-            length = min(size, room)
-            out.append(self.source.read(phys, length))
-            virt += length
-            size -= length
+        if virt in CERTAIN_LINEAR:  # needs no list and no layout
+            length = min(size, CERTAIN_LINEAR.end - virt)
+            out.append(self._memory.read(virt - PAGE_OFFSET, length))
+            virt, size = virt + length, size - length
+        if size > 0:
+            for phys, length in self._space.runs(virt, size):
+                out.append(self._memory.read(phys, length))
         return b"".join(out)
 
     def read_phys(self, phys: int, size: int) -> bytes:
         """Read *size* bytes at a physical address; nothing is ever filled in.
 
         Raises:
-            NotInDump, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that cannot
-                be had, and why.
+            NotInDump, HotAdded, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that
+                cannot be had, and why.
         """
         self._require_open()
         phys, size = index(phys), index(size)
         if size < 0 or not 0 <= phys <= U64_MAX:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
-        return self.source.read(phys, size)
+        return self._memory.read(phys, size)
 
     @property
     def _page_size(self) -> int:
@@ -352,7 +374,13 @@ class Vmcore:
 
     @established
     def _evidence(self) -> LayoutEvidence:
-        return LayoutEvidence(self.kernel, lambda: self._walk.virt, self.source.path)
+        return LayoutEvidence(
+            self.kernel,
+            lambda: self._walk.virt,
+            self.source.path,
+            self._assume,
+            lambda: self._areas,
+        )
 
     @established
     def _usable_rows(self) -> NDArray[np.intp]:
@@ -360,16 +388,20 @@ class Vmcore:
 
     @established
     def _space(self) -> AddressSpace:
-        backing, rows = self.backing, self._usable_rows
+        layout, page_size, list_error = self.layout, self._page_size, None
+        try:
+            backing, rows = self.backing, self._usable_rows
+            virt, phys, block_size = backing.virt[rows], backing.phys[rows], backing.block_size
+        except FactError as error:  # vmalloc and I/O do without the list
+            virt, phys, block_size, list_error = EMPTY_WALK.virt, EMPTY_WALK.phys, 0, error
         return AddressSpace(
-            layout=self.layout,
-            blocks=BlockTable(
-                backing.virt[rows], backing.phys[rows], backing.block_size or self._page_size
-            ),
-            block_size=backing.block_size,
-            page_size=self._page_size,
-            radix=self._radix_tree,
+            layout=layout,
+            blocks=BlockTable(virt, phys, block_size or page_size),
+            block_size=block_size,
+            page_size=page_size,
+            tables=self._tables_for,
             doubt=self._doubt,
+            list_error=list_error,
         )
 
     def _doubt(self, virt: int) -> str:
@@ -385,8 +417,8 @@ class Vmcore:
             return f"; the list is damaged ({damage[0].code}), so the block's entry may be lost"
         return ""
 
-    def _radix_tree(self, virt: int) -> RadixTree:
-        if self.mmu.value != RADIX and virt in self.layout.vmemmap:
+    def _tables_for(self, virt: int) -> PageTable:
+        if virt in self._only_in_list:
             raise NotBacked(
                 f"cannot translate {virt:#x}: vmemmap_list is empty, and on the hash MMU it is the "
                 "only record of the vmemmap",
@@ -394,10 +426,76 @@ class Vmcore:
                 below=None,
                 above=None,
             )
-        if self.mmu.value != RADIX:
-            raise UnsupportedMmu(
-                f"cannot translate {virt:#x}: it is mapped by the kernel's page tables under the "
-                "hash MMU, which are not read yet; the linear map and the vmemmap are",
-                virt=virt,
-            )
-        return RadixTree(self.source, self.kernel.root_table_phys, self._page_size)
+        return self._tables
+
+    @established
+    def _only_in_list(self) -> Run:
+        """The addresses that no page table maps: the vmemmap of the hash MMU."""
+        region = self.layout.vmemmap
+        return Run(0, 0) if self.mmu.value == RADIX else Run(region.start, region.end)
+
+    @established
+    def _tables(self) -> PageTable:
+        return PageTable(
+            self._memory,
+            self.kernel.root_table_phys,
+            self._page_table[0],
+            self.kernel.order,
+            moves=self.source.moves,
+        )
+
+    @established
+    def _page_table(self) -> tuple[Format, Fact]:
+        """The format of the kernel's page tables, and the fact ``page_table``."""
+        return settle_format(
+            self._assume.given("page_table"),
+            mmu=str(self.mmu.value),
+            page_size=self._page_size,
+            release=self._release,
+            evidence=lambda: TableEvidence(
+                memory=self.source,
+                root=self.kernel.root_table_phys,
+                order=self.kernel.order,
+                layout=self.layout,
+                ram_end=self._ram_end,
+                areas=self._areas,
+            ),
+        )
+
+    @property
+    def _release(self) -> str:
+        try:
+            return str(self.kernel.release.value)
+        except FactError:
+            return ""
+
+    @established
+    def _areas(self) -> KnownAreas:
+        return find_known_areas(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+
+    @property
+    def _ram_end(self) -> int:
+        """The end of memory (physical, bytes), by the dump's ranges and by what the list covers."""
+        end = self._covered_end()
+        try:
+            pages = self.backing.pfn_end
+            usable = self._usable_rows
+        except FactError:
+            return end
+        if pages is None:
+            return end
+        return max(end, int(pages[usable].max(initial=0)) * self._page_size)
+
+    def _covered_end(self) -> int:
+        return int(self.source.ranges()[-1:, 1].max(initial=0))
+
+    @established
+    def _sections(self) -> MemorySections:
+        kernel = self.kernel
+        return MemorySections(
+            kernel.vmcoreinfo, self.source, kernel.order, self._page_size, kernel.root_table_phys
+        )
+
+    @established
+    def _memory(self) -> ExplainedMemory:
+        return ExplainedMemory(self.source, lambda: self._sections, self._covered_end)

@@ -56,6 +56,8 @@ DATA_OFFSETS: dict[str, int] = {
     "cur_cpu_spec": 0x4A00,
     "cpu_spec": 0x4A40,
     "contig_node": 0x8000,
+    "vmlist": 0xD000,
+    "area_nodes": 0xD100,
 }
 
 

@@ -101,14 +101,16 @@ def radix_keeps_list(version: Version) -> bool:
 
 
 def table_bits(version: Version, page_size: int, mmu: Mmu) -> tuple[int, int, int, int]:
-    """Index bits of PTE, PMD, PUD and PGD tables; 4.7 and newer only."""
-    if version < (4, 7):
-        raise ValueError("page tables before 4.7 have another entry format; not built here")
+    """Index bits of PTE, PMD, PUD and PGD tables; 0 for a level folded away."""
     small = page_size == 0x1000
     if mmu == "radix":
         return (9 if small else 5, 9, 9, 13)
     if small:
-        return (9, 7, 9, 9)
+        return (9, 7, 9, 9) if version >= (3, 7) else (9, 7, 7, 9)
+    if version < (3, 10):
+        return (12, 12, 0, 6 if version >= (3, 7) else 4)
+    if version < (4, 6):
+        return (8, 10, 0, 12)
     if version >= (4, 17):
         return (8, 10, 10, 8)
     return (8, 10, 7, 8) if version >= (4, 12) else (8, 5, 5, 12)

@@ -44,7 +44,7 @@ from .kernel_era import (
 )
 from .machine_state import Machine
 from .node_list import NODE_BYTES, Block, Entry, FreedNode, NodeList, NodeOrder, fill_list
-from .page_tables import PageTables
+from .page_tables import PageTables, entry_form
 from .physical import SparseMemory
 from .vmcoreinfo import VmcoreinfoInputs, default_facts
 
@@ -125,8 +125,9 @@ def build_machine(
     cursor = _Cursor(memory, _KERNEL_START)
 
     data_at = cursor.take(DATA_BYTES, 0x10000)
-    built_tables = version >= (4, 7)
-    bits = table_bits(version, page_size, mmu) if built_tables else (0, 0, 0, 9)
+    if mmu == "radix" and version < (4, 7):
+        raise ValueError("there was no radix before 4.7")
+    bits = table_bits(version, page_size, mmu)
     root_bytes = max(8 << bits[3], page_size)
     root = cursor.take(root_bytes, root_bytes)
     vmcoreinfo_data, vmcoreinfo_note = (cursor.take(page_size, page_size) for _ in range(2))
@@ -156,25 +157,23 @@ def build_machine(
         found = [block for block in found if block.virt in nodes.listed]
     ram_end = (max(sections) + 1) << SECTION_SHIFT
 
-    tables = None
-    if built_tables:
-        radix = mmu == "radix"
-        tables = PageTables(
-            memory,
-            root,
-            page_size.bit_length() - 1,
-            bits,
-            cursor.take,
-            pointer_present=radix or version >= (4, 20),
-            pointer_size=radix,
-        )
-        if radix:
-            mapped = max(ram_end, -(-(cursor.at + _TABLE_ROOM) // 0x1000000) * 0x1000000)
-            tables.map_range(PAGE_OFFSET, 0, mapped, 30)
-            for block in found:
-                tables.map_range(block.virt, block.phys, block_size, block_shift)
-    elif mmu == "radix":
-        raise ValueError("there was no radix before 4.7")
+    radix = mmu == "radix"
+    tables = PageTables(
+        memory,
+        root,
+        page_size.bit_length() - 1,
+        bits,
+        cursor.take,
+        pointer_present=radix or version >= (4, 20),
+        pointer_size=radix,
+        form=entry_form(version, page_size.bit_length() - 1, mmu, byte_order),
+        slots=mmu == "hash" and page_size == 0x10000,
+    )
+    if radix:
+        mapped = max(ram_end, -(-(cursor.at + _TABLE_ROOM) // 0x1000000) * 0x1000000)
+        tables.map_range(PAGE_OFFSET, 0, mapped, 30)
+        for block in found:
+            tables.map_range(block.virt, block.phys, block_size, block_shift)
 
     uts = ("Linux", "ppc", release, "#1 SMP synthetic", "", "(none)")
     utsname = dict(zip(UTSNAME_FIELDS, uts, strict=True))

@@ -23,6 +23,7 @@ from .page_tables import PageTables
 from .physical import SparseMemory
 from .vmcoreinfo import vmcoreinfo_text
 
+AREA_NODE_BYTES = 64
 _LINEAR_MASK = 0x0FFFFFFFFFFFFFFF
 
 
@@ -54,7 +55,7 @@ class Machine:
         node_pages: Virtual addresses of the node pages, in the order they were taken.
         vmcoreinfo_data: Physical address of the page that starts with the text.
         vmcoreinfo_note: Physical address of the page that starts with the complete note.
-        tables: Writer of the page tables under swapper_pg_dir; ``None`` before 4.7.
+        tables: Writer of the page tables under swapper_pg_dir.
     """
 
     byte_order: Order
@@ -77,7 +78,7 @@ class Machine:
     node_pages: tuple[int, ...]
     vmcoreinfo_data: int
     vmcoreinfo_note: int
-    tables: PageTables | None
+    tables: PageTables
 
     @property
     def pages(self) -> dict[int, bytes | bytearray]:
@@ -166,9 +167,25 @@ class Machine:
 
     def map_page(self, virt: int, phys: int) -> None:
         """Map one base page in the kernel page table, for example in vmalloc space."""
-        if self.tables is None:
-            raise ValueError(f"page tables of {self.release} are not built")
         self.tables.map(virt, phys, self.page_size.bit_length() - 1)
+
+    def list_areas(self, starts: Sequence[int]) -> None:
+        """Write the kernel's list of vmalloc areas, where it exports one: vmlist up to 3.9, then
+        vmap_area_list up to 6.8."""
+        nodes = [self.symbols["area_nodes"] + AREA_NODE_BYTES * i for i in range(len(starts))]
+        if "SYMBOL(vmlist)" in self.vmcoreinfo:
+            self.poke_u64(self.symbols["vmlist"], nodes[0] if nodes else 0)
+            for node, start, link in zip(nodes, starts, [*nodes[1:], 0], strict=True):
+                self.poke_u64(node, link)
+                self.poke_u64(node + 8, start)
+        elif "SYMBOL(vmap_area_list)" in self.vmcoreinfo:
+            head = self.symbols["vmap_area_list"]
+            ring = [head, *(node + 40 for node in nodes)]
+            for at, link in enumerate(ring):
+                self.poke_u64(link, ring[(at + 1) % len(ring)])
+                self.poke_u64(link + 8, ring[at - 1])
+            for node, start in zip(nodes, starts, strict=True):
+                self.poke_u64(node, start)
 
     def sync_vmcoreinfo(self) -> None:
         """Write the two in-memory copies of the text anew, after ``vmcoreinfo`` was changed.

@@ -129,7 +129,8 @@ def test_vtop_json_gives_answers_and_reasons(run_vmemmap, machine, dump) -> None
     assert (linear["phys"], linear["method"]) == ("0x10", "linear")
     assert outside["error"] == "not_backed"
     assert "nearest below" in outside["reason"]
-    assert vmalloc["error"] == "unsupported_mmu"
+    assert vmalloc["error"] == "not_present"
+    assert "pgd entry is 0x0" in vmalloc["reason"]
     assert user["error"] == "no_region"
 
 

@@ -32,6 +32,7 @@ class MachineSource:
     """
 
     format = "machine"
+    moves = False
 
     def __init__(
         self,

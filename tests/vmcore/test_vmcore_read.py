@@ -97,10 +97,14 @@ def test_reads_of_the_linear_map_cross_every_border(shape: dict[str, Any]) -> No
     assert core.read_phys(0, 100) == address_words(LINEAR, 100, machine.byte_order)
 
 
+@pytest.mark.parametrize("byte_order", ["little", "big"])
+@pytest.mark.parametrize("mmu", ["hash", "radix"])
 @pytest.mark.parametrize("page_size", [4096, 65536])
-def test_a_read_over_vmalloc_pages_joins_them(page_size: int) -> None:
+def test_a_read_over_vmalloc_pages_joins_them(page_size: int, mmu: Any, byte_order: Any) -> None:
     shift = page_size.bit_length() - 1
-    machine = build_machine(mmu="radix", page_size=page_size, block_shift=shift, blocks=6)
+    machine = build_machine(
+        byte_order=byte_order, mmu=mmu, page_size=page_size, block_shift=shift, blocks=6
+    )
     start = VMALLOC_BASES[machine.layout]
     for number, block in enumerate(machine.blocks[::-1]):
         machine.map_page(start + number * page_size, block.phys)
@@ -108,6 +112,9 @@ def test_a_read_over_vmalloc_pages_joins_them(page_size: int) -> None:
     expected = b"".join(machine.content(b.virt, page_size) for b in machine.blocks[::-1])
     assert core.read(start, 6 * page_size) == expected
     assert core.read(start + page_size - 3, 7) == expected[page_size - 3 : page_size + 4]
+    for into in (0, 5, page_size - 1, page_size, 3 * page_size - 1):
+        for size in (0, 1, page_size, page_size + 1, 2 * page_size + 77):
+            assert core.read(start + into, size) == expected[into : into + size]
     with pytest.raises(NotPresent) as caught:
         core.read(start, 6 * page_size + 1)
     assert caught.value.virt == start + 6 * page_size

@@ -19,7 +19,6 @@ from vmemmap.errors import (
     NotPresent,
     ReadError,
     TranslateError,
-    UnsupportedMmu,
 )
 from vmemmap.vmcore import Vmcore
 
@@ -107,17 +106,12 @@ def test_vmalloc(shape: dict[str, Any]) -> None:
     machine.map_page(start + 5 * machine.page_size, 0x120000)
     core = vmcore_of(machine)
     virt = start + 5 * machine.page_size + 77
-    if machine.mmu == "radix":
-        found = core.vtop(virt)
-        assert (found.phys, found.method, found.entry) == (0x120000 + 77, "page_table", None)
-        assert found.in_dump
-        with pytest.raises(NotPresent):
-            core.vtop(start)
-    else:
-        for address in (virt, start):
-            with pytest.raises(UnsupportedMmu) as caught:
-                core.vtop(address)
-            assert (caught.value.virt, caught.value.code) == (address, "unsupported_mmu")
+    found = core.vtop(virt)
+    assert (found.phys, found.method, found.entry) == (0x120000 + 77, "page_table", None)
+    assert found.in_dump
+    with pytest.raises(NotPresent) as caught:
+        core.vtop(start)
+    assert (caught.value.virt, caught.value.code) == (start, "not_present")
 
 
 @EVERY

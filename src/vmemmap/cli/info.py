@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmemmap.cli.options import (
     EXIT_UNREADABLE,
+    AssumeOption,
     DebugOption,
     Dumps,
     Format,
@@ -33,13 +34,14 @@ def info(
     output: FormatOption = Format.TEXT,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Say what a dump and its kernel are, each fact with where it comes from.
 
     What cannot be told is named on stderr, and the rest is printed all the same (exit code 3).
     """
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _info(core, output))
+    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug, assume), lambda core: _info(core, output))
 
 
 def _info(core: Vmcore, output: Format) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmemmap.cli.options import (
+    AssumeOption,
     DebugOption,
     Dumps,
     ListFormat,
@@ -37,13 +38,14 @@ def list_(
     ] = ListFormat.TEXT,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Print vmemmap_list, head (newest) first: node, virtual and physical address, pfns.
 
     A damaged list is printed as far as it goes, and what is wrong is named (exit code 1).
     """
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _list(core, output))
+    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug, assume), lambda core: _list(core, output))
 
 
 def _list(core: Vmcore, output: ListFormat) -> int:

@@ -66,6 +66,15 @@ VmlinuxOption = Annotated[
         help="Take symbols that VMCOREINFO lacks (kernels before 3.13) from this vmlinux.",
     ),
 ]
+AssumeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assume",
+        metavar="NAME=VALUE",
+        help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
+        "layout, page_table. May be given several times; a wrong value lists the right ones.",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -77,6 +86,7 @@ class Opening:
     vmcoreinfo: str | None
     vmlinux: str | None
     debug: bool
+    assume: list[str] | None = None
 
 
 def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
@@ -88,6 +98,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
 
     Raises:
         typer.Exit: Always.
+        typer.BadParameter: An assumption is none that can be made.
     """
     from vmemmap.errors import DumpError, VmemmapError
     from vmemmap.source.spool import no_progress
@@ -101,6 +112,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
                 vmcoreinfo=opening.vmcoreinfo,
                 vmlinux=opening.vmlinux,
                 progress=progress if sys.stderr.isatty() else no_progress,
+                assume=split_assumptions(opening.assume or []),
             ) as core,
         ):
             code = command(core)
@@ -117,6 +129,30 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
         complain(path, str(error))
         raise typer.Exit(EXIT_UNREADABLE) from None
     raise typer.Exit(code)
+
+
+def split_assumptions(given: list[str]) -> dict[str, str]:
+    """Take the values of ``--assume`` apart, and check them.
+
+    Raises:
+        typer.BadParameter: One is no NAME=VALUE, or none that can be made.
+    """
+    from vmemmap.facts.assumptions import check_assumptions
+    from vmemmap.translate.assumable import ASSUMABLE
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(
+                f"--assume {text!r}: expected NAME=VALUE, as in layout={ASSUMABLE['layout'][0]}"
+            )
+        found[name] = value
+    try:
+        check_assumptions(found, ASSUMABLE)
+    except ValueError as error:
+        raise typer.BadParameter(f"--assume: {error}") from None
+    return found
 
 
 def complain(path: str, message: str) -> None:

@@ -12,6 +12,7 @@ import typer
 from vmemmap.cli.options import (
     EXIT_FINDINGS,
     EXIT_UNREADABLE,
+    AssumeOption,
     DebugOption,
     Format,
     FormatOption,
@@ -28,7 +29,10 @@ from vmemmap.cli.options import (
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
 
-COLUMNS = ("virt", "phys", "method", "in_dump", "region", "entry", "block_virt", "error", "reason")
+COLUMNS = (
+    "virt", "phys", "method", "in_dump", "region", "entry", "block_virt", "error", "reason",
+    "absence",
+)  # fmt: skip
 _HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 
 
@@ -44,6 +48,7 @@ def vtop(
     output: FormatOption = Format.TEXT,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Translate kernel virtual addresses to physical ones, and say by which way.
@@ -53,7 +58,8 @@ def vtop(
     """
     dumps, addresses = split_arguments(arguments)
     with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _vtop(core, addresses, output)
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _vtop(core, addresses, output),
     )
 
 
@@ -118,6 +124,7 @@ def _vtop(core: Vmcore, addresses: list[int], output: Format) -> int:
 def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | None]:
     """Give the record of one address, and the error if it lay with the dump, not the address."""
     from vmemmap.errors import FactError, ReadError, TranslateError
+    from vmemmap.translate.absence import in_words
 
     row: dict[str, Any] = {"virt": f"{address:#x}"}
     try:
@@ -125,7 +132,7 @@ def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | N
     except TranslateError as error:
         return row | {"error": error.code, "reason": str(error)}, None
     except ReadError as error:
-        return row | {"error": "unreadable", "reason": f"a page table is missing: {error}"}, None
+        return row | {"error": "unreadable", "reason": str(error)}, None
     except FactError as error:
         return row | {"error": "fact_missing", "reason": str(error)}, error
     row |= {
@@ -134,6 +141,8 @@ def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | N
         "in_dump": hit.in_dump,
         "region": hit.region,
     }
+    if hit.absence is not None:
+        row |= {"absence": str(hit.absence), "reason": in_words(hit.absence)}
     if hit.entry is not None:
         row |= {"entry": hit.entry, "block_virt": f"{int(core.backing.virt[hit.entry]):#x}"}
     return row, None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
+from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Origin, established
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
@@ -53,6 +54,7 @@ class KernelFacts:
         header_machine: utsname's machine from the container's header, or an empty string.
         container_order: The container's byte order, the last resort for the memory's.
         symbols: A vmlinux named by the user, asked for what VMCOREINFO does not have.
+        assume: What the user says.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class KernelFacts:
         header_machine: str,
         container_order: ByteOrder,
         symbols: SymbolFile | None = None,
+        assume: Assumptions | None = None,
     ) -> None:
         self.vmcoreinfo = vmcoreinfo
         self._memory = memory
         self._header_machine = header_machine
         self._container_order = container_order
         self._symbols = symbols
+        self._assume = assume or Assumptions()
 
     @established
     def release(self) -> Fact:
@@ -85,6 +89,9 @@ class KernelFacts:
     def memory_byte_order(self) -> Fact:
         """The byte order of the dumped memory: little or big."""
         name = "memory_byte_order"
+        given = self._assume.given(name)
+        if given is not None:
+            return given
         uts = self._utsname
         if uts is not None and uts.machine in ORDER_OF_MACHINE:
             return Fact(
@@ -299,8 +306,13 @@ class KernelFacts:
     @property
     def root_table_phys(self) -> int:
         """Physical address of swapper_pg_dir, the root of the kernel's page tables."""
-        phys = linear_phys(int(self.symbol("swapper_pg_dir").value))
+        symbol = self.symbol("swapper_pg_dir")
+        phys = linear_phys(int(symbol.value))
         assert phys is not None
+        if phys % 8:
+            raise FactInvalid(
+                f"swapper_pg_dir is at {symbol.shown}; expected a multiple of 8", name=symbol.name
+            )
         return phys
 
     @property

@@ -158,6 +158,8 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         where = row["region"]
         if row.get("entry") is not None:
             where += f", entry {row['entry']} (block {row['block_virt']})"
+        if "absence" in row:
+            where += f": {row['reason']}"
         stored = "yes" if row["in_dump"] else "no"
         yield f"{row['virt']:18}  {row['phys']:18}  {row['method']:15}  {stored:7}  {where}\n"
 

@@ -47,6 +47,7 @@ class PhysicalSource(ABC):
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
+        moves: It is the memory of a running kernel, of which nothing may be kept.
     """
 
     path: str
@@ -59,6 +60,7 @@ class PhysicalSource(ABC):
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]
+    moves: bool = False
 
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:

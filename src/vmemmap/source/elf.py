@@ -59,6 +59,7 @@ class ElfSource(PhysicalSource):
         self._file = file
         self.path = file.path
         self.warnings = file.warnings
+        self.moves = file.moves
         self._incomplete = False
         header = _read_header(file)
         self.container_byte_order = header.order

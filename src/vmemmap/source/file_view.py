@@ -29,12 +29,14 @@ class ByteView(ABC):
         size: How many bytes there are.
         warnings: What is odd about the file, one line each.
         truncated: Bytes that ought to be there are known to be lost.
+        moves: The bytes change while they are read, so that nothing may be kept.
     """
 
     path: str
     size: int
     warnings: list[str]
     truncated: bool = False
+    moves: bool = False
 
     @abstractmethod
     def view(self, offset: int, size: int) -> memoryview:
@@ -114,6 +116,8 @@ class LiveView(ByteView):
         fd: An open file; closed by `close`.
         path: What to call it.
     """
+
+    moves = True
 
     def __init__(self, fd: int, path: str) -> None:
         self.path = path

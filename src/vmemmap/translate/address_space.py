@@ -5,21 +5,26 @@ It takes the list as a plain table and never looks at where that comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.errors import NoSuchRegion, NotBacked, ReadError, TranslateError
+from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
 from vmemmap.facts.linear_map import PAGE_OFFSET
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
-from vmemmap.translate.radix import RadixTree
+from vmemmap.translate.page_table import PageTable
 from vmemmap.translate.regions import Layout, Method
 
-RadixOrWhy = Callable[[int], RadixTree]
-"""Gives the kernel's radix tree, or raises UnsupportedMmu for the address that asked."""
+TablesOrWhy = Callable[[int], PageTable]
+"""Gives the kernel's page tables, or raises what speaks against it for the address that asked."""
+
+_RUN_PAGES = 1 << 12
+_DENSE_PAGES_ALWAYS = 1 << 20
+_DENSE_PAGES_PER_ADDRESS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +59,18 @@ class AddressSpace:
         blocks: The vmemmap's blocks; empty where the kernel keeps no list.
         block_size: Bytes in one block.
         page_size: The kernel's page size in bytes.
-        radix: Gives the page tables, when an address needs them.
+        tables: Gives the page tables, when an address needs them.
         doubt: Gives what speaks against an address having no block, in words, or nothing.
+        list_error: Why the list cannot be had, where the vmemmap needs it.
     """
 
     layout: Layout
     blocks: BlockTable
     block_size: int
     page_size: int
-    radix: RadixOrWhy
+    tables: TablesOrWhy
     doubt: Callable[[int], str] = lambda _: ""
+    list_error: FactError | None = None
 
     def translate(self, virt: int) -> Resolved:
         """Translate one address; see ``Vmcore.vtop`` for what it raises."""
@@ -72,12 +79,14 @@ class AddressSpace:
             raise NoSuchRegion(self._no_region(virt), virt=virt)
         if region.method is Method.LINEAR:
             return Resolved(virt - PAGE_OFFSET, "linear", region.name, None)
+        if region.method is Method.VMEMMAP and self.list_error is not None:
+            raise self.list_error.with_traceback(None)
         if region.method is Method.VMEMMAP and len(self.blocks):
             hit = self.blocks.find(virt)
             if hit is None:
                 raise self._not_backed(virt)
             return Resolved(hit.phys, "vmemmap_list", region.name, hit.row)
-        return Resolved(self.radix(virt).translate(virt), "page_table", region.name, None)
+        return Resolved(self.tables(virt).translate(virt), "page_table", region.name, None)
 
     def translate_many(self, virt: NDArray[np.uint64]) -> BulkTranslation:
         """Translate many addresses; see ``Vmcore.vtop_many``."""
@@ -87,14 +96,59 @@ class AddressSpace:
             return BulkTranslation(phys, mask)
         for region in self.layout.regions:
             inside = ~mask & (virt >= np.uint64(region.start)) & (virt < np.uint64(region.end))
+            if not inside.any():
+                continue
             if region.method is Method.LINEAR:
                 phys[inside] = virt[inside] - np.uint64(PAGE_OFFSET)
                 mask |= inside
             elif region.method is Method.PAGE_TABLE or not len(self.blocks):
-                self._walk_pages(virt, phys, mask, inside)
+                if region.method is Method.VMEMMAP and self.list_error is not None:
+                    raise self.list_error.with_traceback(None)
+                phys[inside] = self._walk_pages(virt[inside])
+                mask = phys != NOT_MAPPED
         return BulkTranslation(phys, mask)
 
-    def contiguous(self, virt: int) -> int:
+    def runs(self, virt: int, size: int) -> Iterator[tuple[int, int]]:
+        """Give the physical pieces of ``[virt, virt + size)``, in order.
+
+        Yields:
+            Physical address and length of each (bytes); neighbours that touch may come apart.
+
+        Raises:
+            VmemmapError: As for `translate`, at the first address that has no translation; what
+                lies before it has been given.
+        """
+        while size > 0:
+            region = self.layout.find(virt)
+            paged = region is not None and region.method is Method.PAGE_TABLE
+            if region is None or not paged or size <= self._contiguous(virt):
+                length = min(size, self._contiguous(virt))
+                yield self.translate(virt).phys, length
+                virt, size = virt + length, size - length
+                continue
+            length = min(size, region.end - virt, _RUN_PAGES * self.page_size)
+            for phys, part in self._paged_runs(virt, length):
+                yield phys, part
+                virt, size = virt + part, size - part
+
+    def _paged_runs(self, virt: int, size: int) -> Iterator[tuple[int, int]]:
+        """Give the pieces of a range that the page tables map, up to and with the first hole."""
+        page = self.page_size
+        first = virt & -page
+        starts = np.arange((virt + size - first + page - 1) // page, dtype=np.uint64)
+        starts = np.uint64(first) + starts * np.uint64(page)
+        phys = self._walk_pages(starts)
+        ends = np.flatnonzero(np.diff(phys) != np.uint64(page)) + 1
+        borders = [0, *ends.tolist(), len(starts)]
+        for low, high in itertools.pairwise(borders):
+            begin = max(virt, first + low * page)
+            if phys[low] == NOT_MAPPED:
+                self.translate(begin)  # says why there is none
+                raise AssertionError("translated one by one and not in bulk")
+            length = min(virt + size, first + high * page) - begin
+            yield int(phys[low]) + begin - (first + low * page), length
+
+    def _contiguous(self, virt: int) -> int:
         """Give how many bytes from *virt* on surely lie side by side in physical memory."""
         region = self.layout.find(virt)
         if region is None:
@@ -105,28 +159,18 @@ class AddressSpace:
         unit = self.block_size if in_list else self.page_size
         return unit - virt % unit
 
-    def _walk_pages(
-        self,
-        virt: NDArray[np.uint64],
-        phys: NDArray[np.uint64],
-        mask: NDArray[np.bool_],
-        inside: NDArray[np.bool_],
-    ) -> None:
-        """Walk the page tables once for each page among the addresses selected by *inside*."""
-        rows = np.flatnonzero(inside)
-        page = np.uint64(self.page_size)
-        pages, which = np.unique(virt[rows] // page, return_inverse=True)
-        found = np.full(len(pages), NOT_MAPPED, dtype=np.uint64)
-        for i, number in enumerate(pages.tolist()):
-            address = number * self.page_size
-            try:
-                found[i] = self.radix(address).translate(address)
-            except (TranslateError, ReadError):
-                continue  # masked out, which is how the bulk form says that there is none
-        good = found[which] != NOT_MAPPED
-        hits = rows[good]
-        phys[hits] = found[which[good]] + virt[hits] % page
-        mask[hits] = True
+    def _walk_pages(self, virt: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Walk the page tables once for each page among the addresses; NOT_MAPPED where none."""
+        if not len(virt):
+            return virt
+        try:
+            tables = self.tables(int(virt[0]))
+        except TranslateError:
+            return np.full(len(virt), NOT_MAPPED, dtype=np.uint64)
+        pages = distinct_pages(virt, self.page_size)
+        phys = tables.translate_pages(pages)
+        known = phys != NOT_MAPPED
+        return BlockTable(pages[known], phys[known], self.page_size).translate_many(virt)
 
     def _no_region(self, virt: int) -> str:
         if virt < 0x8000_0000_0000_0000:
@@ -148,3 +192,25 @@ class AddressSpace:
             below=below,
             above=above,
         )
+
+
+def distinct_pages(virt: NDArray[np.uint64], page_size: int) -> NDArray[np.uint64]:
+    """Give the pages that addresses lie in, each once and sorted, by their first address.
+
+    Args:
+        virt: Addresses (bytes), uint64, at least one, any order.
+        page_size: Bytes in a page; a power of two.
+
+    Returns:
+        uint64. O(n) where the addresses lie near one another, else O(n log n).
+    """
+    shift = np.uint64(page_size.bit_length() - 1)
+    numbers = virt >> shift
+    lowest = numbers.min()
+    span = int(numbers.max() - lowest) + 1
+    if span > max(_DENSE_PAGES_ALWAYS, _DENSE_PAGES_PER_ADDRESS * len(virt)):
+        return np.unique(numbers) << shift
+    asked = np.zeros(span, dtype=np.bool_)
+    asked[(numbers - lowest).view(np.int64)] = True
+    pages: NDArray[np.uint64] = (np.flatnonzero(asked).astype(np.uint64) + lowest) << shift
+    return pages

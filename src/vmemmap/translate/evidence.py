@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import FactConflict, FactError, FactMissing, UnsupportedDump
+from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Origin, established
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.facts.vmalloc_areas import KnownAreas
 from vmemmap.translate.regions import (
     BOOK3E,
     BY_SYMBOL,
     DEFAULT_RADIX_LAYOUT,
+    LAYOUTS,
     Layout,
     find_layout,
+    find_layout_of_areas,
     mmus_of,
 )
 
@@ -34,14 +38,23 @@ class LayoutEvidence:
         kernel: Facts about the kernel.
         list_virts: Gives the virt_addr of every list entry (uint64), by walking the list.
         path: The dump, for errors.
+        assume: What the user says.
+        areas: Gives where the kernel says that its vmalloc and I/O areas begin.
     """
 
     def __init__(
-        self, kernel: KernelFacts, list_virts: Callable[[], NDArray[np.uint64]], path: str = ""
+        self,
+        kernel: KernelFacts,
+        list_virts: Callable[[], NDArray[np.uint64]],
+        path: str = "",
+        assume: Assumptions | None = None,
+        areas: Callable[[], KnownAreas] | None = None,
     ) -> None:
         self._kernel = kernel
         self._list_virts = list_virts
         self._path = path
+        self._assume = assume or Assumptions()
+        self._areas = areas or (lambda: KnownAreas((), ""))
 
     @established
     def keeps_no_list(self) -> bool:
@@ -60,10 +73,16 @@ class LayoutEvidence:
         Raises:
             FactError: Nothing in the dump decides.
         """
-        if radix_from_vmcoreinfo(self._kernel.vmcoreinfo) is not None:
+        if (
+            "mmu" in self._assume.values
+            or radix_from_vmcoreinfo(self._kernel.vmcoreinfo) is not None
+        ):
             return self._decide_mmu(None, None)  # the list need not be walked
         choice = self._choice
-        has_list = choice is not None and len(self._list_virts()) > 0
+        try:
+            has_list = choice is not None and len(self._list_virts()) > 0
+        except FactError:
+            has_list = False  # something else has told the layout
         block_size = int(self._kernel.block_size.value) if has_list else None
         return self._decide_mmu(choice[0] if choice else None, block_size)
 
@@ -89,6 +108,9 @@ class LayoutEvidence:
     @property
     def layout_fact(self) -> Fact:
         """The layout's name, and how it was chosen."""
+        given = self._assume.given("layout")
+        if given is not None:
+            return given
         choice, layout = self._choice, self.layout
         if choice is None:
             reason = "the only one that radix kernels without a list have"
@@ -114,7 +136,8 @@ class LayoutEvidence:
         return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
 
     def _decide_mmu(self, layout: Layout | None, block_size: int | None) -> Fact:
-        return decide_mmu(
+        given = self._assume.given("mmu")
+        return given or decide_mmu(
             radix_number=radix_from_vmcoreinfo(self._kernel.vmcoreinfo),
             layout_name=layout.name if layout else None,
             layout_mmus=mmus_of(layout, self._page_size) if layout else frozenset(),
@@ -125,13 +148,19 @@ class LayoutEvidence:
     @established
     def _choice(self) -> tuple[Layout, str] | None:
         """The layout and the reason in words; None where nothing decides."""
+        given = self._assume.given("layout")
+        if given is not None:
+            return next(row for row in LAYOUTS if row.name == given.value), given.detail
         symbol = self._kernel.optional_symbol("vmemmap")
         radix = radix_from_vmcoreinfo(self._kernel.vmcoreinfo)
         try:
             virts = self._list_virts()
         except FactError:
             if symbol is None:
-                raise
+                by_areas = self._choose_by_areas()
+                if by_areas is None:
+                    raise
+                return by_areas
             virts = _NONE  # the symbol may tell alone
         size = self._page_size
         by_list = find_layout(size, virts, vmemmap_symbol=None, radix=None)
@@ -155,6 +184,12 @@ class LayoutEvidence:
                 name="layout",
             )
         return choice
+
+    def _choose_by_areas(self) -> tuple[Layout, str] | None:
+        """Choose by where vmalloc lies, as on a kernel that does not export its list."""
+        areas = self._areas()
+        starts = np.array(areas.starts, dtype=np.uint64)
+        return find_layout_of_areas(self._page_size, starts, areas.source)
 
     @property
     def _page_size(self) -> int:

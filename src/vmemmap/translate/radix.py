@@ -1,78 +1,63 @@
 """The radix page tables of ppc64: four levels, big-endian entries on every kernel.
 
 The tree has the same geometry since it exists (4.7): 13, 9 and 9 bits, then 9 for 4 KiB pages or 5
-for 64 KiB ones. The page tables of kernels on the hash MMU are another format and not here.
+for 64 KiB ones. Upper entries carry the index size of the next table in their low bits. The page
+tables of kernels on the hash MMU are another format and not here.
 
 Source: Linux arch/powerpc/include/asm/book3s/64/{radix,pgtable}.h.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from vmemmap.address import is_power_of_two
-from vmemmap.errors import NotPresent
-from vmemmap.memory import Memory, read_u64
+from vmemmap.facts.mmu import RADIX
+from vmemmap.facts.page_table_eras import FIRST_VERSIONS, format_name
+from vmemmap.memory import Memory
+from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.table_format import Format, Hugepd
 
 PRESENT = 1 << 63
 LEAF = 1 << 62
-POINTER_MASK = ~0xC000_0000_0000_00FF & ((1 << 64) - 1)
-"""What of an upper entry is the next table's physical address; the low bits hold its size."""
-PHYS_BITS = 53
+_POINTER_CLEAR = 0xC000_0000_0000_00FF
+
+# From 4.11 on, bits 53 to 56 of an entry are no longer part of the address.
+_PHYS_BITS = {"4.7": 57, "4.11": 53}
+_PTE_BITS = {4096: 9, 65536: 5}
 
 
-@dataclass(frozen=True, slots=True)
-class RadixTree:
-    """The kernel's radix tree.
+def _formats(page_size: int) -> tuple[Format, ...]:
+    return tuple(
+        Format(
+            name=format_name(RADIX, page_size, since),
+            page_shift=page_size.bit_length() - 1,
+            bits=(_PTE_BITS[page_size], 9, 9, 13),
+            big_endian=True,
+            virtual_pointers=False,
+            upper_present=PRESENT,
+            present=PRESENT,
+            leaf=LEAF,
+            user=0,
+            rpn_shift=page_size.bit_length() - 1,
+            phys_bits=_PHYS_BITS[since],
+            clear=(_POINTER_CLEAR,) * 3,
+            hugepd=Hugepd.NONE,  # there they exist on hash only
+            layouts=frozenset({"0xc00c", "0xc00a"}),
+        )
+        for since in FIRST_VERSIONS[RADIX, page_size]
+    )
 
-    Attributes:
+
+RADIX_FORMATS = {size: _formats(size) for size in _PTE_BITS}
+"""Every format of the radix MMU by page size (bytes), oldest first."""
+
+
+class RadixTree(PageTable):
+    """A kernel's radix tree, as from 4.11 on.
+
+    Args:
         memory: Physical memory.
         root: Physical address of the root table (swapper_pg_dir), 64 KiB long.
         page_size: The kernel's page size in bytes: 4096 or 65536.
     """
 
-    memory: Memory
-    root: int
-    page_size: int
-
-    def translate(self, virt: int) -> int:
-        """Walk the tree for a kernel virtual address.
-
-        Returns:
-            The physical address. Leaves may be at any level below the root (1 GiB, 2 MiB, or one
-            page).
-
-        Raises:
-            NotPresent: An entry on the way maps nothing; the error has its level and value.
-            ReadError: A table is not in the dump.
-        """
-        assert is_power_of_two(self.page_size)
-        page_shift = self.page_size.bit_length() - 1
-        table = self.root
-        levels = (
-            ("pgd", 39, 13),
-            ("pud", 30, 9),
-            ("pmd", 21, 9),
-            ("pte", page_shift, 21 - page_shift),
-        )
-        entry = 0
-        for level, shift, bits in levels:
-            index = virt >> shift & ((1 << bits) - 1)
-            entry = read_u64(self.memory, table + 8 * index, "big")
-            # The root's entries span 512 GiB, which no leaf does.
-            if not entry & PRESENT or (level == "pgd" and entry & LEAF):
-                raise self._not_present(virt, level, entry)
-            if entry & LEAF:
-                inside = (1 << shift) - 1
-                return (entry & ((1 << PHYS_BITS) - 1) & ~inside) | (virt & inside)
-            table = entry & POINTER_MASK
-        raise self._not_present(virt, "pte", entry)
-
-    @staticmethod
-    def _not_present(virt: int, level: str, entry: int) -> NotPresent:
-        return NotPresent(
-            f"{virt:#x} is not mapped: its {level} entry is {entry:#x}",
-            virt=virt,
-            level=level,
-            entry=entry,
-        )
+    def __init__(self, memory: Memory, root: int, page_size: int) -> None:
+        super().__init__(memory, root, RADIX_FORMATS[page_size][-1], "big")

@@ -193,6 +193,30 @@ def find_layout(
     return fitting[best], f"{votes[best]} of {len(virts)} list entries lie in its vmemmap"
 
 
+def find_layout_of_areas(
+    page_size: int, starts: NDArray[np.uint64], source: str
+) -> tuple[Layout, str] | None:
+    """Choose the one layout whose page-table regions hold the kernel's vmalloc and I/O areas.
+
+    Args:
+        page_size: The kernel's page size in bytes.
+        starts: Where the areas begin, uint64, any order.
+        source: What the kernel calls the list of them.
+
+    Returns:
+        The layout and the reason in words; None when several fit as well, or none.
+    """
+    fitting = [row for row in LAYOUTS if page_size in row.page_sizes and row.mmus != BOOK3E]
+    counts = [
+        sum(_count_inside(starts, r) for r in row.regions if r.method is Method.PAGE_TABLE)
+        for row in fitting
+    ]
+    most = max(counts)
+    if not most or counts.count(most) > 1:
+        return None
+    return fitting[counts.index(most)], f"{most} of {len(starts)} areas in {source} lie in it"
+
+
 def mmus_of(layout: Layout, page_size: int) -> frozenset[str]:
     """Give the MMUs that use *layout* with this page size."""
     if layout.mmus == BOTH and page_size == 4096:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmemmap.address import Phys, Virt
+from vmemmap.translate.absence import Absence
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Translation:
         region: Name of the region it lies in.
         entry: For vmemmap_list, the index of the entry in ``core.backing``; else None.
         in_dump: The byte is stored in the dump.
+        absence: Why it is not, or None where it is.
     """
 
     virt: Virt
@@ -26,3 +28,4 @@ class Translation:
     region: str
     entry: int | None
     in_dump: bool
+    absence: Absence | None = None
