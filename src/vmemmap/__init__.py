@@ -32,12 +32,15 @@ from vmemmap.errors import (
     TranslateError,
     Truncated,
     UnknownFormat,
+    UnknownSymbol,
     UnreadableFile,
     UnsupportedDump,
     UnsupportedMmu,
     VmemmapError,
 )
 from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
+from vmemmap.kernel_log.record import KernelLog, LogRecord
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -60,6 +63,8 @@ __all__ = [
     "FactMissing",
     "Facts",
     "Finding",
+    "KernelLog",
+    "LogRecord",
     "NoSuchRegion",
     "NotBacked",
     "NotInDump",
@@ -69,10 +74,14 @@ __all__ = [
     "PageLost",
     "ReadError",
     "Severity",
+    "Symbol",
+    "SymbolHit",
+    "SymbolTable",
     "TranslateError",
     "Translation",
     "Truncated",
     "UnknownFormat",
+    "UnknownSymbol",
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",

@@ -7,8 +7,7 @@ are in neither, so an address outside the kernel's image gets no name rather tha
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,10 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import Run
+from vmemmap.errors import FactConflict, FactError, UnknownSymbol
 from vmemmap.facts.fact import Fact
+from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 
 _SIMILAR_MAX_CHARACTERS = 4
 """A name that differs more than this in length is not looked at when similar ones are wanted."""
+
+_SHOWN = 4
+_IMAGE_SPAN = 1 << 30
+"""No kernel's image is longer; they have about 50 MiB."""
+_VALUES_NOT_ADDRESSES = ("vmemmap", "mem_section")
+"""Pointers for which SYMBOL() of VMCOREINFO gives the value, and not where the variable is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,8 @@ class SymbolTable(Sequence[Symbol]):
 
     def similar(self, name: str, count: int = 3) -> list[str]:
         """Give up to *count* names that look like this one, the most similar first."""
+        import difflib  # takes a while to import, and is wanted for mistakes only
+
         length = len(name.encode("utf-8", "surrogateescape"))
         lengths = np.array([self.text.find(b"\0", at) - at for at in self.name_at.tolist()])
         near = np.flatnonzero(np.abs(lengths - length) <= _SIMILAR_MAX_CHARACTERS)
@@ -161,3 +171,53 @@ class SymbolTable(Sequence[Symbol]):
         """Give the bytes up to the next higher symbol, 0 for the last."""
         above = int(np.searchsorted(self.address, self.address[row], side="right"))
         return int(self.address[above] - self.address[row]) if above < len(self) else 0
+
+
+def may_be_in_image(address: int, info: Vmcoreinfo) -> bool:
+    """Tell whether an address can be in the kernel's image, before the symbols are read."""
+    try:
+        start = info.symbol("_stext")
+    except FactError:
+        start = PAGE_OFFSET
+    return start <= address < start + _IMAGE_SPAN
+
+
+def find_symbol(name: str, info: Vmcoreinfo, table: Callable[[], SymbolTable]) -> Symbol:
+    """Find the one symbol of a name.
+
+    Args:
+        name: The name.
+        info: VMCOREINFO, which has some addresses too, and says which of several is meant.
+        table: Gives the kernel's symbols.
+
+    Raises:
+        UnknownSymbol: There is none of this name.
+        FactConflict: There are several.
+        FactError: There is no table, and VMCOREINFO does not have the symbol.
+    """
+    is_exported = f"SYMBOL({name})" in info and name not in _VALUES_NOT_ADDRESSES
+    exported = info.symbol(name) if is_exported else None
+    try:
+        found = table().find_all(name)
+    except FactError:
+        if exported is None:
+            raise
+        found = []
+    for symbol in found:
+        if symbol.address == exported:
+            return symbol
+    if not found and exported is not None:
+        return Symbol(name, exported, 0)
+    if not found:
+        similar = table().similar(name)
+        hint = f" (similar: {', '.join(similar)})" if similar else ""
+        raise UnknownSymbol(f"the kernel has no symbol {name!r}{hint}", name=name, similar=similar)
+    places = list(dict.fromkeys(f"{symbol.address:#x}" for symbol in found))
+    if len(places) > 1:
+        more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+        raise FactConflict(
+            f"the kernel has {len(places)} of {name!r}, at {', '.join(places[:_SHOWN])}{more}; "
+            "name the address",
+            name=name,
+        )
+    return found[0]
