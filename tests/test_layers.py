@@ -1,6 +1,7 @@
 """The arrows between the layers: a folder imports only what stands left of it.
 
-formats < source < facts < translate < backing < kernel_log < report < cli, and errors, address, memory for all.
+formats < source < facts < translate < backing < kernel_log < report < cli, and errors, address,
+memory for all.
 """
 
 from __future__ import annotations
