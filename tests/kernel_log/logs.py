@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from builders.kernel_era import Layout
 from builders.machine import Machine, build_machine
 from builders.printk import CPU_CALLER, CharacterLog, LocklessLog, Message, RecordLog
 
@@ -36,7 +37,7 @@ def messages(count: int) -> list[Message]:
 
 
 def machine_of(order: Any, release: str = "6.1.0-50", **options: Any) -> Machine:
-    layout = "c00c" if release >= "5" else "f000"
+    layout: Layout = "c00c" if release >= "5" else "f000"
     return build_machine(
         byte_order=order, blocks=2, store="none", release=release, layout=layout, **options
     )

@@ -45,7 +45,8 @@ def read(log: LocklessLog, **options) -> KernelLog:
 def test_every_message_that_the_ring_still_has(
     order, count, fits_to_the_end, info_bytes, bits
 ) -> None:
-    log = LocklessLog(order, *bits, fits_to_the_end=fits_to_the_end, info_bytes=info_bytes)
+    count_bits, size_bits = bits
+    log = LocklessLog(order, count_bits, size_bits, fits_to_the_end, info_bytes)
     fill(log, count)
     dmesg = read(log)
     assert dmesg.form == "lockless"
