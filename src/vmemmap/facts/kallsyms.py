@@ -117,11 +117,14 @@ class _Reader:
             except FactInvalid as error:
                 why = why or str(error)
                 continue
+            witnesses: dict[str, NDArray[np.intp]] | None = None
             for address, how in addresses:
                 fact = Fact("symbols", self._count, Origin.KALLSYMS, f"{how}{names.how}")
                 unknown = np.zeros_like(address)
                 table = SymbolTable(names.text, names.at, address, unknown, names.kind, fact)
-                agreed = self._agreement(table)
+                if witnesses is None:  # the names are the same whatever the addresses
+                    witnesses = {name: table.rows(name) for name in _WITNESSES}
+                agreed = self._agreement(address, witnesses)
                 if agreed > most and (np.diff(address.view(np.int64)) >= 0).all():
                     best, most = table, agreed
             if names.is_only:
@@ -131,13 +134,14 @@ class _Reader:
             raise FactInvalid(f"the kernel's symbol table is damaged: {why}", name="kallsyms")
         return best
 
-    def _agreement(self, table: SymbolTable) -> int:
+    def _agreement(
+        self, address: NDArray[np.uint64], witnesses: dict[str, NDArray[np.intp]]
+    ) -> int:
         """Count the symbols that are where VMCOREINFO has them; 0 if _stext is not."""
         agreed = 0
-        for name in _WITNESSES:
+        for name, rows in witnesses.items():
             if f"SYMBOL({name})" in self._info:
-                there = [symbol.address for symbol in table.find_all(name)]
-                agrees = self._info.symbol(name) in there
+                agrees = bool((address[rows] == self._info.symbol(name)).any())
                 agreed += agrees
                 if name == "_stext" and not agrees:
                     return 0

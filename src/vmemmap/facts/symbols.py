@@ -106,17 +106,23 @@ class SymbolTable(Sequence[Symbol]):
 
     def find_all(self, name: str) -> list[Symbol]:
         """Give every symbol of this name by rising address; static ones can share a name."""
+        return [self[row] for row in self.rows(name).tolist()]
+
+    def rows(self, name: str) -> NDArray[np.intp]:
+        """Give the rows of the symbols of this name, rising."""
         wanted = name.encode("utf-8", "surrogateescape") + b"\0"
-        if len(wanted) == 1 or b"\0" in wanted[:-1]:
-            return []
         places = []
-        at = self.text.find(wanted)
-        while at >= 0:
-            # Another name may end like this one, so a place in the text can be no name.
-            places.append(at)
-            at = self.text.find(wanted, at + 1)
-        rows = np.flatnonzero(np.isin(self.name_at, places)) if places else ()
-        return [self[int(row)] for row in rows]
+        if b"\0" not in wanted[:-1]:
+            at = self.text.find(wanted)
+            while at >= 0:
+                # Another name may end like this one, so a place in the text can be no name.
+                places.append(at)
+                at = self.text.find(wanted, at + 1)
+        if len(wanted) == 1 or not places:
+            return np.zeros(0, dtype=np.intp)
+        found = np.array(places)
+        nearest = np.minimum(np.searchsorted(found, self.name_at), len(found) - 1)
+        return np.flatnonzero(found[nearest] == self.name_at)
 
     def find(self, name: str) -> Symbol | None:
         """Give the symbol of this name with the lowest address, or None."""
