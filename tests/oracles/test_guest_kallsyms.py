@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import lzma
+import re
 
 import pytest
 
@@ -64,3 +65,20 @@ def test_a_name_that_is_there_once_is_found(real_dump, guest) -> None:
                 assert core.symbol(name).address == address
             else:
                 assert address in [symbol.address for symbol in core.symbols.find_all(name)]
+
+
+@pytest.mark.parametrize("machine", ["hash-64k-6.1", "radix-64k-6.1"])
+def test_the_panic_trace_names_its_addresses_as_the_kernel_did(
+    machine: str, real_dump, truth
+) -> None:
+    """``[c000000000db3e18] write_sysrq_trigger+0x108/0x1d8``: name, offset and size."""
+    trace = re.findall(
+        r"\[(c0[0-9a-f]{14})\] ([\w.]+)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?! \[)",
+        truth(f"{machine}.vmcore-dmesg.txt"),
+    )
+    assert len(trace) > 10
+    with vmemmap.open(real_dump(f"{machine}/vmcore.d31.zlib")) as core:
+        for address, name, offset, size in trace:
+            hit = core.symbolize(int(address, 16))
+            assert hit is not None
+            assert (hit.name, hit.offset, hit.size) == (name, int(offset, 16), int(size, 16))

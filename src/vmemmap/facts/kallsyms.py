@@ -35,10 +35,11 @@ from vmemmap.memory import Memory
 
 _SYMBOLS_MAX = 1 << 20
 """Kernels have up to 200,000."""
-_TEXT_MAX_BYTES = 64 << 20
-"""What all names together may take; kernels have up to 8 MiB."""
+_TEXT_MAX_BYTES = 32 << 20
+_STORED_MAX_BYTES = 16 << 20
+"""What all names may take, as text and as stored; those of 180,000 symbols take 5 and 3 MiB."""
 _STORED_BYTES_A_NAME = 64
-"""More than names take on average, for a limit where nothing follows the names."""
+"""More than names take on average (15), for a limit where nothing follows the names."""
 _TOKEN_MAX = 1024
 _TABLES_ABOVE = ("kallsyms_token_table", "kallsyms_token_index", "kallsyms_offsets")
 _SEPARATOR, _NOTHING = 256, 257
@@ -153,7 +154,7 @@ class _Reader:
     def _stored_names(self) -> bytes:
         """Read the stored names, and what may lie between them and the next table."""
         start = self._info.symbol("kallsyms_names")
-        size = self._count * _STORED_BYTES_A_NAME
+        size = min(self._count * _STORED_BYTES_A_NAME, _STORED_MAX_BYTES)
         for name in _TABLES_ABOVE:
             if f"SYMBOL({name})" in self._info and self._info.symbol(name) > start:
                 size = min(size, self._info.symbol(name) - start)
@@ -212,8 +213,8 @@ def _decode(stored: bytes, count: int, tokens: list[bytes], wide: bool) -> _Name
     if wide:
         ids[heads[is_long] + 1] = _NOTHING
     ids[heads] = _SEPARATOR
-    length = np.array([len(token) for token in tokens], dtype=np.intp)
-    ends = np.cumsum(length[ids])
+    length = np.array([len(token) for token in tokens], dtype=np.int32)
+    ends = np.cumsum(length[ids], dtype=np.intp)
     if int(ends[-1]) > _TEXT_MAX_BYTES:
         raise FactInvalid(
             f"kallsyms_names: the names take {int(ends[-1])} bytes; expected at most "
@@ -253,7 +254,7 @@ def _walk_lengths(stored: bytes, count: int, wide: bool) -> tuple[NDArray[np.int
     return np.array(heads, dtype=np.intp), at
 
 
-def _join(ids: NDArray[np.uint16], tokens: list[bytes], length: NDArray[np.intp]) -> bytes:
+def _join(ids: NDArray[np.uint16], tokens: list[bytes], length: NDArray[np.int32]) -> bytes:
     """Put the tokens' texts in a row; as much at a time as caches hold."""
     table = np.frombuffer(b"".join(tokens), dtype=np.uint8)
     start = np.cumsum(length) - length
