@@ -45,7 +45,7 @@ _TABLES_ABOVE = ("kallsyms_token_table", "kallsyms_token_index", "kallsyms_offse
 _SEPARATOR, _NOTHING = 256, 257
 """Tokens of our own: the NUL before each name, and the second byte of a long length."""
 _AT_A_TIME = 1 << 17
-_WITNESSES = ("_stext", "swapper_pg_dir", "init_uts_ns", "kallsyms_names", "vmemmap_list", "prb")
+_WITNESSES = ("_stext", "swapper_pg_dir", "init_uts_ns", "vmemmap_list", "prb")
 """Symbols whose address VMCOREINFO has too; kernels without CONFIG_KALLSYMS_ALL have not all."""
 _KINDS = b"ABCDGINPRSTUVWabcdginprstuvw?-"
 
