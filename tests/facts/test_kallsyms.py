@@ -258,7 +258,7 @@ def test_a_table_that_is_not_in_the_dump(name: str) -> None:
 def test_a_table_that_contradicts_vmcoreinfo_is_refused() -> None:
     machine = machine_with()
     core = vmcore_of(machine, changes={"SYMBOL(_stext)": format(PAGE_OFFSET + 0x40, "x")})
-    with pytest.raises(FactInvalid, match="no way to read them"):
+    with pytest.raises(FactInvalid, match="no way to read it"):
         table_of(core)
 
 

@@ -29,7 +29,7 @@ from vmemmap.address import U64_MAX, ByteOrder, numpy_prefix
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.linear_map import read_linear
-from vmemmap.facts.symbols import SymbolTable
+from vmemmap.facts.symbols import SymbolTable, rows_of_name
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.memory import Memory
 
@@ -110,30 +110,32 @@ class _Reader:
         """Give the table by the reading that agrees best with VMCOREINFO."""
         stored, tokens = self._stored_names(), self._tokens()
         addresses = list(self._addresses())
-        best: SymbolTable | None = None
-        most, why = 0, ""
+        best: tuple[_Names, NDArray[np.uint64], str] | None = None
+        most, why = 0, "no way to read it puts the symbols where VMCOREINFO has them"
         for wide in (True, False):
             try:
                 names = _decode(stored, self._count, tokens, wide)
             except FactInvalid as error:
-                why = why or str(error)
+                why = str(error)
                 continue
-            witnesses: dict[str, NDArray[np.intp]] | None = None
+            witnesses = {name: rows_of_name(names.text, names.at, name) for name in _WITNESSES}
             for address, how in addresses:
-                fact = Fact("symbols", self._count, Origin.KALLSYMS, f"{how}{names.how}")
-                unknown = np.zeros_like(address)
-                table = SymbolTable(names.text, names.at, address, unknown, names.kind, fact)
-                if witnesses is None:  # the names are the same whatever the addresses
-                    witnesses = {name: table.rows(name) for name in _WITNESSES}
                 agreed = self._agreement(address, witnesses)
                 if agreed > most and (np.diff(address.view(np.int64)) >= 0).all():
-                    best, most = table, agreed
+                    best, most = (names, address, how), agreed
             if names.is_only:
                 break
         if best is None:
-            why = why or "no way to read them puts the symbols where VMCOREINFO has them"
             raise FactInvalid(f"the kernel's symbol table is damaged: {why}", name="kallsyms")
-        return best
+        names, address, how = best
+        return SymbolTable(
+            names.text,
+            names.at,
+            address,
+            np.zeros_like(address),
+            names.kind,
+            Fact("symbols", self._count, Origin.KALLSYMS, how + names.how),
+        )
 
     def _agreement(
         self, address: NDArray[np.uint64], witnesses: dict[str, NDArray[np.intp]]

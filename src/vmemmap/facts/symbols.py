@@ -106,23 +106,7 @@ class SymbolTable(Sequence[Symbol]):
 
     def find_all(self, name: str) -> list[Symbol]:
         """Give every symbol of this name by rising address; static ones can share a name."""
-        return [self[row] for row in self.rows(name).tolist()]
-
-    def rows(self, name: str) -> NDArray[np.intp]:
-        """Give the rows of the symbols of this name, rising."""
-        wanted = name.encode("utf-8", "surrogateescape") + b"\0"
-        places = []
-        if b"\0" not in wanted[:-1]:
-            at = self.text.find(wanted)
-            while at >= 0:
-                # Another name may end like this one, so a place in the text can be no name.
-                places.append(at)
-                at = self.text.find(wanted, at + 1)
-        if len(wanted) == 1 or not places:
-            return np.zeros(0, dtype=np.intp)
-        found = np.array(places)
-        nearest = np.minimum(np.searchsorted(found, self.name_at), len(found) - 1)
-        return np.flatnonzero(found[nearest] == self.name_at)
+        return [self[row] for row in rows_of_name(self.text, self.name_at, name).tolist()]
 
     def find(self, name: str) -> Symbol | None:
         """Give the symbol of this name with the lowest address, or None."""
@@ -177,6 +161,32 @@ class SymbolTable(Sequence[Symbol]):
         """Give the bytes up to the next higher symbol, 0 for the last."""
         above = int(np.searchsorted(self.address, self.address[row], side="right"))
         return int(self.address[above] - self.address[row]) if above < len(self) else 0
+
+
+def rows_of_name(text: bytes, name_at: NDArray[np.intp], name: str) -> NDArray[np.intp]:
+    """Find a name among NUL-terminated ones.
+
+    Args:
+        text: The names, with anything between them.
+        name_at: Where in *text* each name starts, any order.
+        name: The name to find.
+
+    Returns:
+        Its rows in *name_at*, rising.
+    """
+    wanted = name.encode("utf-8", "surrogateescape") + b"\0"
+    places = []
+    if len(wanted) > 1 and b"\0" not in wanted[:-1]:
+        at = text.find(wanted)
+        while at >= 0:
+            # Another name may end like this one, so a place in the text can be no name.
+            places.append(at)
+            at = text.find(wanted, at + 1)
+    if not places:
+        return np.zeros(0, dtype=np.intp)
+    found = np.array(places)
+    nearest = np.minimum(np.searchsorted(found, name_at), len(found) - 1)
+    return np.flatnonzero(found[nearest] == name_at)
 
 
 def may_be_in_image(address: int, info: Vmcoreinfo) -> bool:
