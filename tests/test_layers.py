@@ -1,6 +1,7 @@
 """The arrows between the layers: a folder imports only what stands left of it.
 
-formats < source < facts < translate < backing < report < cli, and errors, address, memory for all.
+formats < source < facts < translate < backing < kernel_log < report < cli, and errors, address,
+memory for all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import pytest
 
 SRC = Path(__file__).resolve().parent.parent / "src" / "vmemmap"
 BASE = {"errors", "address", "memory"}
-ORDER = ["formats", "source", "facts", "translate", "backing", "pages", "report", "cli"]
+ORDER = [
+    *("formats", "source", "facts", "translate", "backing", "pages", "kernel_log", "report", "cli"),
+]
 SEES_ALL = {"__init__", "__main__", "vmcore", "extract", "drgn_plugin", "cli"}
 ALONE = {"write": {"formats"}, "simulate": {"write"}}
 """Layers outside the line: what each may import besides itself and the base."""

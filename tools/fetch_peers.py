@@ -1,9 +1,11 @@
-"""Fetch makedumpfile for ppc64le, which ``tests/containers/test_same_bytes.py`` runs as a peer.
+"""Fetch makedumpfile and vmcore-dmesg for ppc64le, which tests run as peers.
 
-makedumpfile reads dumps of the machine it runs on only, so the program for ppc64le is needed, and
-qemu-user to run it. Debian's package and the libraries that it needs are downloaded with apt-get
-(from the mirror that this host's own apt sources name, with package lists of their own) and
-unpacked into a cache folder. Nothing is installed and nothing else on the host changes.
+makedumpfile (``tests/containers/test_same_bytes.py``) reads dumps of the machine it runs on only,
+so the program for ppc64le is needed, and qemu-user to run it; vmcore-dmesg of kexec-tools
+(``tests/oracles/test_vmcore_dmesg.py``) comes the same way. Debian's packages and the libraries
+that they need are downloaded with apt-get (from the mirror that this host's own apt sources name,
+with package lists of their own) and unpacked into a cache folder. Nothing is installed and nothing
+else on the host changes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PACKAGE = "makedumpfile"
+PACKAGES = ("makedumpfile", "kexec-tools")
 ARCHITECTURE = "ppc64el"
 SUITE = "trixie"  # the first whose makedumpfile has zstd; Debian's has no snappy
 EMULATORS = ("qemu-ppc64le-static", "qemu-ppc64le")
@@ -66,9 +68,9 @@ class Apt:
         """Fetch the package lists."""
         subprocess.run(["apt-get", "-q", *self._options, "update"], check=True)
 
-    def closure(self, package: str) -> list[str]:
-        """Give a package and all libraries that it needs, directly or not."""
-        found, waiting = [package], [package]
+    def closure(self, packages: Sequence[str]) -> list[str]:
+        """Give packages and all libraries that they need, directly or not."""
+        found, waiting = [*packages], [*packages]
         while waiting:
             text = _output(["apt-cache", *self._options, "depends", "--important", waiting.pop()])
             for line in text.splitlines():
@@ -129,12 +131,14 @@ def main() -> int:
     apt = Apt(folder / "apt", f"deb {mirror} {options.suite} main\n")
     try:
         apt.update()
-        packages = apt.closure(PACKAGE)
+        packages = apt.closure(PACKAGES)
         unpack(apt.download(packages), folder / "root")
     except subprocess.CalledProcessError as error:
         return _fail(f"{error.cmd[0]} failed; another --suite or --mirror may do")
+    libraries = len(packages) - len(PACKAGES)
     print(
-        f"{PACKAGE} and {len(packages) - 1} libraries of {options.suite} are in {folder / 'root'}"
+        f"{', '.join(PACKAGES)} and {libraries} libraries of {options.suite} are in "
+        f"{folder / 'root'}"
     )
     if not any(shutil.which(name) for name in EMULATORS):
         print("to run it, qemu-user is needed: sudo apt-get install qemu-user-static")

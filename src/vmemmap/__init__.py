@@ -36,6 +36,7 @@ from vmemmap.errors import (
     TranslateError,
     Truncated,
     UnknownFormat,
+    UnknownSymbol,
     UnreadableFile,
     UnsupportedDump,
     UnsupportedMmu,
@@ -43,6 +44,8 @@ from vmemmap.errors import (
     VmemmapError,
 )
 from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
+from vmemmap.kernel_log.record import KernelLog, LogRecord
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -66,6 +69,8 @@ __all__ = [
     "Facts",
     "Finding",
     "HotAdded",
+    "KernelLog",
+    "LogRecord",
     "NoSuchRegion",
     "NotBacked",
     "NotInDump",
@@ -77,10 +82,14 @@ __all__ = [
     "ReadError",
     "Severity",
     "SpecError",
+    "Symbol",
+    "SymbolHit",
+    "SymbolTable",
     "TranslateError",
     "Translation",
     "Truncated",
     "UnknownFormat",
+    "UnknownSymbol",
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",

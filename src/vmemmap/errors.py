@@ -20,6 +20,7 @@
             FactMissing           no source has it
             FactInvalid           a source has it and its value is impossible
             FactConflict          two sources disagree
+            UnknownSymbol         the kernel has no symbol of this name; carries similar ones
         TranslateError            a virtual address; carries the address and a stable code
             NotBacked             inside the vmemmap, but no vmemmap_list entry covers it
             NotPresent            a page table walk ends in an entry that maps nothing
@@ -54,6 +55,7 @@ __all__ = [
     "TranslateError",
     "Truncated",
     "UnknownFormat",
+    "UnknownSymbol",
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",
@@ -197,6 +199,18 @@ class FactInvalid(FactError):
 
 class FactConflict(FactError):
     """Two sources have the fact and disagree."""
+
+
+class UnknownSymbol(FactError):
+    """The kernel has no symbol of this name.
+
+    Attributes:
+        similar: Names that it has and that look like this one, the most similar first.
+    """
+
+    def __init__(self, message: str, *, name: str, similar: list[str]) -> None:
+        super().__init__(message, name=name)
+        self.similar = similar
 
 
 class TranslateError(VmemmapError):

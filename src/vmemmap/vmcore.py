@@ -28,14 +28,18 @@ from vmemmap.errors import (
 )
 from vmemmap.facts.assumptions import Assumptions, check_assumptions
 from vmemmap.facts.fact import Fact, Facts, established
+from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
+from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
 from vmemmap.facts.vmalloc_areas import KnownAreas, find_known_areas
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
+from vmemmap.kernel_log.read import find_log
+from vmemmap.kernel_log.record import KernelLog
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
@@ -261,6 +265,56 @@ class Vmcore:
             return (list_empty_on_hash(self.mmu.detail),) if self.mmu.value == HASH else ()
         except FactError as error:
             return (list_empty_mmu_unknown(str(error)),)
+
+    @established
+    def symbols(self) -> SymbolTable:
+        """The kernel's symbols, without those of modules.
+
+        From the vmlinux that the user named, else from the kernel's own tables in the dump.
+
+        Raises:
+            FactMissing: VMCOREINFO does not say where the tables are, or they are not in the dump.
+            FactInvalid: The tables are damaged.
+            FactConflict: The vmlinux is of another kernel.
+        """
+        self._require_open()
+        if self._symbols is not None:
+            self.kernel.check_vmlinux(self._symbols)
+            return self._symbols.table
+        return read_kallsyms(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+
+    def symbol(self, name: str) -> Symbol:
+        """Give the kernel's symbol of this name.
+
+        Raises:
+            UnknownSymbol: There is none; carries similar names.
+            FactConflict: There are several; ``symbols.find_all`` has them.
+            FactError: There is no symbol table, as for `symbols`.
+        """
+        return find_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+
+    def symbolize(self, virt: int) -> SymbolHit | None:
+        """Name a kernel virtual address: its symbol and the offset in it.
+
+        Returns:
+            None for an address outside the kernel's image: modules and data have no names here.
+
+        Raises:
+            FactError: There is no symbol table, as for `symbols`.
+        """
+        virt = index(virt)
+        return self.symbols.at(virt) if may_be_in_image(virt, self.kernel.vmcoreinfo) else None
+
+    def dmesg(self) -> KernelLog:
+        """Give the kernel's log, oldest record first; it is read when it is iterated.
+
+        What is damaged in it is in its ``findings`` afterwards.
+
+        Raises:
+            FactMissing: VMCOREINFO does not say where the log is.
+        """
+        self._require_open()
+        return find_log(self.kernel.vmcoreinfo, self.source, self.kernel.order)
 
     def vtop(self, virt: int) -> Translation:
         """Translate one kernel virtual address. O(log n) in list entries.

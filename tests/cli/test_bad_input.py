@@ -214,7 +214,7 @@ def test_info_prints_what_it_can_when_a_key_is_missing(run_vmemmap, tmp_path) ->
         (["nonsense"], ["No such command 'nonsense'"]),
         (["list", "x", "--format", "yaml"], ["--format", "yaml"]),
         (["vtop", "x"], ["no address to translate"]),
-        (["vtop", "x", "hello"], ["'hello' is no address"]),
+        (["vtop", "x", "hel lo"], ["'hel lo' is no address"]),
         (["vtop", "x", "0x10000000000000000"], ["is no address"]),
         (["vtop", "x", "-5"], ["-5"]),
     ],

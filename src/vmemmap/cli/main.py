@@ -10,6 +10,7 @@ import typer
 from typer import Abort
 
 from vmemmap.cli.demo import demo
+from vmemmap.cli.dmesg import dmesg
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
@@ -54,6 +55,7 @@ def main(
     """
 
 
+app.command("dmesg")(dmesg)
 app.command("info")(info)
 app.command("list")(list_)
 app.command("vtop")(vtop)

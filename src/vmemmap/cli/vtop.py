@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmemmap.cli.addresses import EXPECTED, may_be_address, resolve, symbol_at
 from vmemmap.cli.options import (
     EXIT_FINDINGS,
     EXIT_UNREADABLE,
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "virt", "phys", "method", "in_dump", "region", "entry", "block_virt", "error", "reason",
-    "absence",
+    "absence", "symbol",
 )  # fmt: skip
-_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 
 
 def vtop(
@@ -41,7 +40,7 @@ def vtop(
         list[str],
         typer.Argument(
             metavar="DUMP... ADDR...",
-            help="The vmcore, then addresses in hex, with or without 0x.",
+            help="The vmcore, then addresses in hex, with or without 0x, or symbols: name+0x10.",
             show_default=False,
         ),
     ],
@@ -63,26 +62,23 @@ def vtop(
     )
 
 
-def split_arguments(arguments: list[str]) -> tuple[list[str], list[int]]:
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Tell dumps from addresses: the first is a dump, the rest what they read as.
 
     Raises:
-        typer.BadParameter: One is neither an address nor a file, or there is no address.
+        typer.BadParameter: One cannot be an address, a symbol or a file, or there is no address.
     """
-    dumps, addresses = [arguments[0]], list[int]()
+    dumps, addresses = [arguments[0]], list[str]()
     for argument in arguments[1:]:
         # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
         plainly_address = argument[:2] in ("0x", "0X") or len(argument) == 16
         is_file = not addresses and not plainly_address and os.path.isfile(argument)  # noqa: PTH113
         if is_file:
             dumps.append(argument)
-        elif _HEX.fullmatch(argument):
-            addresses.append(int(argument, 16))
+        elif may_be_address(argument):
+            addresses.append(argument)
         else:
-            raise typer.BadParameter(
-                f"{argument!r} is no address: expected up to 16 hex digits, as in "
-                "0xc00c000000000000"
-            )
+            raise typer.BadParameter(f"{argument!r} is no address: expected {EXPECTED}")
     if not addresses:
         raise typer.BadParameter(
             "there is no address to translate: name one or more after the dump, as in "
@@ -91,11 +87,14 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[int]]:
     return dumps, addresses
 
 
-def _vtop(core: Vmcore, addresses: list[int], output: Format) -> int:
+def _vtop(core: Vmcore, addresses: list[str], output: Format) -> int:
     rows: list[dict[str, Any]] = []
     unreadable: Exception | None = None
-    for address in addresses:
-        row, error = translate(core, address)
+    for asked in [resolve(core, address) for address in addresses]:
+        row, error = translate(core, asked.address)
+        symbol = asked.symbol or symbol_at(core, asked.address)
+        if symbol is not None:
+            row["symbol"] = symbol
         rows.append(row)
         unreadable = unreadable or error
     if output is Format.JSON:

@@ -254,6 +254,20 @@ class KernelFacts:
 
     def _symbol_from_vmlinux(self, symbols: SymbolFile, name: str) -> Fact:
         """Look a symbol up in the user's vmlinux, once it is known to be of this kernel."""
+        self.check_vmlinux(symbols)
+        found = symbols.find(name)
+        if found is None or linear_phys(found.address) is None:
+            raise FactMissing(
+                f"neither VMCOREINFO nor {symbols.path} has the symbol {name}", name=name
+            )
+        return Fact(name, found.address, Origin.USER, f"symbol table of {symbols.path}", True)
+
+    def check_vmlinux(self, symbols: SymbolFile) -> None:
+        """Check that a vmlinux is of this kernel.
+
+        Raises:
+            FactConflict: It has a symbol elsewhere than VMCOREINFO.
+        """
         for known in ("swapper_pg_dir", "init_uts_ns"):
             there, here = symbols.find(known), self.optional_symbol(known)
             if there and here and here != there.address:
@@ -262,12 +276,6 @@ class KernelFacts:
                     f"{there.address:#x} there and at {here:#x} in VMCOREINFO",
                     name=known,
                 )
-        found = symbols.find(name)
-        if found is None or linear_phys(found.address) is None:
-            raise FactMissing(
-                f"neither VMCOREINFO nor {symbols.path} has the symbol {name}", name=name
-            )
-        return Fact(name, found.address, Origin.USER, f"symbol table of {symbols.path}", True)
 
     def _predates_export(self, symbol: str, key: str) -> bool:
         """Tell a kernel that exports nothing about a structure from a damaged VMCOREINFO.

@@ -9,6 +9,7 @@ Source: Linux kernel/vmcore_info.c, arch/powerpc/kernel/vmcore_info.c.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from vmemmap.address import U64_MAX
 from vmemmap.errors import FactConflict, FactInvalid, FactMissing
@@ -38,6 +39,9 @@ class Vmcoreinfo:
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
     def __contains__(self, key: object) -> bool:
         return key in self._values

@@ -8,27 +8,24 @@ Source: the ELF-64 object file format.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import CorruptDump, DumpError, UnsupportedDump
+from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET
+from vmemmap.facts.symbols import Symbol, SymbolTable
 from vmemmap.formats import elf64
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
+_SHN_UNDEF = 0
+_STT_SECTION, _STT_FILE = 3, 4
 _SYMTAB_MAX_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A symbol: its address, and the size of what it names in bytes (0 if not recorded)."""
-
-    address: int
-    size: int
 
 
 class SymbolFile:
@@ -61,9 +58,29 @@ class SymbolFile:
             rows = np.flatnonzero(self._symbols["st_name"] == at)
             if len(rows):
                 row = self._symbols[int(rows[0])]
-                return Symbol(int(row["st_value"]), int(row["st_size"]))
+                return Symbol(name, int(row["st_value"]), int(row["st_size"]))
             at = self._names.find(wanted, at + 1)
         return None
+
+    @cached_property
+    def table(self) -> SymbolTable:
+        """Every symbol of the kernel's image; among those at one address, one with a size first."""
+        found = self._symbols
+        value = found["st_value"].astype(np.uint64)
+        kept = (value >= PAGE_OFFSET) & (value < PAGE_OFFSET + LINEAR_SPAN)
+        kept &= (found["st_shndx"] != _SHN_UNDEF) & (found["st_name"] < len(self._names))
+        kept &= ~np.isin(found["st_info"] & 15, (_STT_SECTION, _STT_FILE))
+        found, value = found[kept], value[kept]
+        order = np.lexsort((found["st_size"] == 0, value))
+        found = found[order]
+        return SymbolTable(
+            self._names + b"\0",
+            found["st_name"].astype(np.intp),
+            value[order],
+            found["st_size"].astype(np.uint64),
+            b"",
+            Fact("symbols", len(found), Origin.USER, f"symbol table of {self.path}"),
+        )
 
 
 def _read_symbols(view: ByteView) -> tuple[bytes, NDArray[np.void]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 JsonObject = dict[str, Any]
@@ -15,7 +15,10 @@ def dump(record: JsonObject | list[JsonObject]) -> str:
 
 
 def dump_with_rows(
-    head: JsonObject, key: str, rows: Iterable[JsonObject], tail: JsonObject
+    head: JsonObject,
+    key: str,
+    rows: Iterable[JsonObject],
+    tail: JsonObject | Callable[[], JsonObject],
 ) -> Iterator[str]:
     """Give a record with one long array in pieces of text, a row a line, without holding it whole.
 
@@ -23,7 +26,7 @@ def dump_with_rows(
         head: Members before the array.
         key: The array's name.
         rows: The array's elements.
-        tail: Members after it.
+        tail: Members after it, or what gives them once all rows have been written.
     """
     yield "{\n"
     for name, value in head.items():
@@ -34,6 +37,6 @@ def dump_with_rows(
         yield between + json.dumps(row)
         between = ",\n    "
     yield "]" if between.startswith("\n") else "\n  ]"
-    for name, value in tail.items():
+    for name, value in (tail() if callable(tail) else tail).items():
         yield f",\n  {json.dumps(name)}: {json.dumps(value)}"
     yield "\n}\n"

@@ -152,10 +152,12 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Give translations as plain lines, one address each."""
     yield f"{'virtual':18}  {'physical':18}  {'method':15}  {'in dump':7}  where\n"
     for row in rows:
+        named = f" ({plain(row['symbol'])})" if row.get("symbol") else ""
         if "error" in row:
-            yield f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}  {row['reason']}\n"
+            where = row["reason"] + named
+            yield f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}  {where}\n"
             continue
-        where = row["region"]
+        where = row["region"] + named
         if row.get("entry") is not None:
             where += f", entry {row['entry']} (block {row['block_virt']})"
         if "absence" in row:

@@ -1,0 +1,1 @@
+"""The kernel's log, printk's ring buffer, as records."""

@@ -1,0 +1,78 @@
+"""The log as a ring of characters, as kernels before 3.5 keep it.
+
+A line is what printk was given behind ``<level>`` and, where the kernel was told to, the time:
+``<6>[    1.234567] text``. ``log_end`` counts all characters ever written, and the ring holds the
+last ``log_buf_len`` of them, so that the oldest line can lack its beginning.
+
+Source: Linux kernel/printk.c up to v3.4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vmemmap.address import is_power_of_two
+from vmemmap.errors import FactInvalid, FactMissing
+from vmemmap.kernel_log.damage import Damage
+from vmemmap.kernel_log.record import LogRecord
+from vmemmap.kernel_log.window import KernelVariables, Window
+
+RING_MAX_BYTES = 1 << 31
+"""The kernel accepts no more for log_buf_len=."""
+_STEP_BYTES = 1 << 16
+_LINE_MAX_BYTES = 1 << 16
+"""printk's own buffer has 1024; a line that does not end is given out in pieces."""
+_HEAD = re.compile(rb"(?:<(\d{1,3})>)?(?:\[ *(\d{1,12})\.(\d{6})\] )?")
+
+
+def read_character_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogRecord]:
+    """Yield the log's lines, oldest first.
+
+    Raises:
+        FactError: VMCOREINFO does not say where the ring is, or what it says is impossible.
+    """
+    size = kernel.u32("log_buf_len")
+    if not is_power_of_two(size) or size > RING_MAX_BYTES:
+        raise FactInvalid(
+            f"log_buf_len is {size:#x}; expected a power of two of at most {RING_MAX_BYTES:#x}",
+            name="log_buf_len",
+        )
+    ring = Window(kernel.memory, "log_buf", kernel.pointer("log_buf"), size)
+    end = kernel.u32("log_end")
+    # log_end has 32 bits and starts again from 0; logged_chars then still knows of more.
+    kept = min(max(end, kernel.u32("logged_chars")), size)
+    line = b""
+    for part in _characters(ring, end, kept, damage):
+        *lines, line = (line + part).split(b"\n")
+        yield from map(_record, lines)
+        while len(line) > _LINE_MAX_BYTES:
+            yield _record(line[:_LINE_MAX_BYTES])
+            line = line[_LINE_MAX_BYTES:]
+    if line:
+        yield _record(line)
+
+
+def _characters(ring: Window, end: int, kept: int, damage: Damage) -> Iterator[bytes]:
+    """Yield the last *kept* characters before the free-running index *end*."""
+    at, left = (end - kept) % ring.size, kept
+    while left:
+        step = min(left, ring.size - at, _STEP_BYTES - at % _STEP_BYTES)
+        try:
+            yield ring.get(at, step)
+        except FactMissing as error:
+            damage.add("log_unreadable", f"{step} characters of the log are missing: {error}")
+        at, left = (at + step) % ring.size, left - step
+
+
+def _record(line: bytes) -> LogRecord:
+    match = _HEAD.match(line)
+    assert match is not None
+    prefix, seconds, micros = match.groups()
+    return LogRecord(
+        data=line[match.end() :],
+        time_ns=None if seconds is None else int(seconds) * 10**9 + int(micros) * 1000,
+        level=None if prefix is None else int(prefix) & 7,
+        facility=None if prefix is None else int(prefix) >> 3,
+        head=match[0],
+    )

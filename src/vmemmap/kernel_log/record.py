@@ -1,0 +1,99 @@
+"""A record of the kernel's log, and the log as what can be iterated.
+
+Source: Linux include/linux/kern_levels.h, kernel/printk/printk.c (print_caller).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vmemmap.backing.findings import Finding
+from vmemmap.kernel_log.damage import Damage
+
+LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
+"""The names of the levels 0 to 7, as dmesg has them."""
+
+_NOT_PLAIN = re.compile(rb"[^\t-\r -~]")
+_CALLER_IS_CPU = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    r"""One message of the kernel.
+
+    Attributes:
+        data: The message as it was logged, without the line's end; can have more than one line.
+        time_ns: Nanoseconds since boot, or None where the kernel did not record it.
+        level: 0 (emergency) to 7 (debug), or None.
+        facility: As in syslog, 0 for the kernel's own messages, or None.
+        caller: Who printed it: ``T123`` a task, ``C3`` a processor; None if not recorded.
+        seq: Number of the message since boot, or None.
+        head: What the kernel itself put before the message, in a character ring only:
+            ``<6>[    1.234567] ``.
+    """
+
+    data: bytes
+    time_ns: int | None = None
+    level: int | None = None
+    facility: int | None = None
+    caller: str | None = None
+    seq: int | None = None
+    head: bytes = b""
+
+    @property
+    def text(self) -> str:
+        r"""The message as text; what is no UTF-8 stands as ``\xff``."""
+        return self.data.decode("utf-8", "backslashreplace")
+
+    @property
+    def line(self) -> str:
+        r"""The message as kexec-tools' vmcore-dmesg prints it, without the line's end.
+
+        All but printable ASCII and white space stands as ``\x1b``. (In a character ring
+        vmcore-dmesg leaves such characters as they are; here they cannot reach a terminal either.)
+        """
+        if self.head or self.time_ns is None:
+            head = self.head
+        else:
+            seconds, rest = divmod(self.time_ns, 1_000_000_000)
+            head = b"[%5d.%06d] " % (seconds, rest // 1000)
+        return _NOT_PLAIN.sub(_escaped, head + self.data).decode("ascii")
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\x%02x" % match[0][0]
+
+
+def caller_text(caller_id: int) -> str:
+    """Put printk's caller_id as the kernel does: T and a task's number, or C and a processor's."""
+    letter = "C" if caller_id & _CALLER_IS_CPU else "T"
+    return f"{letter}{caller_id & ~_CALLER_IS_CPU}"
+
+
+class KernelLog:
+    """The kernel's log, oldest record first; can be iterated again and again.
+
+    Args:
+        form: How the kernel keeps it: ``lockless`` (since 5.10), ``records`` (3.5 to 5.9) or
+            ``characters`` (before).
+        read: Yields the records, and tells what is damaged.
+
+    Attributes:
+        form: As given.
+    """
+
+    def __init__(self, form: str, read: Callable[[Damage], Iterator[LogRecord]]) -> None:
+        self.form = form
+        self._read = read
+        self._damage = Damage()
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        self._damage = Damage()
+        return self._read(self._damage)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found wrong by the last iteration, as far as it has come."""
+        return self._damage.findings
