@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer import Abort
 
+from vmemmap.cli.drgn import SCRIPT_ARGUMENTS, drgn
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
@@ -50,6 +51,7 @@ def main(
     """
 
 
+app.command("drgn", context_settings=SCRIPT_ARGUMENTS)(drgn)
 app.command("info")(info)
 app.command("list")(list_)
 app.command("vtop")(vtop)

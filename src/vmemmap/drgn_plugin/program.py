@@ -1,0 +1,67 @@
+"""A dump as a drgn program with our reader underneath, for what drgn cannot open itself.
+
+Source: drgn docs, Program.set_linux_kernel_custom (drgn 0.1 and later).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import drgn
+
+from vmemmap.address import U64_MAX
+from vmemmap.drgn_plugin.attaching import add_virtual
+from vmemmap.drgn_plugin.segments import physical_reader
+from vmemmap.vmcore import Vmcore
+
+
+def open_program(core: Vmcore) -> drgn.Program:
+    """Make a program of an opened dump, whatever kind of dump it is.
+
+    Args:
+        core: The dump. It has to stay open for as long as the program is used.
+
+    Returns:
+        A program that knows the kernel but has no debugging information yet. Memory that is not in
+        the dump is a FaultError; nothing is filled in.
+
+    Raises:
+        VmemmapError: The dump does not say what is needed: its kernel's VMCOREINFO, layout or MMU.
+        ValueError: drgn does not accept the kernel's VMCOREINFO.
+    """
+    flags = drgn.PlatformFlags.IS_64_BIT
+    if core.kernel.memory_byte_order.value == "little":
+        flags |= drgn.PlatformFlags.IS_LITTLE_ENDIAN
+    prog = drgn.Program(drgn.Platform(drgn.Architecture.PPC64, flags))
+    prog.add_memory_segment(0, U64_MAX, physical_reader(core), True)
+    prog.set_linux_kernel_custom(core.vmcoreinfo_text.rstrip(b"\n") + b"\n", False)
+    add_virtual(prog, core, core.layout.regions)
+    return prog
+
+
+def load_debug_info(prog: drgn.Program, files: Sequence[str]) -> str | None:
+    """Load debugging information for the kernel and its modules.
+
+    Args:
+        prog: The program.
+        files: Files to try first: vmlinux, modules. Then drgn looks where it always does.
+
+    Returns:
+        Why there is none for the kernel itself, in one line, or None if there is. What else is
+        missing drgn has said in its log.
+    """
+    with suppress(drgn.MissingDebugInfoError):
+        prog.load_debug_info(list(files), default=True)
+    main = prog.main_module()
+    if main.build_id is None:
+        # Before 5.9 VMCOREINFO has no build ID to compare: the user's word counts.
+        for file in files:
+            if main.wants_debug_file():
+                main.try_file(file, force=True)
+    if not main.wants_debug_file():
+        return None
+    wanted = f"with the build ID {main.build_id.hex()}" if main.build_id else "of this kernel"
+    if not files:
+        return f"there are no debugging symbols: name the vmlinux {wanted} that has them"
+    return f"no debugging symbols: none of {', '.join(files)} is a vmlinux {wanted} that has them"
