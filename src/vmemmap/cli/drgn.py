@@ -109,11 +109,7 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) -> int:
     from vmemmap import drgn_plugin
 
-    try:
-        prog = drgn_plugin.open_program(core)
-    except ValueError as error:
-        complain(core.source.path, f"drgn does not accept its VMCOREINFO: {error}")
-        return EXIT_FAILED
+    prog = drgn_plugin.open_program(core)
     show_warnings(core)
     show_findings(core)
     missing = drgn_plugin.load_debug_info(prog, files)

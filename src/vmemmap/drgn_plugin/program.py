@@ -13,6 +13,7 @@ import drgn
 from vmemmap.address import U64_MAX
 from vmemmap.drgn_plugin.attaching import add_virtual
 from vmemmap.drgn_plugin.segments import physical_reader
+from vmemmap.errors import UnsupportedDump
 from vmemmap.vmcore import Vmcore
 
 
@@ -27,15 +28,20 @@ def open_program(core: Vmcore) -> drgn.Program:
         the dump is a FaultError; nothing is filled in.
 
     Raises:
-        VmemmapError: The dump does not say what is needed: its kernel's VMCOREINFO, layout or MMU.
-        ValueError: drgn does not accept the kernel's VMCOREINFO.
+        FactError: The dump does not say what is needed: its kernel's VMCOREINFO, layout or MMU.
+        UnsupportedDump: drgn does not accept the kernel's VMCOREINFO.
     """
     flags = drgn.PlatformFlags.IS_64_BIT
     if core.kernel.memory_byte_order.value == "little":
         flags |= drgn.PlatformFlags.IS_LITTLE_ENDIAN
     prog = drgn.Program(drgn.Platform(drgn.Architecture.PPC64, flags))
     prog.add_memory_segment(0, U64_MAX, physical_reader(core), True)
-    prog.set_linux_kernel_custom(core.vmcoreinfo_text.rstrip(b"\n") + b"\n", False)
+    try:
+        prog.set_linux_kernel_custom(core.vmcoreinfo_text.rstrip(b"\n") + b"\n", False)
+    except Exception as error:  # of several kinds, some of them drgn's own
+        raise UnsupportedDump(
+            f"drgn does not accept the kernel's VMCOREINFO: {error}", path=core.source.path
+        ) from error
     add_virtual(prog, core, core.layout.regions)
     return prog
 
