@@ -21,6 +21,7 @@ import numpy as np
 
 import vmemmap
 from builders.big_list import write_big_list
+from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,6 +137,7 @@ def main() -> None:
             "memory": bench_memory(folder),
             "decode": bench_decode(folder),
             "open": bench_open(folder),
+            "drgn": bench_drgn(folder),
         }
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
@@ -182,6 +184,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"open (target {opening['target_seconds']} s): {times}")
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
+    print_drgn(result["drgn"])
 
 
 if __name__ == "__main__":

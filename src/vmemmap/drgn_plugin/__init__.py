@@ -30,13 +30,9 @@ __all__ = [
 def drgn_prog_set(prog: drgn.Program) -> None:
     """Do what `attach` does, as drgn's hook: whatever goes wrong is one line in the log."""
     try:
-        attachment = attach(prog)
+        attach(prog)
     except Exception as error:
         logger.warning("kernel memory beyond the linear map stays unreadable: %s", _told(error))
-        return
-    if attachment.regions:
-        names = ", ".join(region.name for region in attachment.regions)
-        logger.debug("reads %s through vmemmap", names)
 
 
 def _told(error: Exception) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import drgn
 
 from vmemmap.drgn_plugin import helpers
-from vmemmap.drgn_plugin.segments import virtual_reader
+from vmemmap.drgn_plugin.segments import logger, virtual_reader
 from vmemmap.facts.mmu import RADIX
 from vmemmap.formats import flattened, kdump
 from vmemmap.source.detect import open_source
@@ -89,6 +89,7 @@ def add_virtual(prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...]) -
         prog.add_memory_segment(region.start, region.end - region.start, read, False)
     attachment = Attachment(core, regions)
     prog.cache[_KEY] = attachment
+    logger.debug("vmemmap reads %s", ", ".join(region.name for region in regions))
     if core.mmu.value != RADIX:
         helpers.install(attachment_of)
     return attachment
