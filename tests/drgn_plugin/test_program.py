@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,13 @@ import pytest
 
 from builders.flattened import build_flattened
 from builders.machine import Machine, build_machine
-from builders.notes import qemu_notes
+from builders.notes import NT_PRSTATUS, Notes, build_note, prstatus, qemu_notes
 from vmcore.shapes import ALL, LINEAR, name_of, opened, shaped
 from vmemmap.vmcore import Vmcore, open_vmcore
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
 from vmemmap.drgn_plugin import attach, load_debug_info, open_program  # noqa: E402
+from vmemmap.drgn_plugin.notes_core import registers  # noqa: E402
 
 
 def check(prog: Any, machine: Machine) -> None:
@@ -55,6 +58,58 @@ def test_a_dump_of_qemu_without_vmcoreinfo(order: Any, container: Any, tmp_path:
     path.write_bytes(machine.elf(order=container, notes=notes, align=1, sections="qemu"))
     with open_vmcore(path) as core:
         check(open_program(core), machine)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("container", ["little", "big"])
+@pytest.mark.parametrize("pids", [(0, 0, 0), (7, 100, 3)])
+def test_registers_are_in_the_memorys_order_and_numbered(
+    order: Any, container: Any, pids: tuple[int, ...], tmp_path: Path
+) -> None:
+    machine = build_machine(byte_order=order, blocks=8)
+    values = [{"r1": 0xC000000000100000 + n, "nip": 0xC000000000010000 + 4 * n} for n in range(3)]
+    data = b"".join(
+        build_note(b"CORE", prstatus(container, pid=pid, registers=regs), NT_PRSTATUS, container)
+        for pid, regs in zip(pids, values, strict=True)
+    )
+    path = tmp_path / "dump"
+    path.write_bytes(machine.elf(order=container, notes=Notes(data, cpus=3), align=1))
+    numbers = pids if any(pids) else (1, 2, 3)
+    with open_vmcore(path) as core:
+        assert registers(core, order) == [
+            prstatus(order, pid=pid, registers=regs)
+            for pid, regs in zip(numbers, values, strict=True)
+        ]
+        check(open_program(core), machine)
+
+
+def test_a_note_that_is_too_short_is_left_out(tmp_path: Path) -> None:
+    machine = build_machine(blocks=8)
+    data = build_note(b"CORE", bytes(100), NT_PRSTATUS, "little") + machine.notes().data
+    with opened(machine, tmp_path, notes=Notes(data, cpus=2)) as core:
+        assert len(registers(core, "little")) == 1
+        check(open_program(core), machine)
+
+
+def test_the_users_variables_stay_as_they_are(
+    core: Vmcore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRGN_USE_LIBKDUMPFILE_FOR_ELF", "1")
+    open_program(core)
+    assert os.environ["DRGN_USE_LIBKDUMPFILE_FOR_ELF"] == "1"
+
+
+def test_no_file_stays_open(core: Vmcore) -> None:
+    def count() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    open_program(core)
+    gc.collect()
+    before = count()
+    for _ in range(3):
+        open_program(core)
+    gc.collect()
+    assert count() == before
 
 
 def test_a_flattened_dump(tmp_path: Path) -> None:

@@ -204,6 +204,7 @@ def test_a_live_dump_of_qemu(real_dump: Callable[[str], Path], vmlinux: Path) ->
     """No VMCOREINFO, big-endian headers around little-endian memory."""
     from drgn.helpers.linux.mm import PageSlab, for_each_page
     from drgn.helpers.linux.pid import find_task, for_each_task
+    from drgn.helpers.linux.sched import idle_task
     from drgn.helpers.linux.slab import for_each_slab_cache
 
     path = real_dump("qemu-hash-64k-6.1/dump.kdump-zlib")
@@ -218,3 +219,11 @@ def test_a_live_dump_of_qemu(real_dump: Callable[[str], Path], vmlinux: Path) ->
         functions = [frame.symbol().name for frame in trace if not frame.is_inline]
         stack = ["__switch_to", "__schedule", "schedule", "kthreadd", "ret_from_kernel_thread"]
         assert functions == stack  # as crash says of the other dumps of this kernel
+        # The one that ran when QEMU took the dump: its registers are in QEMU's notes.
+        idle = prog.stack_trace(idle_task(prog, 0))
+        functions = [frame.symbol().name for frame in idle if not frame.is_inline]
+        (swapper,) = (row for row in said("hash-64k-6.1", "tasks") if row["pid"] == 0)
+        known = swapper["functions"]
+        common = known[known.index("do_idle") :]
+        assert functions[-len(common) :] == common
+        assert "cpuidle_enter" in functions

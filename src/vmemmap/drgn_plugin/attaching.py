@@ -22,6 +22,8 @@ from vmemmap.source.detect import open_source
 from vmemmap.translate.regions import Method, Region
 from vmemmap.vmcore import Vmcore
 
+LIBKDUMPFILE_FOR_ELF = "DRGN_USE_LIBKDUMPFILE_FOR_ELF"
+
 _KEY = "vmemmap"
 """Where the program's cache has our `Attachment`."""
 
@@ -82,6 +84,11 @@ def attachment_of(prog: drgn.Program) -> Attachment | None:
     return found if isinstance(found, Attachment) else None
 
 
+def reserve(prog: drgn.Program) -> None:
+    """Let `attach` leave a program alone that we put together ourselves."""
+    prog.cache[_KEY] = NOTHING
+
+
 def add_virtual(prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...]) -> Attachment:
     """Read *regions* of the program's address space through *core* from now on."""
     read = virtual_reader(core)
@@ -123,7 +130,7 @@ def _translated_by_libkdumpfile(path: str) -> bool:
     with open(path, "rb") as file:
         start = file.read(len(flattened.SIGNATURE))
     compressed = start.startswith((kdump.SIGNATURE, flattened.SIGNATURE))
-    return compressed or _is_set("DRGN_USE_LIBKDUMPFILE_FOR_ELF")
+    return compressed or _is_set(LIBKDUMPFILE_FOR_ELF)
 
 
 def _is_set(variable: str) -> bool:

@@ -1,17 +1,21 @@
 """A dump as a drgn program with our reader underneath, for what drgn cannot open itself.
 
-Source: drgn docs, Program.set_linux_kernel_custom (drgn 0.1 and later).
+drgn is given a core that has only notes (``notes_core``), and memory as segments. Its
+set_linux_kernel_custom() takes VMCOREINFO as well, but no registers: tasks that were running when
+QEMU made a dump would have no stack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import drgn
 
 from vmemmap.address import U64_MAX
-from vmemmap.drgn_plugin.attaching import add_virtual
+from vmemmap.drgn_plugin.attaching import LIBKDUMPFILE_FOR_ELF, add_virtual, reserve
+from vmemmap.drgn_plugin.notes_core import open_notes_core
 from vmemmap.drgn_plugin.segments import physical_reader
 from vmemmap.errors import UnsupportedDump
 from vmemmap.vmcore import Vmcore
@@ -31,19 +35,31 @@ def open_program(core: Vmcore) -> drgn.Program:
         FactError: The dump does not say what is needed: its kernel's VMCOREINFO, layout or MMU.
         UnsupportedDump: drgn does not accept the kernel's VMCOREINFO.
     """
-    flags = drgn.PlatformFlags.IS_64_BIT
-    if core.kernel.memory_byte_order.value == "little":
-        flags |= drgn.PlatformFlags.IS_LITTLE_ENDIAN
-    prog = drgn.Program(drgn.Platform(drgn.Architecture.PPC64, flags))
-    prog.add_memory_segment(0, U64_MAX, physical_reader(core), True)
+    regions = core.layout.regions
+    prog = drgn.Program()
+    reserve(prog)
+    notes = open_notes_core(core)
     try:
-        prog.set_linux_kernel_custom(core.vmcoreinfo_text.rstrip(b"\n") + b"\n", False)
+        with _no_libkdumpfile():
+            prog.set_core_dump(notes)  # which takes the file over
     except Exception as error:  # of several kinds, some of them drgn's own
         raise UnsupportedDump(
             f"drgn does not accept the kernel's VMCOREINFO: {error}", path=core.source.path
         ) from error
-    add_virtual(prog, core, core.layout.regions)
+    prog.add_memory_segment(0, U64_MAX, physical_reader(core), True)
+    add_virtual(prog, core, regions)
     return prog
+
+
+@contextmanager
+def _no_libkdumpfile() -> Iterator[None]:
+    """Let drgn read an ELF file itself, whatever the user wants for others."""
+    value = os.environ.pop(LIBKDUMPFILE_FOR_ELF, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[LIBKDUMPFILE_FOR_ELF] = value
 
 
 def load_debug_info(prog: drgn.Program, files: Sequence[str]) -> str | None:
