@@ -67,7 +67,7 @@ def test_registers_are_in_the_memorys_order_and_numbered(
     order: Any, container: Any, pids: tuple[int, ...], tmp_path: Path
 ) -> None:
     machine = build_machine(byte_order=order, blocks=8)
-    values = [{"r1": 0xC000000000100000 + n, "nip": 0xC000000000010000 + 4 * n} for n in range(3)]
+    values = [{"gpr1": 0xC000000000100000 + n, "nip": 0xC000000000010000 + 4 * n} for n in range(3)]
     data = b"".join(
         build_note(b"CORE", prstatus(container, pid=pid, registers=regs), NT_PRSTATUS, container)
         for pid, regs in zip(pids, values, strict=True)
