@@ -21,6 +21,7 @@ import numpy as np
 
 import vmemmap
 from builders.big_list import write_big_list
+from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
 from simulate import bench_populate, bench_write, print_simulate
 
@@ -139,6 +140,7 @@ def main() -> None:
             "open": bench_open(folder),
             "populate": bench_populate(),
             "write": bench_write(folder),
+            "drgn": bench_drgn(folder),
         }
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
@@ -186,6 +188,7 @@ def _print(result: dict[str, Any]) -> None:
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
     print_simulate(result["populate"], result["write"])
+    print_drgn(result["drgn"])
 
 
 if __name__ == "__main__":

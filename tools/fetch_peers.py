@@ -6,15 +6,21 @@ so the program for ppc64le is needed, and qemu-user to run it; vmcore-dmesg of k
 that they need are downloaded with apt-get (from the mirror that this host's own apt sources name,
 with package lists of their own) and unpacked into a cache folder. Nothing is installed and nothing
 else on the host changes.
+
+With ``--debuginfo`` it fetches instead the debugging information of the kernel that the full-size
+dumps are of, which ``tests/drgn_plugin`` needs: a package of 718 MB, of which vmlinux (269 MB) is
+kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,11 +32,22 @@ NEEDED = ("apt-get", "apt-cache", "dpkg-deb")
 # Of what the packages depend on only libraries are wanted: not perl, which one script uses.
 LIBRARIES = ("lib", "zlib")
 
+KERNEL = "6.1.0-50-powerpc64le"
+DEBUG_PACKAGE = f"linux-image-{KERNEL}-dbg"
+DEBUG_VERSION = "6.1.176-1"
+DEBUG_SUITE = "bookworm"
+VMLINUX_SHA256 = "2d7f8684aaeabf6569cb8f246598132ba8142f171b698e49352194e2178be747"
+
 
 def cache_folder() -> Path:
     """Give the folder of the peers; the test looks for it in the same place."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "vmemmap" / "peers"
+
+
+def debuginfo_folder() -> Path:
+    """Give the folder of kernels with debugging information; the tests look in the same place."""
+    return cache_folder().with_name("debuginfo")
 
 
 def host_mirror() -> str | None:
@@ -115,11 +132,60 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     fresh.rename(root)
 
 
+def extract_vmlinux(package: Path, folder: Path) -> Path:
+    """Take vmlinux out of a package of debugging information, and check that it is the one.
+
+    Raises:
+        ValueError: It is not in there, or another one.
+    """
+    wanted = f"vmlinux-{KERNEL}"
+    fresh, digest = folder / f"{wanted}.new", hashlib.sha256()
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
+        assert unpacking.stdout is not None
+        with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+            members = (row for row in archive if row.isfile() and Path(row.name).name == wanted)
+            member = next(members, None)
+            content = archive.extractfile(member) if member else None
+            if content is None:
+                raise ValueError(f"there is no {wanted} in {package.name}")
+            with fresh.open("wb") as out:
+                while part := content.read(1 << 20):
+                    digest.update(part)
+                    out.write(part)
+        unpacking.kill()  # the rest, the modules, is not wanted
+    if digest.hexdigest() != VMLINUX_SHA256:
+        raise ValueError(f"{fresh} has SHA-256 {digest.hexdigest()}; expected {VMLINUX_SHA256}")
+    return fresh.rename(folder / wanted)
+
+
+def fetch_debuginfo(mirror: str, suite: str) -> int:
+    """Fetch the kernel's debugging information; give the exit code."""
+    folder = debuginfo_folder()
+    apt = Apt(folder / "apt", f"deb {mirror} {suite} main\n")
+    try:
+        apt.update()
+        (package,) = apt.download([f"{DEBUG_PACKAGE}={DEBUG_VERSION}"])
+        vmlinux = extract_vmlinux(package, folder)
+    except subprocess.CalledProcessError as error:
+        return _fail(f"{error.cmd[0]} failed; another --suite or --mirror may do")
+    except ValueError as error:
+        return _fail(str(error))
+    shutil.rmtree(folder / "apt")
+    print(f"{vmlinux} of {DEBUG_PACKAGE} {DEBUG_VERSION}")
+    return 0
+
+
 def main() -> int:
     """Fetch the peers; give the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mirror", help="address of a Debian archive (default: as this host's)")
-    parser.add_argument("--suite", default=SUITE, help=f"Debian suite (default: {SUITE})")
+    parser.add_argument(
+        "--suite", help=f"Debian suite (default: {SUITE}; with --debuginfo {DEBUG_SUITE})"
+    )
+    parser.add_argument(
+        "--debuginfo", action="store_true", help=f"fetch vmlinux of {KERNEL} instead (718 MB)"
+    )
     options = parser.parse_args()
     absent = [name for name in NEEDED if not shutil.which(name)]
     if absent:
@@ -127,8 +193,10 @@ def main() -> int:
     mirror = options.mirror or host_mirror()
     if mirror is None:
         return _fail("no Debian archive in this host's apt sources; name one with --mirror")
-    folder = cache_folder()
-    apt = Apt(folder / "apt", f"deb {mirror} {options.suite} main\n")
+    if options.debuginfo:
+        return fetch_debuginfo(mirror, options.suite or DEBUG_SUITE)
+    folder, suite = cache_folder(), options.suite or SUITE
+    apt = Apt(folder / "apt", f"deb {mirror} {suite} main\n")
     try:
         apt.update()
         packages = apt.closure(PACKAGES)
@@ -136,10 +204,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         return _fail(f"{error.cmd[0]} failed; another --suite or --mirror may do")
     libraries = len(packages) - len(PACKAGES)
-    print(
-        f"{', '.join(PACKAGES)} and {libraries} libraries of {options.suite} are in "
-        f"{folder / 'root'}"
-    )
+    print(f"{', '.join(PACKAGES)} and {libraries} libraries of {suite} are in {folder / 'root'}")
     if not any(shutil.which(name) for name in EMULATORS):
         print("to run it, qemu-user is needed: sudo apt-get install qemu-user-static")
     return 0

@@ -166,6 +166,15 @@ class Vmcore:
     def _vmcoreinfo(self) -> tuple[bytes, Fact]:
         return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self._symbols, self._progress)
 
+    @property
+    def vmcoreinfo_text(self) -> bytes:
+        """The kernel's VMCOREINFO as it stands: the user's, the dump's, or found in its memory.
+
+        Raises:
+            FactMissing: There is none.
+        """
+        return self._vmcoreinfo[0]
+
     @established
     def facts(self) -> Facts:
         """Every fact that can be established, by name; what cannot be is in ``facts.missing``.

@@ -11,6 +11,7 @@ from typer import Abort
 
 from vmemmap.cli.demo import demo
 from vmemmap.cli.dmesg import dmesg
+from vmemmap.cli.drgn import SCRIPT_ARGUMENTS, drgn
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
@@ -56,6 +57,7 @@ def main(
 
 
 app.command("dmesg")(dmesg)
+app.command("drgn", context_settings=SCRIPT_ARGUMENTS)(drgn)
 app.command("info")(info)
 app.command("list")(list_)
 app.command("vtop")(vtop)

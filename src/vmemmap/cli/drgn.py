@@ -1,0 +1,133 @@
+"""``vmemmap drgn``: any dump that we can read, in drgn's shell or under a script."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmemmap.cli.options import (
+    EXIT_USAGE,
+    DebugOption,
+    Opening,
+    VmcoreinfoOption,
+    complain,
+    show_findings,
+    show_warnings,
+    with_dump,
+)
+
+if TYPE_CHECKING:
+    from vmemmap.vmcore import Vmcore
+
+EXIT_FAILED = 1
+"""The script raised, as Python itself would say it."""
+
+SCRIPT_ARGUMENTS = {"allow_interspersed_args": False}
+"""Options after the dump belong to the script."""
+
+
+def drgn(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DUMP... [SCRIPT [ARG...]]",
+            help="The vmcore (all members of a split dump), then a drgn script and its arguments.",
+            show_default=False,
+        ),
+    ],
+    vmlinux: Annotated[
+        str | None,
+        typer.Option(
+            "--vmlinux",
+            metavar="FILE",
+            help="The kernel with its debugging symbols.",
+        ),
+    ] = None,
+    symbols: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--symbols",
+            "-s",
+            metavar="FILE",
+            help="More debugging symbols, for instance of modules; may be given several times.",
+        ),
+    ] = None,
+    code: Annotated[
+        str | None,
+        typer.Option("-e", metavar="CODE", help="Run this instead of a script or the shell."),
+    ] = None,
+    vmcoreinfo: VmcoreinfoOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Open a dump in drgn, whatever kind it is, and start drgn's shell or run a script.
+
+    drgn reads through vmemmap, so that the hash MMU, dumps of QEMU without VMCOREINFO, split and
+    flattened ones work too. Memory that is not in the dump is a FaultError, never zeros.
+
+    Exit codes: those of the script; 1 if it fails, 2 usage, 3 the dump cannot be read.
+    """
+    if importlib.util.find_spec("drgn") is None:
+        sys.stderr.write("vmemmap: drgn is not installed: pip install 'vmemmap[drgn]'\n")
+        raise typer.Exit(EXIT_USAGE)
+    dumps, script = split_arguments(arguments)
+    files = ([vmlinux] if vmlinux else []) + (symbols or [])
+    for name in files + script[: code is None]:
+        if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
+            raise typer.BadParameter(f"there is no file {name}")
+    logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _run(core, files, script, code)
+    )
+
+
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell dumps from the script: the first is a dump, and so is what begins like a kdump file.
+
+    Only split kdump files have several members.
+    """
+    from vmemmap.formats import flattened, kdump
+
+    end = 1
+    while end < len(arguments):
+        try:
+            with open(arguments[end], "rb") as file:
+                start = file.read(len(flattened.SIGNATURE))
+        except OSError:
+            break
+        if not start.startswith((kdump.SIGNATURE, flattened.SIGNATURE)):
+            break
+        end += 1
+    return arguments[:end], arguments[end:]
+
+
+def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) -> int:
+    from vmemmap import drgn_plugin
+
+    prog = drgn_plugin.open_program(core)
+    show_warnings(core)
+    show_findings(core)
+    missing = drgn_plugin.load_debug_info(prog, files)
+    if missing is not None:
+        complain(core.source.path, f"warning: {missing}")
+    try:
+        if code is not None:
+            drgn_plugin.run_code(prog, code, "<string>", ["-e", *script])
+        elif script:
+            drgn_plugin.run_script(prog, script[0], script[1:])
+        elif sys.stdin.isatty():
+            drgn_plugin.run_shell(prog)
+        else:
+            drgn_plugin.run_code(prog, sys.stdin.read(), "<stdin>", [""])
+    except BrokenPipeError:
+        raise
+    except Exception:
+        # The script's own; told as Python tells it, not as an error of the dump.
+        traceback.print_exc()
+        return EXIT_FAILED
+    return 0

@@ -1,0 +1,152 @@
+"""Which memory segments a drgn program needs from us, and adding them.
+
+drgn translates ppc64 addresses through the radix MMU's page tables only, and of compressed dumps it
+leaves translation to libkdumpfile, which knows no ppc64 kernel after 5.1. Where drgn can translate,
+nothing is added: not one read goes another way than without this plugin.
+
+Source: drgn libdrgn/arch_ppc64.c, libdrgn/kdump.c; libkdumpfile src/addrxlat/ppc64.c.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import drgn
+
+from vmemmap.drgn_plugin import helpers
+from vmemmap.drgn_plugin.segments import logger, virtual_reader
+from vmemmap.facts.mmu import RADIX
+from vmemmap.formats import flattened, kdump
+from vmemmap.source.detect import open_source
+from vmemmap.translate.regions import Method, Region
+from vmemmap.vmcore import Vmcore
+
+LIBKDUMPFILE_FOR_ELF = "DRGN_USE_LIBKDUMPFILE_FOR_ELF"
+
+_KEY = "vmemmap"
+"""Where the program's cache has our `Attachment`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What was added to a program.
+
+    Attributes:
+        core: The dump, open for as long as the program lives; None if nothing was added.
+        regions: The parts of the kernel's address space that are read through `core`.
+    """
+
+    core: Vmcore | None
+    regions: tuple[Region, ...]
+
+
+NOTHING = Attachment(None, ())
+
+
+def attach(prog: drgn.Program) -> Attachment:
+    """Let a program read the kernel memory that drgn cannot translate.
+
+    It is for scripts that run where the plugin is not installed or disabled; doing it twice is the
+    same as doing it once.
+
+    Args:
+        prog: A program whose core dump has been set.
+
+    Returns:
+        What was added: nothing where drgn can do it all, for other machines and for live kernels.
+
+    Raises:
+        VmemmapError: The dump cannot be read, or does not say what the translation needs.
+    """
+    done = attachment_of(prog)
+    if done is not None:
+        return done
+    path = _dump_of(prog)
+    if path is None:
+        return NOTHING
+    text = bytes(prog["VMCOREINFO"].string_())  # what drgn goes by, be it the user's own
+    core = Vmcore(open_source(path), text)
+    try:
+        regions = _missing_regions(prog, core, path)
+        if not regions:
+            core.close()
+            return NOTHING
+        return add_virtual(prog, core, regions)
+    except BaseException:
+        core.close()
+        raise
+
+
+def attachment_of(prog: drgn.Program) -> Attachment | None:
+    """Give what was added to *prog*, or None if nothing was."""
+    found = prog.cache.get(_KEY)
+    return found if isinstance(found, Attachment) else None
+
+
+def reserve(prog: drgn.Program) -> None:
+    """Let `attach` leave a program alone that we put together ourselves."""
+    prog.cache[_KEY] = NOTHING
+
+
+def add_virtual(prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...]) -> Attachment:
+    """Read *regions* of the program's address space through *core* from now on."""
+    read = virtual_reader(core)
+    for region in regions:
+        prog.add_memory_segment(region.start, region.end - region.start, read, False)
+    attachment = Attachment(core, regions)
+    prog.cache[_KEY] = attachment
+    logger.debug("vmemmap reads %s", ", ".join(region.name for region in regions))
+    if core.mmu.value != RADIX:
+        helpers.install(attachment_of)
+    return attachment
+
+
+def _dump_of(prog: drgn.Program) -> str | None:
+    """Give the program's dump, if it is one of a ppc64 Linux kernel."""
+    flags, platform = prog.flags, prog.platform
+    if not flags & drgn.ProgramFlags.IS_LINUX_KERNEL or flags & drgn.ProgramFlags.IS_LIVE:
+        return None
+    if platform is None or platform.arch != drgn.Architecture.PPC64:
+        return None
+    path: str | None = prog.core_dump_path
+    return path
+
+
+def _missing_regions(prog: drgn.Program, core: Vmcore, path: str) -> tuple[Region, ...]:
+    """Give the regions in which drgn by itself reads nothing, or something else than is there."""
+    if core.mmu.value == RADIX and not _translated_by_libkdumpfile(path):
+        return ()
+    regions = core.layout.regions
+    if _reads_linear_map(prog, core):
+        regions = tuple(region for region in regions if region.method is not Method.LINEAR)
+    return regions
+
+
+def _translated_by_libkdumpfile(path: str) -> bool:
+    """Tell whether drgn asks libkdumpfile for what is behind a virtual address of this dump."""
+    if _is_set("DRGN_PREFER_PGTABLE_READER"):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(len(flattened.SIGNATURE))
+    compressed = start.startswith((kdump.SIGNATURE, flattened.SIGNATURE))
+    return compressed or _is_set(LIBKDUMPFILE_FOR_ELF)
+
+
+def _is_set(variable: str) -> bool:
+    """Tell whether a switch in the environment is on, as drgn reads it."""
+    value = os.environ.get(variable, "")
+    return value.strip().lstrip("+-0")[:1].isdigit()
+
+
+def _reads_linear_map(prog: drgn.Program, core: Vmcore) -> bool:
+    """Try whether drgn reads the linear map, in a place that every dump has.
+
+    It does not in dumps without virtual addresses (QEMU's) of the hash MMU, and libkdumpfile does
+    not with pages of 4 KiB.
+    """
+    virt = core.kernel.vmcoreinfo.symbol("swapper_pg_dir")
+    try:
+        return bool(prog.read(virt, 8) == core.read(virt, 8))
+    except Exception:  # whatever kind it is, drgn cannot
+        return False

@@ -1,0 +1,91 @@
+"""drgn's helpers that walk page tables in C, on kernels whose tables drgn does not know.
+
+Memory segments give drgn every byte, but ``follow_phys()`` asks for an address, and
+``virt_to_page()``, ``page_to_virt()`` and with them the slab helpers ask where the linear map
+begins; drgn answers both from radix page tables only. Three functions of ``drgn.helpers.linux.mm``
+are therefore put behind a switch: for programs that were attached to, they ask the dump; for all
+others they are what they were. Nothing on disk changes.
+
+Source: drgn drgn/helpers/linux/mm.py, libdrgn/linux_kernel_helpers.c.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import drgn
+
+from vmemmap.drgn_plugin.segments import fault, logger
+from vmemmap.errors import VmemmapError
+from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.facts.mmu import RADIX
+from vmemmap.vmcore import Vmcore
+
+if TYPE_CHECKING:
+    from vmemmap.drgn_plugin.attaching import Attachment
+
+_installed = False
+
+
+def install(attachment_of: Callable[[drgn.Program], Attachment | None]) -> None:
+    """Put the switches in place, once for the process.
+
+    Args:
+        attachment_of: Gives what a program was given, or None.
+    """
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    from drgn.helpers.linux import mm
+
+    def ours(prog: drgn.Program) -> Vmcore | None:
+        attachment = attachment_of(prog)
+        core = attachment.core if attachment else None
+        return core if core is not None and core.mmu.value != RADIX else None
+
+    def switch(name: str, own: Callable[..., object], applies: Callable[..., bool]) -> None:
+        """Replace a function of ``mm``; *own* is given the dump before the arguments."""
+        drgns = getattr(mm, name, None)
+        if drgns is None:
+            logger.warning("drgn %s has no %s: it stays unusable here", drgn.__version__, name)
+            return
+
+        def asked(prog: drgn.Program, *arguments: Any) -> object:
+            core = ours(prog)
+            if core is None or not applies(core, *arguments):
+                return drgns(prog, *arguments)
+            return own(core, *arguments)
+
+        setattr(mm, name, asked)
+
+    switch("_linux_helper_direct_mapping_offset", _direct_mapping_offset, lambda core: True)
+    switch("_linux_helper_follow_phys", _follow_phys, _is_kernels)
+    switch("_linux_helper_read_vm", _read_vm, _is_kernels)
+
+
+def _is_kernels(core: Vmcore, pgtable: Any, *_: object) -> bool:
+    """Tell whether a page table is the kernel's own; a process's is left to drgn, to refuse."""
+    return operator.index(pgtable) == core.kernel.vmcoreinfo.symbol("swapper_pg_dir")
+
+
+def _direct_mapping_offset(core: Vmcore) -> int:
+    return PAGE_OFFSET
+
+
+def _follow_phys(core: Vmcore, pgtable: Any, address: Any) -> int:
+    virt = operator.index(address)
+    try:
+        return core.vtop(virt).phys
+    except VmemmapError as error:
+        raise fault(error, virt) from None
+
+
+def _read_vm(core: Vmcore, pgtable: Any, address: Any, size: Any) -> bytes:
+    virt = operator.index(address)
+    try:
+        return core.read(virt, operator.index(size))
+    except VmemmapError as error:
+        raise fault(error, virt) from None

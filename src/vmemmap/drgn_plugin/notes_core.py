@@ -1,0 +1,102 @@
+"""An ELF core without memory: what a dump's notes say, in the form that drgn reads.
+
+drgn takes two things from a dump's notes, VMCOREINFO and the processors' registers. Memory is added
+to the program as segments. The form is the kernel's own: the byte order of the memory throughout,
+whatever the dump's container has, and a number for each processor, which QEMU leaves out on ppc64.
+
+Source: drgn libdrgn/program.c, libdrgn/stack_trace.c; Linux include/linux/elfcore.h; QEMU
+target/ppc/arch_dump.c.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from vmemmap.address import ByteOrder, numpy_prefix
+from vmemmap.formats import elf64
+from vmemmap.formats.notes import Note
+from vmemmap.vmcore import Vmcore
+
+_PRSTATUS = 1
+_PID_AT = 32
+_REGISTERS_AT = 112
+_REGISTERS = 48
+_PRSTATUS_BYTES = 504
+
+_ALIGN = 4
+"""Notes are padded to this, as in every vmcore."""
+
+
+def open_notes_core(core: Vmcore) -> int:
+    """Make such a core as an unnamed file in memory.
+
+    Args:
+        core: The dump.
+
+    Returns:
+        The open file, positioned anywhere; whoever called closes it.
+
+    Raises:
+        FactMissing: The dump has no VMCOREINFO.
+        OSError: There is no memory for it.
+    """
+    order: ByteOrder = core.kernel.order
+    # drgn wants a newline behind the last line, too.
+    text = core.vmcoreinfo_text.rstrip(b"\n") + b"\n"
+    notes = [("VMCOREINFO", 0, text)]
+    notes += [("CORE", _PRSTATUS, desc) for desc in registers(core, order)]
+    content = _elf(b"".join(_note(*note, order) for note in notes), order)
+    fd = os.memfd_create(os.path.basename(core.source.path)[:200], os.MFD_CLOEXEC)  # noqa: PTH119
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(content)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def registers(core: Vmcore, order: ByteOrder) -> list[bytes]:
+    """Give the processors' NT_PRSTATUS notes, in the dump's order, in byte order *order*."""
+    given = core.source.container_byte_order
+    found = [note for note in core.source.notes if _is_prstatus(note)]
+    descs = [_in_order(note.desc, given, order) for note in found]
+    pid = struct.Struct(numpy_prefix(order) + "I")
+    if not any(pid.unpack_from(desc, _PID_AT)[0] for desc in descs):
+        for number, desc in enumerate(descs, 1):
+            pid.pack_into(desc, _PID_AT, number)  # drgn looks for the number of the processor + 1
+    return [bytes(desc) for desc in descs]
+
+
+def _is_prstatus(note: Note) -> bool:
+    named = (note.name, note.kind) == ("CORE", _PRSTATUS)
+    return named and len(note.desc) == _PRSTATUS_BYTES
+
+
+def _in_order(desc: bytes, given: ByteOrder, wanted: ByteOrder) -> bytearray:
+    """Turn the fields that drgn looks at into byte order *wanted*: pid and registers."""
+    result = bytearray(desc)
+    for form, at in (("I", _PID_AT), (f"{_REGISTERS}Q", _REGISTERS_AT)):
+        values = struct.unpack_from(numpy_prefix(given) + form, desc, at)
+        struct.pack_into(numpy_prefix(wanted) + form, result, at, *values)
+    return result
+
+
+def _note(name: str, kind: int, desc: bytes, order: ByteOrder) -> bytes:
+    label = name.encode() + b"\0"
+    sizes = struct.pack(numpy_prefix(order) + "3I", len(label), len(desc), kind)
+    return sizes + b"".join(part + bytes(-len(part) % _ALIGN) for part in (label, desc))
+
+
+def _elf(notes: bytes, order: ByteOrder) -> bytes:
+    """Put an ELF header and one PT_NOTE before the notes."""
+    word, offset = numpy_prefix(order), elf64.HEADER_BYTES + elf64.PROGRAM_HEADER_BYTES
+    data = 1 if order == "little" else 2
+    ident = elf64.MAGIC + bytes((elf64.CLASS_64, data, elf64.EV_CURRENT)) + bytes(9)
+    kind = (elf64.ET_CORE, elf64.EM_PPC64, elf64.EV_CURRENT)
+    places = (0, elf64.HEADER_BYTES, 0)  # entry, program headers, sections
+    sizes = (elf64.HEADER_BYTES, elf64.PROGRAM_HEADER_BYTES, 1, 0, 0, 0)
+    header = struct.pack(word + "HHI3QI6H", *kind, *places, 0, *sizes)
+    segment = (elf64.PT_NOTE, 0, offset, 0, 0, len(notes), len(notes), _ALIGN)
+    return ident + header + struct.pack(word + "2I6Q", *segment) + notes
