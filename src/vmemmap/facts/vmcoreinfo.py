@@ -70,6 +70,10 @@ class Vmcoreinfo:
         """Give OFFSET(struct.member) in bytes."""
         return self._integer(f"OFFSET({member})", _DECIMAL, 10, "a decimal offset")
 
+    def length(self, name: str) -> int:
+        """Give LENGTH(name), a number of array elements."""
+        return self._integer(f"LENGTH({name})", _DECIMAL, 10, "a decimal length")
+
     def number(self, name: str) -> int:
         """Give NUMBER(name): signed decimal, or hexadecimal with 0x."""
         return self._integer(f"NUMBER({name})", _NUMBER, 0, "a number")
