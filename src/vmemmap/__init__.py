@@ -26,6 +26,7 @@ from vmemmap.errors import (
     NotBacked,
     NotInDump,
     NotPresent,
+    OutputError,
     PageExcluded,
     PageLost,
     ReadError,
@@ -38,6 +39,11 @@ from vmemmap.errors import (
     VmemmapError,
 )
 from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.pages.array import PageArray
+from vmemmap.pages.census import Usage
+from vmemmap.pages.kinds import Kind
+from vmemmap.pages.page import PageInfo
+from vmemmap.pages.struct_pages import Why
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -60,12 +66,16 @@ __all__ = [
     "FactMissing",
     "Facts",
     "Finding",
+    "Kind",
     "NoSuchRegion",
     "NotBacked",
     "NotInDump",
     "NotPresent",
     "Origin",
+    "OutputError",
+    "PageArray",
     "PageExcluded",
+    "PageInfo",
     "PageLost",
     "ReadError",
     "Severity",
@@ -76,7 +86,9 @@ __all__ = [
     "UnreadableFile",
     "UnsupportedDump",
     "UnsupportedMmu",
+    "Usage",
     "Vmcore",
     "VmemmapError",
+    "Why",
     "open",
 ]

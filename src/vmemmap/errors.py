@@ -24,6 +24,7 @@
             NotPresent            a page table walk ends in an entry that maps nothing
             NoSuchRegion          the address lies in no region of this kernel's layout
             UnsupportedMmu        the way to translate it is known, but not built yet
+        OutputError               a file asked for cannot be written, or not with what is installed
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = [
     "NotBacked",
     "NotInDump",
     "NotPresent",
+    "OutputError",
     "PageExcluded",
     "PageLost",
     "ReadError",
@@ -244,3 +246,7 @@ class UnsupportedMmu(TranslateError):
     """The way to translate this address is known, but not built yet."""
 
     code = "unsupported_mmu"
+
+
+class OutputError(VmemmapError):
+    """A file that was asked for cannot be written, or the library for it is not installed."""

@@ -97,9 +97,7 @@ FLAG_ERAS = (
 )
 
 
-def find_era(
-    exported: Mapping[str, int], release: tuple[int, int, int] | None
-) -> FlagEra | None:
+def find_era(exported: Mapping[str, int], release: tuple[int, int, int] | None) -> FlagEra | None:
     """Find the era whose numbers are those that the kernel exports.
 
     Args:

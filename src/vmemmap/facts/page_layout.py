@@ -1,7 +1,7 @@
 """How a ``struct page`` is laid out in the dumped kernel, and what the values in it mean.
 
-Everything is asked of VMCOREINFO by key; what a kernel did not export yet (before 3.9 most of it) is
-worked out from what it did, or assumed by name, and each such value is a fact with its origin.
+Everything is asked of VMCOREINFO by key; what a kernel did not export yet (before 3.9 most of it)
+is worked out from what it did, or assumed by name, and each such value is a fact with its origin.
 
 Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetlb}.h.
 """
@@ -93,16 +93,14 @@ class PageLayout:
         """Name the flag bits that are set, lowest first; a bit without a name is ``bit_N``."""
         names = []
         known = {bit: name for name, bit in self.bits.items() if name != "swapcache"}
-        top = len(self.era.names) if self.era else max(known.values(), default=0) + 1
-        for bit in range(min(top, 32)):
-            if not flags >> bit & 1:
-                continue
-            name = self.era.names[bit] if self.era else known.get(bit, f"bit_{bit}")
-            if name == "hwpoison" and name not in self.bits:
-                name = f"bit_{bit}"  # a kernel without MEMORY_FAILURE
+        known |= dict(enumerate(self.era.names)) if self.era else {}
+        if "hwpoison" not in self.bits:  # a kernel without MEMORY_FAILURE, or one unknown
+            known = {bit: name for bit, name in known.items() if name != "hwpoison"}
+        for bit in (bit for bit in range(32) if flags >> bit & 1):
             if bit == self.bits.get("swapcache") and self._is_swapcache(flags):
-                name = "swapcache"
-            names.append(name)
+                names.append("swapcache")
+            else:
+                names.append(known.get(bit, f"bit_{bit}"))
         return names
 
     def _is_swapcache(self, flags: int) -> bool:
@@ -296,8 +294,8 @@ def _buddy_value(
     value = read.type_value("BUDDY")
     if value is not None or "buddy" in bits or version is None:
         return value
-    # Since Linux commit 5f24ce5fd34c ("thp: remove PG_buddy") (in v2.6.38) free blocks are marked in
-    # _mapcount: -2 in that release, -128 from the next; exported since 3.9.
+    # Since Linux commit 5f24ce5fd34c ("thp: remove PG_buddy") (in v2.6.38) free blocks are marked
+    # in _mapcount: -2 in that release, -128 from the next; exported since 3.9.
     value = -2 if version < (2, 6, 39) else -128
     why = f"as in kernels of the time of {'.'.join(map(str, version))}"
     return read.derive("PAGE_BUDDY_MAPCOUNT_VALUE", value & 0xFFFF_FFFF, why, Origin.ASSUMED)

@@ -82,7 +82,7 @@ def find_section_layout(
         )
     per_root = page_size // size
     bits = (count * per_root - 1).bit_length() + section_shift
-    if not 1 <= count or bits > _PHYSMEM_BITS_MAX:
+    if count < 1 or bits > _PHYSMEM_BITS_MAX:
         raise FactInvalid(
             f"VMCOREINFO has LENGTH(mem_section)={count} roots of {per_root} sections each; "
             f"expected what {_PHYSMEM_BITS_MAX} bits of physical address need at most",

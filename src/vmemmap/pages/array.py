@@ -30,7 +30,7 @@ from vmemmap.source.spool import Progress, no_progress
 T = TypeVar("T")
 
 WINDOW_PAGES = 1 << 15
-"""Pages looked at together: their columns fit in a core's cache, and the cost of a call is spread."""
+"""Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
 _THREADS_MAX = 8
 
 
@@ -265,9 +265,7 @@ class PageArray:
         return HeadOf(kind, pfn + (1 << order))
 
 
-def _in_order(
-    work: Callable[[int], T], firsts: Iterator[int], threads: int
-) -> Iterator[T]:
+def _in_order(work: Callable[[int], T], firsts: Iterator[int], threads: int) -> Iterator[T]:
     """Run *work* on each, a few ahead of the one that is yielded."""
     if threads <= 1:
         yield from map(work, firsts)

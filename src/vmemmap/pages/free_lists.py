@@ -1,4 +1,4 @@
-"""Free pages by the page allocator's own lists, for kernels whose struct pages do not tell (to 3.8).
+"""Free pages by the page allocator's own lists, where struct pages do not tell (to 3.8).
 
 Followed as makedumpfile does, but never for ever: a list is left where it breaks, and that is told.
 

@@ -77,7 +77,7 @@ class Exclusions:
 
     def at_level(self, level: int) -> NDArray[np.int64]:
         """Give the pages of each `Class` that go at a dump level, 0 to 31."""
-        out = self.settled[level].copy()
+        out: NDArray[np.int64] = self.settled[level].copy()
         for bits in np.flatnonzero(self.light | self.heavy[:, 0] | self.heavy[:, 1]).tolist():
             found = _decide(bits, level)
             if found is not None:
@@ -246,7 +246,7 @@ class MakedumpfileView:
         out = Exclusions()
         if len(seen.rows) and self._overlaps(seen):
             for level in LEVELS:
-                for found, start, end in self._ranges(seen, level, scanned.window.first_pfn):
+                for found, start, end in self._taken(seen, level, scanned.window.first_pfn):
                     out.settled[level, found] += end - start
             return out
         _histogram(seen.bits, out.light)
@@ -265,9 +265,9 @@ class MakedumpfileView:
         """
         first = scanned.window.first_pfn
         seen = self.properties(scanned)
-        return [(c, first + a, first + b) for c, a, b in self._ranges(seen, level, first)]
+        return [(c, first + a, first + b) for c, a, b in self._taken(seen, level, first)]
 
-    def _ranges(self, seen: Properties, level: int, first_pfn: int) -> list[tuple[Class, int, int]]:
+    def _taken(self, seen: Properties, level: int, first_pfn: int) -> list[tuple[Class, int, int]]:
         """Give class, first row and the row after the last of what goes, in order."""
         decided = np.full(256, -1, dtype=np.int8)
         for bits in range(256):
@@ -285,13 +285,13 @@ class MakedumpfileView:
                 until = row  # it starts afresh in each section
                 left = self._section_pages - (row + first_pfn) % self._section_pages
                 section_end = row + left
-            found = int(classes[row])
-            if row < until or found < 0:
+            if row < until or classes[row] < 0:
                 continue
-            size = free_pages if found == Class.FREE else pages
+            taken_as = Class(int(classes[row]))
+            size = free_pages if taken_as is Class.FREE else pages
             if size > 1:
                 until = row + size
-                heavy.append((Class(found), row, until))
+                heavy.append((taken_as, row, until))
                 classes[row : min(until, section_end)] = -1
         rows = np.flatnonzero(classes >= 0)
         kinds = classes[rows]
@@ -332,16 +332,14 @@ class MakedumpfileView:
             out[max(start - first_pfn, 0) : max(end - first_pfn, 0)] = True
         return out
 
-    def _ranges_of(
-        self, first_pfn: int, count: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _ranges_of(self, first_pfn: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         low = int(np.searchsorted(self._ranges[:, 1], first_pfn, side="right"))
         high = int(np.searchsorted(self._ranges[:, 0], first_pfn + count, side="left"))
         return self._ranges[low:high, 0], self._ranges[low:high, 1]
 
 
 def page_ranges(ranges: NDArray[np.uint64], page_size: int) -> NDArray[np.int64]:
-    """Turn memory ranges in bytes into pages whose first byte is in one; sorted, not overlapping."""
+    """Turn memory ranges in bytes into pages whose first byte is in one; sorted."""
     size = np.uint64(page_size)
     first = (ranges[:, 0] + size - np.uint64(1)) // size
     end = (ranges[:, 1] + size - np.uint64(1)) // size

@@ -21,11 +21,12 @@ from vmemmap.facts.section_layout import find_section_layout
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.census import Usage, take_census
 from vmemmap.pages.free_lists import FreeBlock, FreeLists
-from vmemmap.pages.makedumpfile_view import MakedumpfileView, page_ranges
+from vmemmap.pages.makedumpfile_view import LEVELS, MakedumpfileView, page_ranges
 from vmemmap.pages.nodes import NodeInfo, NodeReader, check_fields
 from vmemmap.pages.page import Surroundings
 from vmemmap.pages.sections import SectionTable, read_sections, sections_from_blocks
 from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.zero_pages import count_zero_pages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
@@ -174,7 +175,7 @@ class PageModel:
 
     @established
     def view(self) -> MakedumpfileView:
-        """makedumpfile's decisions."""
+        """What makedumpfile would decide."""
         return MakedumpfileView(
             self.layout,
             page_ranges(self._source.ranges(), self._page_size),
@@ -204,6 +205,17 @@ class PageModel:
             free_listed,
             threads,
         )
+
+    def zero_pages(self, level: int) -> int | None:
+        """Count pages full of zeros among those that a dump level leaves; see `count_zero_pages`.
+
+        Raises:
+            ValueError: The level is not 0 to 31.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"there is no dump level {level}: expected 0 to 31")
+        ranges = page_ranges(self._source.ranges(), self._page_size)
+        return count_zero_pages(self._source, self.array, self.view, ranges, level)
 
     @established
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
@@ -236,7 +248,9 @@ class PageModel:
             return None
         data = self.struct_pages.read(pfn)
         at = self.layout.flags
-        return None if isinstance(data, Why) else int.from_bytes(data[at : at + 8], self.layout.order)
+        return (
+            None if isinstance(data, Why) else int.from_bytes(data[at : at + 8], self.layout.order)
+        )
 
     def _phys_of(self, virt: int) -> int | None:
         run = next(iter(self._runs.clip(virt, virt + 1)), None)

@@ -104,9 +104,7 @@ class Surroundings:
     zone_names: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
-def describe(
-    pages: PageArray, pfn: int, kind: Kind, order: int | None, reason: str
-) -> PageInfo:
+def describe(pages: PageArray, pfn: int, kind: Kind, order: int | None, reason: str) -> PageInfo:
     """Put together all that is known of one page.
 
     Args:

@@ -45,9 +45,7 @@ _DTYPES: dict[ScanField, str] = {
 NO_PFN = (1 << 64) - 1
 
 
-def records(
-    pages: PageArray, scanned: Scanned, fields: tuple[ScanField, ...]
-) -> NDArray[np.void]:
+def records(pages: PageArray, scanned: Scanned, fields: tuple[ScanField, ...]) -> NDArray[np.void]:
     """Give the pages of a window that have a section as a structured array; see `PageArray.scan`.
 
     ``order`` is that of the free block or compound that a page heads, and -1 for all others;
@@ -95,9 +93,7 @@ def records(
     return np.concatenate([out[start:end] for start, end in window.valid])
 
 
-def named_heads(
-    pages: PageArray, scanned: Scanned, rows: NDArray[np.intp]
-) -> NDArray[np.uint64]:
+def named_heads(pages: PageArray, scanned: Scanned, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
     """Give the pfn that each of some tails names as its head."""
     layout, window = pages.layout, scanned.window
     offset = layout.head if layout.head is not None else layout.first_page

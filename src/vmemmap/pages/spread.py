@@ -104,7 +104,8 @@ class Spreader:
             usable: Rows whose struct page counts, or None for all.
         """
         kind = columns.kind
-        found = Spread(*(np.empty(0, dtype=t) for t in (np.intp, np.uint64) * 2))
+        none, no_orders = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.uint64)
+        found = Spread(none, no_orders, none, no_orders)
         self._free_blocks(window, kind, usable, found)
         tail = marks.tail if usable is None else marks.tail & usable
         if marks.head.any() or tail.any():
@@ -269,7 +270,7 @@ class Spreader:
         )  # fmt: skip
 
     def _named_heads(self, window: Window, rows: Rows) -> NDArray[np.uint64]:
-        """Give the pfn that each tail names as its head; 2**64 - 1 where it names no struct page."""
+        """Give the pfn that each tail names as its head; 2**64 - 1 where that is none."""
         layout = self._layout
         offset = layout.head if layout.head is not None else layout.first_page
         assert offset is not None
@@ -280,9 +281,7 @@ class Spreader:
         pfn, rest = np.divmod(into, np.uint64(layout.size))
         return np.where(rest == 0, pfn, np.uint64((1 << 64) - 1))
 
-    def _orphans(
-        self, window: Window, kind: NDArray[np.uint8], rows: Rows, found: Spread
-    ) -> None:
+    def _orphans(self, window: Window, kind: NDArray[np.uint8], rows: Rows, found: Spread) -> None:
         """Settle tails that no head in the window covers: the head may be before it, or lost."""
         named = self._named_heads(window, rows)
         lost = np.zeros(window.count, dtype=np.bool_)

@@ -256,9 +256,7 @@ class StructPages:
         if row < end:
             window.missing.append(Missing(row, end, Why.NO_ENTRY))
 
-    def _spans(
-        self, start: int, end: int
-    ) -> Iterator[tuple[int, memoryview | None, int, Why]]:
+    def _spans(self, start: int, end: int) -> Iterator[tuple[int, memoryview | None, int, Why]]:
         """Yield all of ``[start, end)`` in order: address, bytes or None, length, why None."""
         at = start
         for virt, phys, size in self._runs.clip(start, end):

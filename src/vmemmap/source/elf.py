@@ -124,7 +124,7 @@ class ElfSource(PhysicalSource):
         piece = self._find(address)
         if piece < 0 or self._kind[piece] != _IN_FILE or not isinstance(self._file, FileView):
             return None
-        return int(self._offset[piece]) + address - self._starts[piece]
+        return int(self._offset[piece]) + address - int(self._starts[piece])
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""

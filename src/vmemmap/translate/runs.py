@@ -84,9 +84,7 @@ def merge(leaves: NDArray[np.uint64]) -> NDArray[np.uint64]:
     if not len(leaves):
         return leaves
     virt, phys, size = leaves.T
-    new = np.r_[
-        True, (virt[1:] != virt[:-1] + size[:-1]) | (phys[1:] != phys[:-1] + size[:-1])
-    ]
+    new = np.r_[True, (virt[1:] != virt[:-1] + size[:-1]) | (phys[1:] != phys[:-1] + size[:-1])]
     first = np.flatnonzero(new)
     last = np.r_[first[1:] - 1, len(leaves) - 1]
     return np.stack([virt[first], phys[first], virt[last] + size[last] - virt[first]], axis=1)
