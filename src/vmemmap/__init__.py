@@ -46,6 +46,11 @@ from vmemmap.errors import (
 from vmemmap.facts.fact import Fact, Facts, Origin
 from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
 from vmemmap.kernel_log.record import KernelLog, LogRecord
+from vmemmap.pages.array import PageArray
+from vmemmap.pages.census import Usage
+from vmemmap.pages.kinds import Kind
+from vmemmap.pages.page import PageInfo
+from vmemmap.pages.struct_pages import Why
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -70,6 +75,7 @@ __all__ = [
     "Finding",
     "HotAdded",
     "KernelLog",
+    "Kind",
     "LogRecord",
     "NoSuchRegion",
     "NotBacked",
@@ -77,7 +83,9 @@ __all__ = [
     "NotPresent",
     "Origin",
     "OutputError",
+    "PageArray",
     "PageExcluded",
+    "PageInfo",
     "PageLost",
     "ReadError",
     "Severity",
@@ -94,7 +102,9 @@ __all__ = [
     "UnsupportedDump",
     "UnsupportedMmu",
     "UnwritableFile",
+    "Usage",
     "Vmcore",
     "VmemmapError",
+    "Why",
     "open",
 ]

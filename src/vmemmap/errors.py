@@ -26,7 +26,7 @@
             NotPresent            a page table walk ends in an entry that maps nothing
             NoSuchRegion          the address lies in no region of this kernel's layout
             UnsupportedMmu        it is mapped in a way that is known, but not followed: a hugepd
-        OutputError               what was asked to be made
+        OutputError               a file asked for cannot be made, or not with what is installed
             SpecError             a machine that cannot be; carries the field of its description
             UnwritableFile        the file cannot be made; carries the path
 """
@@ -273,7 +273,7 @@ class UnsupportedMmu(TranslateError):
 
 
 class OutputError(VmemmapError):
-    """Something that was asked to be made cannot be made; nothing was written."""
+    """A file that was asked for cannot be made, or the library for it is not installed."""
 
 
 class SpecError(OutputError):

@@ -40,6 +40,10 @@ from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.kernel_log.read import find_log
 from vmemmap.kernel_log.record import KernelLog
+from vmemmap.pages.array import PageArray
+from vmemmap.pages.census import Usage
+from vmemmap.pages.model import PageModel
+from vmemmap.pages.page import PageInfo
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
@@ -55,6 +59,7 @@ from vmemmap.translate.regions import (
     Layout,
 )
 from vmemmap.translate.result import Translation
+from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 from vmemmap.translate.table_format import Format
 
 
@@ -413,6 +418,79 @@ class Vmcore:
         if size < 0 or not 0 <= phys <= U64_MAX:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
         return self._memory.read(phys, size)
+
+    @property
+    def pages(self) -> PageArray:
+        """The struct pages: ``core.pages[pfn]``, ``core.pages.scan()``.
+
+        Raises:
+            FactError: VMCOREINFO lacks what is needed to find or to understand them.
+        """
+        self._require_open()
+        return self.page_model.array
+
+    def page_of(self, address: int) -> PageInfo:
+        """Decode the struct page of the page that holds an address.
+
+        Args:
+            address: A physical address (below 2**60), a kernel virtual address that `vtop` can
+                translate, or an address inside the vmemmap: that of a struct page itself.
+
+        Raises:
+            TranslateError: A virtual address without translation.
+            FactError: As for `pages`.
+        """
+        address = index(address)
+        if 0 <= address < 1 << 60:
+            return self.pages[address // self._page_size]
+        base, size = int(self.vmemmap_base.value), int(self.kernel.struct_page_size.value)
+        if address in self.layout.vmemmap and address >= base:
+            return self.pages[(address - base) // size]
+        return self.pages[self.vtop(address).phys // self._page_size]
+
+    def usage(self, threads: int | None = None) -> Usage:
+        """Count all pages by kind, node and zone, and as makedumpfile would for each dump level.
+
+        Args:
+            threads: How many to use; default is one for each processor, eight at most.
+
+        Raises:
+            FactError: As for `pages`.
+        """
+        self._require_open()
+        return self.page_model.usage(threads)
+
+    @established
+    def page_model(self) -> PageModel:
+        """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
+
+        Raises:
+            FactError: Where the vmemmap is cannot be told.
+        """
+        return PageModel(
+            self.kernel,
+            self.source,
+            self._vmemmap_runs,
+            int(self.vmemmap_base.value),
+            self.backing,
+            self._entry_of,
+            self._progress,
+        )
+
+    @property
+    def _vmemmap_runs(self) -> VmemmapRuns:
+        backing, rows = self.backing, self._usable_rows
+        if len(rows):
+            return BlockRuns(backing.virt[rows], backing.phys[rows], backing.block_size)
+        try:
+            return TableRuns(self._tables_for(int(self.vmemmap_base.value)), self._page_size)
+        except NotBacked:
+            return NoRuns()
+
+    def _entry_of(self, virt: int) -> int | None:
+        """Give the list entry that backs a vmemmap address."""
+        hit = self._space.blocks.find(virt) if len(self._usable_rows) else None
+        return None if hit is None else int(self._usable_rows[hit.row])
 
     @property
     def _page_size(self) -> int:

@@ -9,7 +9,8 @@ program headers with a memsz only, or not there at all. Physical memory, ascendi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -62,7 +63,8 @@ def write_big_list(
     nodes: int = 1_048_576,
     byte_order: Order = "little",
     node_order: NodeOrder = "boot",
-    struct_pages: Literal["memsz", "absent"] = "memsz",
+    struct_pages: Literal["memsz", "absent", "content"] = "memsz",
+    content: Path | None = None,
     seed: int = 1,
 ) -> BigList:
     """Write the vmcore and return the known answer.
@@ -75,7 +77,10 @@ def write_big_list(
             after every block was removed and added again in random order: nodes and blocks are
             used again in no order at all.
         struct_pages: ``"memsz"`` has program headers without data for the blocks, ``"absent"``
-            has none.
+            has none; ``"content"`` takes them from *content*.
+        content: A file whose size is a multiple of 64 KiB and that is put at the end of the vmcore.
+            The blocks' program headers point into it, from its start again where it ends: so that
+            64 GiB of struct pages need no 64 GiB of file. By physical address, in order.
         seed: Of the shuffling.
     """
     machine = build_machine(byte_order=byte_order, blocks=1, store="none")
@@ -110,18 +115,40 @@ def write_big_list(
     records[:nodes] = np.stack((link, phys, virt), axis=1)[place]
     table[:] = records.reshape(table.shape)
 
+    content_size = content.stat().st_size if content is not None else 0
     head = int(node[-1])
     machine.poke_u64(machine.symbols["vmemmap_list"], head)
     _spread_sections(machine, nodes)
     segments = machine.segments()
+    pieces: list[Segment] = []
     for index in range(pages):
         base = node_base + index * (NODES_PER_PAGE + 1) * PAGE
         segments.append(Segment(base, image[index].tobytes()))
+        first = index * NODES_PER_PAGE
+        blocks = min(NODES_PER_PAGE, nodes - first)
         if struct_pages == "memsz":
-            blocks = min(NODES_PER_PAGE, nodes - index * NODES_PER_PAGE)
             segments.append(Segment(base + PAGE, memsz=blocks * PAGE))
+        while struct_pages == "content" and blocks:
+            at = first * PAGE % content_size
+            count = min(blocks, (content_size - at) // PAGE)
+            start = base + PAGE + (first - index * NODES_PER_PAGE) * PAGE
+            size = count * PAGE
+            pieces.append(Segment(start, memsz=size, filesz=size, offset=at))
+            first, blocks = first + count, blocks - count
     path = Path(path)
-    path.write_bytes(build_elf(segments, machine.notes(byte_order), order=byte_order, align=PAGE))
+    notes = machine.notes(byte_order)
+    data = build_elf([*segments, *pieces], notes, order=byte_order, align=PAGE)
+    if content is not None:
+        # Only now is it known where the content comes to lie.
+        content_at = -(-len(data) // PAGE) * PAGE
+        moved = [replace(piece, offset=content_at + (piece.offset or 0)) for piece in pieces]
+        data = build_elf([*segments, *moved], notes, order=byte_order, align=PAGE)
+    with path.open("wb") as file:
+        file.write(data)
+        if content is not None:
+            file.seek(content_at)
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 24)
     return BigList(
         path=path,
         byte_order=byte_order,

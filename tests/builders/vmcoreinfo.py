@@ -24,7 +24,7 @@ def _row(key: str, value: str = "", since: Version = _START, until: Version = _F
 
 def _rows(template: str, pairs: str, since: Version = _START) -> list[_Row]:
     """Rows from text such as ``"flags=0 lru=8"``, each name put into *template*."""
-    split = (pair.split("=") for pair in pairs.split())
+    split = (pair.replace("{{", "{").replace("}}", "}").split("=") for pair in pairs.split())
     return [_row(template.format(name), value, since) for name, value in split]
 
 
@@ -49,16 +49,16 @@ _TABLE: list[_Row] = [
     _row("SIZE(page)", "{struct_page_size}"),
     *_rows("SIZE({})", "pglist_data=21760 zone=1664 free_area=104 list_head=16 nodemask_t=32"),
     _row("OFFSET(page.flags)", "0"),
-    _row("OFFSET(page._count)", "52", _START, (4, 7)),
-    _row("OFFSET(page._refcount)", "52", (4, 7)),
-    *_rows("OFFSET(page.{})", "mapping=24 lru=8"),
-    *_rows("OFFSET(page.{})", "_mapcount=48 private=40", (3, 9)),
-    _row("OFFSET(page.compound_dtor)", "16", (4, 6), (6, 3)),
-    _row("OFFSET(page.compound_order)", "17", (4, 6), (6, 3)),
-    _row("OFFSET(folio._folio_dtor)", "80", (6, 3), (6, 6)),
-    _row("OFFSET(folio._folio_order)", "81", (6, 3), (6, 6)),
-    _row("OFFSET(page.compound_head)", "8", (4, 6), (7, 0)),
-    _row("OFFSET(page.compound_info)", "8", (7, 1)),
+    _row("OFFSET(page._count)", "{at_refcount}", _START, (4, 7)),
+    _row("OFFSET(page._refcount)", "{at_refcount}", (4, 7)),
+    *_rows("OFFSET(page.{})", "mapping={{at_mapping}} lru={{at_lru}}"),
+    *_rows("OFFSET(page.{})", "_mapcount={{at_mapcount}} private={{at_private}}", (3, 9)),
+    _row("OFFSET(page.compound_dtor)", "{at_dtor}", (4, 6), (6, 3)),
+    _row("OFFSET(page.compound_order)", "{at_order}", (4, 6), (6, 3)),
+    _row("OFFSET(folio._folio_dtor)", "{folio_dtor}", (6, 3), (6, 6)),
+    _row("OFFSET(folio._folio_order)", "{folio_order}", (6, 3), (6, 6)),
+    _row("OFFSET(page.compound_head)", "{at_lru}", (4, 6), (7, 0)),
+    _row("OFFSET(page.compound_info)", "{at_lru}", (7, 1)),
     *_rows(
         "OFFSET(pglist_data.{})",
         "node_zones=0 nr_zones=19744 node_start_pfn=19752 node_spanned_pages=19768 node_id=19776",
@@ -158,6 +158,33 @@ _MAPCOUNTS: tuple[tuple[Version, tuple[int, ...]], ...] = (
     ((0, 0), (-128, 0, 0, 0)),
 )
 
+# Members of struct page up to 3.1, to 4.17, and later: bytes from its start.
+_PAGE_OFFSETS: tuple[tuple[Version, str], ...] = (
+    ((4, 18), "lru=8 mapping=24 private=40 mapcount=48 refcount=52 dtor=16 order=17"),
+    ((4, 16), "mapping=8 mapcount=24 refcount=28 lru=32 private=48 dtor=40 order=41"),
+    ((3, 2), "mapping=8 mapcount=24 refcount=28 lru=32 private=48 dtor=40 order=44"),
+    ((0, 0), "refcount=8 mapcount=12 private=16 mapping=24 lru=40 dtor=0 order=0"),
+)
+
+
+def page_offsets(version: Version) -> dict[str, int]:
+    """Offsets in struct page by name, as ``at_mapping`` and so on."""
+    text = next(text for since, text in _PAGE_OFFSETS if version >= since)
+    return {f"at_{name}": int(at) for name, at in (pair.split("=") for pair in text.split())}
+
+
+def page_flag_numbers(version: Version) -> dict[str, int]:
+    """PG_* numbers by name; a slab of 0 means that there is no such flag."""
+    names = ("lru", "slab", "private", "head", "swapcache", "swapbacked", "hwpoison")
+    numbers = next(numbers for since, numbers in _PAGE_FLAGS if version >= since)
+    return dict(zip(names, numbers, strict=True)) | {"reserved": numbers[2] - 1}
+
+
+def mapcount_values(version: Version) -> dict[str, int]:
+    """Values of _mapcount that are page types, by name; 0 where there is none."""
+    numbers = next(numbers for since, numbers in _MAPCOUNTS if version >= since)
+    return dict(zip(("buddy", "offline", "hugetlb", "slab"), numbers, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class VmcoreinfoInputs:
@@ -200,7 +227,10 @@ def default_facts(inputs: VmcoreinfoInputs) -> dict[str, str]:
     values |= {f"pg_{name}": number for name, number in zip(names, flags, strict=True)}
     kinds = ("buddy", "offline", "hugetlb", "slab")
     values |= {f"mapcount_{name}": number for name, number in zip(kinds, counts, strict=True)}
+    values |= page_offsets(version)
     values |= {
+        "folio_dtor": inputs.struct_page_size + 16,
+        "folio_order": inputs.struct_page_size + 17,
         "pg_head_mask": 1 << flags[3],
         "orders": 9 if inputs.page_size == 0x10000 else 13,
         "radix_mmu": int(inputs.mmu == "radix"),

@@ -15,7 +15,10 @@ from vmemmap.cli.drgn import SCRIPT_ARGUMENTS, drgn
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
+from vmemmap.cli.page import page
+from vmemmap.cli.pages import pages
 from vmemmap.cli.simulate import simulate
+from vmemmap.cli.usage import usage
 from vmemmap.cli.vtop import vtop
 
 # Typer carries its command parser with it and exports this class alone; its base is what an
@@ -63,6 +66,9 @@ app.command("list")(list_)
 app.command("vtop")(vtop)
 app.command("simulate")(simulate)
 app.command("demo")(demo)
+app.command("page")(page)
+app.command("usage")(usage)
+app.command("pages")(pages)
 
 
 def _one_line(error: Exception) -> str:

@@ -122,6 +122,15 @@ class PhysicalSource(ABC):
             byte that is claimed can still not be read; see `is_stored`.
         """
 
+    def file_offset(self, address: int) -> int | None:
+        """Give where the file has the byte at physical *address*.
+
+        Returns:
+            The offset of the byte, or of the compressed page that holds it; None if it is in no one
+            place of one file.
+        """
+        return None
+
     @abstractmethod
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page without reading the rest where that is cheap.

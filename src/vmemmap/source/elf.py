@@ -120,6 +120,13 @@ class ElfSource(PhysicalSource):
         piece = self._find(address)
         return piece >= 0 and bool(self._kind[piece] == _IN_FILE)
 
+    def file_offset(self, address: int) -> int | None:
+        """Give where the file has a byte; see `PhysicalSource.file_offset`."""
+        piece = self._find(address)
+        if piece < 0 or self._kind[piece] != _IN_FILE or not isinstance(self._file, FileView):
+            return None
+        return int(self._offset[piece]) + address - int(self._starts[piece])
+
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         if not len(self._start):

@@ -157,6 +157,12 @@ class KdumpSource(PhysicalSource):
             return False
         return offset != 0 and self._view.holds(offset, size)
 
+    def file_offset(self, address: int) -> int | None:
+        """Give where the file has the compressed page; see `PhysicalSource.file_offset`."""
+        if not self.is_stored(address) or not isinstance(self._view, FileView):
+            return None
+        return self._descriptor_of(address >> self._shift, address)[0]
+
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         pfns = addresses >> np.uint64(self._shift)

@@ -5,6 +5,8 @@ Source: Linux arch/powerpc/mm/pgtable_64.c, and the headers that ``hash_linux`` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,6 +125,44 @@ class PageTable:
             part = slice(start, start + _PAGES_AT_A_TIME)
             self._walk_many(virt[part], out[part])
         return out
+
+    def mapped(self, start: int, end: int) -> NDArray[np.uint64]:
+        """Find all that is mapped in a range, a table at a time.
+
+        Args:
+            start: First kernel virtual address, a multiple of the page size.
+            end: The address after the last, likewise.
+
+        Returns:
+            Shape (n, 3), sorted: virtual address, physical address and size (bytes) of each leaf,
+            cut to the range. What a table that is not in the dump maps is left out.
+        """
+        parts = list(self._leaves(self.root, 0, start, end))
+        return np.concatenate(parts) if parts else np.empty((0, 3), dtype=np.uint64)
+
+    def _leaves(self, table: int, depth: int, start: int, end: int) -> Iterator[NDArray[np.uint64]]:
+        """Yield the leaves below one table in the order of addresses."""
+        u64, level = np.uint64, self._levels[depth]
+        first, last = start >> level.shift, (end - 1) >> level.shift
+        number = np.arange(first, last + 1, dtype=u64)
+        entry, known = self._entries(u64(table) + u64(8) * (number & u64((1 << level.bits) - 1)))
+        maps, phys, leads, pointer = self.form.interpret(entry, level)
+        leaf = maps & known
+        rows = np.flatnonzero(leaf | (leads & known))
+        span = u64(1 << level.shift)
+        # Leaves in a row are taken together; a table between them is followed in its place.
+        for group in np.split(rows, np.flatnonzero(np.diff(leaf[rows])) + 1):
+            if not len(group):
+                continue
+            virt = number[group] << u64(level.shift)
+            if leaf[group[0]]:
+                low, high = np.maximum(virt, u64(start)), np.minimum(virt + span, u64(end))
+                frame = phys[group] & ~(span - u64(1))
+                yield np.stack([low, frame + (low - virt), high - low], axis=1)
+                continue
+            for row, at in zip(group.tolist(), virt.tolist(), strict=True):
+                below = max(at, start), min(at + (1 << level.shift), end)
+                yield from self._leaves(int(pointer[row]), depth + 1, *below)
 
     def _entry(self, at: int) -> int:
         """Read the entry at a physical address, a multiple of 8, and keep what lies around it."""

@@ -1,0 +1,89 @@
+"""``vmemmap pages``: all struct pages to a Parquet or Arrow file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmemmap.cli.options import (
+    EXIT_FINDINGS,
+    DebugOption,
+    Dumps,
+    Opening,
+    VmcoreinfoOption,
+    VmlinuxOption,
+    findings_code,
+    show_findings,
+    show_warnings,
+    with_dump,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vmemmap.vmcore import Vmcore
+
+
+def pages(
+    dumps: Dumps,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Parquet, or Arrow if it ends in .arrow."
+        ),
+    ],
+    fields: Annotated[
+        str | None,
+        typer.Option("--fields", metavar="NAME,...", help="Only these columns (default: all)."),
+    ] = None,
+    vmcoreinfo: VmcoreinfoOption = None,
+    vmlinux: VmlinuxOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write every struct page to a table for polars, pandas or DuckDB, a row a page.
+
+    Needs pyarrow: pip install 'vmemmap[parquet]'. Pages that cannot be read have nulls, the kind
+    unknown, and the reason (exit code 1).
+    """
+    from vmemmap.errors import OutputError
+    from vmemmap.pages.records import SCAN_FIELDS
+    from vmemmap.report.as_arrow import require_pyarrow
+
+    chosen = tuple(fields.split(",")) if fields is not None else SCAN_FIELDS
+    wrong = [name for name in chosen if name not in SCAN_FIELDS]
+    if wrong:
+        raise typer.BadParameter(
+            f"there is no column {wrong[0]!r}: expected some of {', '.join(SCAN_FIELDS)}"
+        )
+    try:
+        require_pyarrow()  # before a long scan
+    except OutputError as error:
+        raise typer.BadParameter(str(error)) from None
+    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _pages(core, output, chosen))
+
+
+def _pages(core: Vmcore, output: str, chosen: tuple[str, ...]) -> int:
+    from vmemmap.pages.kinds import Kind
+    from vmemmap.pages.records import SCAN_FIELDS
+    from vmemmap.report.as_arrow import write_pages
+
+    fields = tuple(name for name in SCAN_FIELDS if name in chosen)
+    bad = 0
+
+    def counted() -> Iterator[NDArray[np.void]]:
+        nonlocal bad
+        for chunk in core.pages.scan(fields):
+            if "kind" in fields:
+                bad += int((chunk["kind"] >= Kind.DAMAGED).sum())
+            yield chunk
+
+    metadata = {name: fact.shown for name, fact in core.facts.items() if name != "vmcoreinfo"}
+    rows = write_pages(output, counted(), metadata)
+    sys.stderr.write(f"{output}: {rows} pages\n")
+    show_warnings(core)
+    show_findings(core)
+    return EXIT_FINDINGS if bad else findings_code(core.findings)

@@ -1,0 +1,207 @@
+"""Where NUMA nodes and zones are described, and which bits of ``page.flags`` name them.
+
+VMCOREINFO has the places but not the widths of the two bit fields. They follow from the number of
+nodes, which it has, and the number of zones, which the size of ``struct pglist_data`` gives away.
+
+Source: Linux include/linux/{mmzone,page-flags-layout}.h, kernel/bounds.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.address import is_power_of_two
+from vmemmap.errors import FactInvalid
+from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+
+ZONES_MAX = 8
+NODES_MAX = 4096
+_ZONEREF_BYTES = 16
+_STRUCT_MAX = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class FlagFields:
+    """Which bits of ``page.flags`` have the node and the zone.
+
+    Attributes:
+        node_shift: Lowest bit of the node number; its field reaches to the top.
+        node_bits: How many bits it has.
+        zone_shift: Lowest bit of the zone number.
+        zone_bits: How many bits it has.
+        origin: Derived, or assumed where the number of zones cannot be told.
+        detail: The evidence in words.
+    """
+
+    node_shift: int
+    node_bits: int
+    zone_shift: int
+    zone_bits: int
+    origin: Origin
+    detail: str
+
+    @property
+    def mask(self) -> int:
+        """All bits of both fields."""
+        return ((1 << 64) - 1) & ~((1 << self.zone_shift) - 1)
+
+    def node(self, flags: int) -> int:
+        """Give the node number in *flags*."""
+        return flags >> self.node_shift & ((1 << self.node_bits) - 1)
+
+    def zone(self, flags: int) -> int:
+        """Give the zone number in *flags*."""
+        return flags >> self.zone_shift & ((1 << self.zone_bits) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLayout:
+    """Where things are in ``struct pglist_data`` and ``struct zone``; offsets and sizes in bytes.
+
+    Attributes:
+        numa: There is an array node_data; else one node, contig_page_data.
+        node_count: LENGTH(node_data), 1 without NUMA.
+        pgdat_size: SIZE(pglist_data).
+        node_zones: Offset of the zones in it.
+        nr_zones: Offset of their number (4 bytes).
+        start_pfn: Offset of node_start_pfn.
+        spanned_pages: Offset of node_spanned_pages.
+        node_id: Offset of node_id (4 bytes).
+        zone_size: SIZE(zone).
+        zone_spanned: Offset of spanned_pages in a zone.
+        zone_managed: Offset of managed_pages, before it (since 3.8); None where older.
+        free_area: Offset of the free_area array in a zone.
+        vm_stat: Offset of the counters in a zone.
+        nr_free_pages: Index of the count of free pages in them.
+        free_area_size: SIZE(free_area).
+        free_list: Offset of the lists in a free_area.
+        list_count: LENGTH(free_area.free_list), the number of migrate types.
+        nodemask_size: SIZE(nodemask_t).
+    """
+
+    numa: bool
+    node_count: int
+    pgdat_size: int
+    node_zones: int
+    nr_zones: int
+    start_pfn: int
+    spanned_pages: int
+    node_id: int
+    zone_size: int
+    zone_spanned: int
+    zone_managed: int | None
+    free_area: int
+    vm_stat: int
+    nr_free_pages: int
+    free_area_size: int
+    free_list: int
+    list_count: int
+    nodemask_size: int
+
+
+def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
+    """Read the places of nodes and zones out of VMCOREINFO.
+
+    Args:
+        info: VMCOREINFO.
+        numa: Whether the kernel has an array node_data.
+
+    Raises:
+        FactError: A key is missing, or its value impossible.
+    """
+    pgdat, zone = info.size("pglist_data"), info.size("zone")
+    area = info.size("free_area")
+    for name, size in (("pglist_data", pgdat), ("zone", zone), ("free_area", area)):
+        if not 8 <= size <= _STRUCT_MAX or size % 8:
+            raise FactInvalid(
+                f"VMCOREINFO has SIZE({name})={size}; expected a multiple of 8 up to 16 MiB",
+                name=f"SIZE({name})",
+            )
+
+    def inside(member: str, size: int, width: int = 8) -> int:
+        value = info.offset(member)
+        if value % width or value + width > size:
+            raise FactInvalid(
+                f"VMCOREINFO has OFFSET({member})={value}; expected a multiple of {width} inside "
+                f"{size} bytes",
+                name=f"OFFSET({member})",
+            )
+        return value
+
+    spanned = inside("zone.spanned_pages", zone)
+    count = info.length("node_data") if numa and "LENGTH(node_data)" in info else 1
+    if not 1 <= count <= NODES_MAX:
+        raise FactInvalid(
+            f"VMCOREINFO has LENGTH(node_data)={count}; expected 1 to {NODES_MAX}",
+            name="LENGTH(node_data)",
+        )
+    # Exported for the first time in 3.9, when zones had managed_pages since one release.
+    has_managed = "OFFSET(page._mapcount)" in info and spanned >= 16
+    return NodeLayout(
+        numa=numa,
+        node_count=count,
+        pgdat_size=pgdat,
+        node_zones=inside("pglist_data.node_zones", pgdat),
+        nr_zones=inside("pglist_data.nr_zones", pgdat, 4),
+        start_pfn=inside("pglist_data.node_start_pfn", pgdat),
+        spanned_pages=inside("pglist_data.node_spanned_pages", pgdat),
+        node_id=inside("pglist_data.node_id", pgdat, 4),
+        zone_size=zone,
+        zone_spanned=spanned,
+        zone_managed=spanned - 8 if has_managed else None,
+        free_area=inside("zone.free_area", zone),
+        vm_stat=inside("zone.vm_stat", zone),
+        nr_free_pages=info.number("NR_FREE_PAGES"),
+        free_area_size=area,
+        free_list=inside("free_area.free_list", area),
+        list_count=max(info.length("free_area.free_list"), 1)
+        if "LENGTH(free_area.free_list)" in info
+        else 1,
+        nodemask_size=info.size("nodemask_t"),
+    )
+
+
+def find_flag_fields(layout: NodeLayout) -> FlagFields | None:
+    """Work out which bits of the flags name node and zone; None if that does not add up.
+
+    With SPARSEMEM_VMEMMAP the node is in the highest bits, and the zone right below.
+    """
+    if not is_power_of_two(layout.node_count):
+        return None
+    node_bits = layout.node_count.bit_length() - 1
+    zones = _zone_counts(layout)
+    if len(zones) == 1:
+        origin = Origin.DERIVED
+        detail = f"{layout.node_count} nodes and {zones[0]} zones, by the size of pglist_data"
+        # ZONES_SHIFT: one bit for two zones, two for up to four, three for up to eight.
+        zone_bits = (zones[0] - 1).bit_length()
+    else:
+        origin = Origin.ASSUMED
+        detail = f"{layout.node_count} nodes; two bits of zone, as in every ppc64 kernel"
+        zone_bits = 2
+    node_shift = 64 - node_bits
+    return FlagFields(node_shift, node_bits, node_shift - zone_bits, zone_bits, origin, detail)
+
+
+def _zone_counts(layout: NodeLayout) -> list[int]:
+    """Give the numbers of zones with which zones and zonelists fill the room before nr_zones."""
+    room = layout.nr_zones - layout.node_zones
+    lists = 2 if layout.numa else 1
+    fitting = []
+    for zones in range(1, ZONES_MAX + 1):
+        refs = layout.node_count * zones
+        plain = (refs + 1) * _ZONEREF_BYTES
+        # Until 4.3 a NUMA kernel kept a cache in each list: a pointer, a short and a bit for each
+        # zone of each node, and a time.
+        bitmap = -(-refs // 64) * 8
+        cached = plain + 8 + -(-2 * refs // 8) * 8 + bitmap + 8
+        sizes = (plain, cached) if layout.numa else (plain,)
+        if any(zones * layout.zone_size + lists * size == room for size in sizes):
+            fitting.append(zones)
+    return fitting
+
+
+def fields_fact(fields: FlagFields) -> Fact:
+    """Give the place of the zone as a fact, for people who want to know where it comes from."""
+    return Fact("page_flags_zone_shift", fields.zone_shift, fields.origin, fields.detail)

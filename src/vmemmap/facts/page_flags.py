@@ -1,0 +1,118 @@
+"""PG_* bits of ``page.flags`` by kernel era: names for people, and numbers that are not exported.
+
+VMCOREINFO exports a few of the numbers. The era is the row below in which all of those agree; the
+release only decides between two rows that agree equally. Bits that belong to no known row stay
+without a name, and are never guessed: what follows hwpoison depends on the configuration.
+
+Source: Linux include/linux/page-flags.h of the versions named at each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_OLD = "locked error referenced uptodate dirty lru active slab owner_priv_1 arch_1 reserved"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEra:
+    """The flag bits of one range of kernels.
+
+    Attributes:
+        since: The first release with this table (major, minor, patch).
+        names: Name by bit number, from bit 0 on.
+        swapcache: The name of the bit that PG_swapcache shares, or itself where it has its own.
+    """
+
+    since: tuple[int, int, int]
+    names: tuple[str, ...]
+    swapcache: str = "owner_priv_1"
+
+    def number(self, name: str) -> int | None:
+        """Give the bit number of a flag, or None if this era has no such flag."""
+        wanted = self.swapcache if name == "swapcache" else name
+        return self.names.index(wanted) if wanted in self.names else None
+
+
+def _era(since: tuple[int, int, int], names: str, swapcache: str = "owner_priv_1") -> FlagEra:
+    return FlagEra(since, tuple(names.split()), swapcache)
+
+
+FLAG_ERAS = (
+    _era(
+        (2, 6, 35),
+        f"{_OLD} private private_2 writeback head tail swapcache mappedtodisk reclaim buddy "
+        "swapbacked unevictable mlocked hwpoison",
+        "swapcache",
+    ),
+    _era(
+        (2, 6, 38),
+        f"{_OLD} private private_2 writeback head tail swapcache mappedtodisk reclaim swapbacked "
+        "unevictable mlocked hwpoison",
+        "swapcache",
+    ),
+    _era(
+        (4, 4, 0),
+        f"{_OLD} private private_2 writeback head swapcache mappedtodisk reclaim swapbacked "
+        "unevictable mlocked hwpoison",
+        "swapcache",
+    ),
+    _era(
+        (4, 10, 0),
+        "locked error referenced uptodate dirty lru active waiters slab owner_priv_1 arch_1 "
+        "reserved private private_2 writeback head mappedtodisk reclaim swapbacked unevictable "
+        "mlocked hwpoison",
+    ),
+    _era(
+        (4, 20, 0),
+        "locked referenced uptodate dirty lru active workingset waiters error slab owner_priv_1 "
+        "arch_1 reserved private private_2 writeback head mappedtodisk reclaim swapbacked "
+        "unevictable mlocked hwpoison",
+    ),
+    _era(
+        (6, 6, 0),
+        "locked writeback referenced uptodate dirty lru head waiters active workingset error slab "
+        "owner_priv_1 arch_1 reserved private private_2 mappedtodisk reclaim swapbacked "
+        "unevictable mlocked hwpoison",
+    ),
+    _era(
+        (6, 10, 0),
+        "locked writeback referenced uptodate dirty lru head waiters active workingset error "
+        "owner_priv_1 arch_1 reserved private private_2 mappedtodisk reclaim swapbacked "
+        "unevictable mlocked hwpoison",
+    ),
+    _era(
+        (6, 12, 0),
+        "locked writeback referenced uptodate dirty lru head waiters active workingset "
+        "owner_priv_1 owner_2 arch_1 reserved private private_2 reclaim swapbacked unevictable "
+        "mlocked hwpoison",
+    ),
+    _era(
+        (6, 14, 0),
+        "locked writeback referenced uptodate dirty lru head waiters active workingset "
+        "owner_priv_1 owner_2 arch_1 reserved private private_2 reclaim swapbacked unevictable "
+        "dropbehind mlocked hwpoison",
+    ),
+)
+
+
+def find_era(exported: Mapping[str, int], release: tuple[int, int, int] | None) -> FlagEra | None:
+    """Find the era whose numbers are those that the kernel exports.
+
+    Args:
+        exported: Flag name (``lru``, ``swapcache``) to bit number, as VMCOREINFO has them.
+        release: The kernel's release, or None if it is unknown.
+
+    Returns:
+        The row, or None if no row has all the numbers, or several do and the release does not
+        decide between them.
+    """
+    fitting = [
+        era
+        for era in FLAG_ERAS
+        if exported and all(era.number(name) == bit for name, bit in exported.items())
+    ]
+    if len(fitting) > 1 and release is not None:
+        fitting = [era for era in fitting if era.since <= release][-1:]
+    return fitting[0] if len(fitting) == 1 else None

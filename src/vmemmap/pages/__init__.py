@@ -1,0 +1,1 @@
+"""The struct page array: what each page is, and where the memory has gone."""

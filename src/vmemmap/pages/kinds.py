@@ -1,0 +1,51 @@
+"""What a page can be, as one word: the kinds that `vmemmap usage` counts.
+
+Every page of a section has exactly one. A tail of a compound page has its head's kind; tails of
+kernel allocations, of which no more is known, are compound_tail.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Kind(IntEnum):
+    """A page's kind; where several would do, the one with the highest number is given."""
+
+    ABSENT = 0
+    """In no section: it has no struct page."""
+    OTHER = 1
+    """Used by the kernel, or free in a CPU's own list; nothing in the struct page tells."""
+    RESERVED = 2
+    """Never given to the page allocator: the kernel's image, firmware, boot-time tables."""
+    CACHE = 3
+    """Page cache, shared memory included."""
+    CACHE_PRIVATE = 4
+    """Page cache with private data of a filesystem."""
+    ANON = 5
+    """Memory of a process that is in no file."""
+    COMPOUND_TAIL = 6
+    """Part of a larger kernel allocation, after its first page."""
+    HUGETLB = 7
+    """Huge pages of hugetlbfs, used or in its pool."""
+    SLAB = 8
+    """Memory of the slab allocator."""
+    OFFLINE = 9
+    """Logically offline, as a balloon makes pages; or in a section that is not online."""
+    HWPOISON = 10
+    """Its memory has failed."""
+    FREE = 11
+    """In the page allocator's free lists."""
+    DAMAGED = 12
+    """Its struct page contradicts itself or its neighbours."""
+    UNKNOWN = 13
+    """Its struct page cannot be read."""
+
+    @property
+    def word(self) -> str:
+        """The kind as programs see it, such as ``cache_private``."""
+        return self.name.lower()
+
+
+COUNTED = tuple(kind for kind in Kind if kind is not Kind.ABSENT)
+"""The kinds that a page with a section can have."""

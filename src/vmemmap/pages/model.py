@@ -1,0 +1,260 @@
+"""Establishes what the page array needs, each thing once and when it is asked for.
+
+Where something cannot be had the next best is taken and a finding says so; only what nothing can
+replace is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.table import BackingTable
+from vmemmap.errors import FactError, FactMissing, ReadError
+from vmemmap.facts.fact import established
+from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.node_layout import FlagFields, NodeLayout, find_flag_fields, find_node_layout
+from vmemmap.facts.page_layout import PageLayout, find_page_layout
+from vmemmap.facts.section_layout import find_section_layout
+from vmemmap.pages.array import PageArray
+from vmemmap.pages.census import Usage, take_census
+from vmemmap.pages.free_lists import FreeBlock, FreeLists
+from vmemmap.pages.makedumpfile_view import LEVELS, MakedumpfileView, page_ranges
+from vmemmap.pages.nodes import NodeInfo, NodeReader, check_fields
+from vmemmap.pages.page import Surroundings
+from vmemmap.pages.sections import SectionTable, read_sections, sections_from_blocks
+from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.zero_pages import count_zero_pages
+from vmemmap.source.base import PhysicalSource
+from vmemmap.source.spool import Progress, no_progress
+from vmemmap.translate.runs import VmemmapRuns
+
+_DEFAULT_SECTION_BYTES = 1 << 24
+
+
+class PageModel:
+    """Everything about the pages of one dump.
+
+    Args:
+        kernel: Facts about the kernel.
+        source: The dump's physical memory.
+        runs: Which parts of the vmemmap are backed, and where.
+        base: Virtual address of the struct page of pfn 0.
+        backing: The list; empty where the kernel keeps none.
+        entry_of: Gives the list entry that backs a vmemmap address, or None.
+        progress: Told how far a scan has come.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelFacts,
+        source: PhysicalSource,
+        runs: VmemmapRuns,
+        base: int,
+        backing: BackingTable,
+        entry_of: Callable[[int], int | None],
+        progress: Progress = no_progress,
+    ) -> None:
+        self._kernel, self._source, self._runs = kernel, source, runs
+        self._base, self._backing, self._entry_of = base, backing, entry_of
+        self._progress = progress
+        self._page_size = int(kernel.page_size.value)
+        self._findings: list[Finding] = []
+
+    @established
+    def layout(self) -> PageLayout:
+        """The layout of ``struct page``.
+
+        Raises:
+            FactError: VMCOREINFO lacks an offset that every kernel exports.
+        """
+        kernel = self._kernel
+        try:
+            release = str(kernel.release.value)
+        except FactError:
+            release = ""
+        return find_page_layout(
+            kernel.vmcoreinfo,
+            int(kernel.struct_page_size.value),
+            kernel.order,
+            self._page_size,
+            release,
+        )
+
+    @established
+    def sections(self) -> SectionTable:
+        """Which pages have a struct page.
+
+        Raises:
+            FactMissing: Neither mem_section nor the list can be used.
+        """
+        why, per = "", _DEFAULT_SECTION_BYTES // self._page_size
+        try:
+            kernel = self._kernel
+            layout = find_section_layout(
+                kernel.vmcoreinfo,
+                int(kernel.symbol("mem_section").value),
+                kernel.order,
+                self._page_size,
+            )
+            per = layout.pages_per_section
+            table = read_sections(self._source, layout, self._base)
+            if table is not None:
+                return table
+            why = f"at {layout.roots:#x} is none, nor a pointer to one"
+        except FactError as error:
+            why = str(error)
+        backing = self._backing
+        first, end = backing.pfn_start, backing.pfn_end
+        if first is None or end is None or not backing.usable.any():
+            raise FactMissing(
+                f"mem_section cannot be used, and there is no list to replace it: {why}",
+                name="mem_section",
+            )
+        return sections_from_blocks(first[backing.usable], end[backing.usable], per, why)
+
+    @established
+    def struct_pages(self) -> StructPages:
+        """Where the struct pages are."""
+        return StructPages(
+            self._source,
+            self._runs,
+            self.sections,
+            base=self._base,
+            size=self.layout.size,
+            page_size=self._page_size,
+            order=self.layout.order,
+        )
+
+    @established
+    def nodes(self) -> tuple[NodeInfo, ...]:
+        """What the kernel says of nodes and zones; empty where it cannot be read."""
+        try:
+            reader, layout = self._node_reader
+            name = "node_data" if layout.numa else "contig_page_data"
+            online = self._address("node_online_map")
+            return reader.nodes(int(self._kernel.symbol(name).value), online)
+        except (FactError, ReadError) as error:
+            self._note("nodes_unreadable", f"nodes and zones cannot be read: {error}")
+            return ()
+
+    @established
+    def fields(self) -> tuple[FlagFields | None, str]:
+        """Which bits of the flags have node and zone, and the evidence in words."""
+        try:
+            fields = find_flag_fields(self._node_reader[1])
+        except FactError as error:
+            return None, str(error)
+        if fields is None:
+            return None, "the number of nodes is no power of two"
+        return check_fields(fields, self.nodes, self._flags_of)
+
+    @established
+    def array(self) -> PageArray:
+        """The struct pages."""
+        return PageArray(
+            self.struct_pages,
+            self.layout,
+            self.fields[0],
+            self._page_size,
+            Surroundings(
+                self._phys_of,
+                self._entry_of,
+                self._source.file_offset,
+                {
+                    (zone.node, zone.index): zone.name
+                    for node in self.nodes
+                    for zone in node.zones
+                    if zone.name
+                },
+            ),
+            self._progress,
+        )
+
+    @established
+    def view(self) -> MakedumpfileView:
+        """What makedumpfile would decide."""
+        return MakedumpfileView(
+            self.layout,
+            page_ranges(self._source.ranges(), self._page_size),
+            self.array.spreader,
+            self.sections.pages_per_section,
+        )
+
+    def usage(self, threads: int | None = None) -> Usage:
+        """Count all pages; see `Usage`."""
+        free_listed = None
+        if not self.view.reads_free_marks:
+            blocks, whole = self.free_blocks
+            free_listed = sum(1 << block.order for block in blocks) if whole else None
+        fields_detail = self.fields[1]
+        touched = self._source.ranges()
+        size = np.uint64(self._page_size)
+        original = -(-touched[:, 1].astype(np.int64) // self._page_size) - (
+            touched[:, 0] // size
+        ).astype(np.int64)
+        return take_census(
+            self.array,
+            self.view,
+            self.nodes,
+            (*self.sections.findings, *self._findings),
+            fields_detail,
+            int(original.sum()),
+            free_listed,
+            threads,
+        )
+
+    def zero_pages(self, level: int) -> int | None:
+        """Count pages full of zeros among those that a dump level leaves; see `count_zero_pages`.
+
+        Raises:
+            ValueError: The level is not 0 to 31.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"there is no dump level {level}: expected 0 to 31")
+        ranges = page_ranges(self._source.ranges(), self._page_size)
+        return count_zero_pages(self._source, self.array, self.view, ranges, level)
+
+    @established
+    def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
+        """The blocks on the free lists, and whether all lists could be followed."""
+        try:
+            reader, layout = self._node_reader
+            lru = self._kernel.vmcoreinfo.offset("page.lru")
+        except FactError as error:
+            self._note("free_list", f"the free lists cannot be followed: {error}")
+            return (), False
+        lists = FreeLists(reader, layout, self.struct_pages, lru, self.layout.orders)
+        blocks = tuple(lists.blocks(self.nodes))
+        self._findings += lists.findings
+        return blocks, bool(self.nodes) and not lists.findings
+
+    @established
+    def _node_reader(self) -> tuple[NodeReader, NodeLayout]:
+        numa = self._address("node_data") is not None
+        layout = find_node_layout(self._kernel.vmcoreinfo, numa)
+        return NodeReader(self._source, layout, self._kernel.order), layout
+
+    def _address(self, symbol: str) -> int | None:
+        try:
+            return int(self._kernel.symbol(symbol).value)
+        except FactError:
+            return None
+
+    def _flags_of(self, pfn: int) -> int | None:
+        if self.sections.find(pfn) is None:
+            return None
+        data = self.struct_pages.read(pfn)
+        at = self.layout.flags
+        return (
+            None if isinstance(data, Why) else int.from_bytes(data[at : at + 8], self.layout.order)
+        )
+
+    def _phys_of(self, virt: int) -> int | None:
+        run = next(iter(self._runs.clip(virt, virt + 1)), None)
+        return run.phys if run else None
+
+    def _note(self, code: str, message: str) -> None:
+        self._findings.append(Finding(code, Severity.WARNING, message))

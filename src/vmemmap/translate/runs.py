@@ -1,0 +1,100 @@
+"""The vmemmap as runs: stretches that are contiguous in virtual and in physical memory alike.
+
+Blocks that lie side by side in both are one run, so that a reader takes them in one piece.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.translate.page_table import PageTable
+
+
+class MappedRun(NamedTuple):
+    """*size* bytes at the virtual address *virt* that lie at the physical address *phys*."""
+
+    virt: int
+    phys: int
+    size: int
+
+
+class VmemmapRuns(Protocol):
+    """Whatever knows which parts of the vmemmap are backed, and where."""
+
+    def clip(self, start: int, end: int) -> Iterator[MappedRun]:
+        """Yield the runs inside ``[start, end)``, cut to it, sorted, without overlap."""
+        ...
+
+
+class BlockRuns:
+    """The runs of a list of equal blocks.
+
+    Args:
+        virt: Start of each block (bytes), uint64, any order, no address twice.
+        phys: Physical start of each, same length.
+        block_size: Bytes in a block.
+    """
+
+    def __init__(self, virt: NDArray[np.uint64], phys: NDArray[np.uint64], block_size: int) -> None:
+        order = np.argsort(virt, kind="stable")
+        leaves = np.empty((len(order), 3), dtype=np.uint64)
+        leaves[:, 0], leaves[:, 1], leaves[:, 2] = virt[order], phys[order], block_size
+        self._runs = merge(leaves)
+        self._starts = np.ascontiguousarray(self._runs[:, 0]).data
+
+    def clip(self, start: int, end: int) -> Iterator[MappedRun]:
+        """Yield the runs inside ``[start, end)``; see `VmemmapRuns.clip`."""
+        at = max(bisect_right(self._starts, start) - 1, 0)
+        last = bisect_right(self._starts, end - 1)
+        return cut(self._runs[at:last], start, end)
+
+
+class TableRuns:
+    """The runs that the kernel's page tables map: the vmemmap on the radix MMU.
+
+    Args:
+        tables: The page tables.
+        page_size: The kernel's page size in bytes.
+    """
+
+    def __init__(self, tables: PageTable, page_size: int) -> None:
+        self._tables = tables
+        self._page_size = page_size
+
+    def clip(self, start: int, end: int) -> Iterator[MappedRun]:
+        """Yield the runs inside ``[start, end)``; see `VmemmapRuns.clip`."""
+        page = self._page_size
+        leaves = self._tables.mapped(start // page * page, -(-end // page) * page)
+        return cut(merge(leaves), start, end)
+
+
+class NoRuns:
+    """A vmemmap of which nothing is known to be backed."""
+
+    def clip(self, start: int, end: int) -> Iterator[MappedRun]:
+        """Yield nothing."""
+        return iter(())
+
+
+def merge(leaves: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Join rows of (virt, phys, size) that follow each other in both; they are sorted by virt."""
+    if not len(leaves):
+        return leaves
+    virt, phys, size = leaves.T
+    new = np.r_[True, (virt[1:] != virt[:-1] + size[:-1]) | (phys[1:] != phys[:-1] + size[:-1])]
+    first = np.flatnonzero(new)
+    last = np.r_[first[1:] - 1, len(leaves) - 1]
+    return np.stack([virt[first], phys[first], virt[last] + size[last] - virt[first]], axis=1)
+
+
+def cut(runs: NDArray[np.uint64], start: int, end: int) -> Iterator[MappedRun]:
+    """Yield rows of (virt, phys, size) cut to ``[start, end)``."""
+    for virt, phys, size in runs.tolist():
+        low, high = max(virt, start), min(virt + size, end)
+        if low < high:
+            yield MappedRun(low, phys + low - virt, high - low)
