@@ -16,7 +16,7 @@ from vmemmap.simulate.spec import IMAGE_BYTES
 SWAPPER_PG_DIR = 16 * MIB
 """64 KiB, aligned to its size: the radix root is that large."""
 STATIC_ROOTS = SWAPPER_PG_DIR + (1 << 16)
-"""mem_section[] of kernels before 4.15; at most 16,384 pointers with 46 or 47 bits."""
+"""mem_section[] of kernels before 4.15; at most 32,768 pointers with their 46 bits."""
 VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
 """The note that the kernel keeps for its own crash, page-aligned."""
 TEXT_BYTES = 12 * MIB

@@ -18,6 +18,20 @@ ZONE_AT = NODE_AT - ZONES_SHIFT
 ZONE_NORMAL, ZONE_DEVICE = 0, 2
 MAPPING_ANON = 1
 
+LAST_CPUPID: eras.Table[int] = (
+    (eras.OLDEST, 0),
+    ((3, 14), (1 << 19) - 1 << 35),
+)
+"""What page.flags hold below the zone when no processor has used the page yet: with 2048
+processors 11 bits for one and 8 for a process, all ones."""
+TAIL_MAPPING: eras.Table[int] = ((eras.OLDEST, 0), ((4, 5), 0x5DEADBEEF0000400))
+"""page.mapping of tail pages but the first: a poison, not NULL."""
+SLAB_REFCOUNT: eras.Table[int] = ((eras.OLDEST, 1), ((6, 14), 0))
+"""Pages of a slab hold no reference since slabs are made of frozen pages: 1 in 6.12, 0 in 7.2."""
+SLABS_IN_MAPPING: eras.Table[bool] = ((eras.OLDEST, False), ((6, 2), True))
+"""Whether struct slab has in the place of page.mapping a count of slabs, which looks like an
+anonymous page's mapping when it is odd. It is told by the page's type only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:

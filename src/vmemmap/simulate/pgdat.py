@@ -7,9 +7,12 @@ Source: Linux include/linux/mmzone.h.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
+from vmemmap.simulate import eras
 from vmemmap.simulate.image import PHYS
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.page_allocator import PageAllocator
@@ -20,9 +23,31 @@ MIGRATE_TYPES = 6
 MIGRATE_MOVABLE = 1
 LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
-ZONE_SPANNED_PAGES = 120
 ZONES = 3
 NR_FREE_PAGES = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Bytes that differ between releases.
+
+    Attributes:
+        zonelists: What lies between the zones and nr_zones.
+        rest: From nr_zones to the end of the structure.
+        spanned_pages: Offset of zone.spanned_pages.
+    """
+
+    zonelists: int
+    rest: int
+    spanned_pages: int
+
+
+LAYOUTS: eras.Table[Layout] = (
+    (eras.OLDEST, Layout(14752, 2016, 120)),
+    ((6, 12), Layout(24608, 2528, 144)),
+    ((7, 2), Layout(24608, 2656, 144)),
+)
+"""As Debian's 6.1, 6.12 and 7.2 have them; the releases between are brackets."""
 
 
 class Pgdat:
@@ -33,11 +58,13 @@ class Pgdat:
         big = kernel.page_size == 65536
         self.zone_bytes = 1664 if big else 2048
         self.vm_stat = 1408 if big else 1792
-        self.nr_zones = ZONES * self.zone_bytes + 14752
+        layout = eras.at(LAYOUTS, kernel.version)
+        self.spanned_pages = layout.spanned_pages
+        self.nr_zones = ZONES * self.zone_bytes + layout.zonelists
         self.node_start_pfn = self.nr_zones + 8
         self.node_spanned_pages = self.nr_zones + 24
         self.node_id = self.nr_zones + 32
-        self.size = self.nr_zones + 2016
+        self.size = self.nr_zones + layout.rest
         self.phys: dict[int, int] = {}
 
     def add_node(self, memory: PhysicalMemory, node: int, phys: int) -> None:
@@ -94,6 +121,6 @@ class Pgdat:
         first, last = (home[0][0], home[-1][1]) if home else (0, 0)
         memory.store_u64(phys + self.node_start_pfn, first)
         memory.store_u64(phys + self.node_spanned_pages, last - first)
-        memory.store_u64(phys + ZONE_SPANNED_PAGES, last - first)
+        memory.store_u64(phys + self.spanned_pages, last - first)
         free = pages.free_ranges(node).total if home else 0
         memory.store_u64(phys + self.vm_stat + 8 * NR_FREE_PAGES, free)

@@ -21,8 +21,9 @@ from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT, SUBSECTION_BYT
 from vmemmap.simulate.physical import KernelMemory, phys_of, virt_of
 from vmemmap.simulate.steps import Steps
 
-MEM_SECTION_BYTES = 16
-"""struct mem_section {section_mem_map, usage}; 32 with page_ext, which this model has not."""
+MEM_SECTION_BYTES = {56: 16, 64: 32}
+"""sizeof(struct mem_section) by the size of a struct page: {section_mem_map, usage}, and two words
+more (page_cgroup, later page_ext) in the kernels whose struct page has its optional part, too."""
 MARKED_PRESENT = 1 << 0
 HAS_MEM_MAP = 1 << 1
 IS_ONLINE = 1 << 2
@@ -41,13 +42,15 @@ class SparseMem:
     Attributes:
         roots_phys: Physical address of the array of root pointers.
         length: LENGTH(mem_section), the number of root pointers.
+        entry_bytes: SIZE(mem_section).
     """
 
     def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocPage) -> None:
         self.kernel = kernel
         self.memory = memory
         self._alloc = alloc
-        self.per_root = kernel.page_size // MEM_SECTION_BYTES
+        self.entry_bytes = MEM_SECTION_BYTES[kernel.struct_page_size]
+        self.per_root = kernel.page_size // self.entry_bytes
         sections = 1 << (kernel.max_physmem_bits - SECTION_SHIFT)
         self.length = -(-sections // self.per_root)
         self._partial: dict[int, int] = {}
@@ -60,7 +63,7 @@ class SparseMem:
     def entry_phys(self, section: int) -> int | None:
         """Give the physical address of a section's struct mem_section; None without a root."""
         root = self.memory.physical.load_u64(self.roots_phys + section // self.per_root * 8)
-        return phys_of(root) + section % self.per_root * MEM_SECTION_BYTES if root else None
+        return phys_of(root) + section % self.per_root * self.entry_bytes if root else None
 
     def flags(self, section: int) -> int:
         """Give a section's flag bits; 0 for one that is not there."""
@@ -72,7 +75,7 @@ class SparseMem:
     def memory_present(self, start: int, end: int) -> None:
         """Mark the sections of ``[start, end)`` (bytes) as present; no struct pages yet."""
         for _root, at, sections in self._by_root(start, end):
-            table = np.zeros((len(sections), 2), self._word)
+            table = np.zeros((len(sections), self.entry_bytes // 8), self._word)
             table[:, 0] = MARKED_PRESENT
             self.memory.physical.write(at, table.tobytes())
 
@@ -84,7 +87,7 @@ class SparseMem:
         for run in np.split(sections, breaks):
             start, end = int(run[0]) << SECTION_SHIFT, (int(run[-1]) + 1) << SECTION_SHIFT
             for _root, at, part in self._by_root(start, end):
-                table = np.zeros((len(part), 2), self._word)
+                table = np.zeros((len(part), self.entry_bytes // 8), self._word)
                 table[:, 0] = self.kernel.vmemmap_base | flags
                 self.memory.physical.write(at, table.tobytes())
 
@@ -163,7 +166,7 @@ class SparseMem:
         root = yield from self.memory.load(virt_of(self.roots_phys + section // self.per_root * 8))
         if not root:
             return False
-        at = root + section % self.per_root * MEM_SECTION_BYTES
+        at = root + section % self.per_root * self.entry_bytes
         value = yield from self.memory.load(at)
         if not value & HAS_MEM_MAP:
             return False

@@ -23,9 +23,13 @@ from vmemmap.simulate.page_layout import (
     FIELDS,
     FLAGS,
     HUGETLB_PAGE_DTOR,
+    LAST_CPUPID,
     MAPPING_ANON,
     NODE_AT,
     PAGE_TYPES,
+    SLAB_REFCOUNT,
+    SLABS_IN_MAPPING,
+    TAIL_MAPPING,
     ZONE_AT,
     ZONE_DEVICE,
 )
@@ -94,6 +98,8 @@ class StructPages:
         self.compound = eras.at(COMPOUND, kernel.numbers)
         self.fields = eras.at(FIELDS, kernel.numbers)
         self.dtype = self._dtype()
+        self._last_cpupid = eras.at(LAST_CPUPID, kernel.version)
+        self._tail_mapping = eras.at(TAIL_MAPPING, kernel.version)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -111,14 +117,15 @@ class StructPages:
         for node, home in self.owners.homes.items():
             for low, high in _overlaps(home, first, last):
                 part = rows[low - first : high - first]
-                part["flags"] = node << NODE_AT
+                part["flags"] = node << NODE_AT | self._last_cpupid
                 part["mapcount"] = -1
                 part["refcount"] = 1
         for node, start, end in self.owners.devices:
             low, high = max(start, first), min(end, last)
             if low < high:
                 part = rows[low - first : high - first]
-                part["flags"] = node << NODE_AT | ZONE_DEVICE << ZONE_AT | 1 << self.flags.reserved
+                zone = node << NODE_AT | ZONE_DEVICE << ZONE_AT
+                part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
                 part["mapcount"] = -1
                 part["refcount"] = 1
         for low, high in _overlaps(self.owners.reserved, first, last):
@@ -207,11 +214,10 @@ class StructPages:
             part["flags"] |= np.uint64(on_list)
             part["mapping"] = self.objects.mapping
             part["index"] = frames
-            part["refcount"] = 2
             if run.use is Use.CACHE_PRIVATE:
                 part["flags"] |= np.uint64(1 << flags.private)
                 part["private"] = self.objects.buffers
-                part["refcount"] = 3
+                part["refcount"] = 2
         elif run.use is Use.ANONYMOUS:
             part["flags"] |= np.uint64(on_list | 1 << flags.swapbacked)
             part["mapping"] = self.objects.anon_vma | MAPPING_ANON
@@ -222,14 +228,21 @@ class StructPages:
         elif run.use is Use.OFFLINE:
             part["mapcount"] = types.offline
         if run.use is Use.SLAB:
-            head = part[:1] if low == run.start else part[:0]
-            if flags.slab is not None:
-                # A tail page carries the flag of its slab in no release.
-                head["flags"] |= np.uint64(1 << flags.slab)
-            if types.slab is not None:
-                head["mapcount"] = types.slab
+            # A tail page carries the mark of its slab in no release.
+            self._paint_slab(part[:1] if low == run.start else part[:0], run)
         if run.order:
             self._paint_compound(part, run, low)
+
+    def _paint_slab(self, head: Rows, run: PageRun) -> None:
+        """Mark the first page of a slab."""
+        version = self.kernel.version
+        if self.flags.slab is not None:
+            head["flags"] |= np.uint64(1 << self.flags.slab)
+        if self.types.slab is not None:
+            head["mapcount"] = self.types.slab
+        head["refcount"] = eras.at(SLAB_REFCOUNT, version)
+        if eras.at(SLABS_IN_MAPPING, version):
+            head["mapping"] = run.start % 4  # so many slabs follow on its processor's list
 
     def _paint_compound(self, part: Rows, run: PageRun, low: int) -> None:
         """Mark head and tails of a compound page; *part* is what of it is being painted."""
@@ -244,6 +257,7 @@ class StructPages:
             head["mapping"] = self.objects.mapping
             if self.types.hugetlb is not None:
                 head["mapcount"] = self.types.hugetlb
+        tails["mapping"][max(0, run.start + 2 - low - skip) :] = self._tail_mapping
         if compound.head_at is not None:
             tails["head"] = page | 1
         else:

@@ -14,9 +14,15 @@ from dataclasses import dataclass
 from vmemmap.simulate import eras, pgdat
 from vmemmap.simulate.image import SWAPPER_PG_DIR, VIRT, uts_name_offset
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.page_layout import COMPOUND, FIELDS, FLAGS, PAGE_TYPES
+from vmemmap.simulate.page_layout import (
+    COMPOUND,
+    FIELDS,
+    FLAGS,
+    HUGETLB_PAGE_DTOR,
+    PAGE_TYPES,
+)
 from vmemmap.simulate.physical import virt_of
-from vmemmap.simulate.sparsemem import MEM_SECTION_BYTES, SparseMem
+from vmemmap.simulate.sparsemem import SparseMem
 
 LINE_LIMIT = 79
 """The kernel's buffer for one line; what is longer is cut."""
@@ -61,7 +67,7 @@ def _lines(told: Told) -> Iterator[Line]:
     yield from _sections(told)
     yield from _struct_page(told)
     yield from _zones(told.nodes, kernel)
-    yield from _page_flags(kernel)
+    yield from _page_flags(told)
     yield from _powerpc(kernel)
     yield "CRASHTIME", told.crash_time
 
@@ -80,7 +86,7 @@ def _sections(told: Told) -> Iterator[Line]:
     kernel = told.kernel
     yield _symbol("mem_section", virt_of(told.sparsemem.roots_phys))
     yield "LENGTH(mem_section)", told.sparsemem.length
-    yield "SIZE(mem_section)", MEM_SECTION_BYTES
+    yield "SIZE(mem_section)", told.sparsemem.entry_bytes
     yield "OFFSET(mem_section.section_mem_map)", 0
     if kernel.version >= (5, 13):
         yield "NUMBER(SECTION_SIZE_BITS)", 24
@@ -116,8 +122,6 @@ def _struct_page(told: Told) -> Iterator[Line]:
         yield "OFFSET(page.compound_head)", compound.head_at or 0
     elif version >= (7, 1):
         yield "OFFSET(page.compound_info)", compound.head_at or 0
-    if (3, 16) <= version < (4, 6):
-        yield _symbol("free_huge_page", told.free_huge_page)
 
 
 def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
@@ -128,7 +132,7 @@ def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
     yield "OFFSET(pglist_data.node_id)", nodes.node_id
     yield "OFFSET(zone.free_area)", pgdat.ZONE_FREE_AREA
     yield "OFFSET(zone.vm_stat)", nodes.vm_stat
-    yield "OFFSET(zone.spanned_pages)", pgdat.ZONE_SPANNED_PAGES
+    yield "OFFSET(zone.spanned_pages)", nodes.spanned_pages
     yield "OFFSET(free_area.free_list)", 0
     yield "OFFSET(list_head.next)", 0
     yield "OFFSET(list_head.prev)", 8
@@ -142,29 +146,41 @@ def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
     yield "NUMBER(NR_FREE_PAGES)", pgdat.NR_FREE_PAGES
 
 
-def _page_flags(kernel: Kernel) -> Iterator[Line]:
-    version = kernel.version
+def _page_flags(told: Told) -> Iterator[Line]:
+    kernel, version = told.kernel, told.kernel.version
     flags, types = eras.at(FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
     yield "NUMBER(PG_lru)", flags.lru
     yield "NUMBER(PG_private)", flags.private
     yield "NUMBER(PG_swapcache)", flags.swapcache
     if version >= (4, 18):
         yield "NUMBER(PG_swapbacked)", flags.swapbacked
+    if flags.slab is not None and version >= (3, 9):
+        yield "NUMBER(PG_slab)", flags.slab
+    elif types.slab is not None:
+        yield "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", types.slab
     if version >= (3, 9):
-        if flags.slab is not None:
-            yield "NUMBER(PG_slab)", flags.slab
         yield "NUMBER(PG_hwpoison)", flags.hwpoison
-        yield "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", types.buddy or 0
     if version >= (3, 16):
         yield "NUMBER(PG_head_mask)", 1 << flags.head
-    if (4, 6) <= version < (6, 6):
-        yield "NUMBER(HUGETLB_PAGE_DTOR)", 2
+    if types.buddy is not None and version >= (3, 9):
+        yield "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", types.buddy
+    yield from _hugetlb(told)
+    if types.offline is not None:
+        yield "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)", types.offline
+
+
+def _hugetlb(told: Told) -> Iterator[Line]:
+    """Tell by what a huge page is known; nothing did before 3.16, nor in 4.4 and 4.5."""
+    version = told.kernel.version
+    types = eras.at(PAGE_TYPES, told.kernel.numbers)
+    if (3, 16) <= version < (4, 6):
+        yield _symbol("free_huge_page", told.free_huge_page)
+    elif (4, 6) <= version < (6, 6):
+        yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
     elif (6, 6) <= version < (6, 9):
-        yield "NUMBER(PG_hugetlb)", 8
-    for name in ("hugetlb", "slab", "offline"):
-        value = getattr(types, name)
-        if value is not None:
-            yield f"NUMBER(PAGE_{name.upper()}_MAPCOUNT_VALUE)", value
+        yield "NUMBER(PG_hugetlb)", eras.at(COMPOUND, told.kernel.numbers).hugetlb_bit or 0
+    elif types.hugetlb is not None:
+        yield "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)", types.hugetlb
 
 
 def _powerpc(kernel: Kernel) -> Iterator[Line]:
@@ -180,7 +196,8 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
             yield f"OFFSET(vmemmap_backing.{name})", offset * 8
         yield "SIZE(mmu_psize_def)", eras.at(eras.PSIZE_DEF_BYTES, version)
         yield "OFFSET(mmu_psize_def.shift)", 0
-    if version >= (6, 7):
+    if kernel.numbers >= (6, 6, 9):
+        # Known in 6.6.9 and not in 6.4.6: a 6.6.0 does not say which MMU it runs on.
         yield _symbol("cur_cpu_spec", VIRT["cur_cpu_spec"])
         if version >= (6, 8):
             yield "OFFSET(cpu_spec.cpu_features)", 16
