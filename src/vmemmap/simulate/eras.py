@@ -182,7 +182,7 @@ ZEROED_BLOCKS: Table[bool] = ((OLDEST, True), ((4, 15), False))
 """Whether vmemmap_alloc_block() clears what it hands out."""
 SUBSECTIONS: Table[bool] = ((OLDEST, False), ((5, 3), True))
 BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
-"""Whether one section without struct pages costs the rest of its node, or only itself."""
+"""Whether one section without struct pages costs the rest of its node's run, or only itself."""
 
 HotplugLock = Literal[
     "lock_system_sleep", "mem_hotplug_mutex", "mem_hotplug_begin", "mem_hotplug_lock"
