@@ -79,6 +79,7 @@ class MemoryHotplug:
         yield from self.locks.begin(task)
         try:
             altmap = None
+            self._altmaps.pop(start, None)  # of an earlier attempt that failed
             if altmap_bytes:
                 end, page = start + size, self.kernel.page_size
                 altmap = Altmap(start, end, start + altmap_bytes, start, page)
@@ -128,7 +129,8 @@ class MemoryHotplug:
         """Map the new memory linearly, then add its pages."""
         self._call(task, "arch_add_memory")
         if self.kernel.mmu == "radix":
-            self.tables.map(virt_of(start), start, size)
+            for low, high in _by_section(start, start + size):
+                self.tables.map(virt_of(low), low, high - low)
         error = yield from self.__add_pages(task, node, start, size, altmap)
         return error
 
@@ -139,7 +141,7 @@ class MemoryHotplug:
         self._call(task, "arch_remove_memory")
         yield from self.__remove_pages(task, node, start, size, altmap)
         if self.kernel.mmu == "radix":
-            self.tables.unmap_range(virt_of(start), size)
+            self.tables.unmap(virt_of(start), start, size)
 
     def online_pages(self, node: int, start: int, size: int, altmap_bytes: int) -> None:
         """Give the pages to the page allocator, and mark the sections online."""

@@ -137,7 +137,7 @@ class Vmemmap:
             owner = self._altmap_of(block, altmap)
             if owner is None or not self._is_altmaps(phys, owner):
                 self.supply.free_block(phys, size)
-            self.vmemmap_remove_mapping(block)
+            self.vmemmap_remove_mapping(block, phys)
 
     def vmemmap_create_mapping(self, start: int, phys: int) -> bool:
         """Map a block: bolted hash entries, or the radix page table; False when it fails."""
@@ -148,11 +148,11 @@ class Vmemmap:
             self.tables.map(start, phys, self.block_size)
         return True
 
-    def vmemmap_remove_mapping(self, start: int) -> None:
+    def vmemmap_remove_mapping(self, start: int, phys: int) -> None:
         """Take a block's mapping away."""
         self.map.unmap(start, self.block_size)
         if self.kernel.mmu == "radix":
-            self.tables.unmap(start)
+            self.tables.unmap(start, phys, self.block_size)
 
     def _alloc(self, block: int, node: int, altmap: Altmap | None) -> tuple[int | None, bool]:
         """Take memory for a block: its physical address, and whether it is the altmap's."""

@@ -68,7 +68,7 @@ class RadixVmemmap(Vmemmap):
             phys = self.map.find(block)
             if phys is not None and not (yield from self.vmemmap_populated(block, size)):
                 self.map.unmap(block, size)
-                self.tables.unmap(block)
+                self.tables.unmap(block, phys, size)
                 self._forget(block, huge)
                 if not (altmap and altmap.holds(phys)):
                     self.supply.free_block(phys, size)

@@ -71,7 +71,7 @@ def parse_spec(text: str) -> MachineSpec:
     """
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number without end
         raise SpecError("TOML", str(error)) from error
     _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump"))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
