@@ -27,15 +27,24 @@ EFAULT = 14
 
 @dataclass(slots=True)
 class Losses:
-    """What went wrong while struct pages were made, by virtual address of the block.
+    """What went wrong while struct pages were made, and has not been made good since.
+
+    Blocks by virtual address.
 
     Attributes:
         no_node: Mapped, but not in the list: the crash side will not find it.
         no_mapping: In the list, but not mapped.
     """
 
-    no_node: list[int] = field(default_factory=list)
-    no_mapping: list[int] = field(default_factory=list)
+    no_node: set[int] = field(default_factory=set)
+    no_mapping: set[int] = field(default_factory=set)
+
+    def note_no_mapping(self, block: int) -> None:
+        """Note a block that could not be mapped; without a node as well it is nowhere at all."""
+        if block in self.no_node:
+            self.no_node.remove(block)
+        else:
+            self.no_mapping.add(block)
 
 
 class Vmemmap:
@@ -112,12 +121,15 @@ class Vmemmap:
                     else:
                         self.supply.free_block(phys, size)
                     return -ENOMEM
-                self.losses.no_node.append(block)
+                self.losses.no_node.add(block)
+            else:
+                self.losses.no_node.discard(block)
             if not self.vmemmap_create_mapping(block, phys):
-                self.losses.no_mapping.append(block)
+                self.losses.note_no_mapping(block)
                 if not eras.at(eras.MAPPING_FAILURE_IS_EFAULT, self.kernel.version):
                     raise KernelBug("BUG in vmemmap_create_mapping")
                 return -EFAULT
+            self.losses.no_mapping.discard(block)
         return 0
 
     def vmemmap_free(
@@ -151,6 +163,7 @@ class Vmemmap:
     def vmemmap_remove_mapping(self, start: int, phys: int) -> None:
         """Take a block's mapping away."""
         self.map.unmap(start, self.block_size)
+        self.losses.no_mapping.discard(start)
         if self.kernel.mmu == "radix":
             self.tables.unmap(start, phys, self.block_size)
 
