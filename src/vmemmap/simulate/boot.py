@@ -31,26 +31,29 @@ def sparse_init(vmemmap: Vmemmap, task: Task, memory: Sequence[MemoryRange]) -> 
     """Populate every present section in ascending order, each by itself.
 
     Returns:
-        How many sections got no struct pages. Since 4.19 one such section costs the node all
-        that come after it.
+        How many sections got no struct pages. Since 4.19 one such section also costs the sections
+        after it, up to where another node's memory begins: sparse_init_nid() does a node's
+        sections in such runs, and gives up the rest of the run.
     """
     stops = eras.at(eras.BOOT_STOPS_AT_FAILURE, vmemmap.kernel.version)
     lost = 0
-    failed_nodes: set[int] = set()
+    given_up: int | None = None
     sparsemem = vmemmap.sparsemem
     flags = sparsemem.early_flags()
     for part in sorted(memory, key=lambda part: part.start):
+        if part.node != given_up:
+            given_up = None
         for start in range(part.start, part.end, SECTION_BYTES):
             section = start >> SECTION_SHIFT
             error = -1
-            if part.node not in failed_nodes:
+            if given_up is None:
                 first, last = _memmap(vmemmap, start, start + SECTION_BYTES)
                 error = yield from vmemmap.vmemmap_populate(task, first, last, part.node)
             if error:
                 lost += 1
                 yield from sparsemem.clear_section(section)
                 if stops:
-                    failed_nodes.add(part.node)
+                    given_up = part.node
             else:
                 yield from sparsemem.sparse_init_one_section(section, flags)
     return lost

@@ -169,6 +169,8 @@ ALTMAPS: Table[Altmap] = (
     ((5, 4), "boundary"),
 )
 """Whether struct pages of device memory may lie on the device, and what if it has no room."""
+ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True))
+"""Before, a block that described the device to its very end counted as reaching beyond it."""
 
 Free = Literal["missing", "empty", "real"]
 VMEMMAP_FREE: Table[Free] = ((OLDEST, "missing"), ((3, 10), "empty"), ((3, 17), "real"))
@@ -182,7 +184,7 @@ ZEROED_BLOCKS: Table[bool] = ((OLDEST, True), ((4, 15), False))
 """Whether vmemmap_alloc_block() clears what it hands out."""
 SUBSECTIONS: Table[bool] = ((OLDEST, False), ((5, 3), True))
 BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
-"""Whether one section without struct pages costs the rest of its node, or only itself."""
+"""Whether one section without struct pages costs the rest of its node's run, or only itself."""
 
 HotplugLock = Literal[
     "lock_system_sleep", "mem_hotplug_mutex", "mem_hotplug_begin", "mem_hotplug_lock"
@@ -201,6 +203,9 @@ SECTION_EARLY: Table[bool] = ((OLDEST, False), ((5, 3), True))
 
 STALE_MAP_AFTER_REMOVE: Table[bool] = ((OLDEST, False), ((5, 3), True), ((5, 6), False))
 """Whether a removed section keeps the encoding of a NULL array, which is no 0, in its entry."""
+
+RADIX_HUGE_ANYWHERE: Table[bool] = ((OLDEST, True), ((6, 15), False), ((6, 16), True))
+"""Whether 2 MiB back a part of the vmemmap that is begun in its middle, where no altmap forbids."""
 
 RADIX_BIG_BLOCKS: Table[bool] = ((OLDEST, False), ((5, 3), True))
 """Whether the radix MMU's vmemmap is built of 2 MiB blocks; 4.9 to 5.2 fell back to base pages."""

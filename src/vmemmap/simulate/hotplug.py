@@ -18,7 +18,7 @@ from vmemmap.simulate.locks import HotplugLocks
 from vmemmap.simulate.page_allocator import PageAllocator
 from vmemmap.simulate.page_tables import PageTables
 from vmemmap.simulate.physical import virt_of
-from vmemmap.simulate.populate import Vmemmap
+from vmemmap.simulate.populate import ENOMEM, Vmemmap
 from vmemmap.simulate.sparsemem import SparseMem
 from vmemmap.simulate.steps import Steps, Task
 from vmemmap.simulate.supply import Altmap
@@ -48,6 +48,7 @@ class MemoryHotplug:
         self.locks = locks
         self._move_away = move_away
         self._altmaps: dict[int, Altmap] = {}
+        self._device_nodes: dict[int, int] = {}
         self._call = vmemmap.call
 
     def add_memory(
@@ -78,11 +79,15 @@ class MemoryHotplug:
         yield from self.locks.begin(task)
         try:
             altmap = None
+            self._altmaps.pop(start, None)  # of an earlier attempt that failed
             if altmap_bytes:
-                altmap = Altmap(start, start + size, start + altmap_bytes, start)
+                end, page = start + size, self.kernel.page_size
+                altmap = Altmap(start, end, start + altmap_bytes, start, page)
                 self._altmaps[start] = altmap
             error = yield from self.arch_add_memory(task, node, start, size, altmap)
-            if not error and not device:
+            if device:
+                self._device_nodes[start] = node
+            elif not error:
                 self.online_pages(node, start, size, altmap_bytes)
             return error
         finally:
@@ -104,14 +109,16 @@ class MemoryHotplug:
             first, last = start >> shift, (start + size) >> shift
             altmap = self._altmaps.get(start)
             used = first + ((altmap.room_end - altmap.start) >> shift if altmap else 0)
+            node = self._device_nodes.get(start) if device else self.pages.node_of(used)
+            if node is None:
+                return -EINVAL
             if not device:
-                if self.pages.node_of(used) is None:
-                    return -EINVAL
                 if not self._move_away(used, last) or not self.pages.is_free(used, last):
                     return -EBUSY
                 self.pages.disown(first, last)
-            yield from self.arch_remove_memory(task, start, size, altmap)
+            yield from self.arch_remove_memory(task, node, start, size, altmap)
             self._altmaps.pop(start, None)
+            self._device_nodes.pop(start, None)
             return 0
         finally:
             self.locks.end(task)
@@ -122,18 +129,19 @@ class MemoryHotplug:
         """Map the new memory linearly, then add its pages."""
         self._call(task, "arch_add_memory")
         if self.kernel.mmu == "radix":
-            self.tables.map(virt_of(start), start, size)
+            for low, high in _by_section(start, start + size):
+                self.tables.map(virt_of(low), low, high - low)
         error = yield from self.__add_pages(task, node, start, size, altmap)
         return error
 
     def arch_remove_memory(
-        self, task: Task, start: int, size: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[None]:
         """Remove the pages, then their linear mapping."""
         self._call(task, "arch_remove_memory")
-        yield from self.__remove_pages(task, start, size, altmap)
+        yield from self.__remove_pages(task, node, start, size, altmap)
         if self.kernel.mmu == "radix":
-            self.tables.unmap_range(virt_of(start), size)
+            self.tables.unmap(virt_of(start), start, size)
 
     def online_pages(self, node: int, start: int, size: int, altmap_bytes: int) -> None:
         """Give the pages to the page allocator, and mark the sections online."""
@@ -156,20 +164,26 @@ class MemoryHotplug:
                 error = yield from self.sparse_add_section(task, node, low, high, altmap)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
-            if error and error != -EEXIST:
+                if error == -EEXIST:
+                    error = 0  # left to the check for overlapping resources, which came before
+            if error:
                 return error
         return 0
 
     def __remove_pages(
-        self, task: Task, start: int, size: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[None]:
         self._call(task, "__remove_pages")
         for low, high in _by_section(start, start + size):
-            if eras.at(eras.SUBSECTIONS, self.kernel.version):
-                self._call(task, "sparse_remove_section")
-                yield from self.section_deactivate(task, low, high, altmap)
-            else:
-                yield from self.sparse_remove_one_section(task, low, altmap)
+            yield from self.locks.before_remove(task, node)
+            try:
+                if eras.at(eras.SUBSECTIONS, self.kernel.version):
+                    self._call(task, "sparse_remove_section")
+                    yield from self.section_deactivate(task, low, high, altmap)
+                else:
+                    yield from self.sparse_remove_one_section(task, node, low, altmap)
+            finally:
+                self.locks.section_done(task, node)
 
     def sparse_add_one_section(
         self, task: Task, node: int, start: int, altmap: Altmap | None
@@ -185,7 +199,7 @@ class MemoryHotplug:
             first, last = self._memmap(start, start + SECTION_BYTES)
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
             if error:
-                return error
+                return -ENOMEM  # the callers between pass a pointer on, and have no other word
             yield from self.locks.after_populate(task, node)
             if self.sparsemem.flags(section):
                 return -EEXIST
@@ -196,11 +210,12 @@ class MemoryHotplug:
             self.locks.section_done(task, node)
 
     def sparse_remove_one_section(
-        self, task: Task, start: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, altmap: Altmap | None
     ) -> Steps[None]:
         """Say that a section has no struct pages, then free them (until 5.2)."""
         self._call(task, "sparse_remove_one_section")
         yield from self.sparsemem.clear_section(start >> SECTION_SHIFT)
+        self.locks.section_forgotten(task, node)
         first, last = self._memmap(start, start + SECTION_BYTES)
         if eras.at(eras.VMEMMAP_FREE, self.kernel.version) == "missing":
             return
@@ -228,18 +243,20 @@ class MemoryHotplug:
         self._call(task, "section_activate")
         if not self.sparsemem.flags(start >> SECTION_SHIFT):
             self.sparsemem.begin_section(start >> SECTION_SHIFT)
-        self.sparsemem.fill_subsections(start, end)
+        if not self.sparsemem.fill_subsections(start, end):
+            return -EEXIST
         self._call(task, "populate_section_memmap")
         self._call(task, "__populate_section_memmap")
         first, last = self._memmap(start, end)
         yield from self.locks.before_populate(task, node)
         try:
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
+            if error:
+                yield from self.section_deactivate(task, start, end, altmap)
+                return -ENOMEM
+            return 0
         finally:
             self.locks.section_done(task, node)
-        if error:
-            yield from self.section_deactivate(task, start, end, altmap)
-        return error
 
     def section_deactivate(
         self, task: Task, start: int, end: int, altmap: Altmap | None

@@ -16,6 +16,9 @@ SECTION_SHIFT = 24
 SECTION_BYTES = 1 << SECTION_SHIFT
 SUBSECTION_BYTES = 2 << 20
 RADIX_SINCE: eras.Version = (4, 7)
+MAX_RELEASE = 64
+"""__NEW_UTS_LEN."""
+_RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?([-.+~_][-.+~_0-9A-Za-z]*)?")
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -62,9 +65,10 @@ class Kernel:
     @cached_property
     def numbers(self) -> tuple[int, int, int]:
         """The three numbers of the release."""
-        match = re.fullmatch(r"(\d+)\.(\d+)(?:\.(\d+))?([-.+~_].*)?", self.release)
-        if match is None:
-            raise SpecError("kernel.release", f"{self.release!r} is no kernel release such as 6.1")
+        match = _RELEASE.fullmatch(self.release)
+        if match is None or len(self.release) > MAX_RELEASE:
+            shown = repr(self.release[:MAX_RELEASE])
+            raise SpecError("kernel.release", f"{shown} is no kernel release such as 6.1")
         return int(match[1]), int(match[2]), int(match[3] or 0)
 
     @property

@@ -82,6 +82,16 @@ class HotplugLocks:
         if self._takes_pgdat and self.rule == "era":
             yield from self.pgdat_resize_lock(node).acquire(task)
 
+    def before_remove(self, task: Task, node: int) -> Steps[None]:
+        """Take pgdat_resize_lock before a section is said to have no struct pages any more."""
+        if self.rule == "patch" or (self._takes_pgdat and self.rule == "era"):
+            yield from self.pgdat_resize_lock(node).acquire(task)
+
+    def section_forgotten(self, task: Task, node: int) -> None:
+        """Give the lock back where the code did: before the struct pages are freed."""
+        if self.rule != "patch":
+            self.section_done(task, node)
+
     def section_done(self, task: Task, node: int) -> None:
         """Give a node's lock back, if it was taken."""
         lock = self.pgdat_resize_lock(node)

@@ -62,7 +62,8 @@ class PageAllocator:
 
     def is_free(self, start: int, end: int) -> bool:
         """Tell whether all of ``[start, end)`` is free."""
-        return any(free.covers(start, end) for free in self._free.values())
+        parts = [part for free in self._free.values() for part in free.within(start, end)]
+        return sum(high - low for low, high in parts) == end - start
 
     def alloc_pages(self, order: int, node: int) -> int | None:
         """Take ``2 ** order`` pages, aligned to their number: on *node*, else elsewhere.

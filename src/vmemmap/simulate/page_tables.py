@@ -51,29 +51,38 @@ class PageTables:
             virt += step
             phys += step
 
-    def unmap(self, virt: int) -> int:
-        """Clear the leaf that maps *virt*, of whatever size; give the address after it."""
+    def unmap(self, virt: int, phys: int, size: int) -> None:
+        """Clear *size* bytes from *virt* on, mapped to *phys* on; a larger leaf is split."""
+        end, to_phys = virt + size, phys - virt
+        while virt < end:
+            at, level = self._descend(virt, PTE)
+            leaf = 1 << self.shift(level)
+            leaf_start = virt // leaf * leaf
+            leaf_end = leaf_start + leaf
+            self._put(at, 0)
+            for low, high in ((leaf_start, virt), (end, leaf_end)):
+                if low < high:
+                    self.map(low, low + to_phys, high - low)
+            virt = leaf_end
+
+    def _descend(self, virt: int, lowest: int) -> tuple[int, int]:
+        """Follow the tables that there are for *virt*: the last entry's address and level."""
         table, level = SWAPPER_PG_DIR, PGD
         while True:
             at = table + 8 * self._index(virt, level)
             below = self._tables.get((level, at))
-            if below is None:
-                self._put(at, 0)
-                size = 1 << self.shift(level)
-                return virt // size * size + size
+            if below is None or level == lowest:
+                return at, level
             table, level = below, self._below(level)
 
-    def unmap_range(self, virt: int, size: int) -> None:
-        """Clear the leaves of *size* bytes from *virt* on; none may reach beyond."""
-        end = virt + size
-        while virt < end:
-            virt = self.unmap(virt)
-
     def _leaf_level(self, virt: int, phys: int, size: int) -> int:
+        """Give the level of the largest leaf that may begin here: a table is never replaced."""
         for level in (PUD, PMD) if self.kernel.mmu == "radix" else ():
             leaf = 1 << self.shift(level)
             if leaf <= size and not (virt | phys) & (leaf - 1):
-                return level
+                at, reached = self._descend(virt, level)
+                if (reached, at) not in self._tables:
+                    return level
         return PTE
 
     def _index(self, virt: int, level: int) -> int:

@@ -27,15 +27,24 @@ EFAULT = 14
 
 @dataclass(slots=True)
 class Losses:
-    """What went wrong while struct pages were made, by virtual address of the block.
+    """What went wrong while struct pages were made, and has not been made good since.
+
+    Blocks by virtual address.
 
     Attributes:
         no_node: Mapped, but not in the list: the crash side will not find it.
         no_mapping: In the list, but not mapped.
     """
 
-    no_node: list[int] = field(default_factory=list)
-    no_mapping: list[int] = field(default_factory=list)
+    no_node: set[int] = field(default_factory=set)
+    no_mapping: set[int] = field(default_factory=set)
+
+    def note_no_mapping(self, block: int) -> None:
+        """Note a block that could not be mapped; without a node as well it is nowhere at all."""
+        if block in self.no_node:
+            self.no_node.remove(block)
+        else:
+            self.no_mapping.add(block)
 
 
 class Vmemmap:
@@ -107,15 +116,20 @@ class Vmemmap:
                 return -ENOMEM
             if not (yield from self.backing.vmemmap_list_populate(task, phys, block, node)):
                 if eras.at(eras.NODE_FAILURE_IS_ENOMEM, self.kernel.version):
-                    if not from_altmap:
+                    if from_altmap and altmap is not None:
+                        altmap.free(size)
+                    else:
                         self.supply.free_block(phys, size)
                     return -ENOMEM
-                self.losses.no_node.append(block)
+                self.losses.no_node.add(block)
+            else:
+                self.losses.no_node.discard(block)
             if not self.vmemmap_create_mapping(block, phys):
-                self.losses.no_mapping.append(block)
+                self.losses.note_no_mapping(block)
                 if not eras.at(eras.MAPPING_FAILURE_IS_EFAULT, self.kernel.version):
                     raise KernelBug("BUG in vmemmap_create_mapping")
                 return -EFAULT
+            self.losses.no_mapping.discard(block)
         return 0
 
     def vmemmap_free(
@@ -132,9 +146,10 @@ class Vmemmap:
             phys = yield from self.backing.vmemmap_list_free(task, block)
             if not phys:
                 continue
-            if not (altmap and altmap.holds(phys)):
+            owner = self._altmap_of(block, altmap)
+            if owner is None or not self._is_altmaps(phys, owner):
                 self.supply.free_block(phys, size)
-            self.vmemmap_remove_mapping(block)
+            self.vmemmap_remove_mapping(block, phys)
 
     def vmemmap_create_mapping(self, start: int, phys: int) -> bool:
         """Map a block: bolted hash entries, or the radix page table; False when it fails."""
@@ -145,16 +160,18 @@ class Vmemmap:
             self.tables.map(start, phys, self.block_size)
         return True
 
-    def vmemmap_remove_mapping(self, start: int) -> None:
+    def vmemmap_remove_mapping(self, start: int, phys: int) -> None:
         """Take a block's mapping away."""
         self.map.unmap(start, self.block_size)
+        self.losses.no_mapping.discard(start)
         if self.kernel.mmu == "radix":
-            self.tables.unmap(start)
+            self.tables.unmap(start, phys, self.block_size)
 
     def _alloc(self, block: int, node: int, altmap: Altmap | None) -> tuple[int | None, bool]:
         """Take memory for a block: its physical address, and whether it is the altmap's."""
         rule = eras.at(eras.ALTMAPS, self.kernel.version)
-        if altmap is None or (rule == "boundary" and self._crosses(block, altmap)):
+        altmap = self._altmap_of(block, altmap)
+        if altmap is None or (rule == "boundary" and self._crosses(block, self.block_size, altmap)):
             return self.supply.alloc_block(self.block_size, node), False
         phys = altmap.alloc(self.block_size)
         if phys is not None:
@@ -163,8 +180,30 @@ class Vmemmap:
             return None, False
         return self.supply.alloc_block(self.block_size, node), False
 
-    def _crosses(self, block: int, altmap: Altmap) -> bool:
+    def _altmap_of(self, block: int, altmap: Altmap | None) -> Altmap | None:
+        """Give the altmap that counts for a block.
+
+        While it was looked up and not passed in, the section in which the block begins decided.
+        """
+        if altmap is None or eras.at(eras.ALTMAPS, self.kernel.version) != "looked_up":
+            return altmap
+        pages = self.kernel.pages_per_section
+        section = self.page_to_pfn(block) // pages * pages
+        return altmap if altmap.owns(section << self.kernel.page_shift) else None
+
+    def _is_altmaps(self, phys: int, altmap: Altmap) -> bool:
+        """Tell whether a block is taken for the altmap's when it is freed.
+
+        Until 4.18 every block was that was freed with one, wherever it really came from.
+        """
+        rule = eras.at(eras.ALTMAPS, self.kernel.version)
+        return rule in ("looked_up", "only") or altmap.holds(phys)
+
+    def _crosses(self, block: int, size: int, altmap: Altmap) -> bool:
+        """Tell whether a block describes memory outside the altmap's range."""
         first = self.page_to_pfn(block)
-        count = self.block_size // self.kernel.struct_page_size
+        count = size // self.kernel.struct_page_size
+        if not eras.at(eras.ALTMAP_END_IS_EXACT, self.kernel.version):
+            count += 1
         shift = self.kernel.page_shift
         return altmap.crossed_by(first << shift, (first + count) << shift)

@@ -1,7 +1,7 @@
 """The radix MMU's own vmemmap since 6.6: page tables only, no list.
 
-Where a whole 2 MiB of struct pages begins, one 2 MiB page backs them; elsewhere, or when no such
-page can be had, base pages do.
+One 2 MiB page backs each 2 MiB of the vmemmap; base pages do where no such page can be had, where
+an altmap's range begins or ends inside, and in 6.15 where populating begins inside.
 
 Source: Linux arch/powerpc/mm/book3s64/radix_pgtable.c, radix__vmemmap_populate(), since Linux
 commit 368a0590d954 (in v6.6).
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import MIB
-from vmemmap.simulate.populate import EFAULT, ENOMEM, Vmemmap
+from vmemmap.simulate.populate import ENOMEM, Vmemmap
 from vmemmap.simulate.steps import Steps, Task
 from vmemmap.simulate.supply import Altmap
 
@@ -33,7 +34,7 @@ class RadixVmemmap(Vmemmap):
         """Back the struct pages in ``[start, end)``: radix__vmemmap_populate().
 
         Returns:
-            0, -ENOMEM or -EFAULT.
+            0, or -ENOMEM: a mapping can only fail for want of a page for the page table.
         """
         self.call(task, "vmemmap_populate")
         self.call(task, "radix__vmemmap_populate")
@@ -42,18 +43,16 @@ class RadixVmemmap(Vmemmap):
         while at < end:
             huge = at // PMD_BYTES * PMD_BYTES
             state = self._pmd_state(huge)
-            if (
-                state == "none"
-                and at == huge
-                and (yield from self._populate_huge(huge, node, altmap))
-            ) or state == "huge":
+            if self.map.find(at) is None and self.supply.faults.strikes("mapping"):
+                return -ENOMEM
+            if state == "huge" or (state == "none" and self._populate_huge(at, node, altmap)):
                 at = huge + PMD_BYTES
-            else:
-                error = yield from self._populate_page(at, node, altmap)
-                if error:
-                    return error
+            elif self._populate_page(at, node, altmap):
                 at += page
+            else:
+                return -ENOMEM
         return 0
+        yield  # pragma: no cover (a generator, like the version that keeps a list)
 
     def vmemmap_free(
         self, task: Task, start: int, end: int, altmap: Altmap | None = None
@@ -69,7 +68,7 @@ class RadixVmemmap(Vmemmap):
             phys = self.map.find(block)
             if phys is not None and not (yield from self.vmemmap_populated(block, size)):
                 self.map.unmap(block, size)
-                self.tables.unmap(block)
+                self.tables.unmap(block, phys, size)
                 self._forget(block, huge)
                 if not (altmap and altmap.holds(phys)):
                     self.supply.free_block(phys, size)
@@ -81,40 +80,41 @@ class RadixVmemmap(Vmemmap):
             return "huge"
         return "pages" if self._paged.get(huge) else "none"
 
-    def _populate_huge(self, huge: int, node: int, altmap: Altmap | None) -> Steps[bool]:
+    def _populate_huge(self, at: int, node: int, altmap: Altmap | None) -> bool:
+        """Back the 2 MiB around *at* with one page, if that may be and can be had."""
+        huge = at // PMD_BYTES * PMD_BYTES
         if altmap is not None:
-            phys = None if self._crosses_huge(huge, altmap) else altmap.alloc(PMD_BYTES)
+            if at != huge or self._crosses(huge, PMD_BYTES, altmap):
+                return False
+            phys = altmap.alloc(PMD_BYTES)
         else:
+            if at != huge and not eras.at(eras.RADIX_HUGE_ANYWHERE, self.kernel.version):
+                return False
             phys = self.supply.alloc_block(PMD_BYTES, node)
         if phys is None:
-            return False
-        if self.supply.faults.strikes("mapping"):
-            if altmap is None:
-                self.supply.free_block(phys, PMD_BYTES)
             return False
         self.map.map(huge, phys, PMD_BYTES)
         self.tables.map(huge, phys, PMD_BYTES)
         self._huge.add(huge)
         return True
-        yield  # pragma: no cover (makes this a generator)
 
-    def _populate_page(self, at: int, node: int, altmap: Altmap | None) -> Steps[int]:
+    def _populate_page(self, at: int, node: int, altmap: Altmap | None) -> bool:
+        """Back one base page, unless it is; False when no page can be had."""
         if self.map.find(at) is not None:
-            return 0
+            return True
         page = self.kernel.page_size
-        phys = altmap.alloc(page) if altmap is not None else None
+        phys = None
+        if altmap is not None and not self._crosses(at, page, altmap):
+            phys = altmap.alloc(page)
         if phys is None:
             phys = self.supply.alloc_block(page, node)
         if phys is None:
-            return -ENOMEM
-        if self.supply.faults.strikes("mapping"):
-            return -EFAULT
+            return False
         self.map.map(at, phys, page)
         self.tables.map(at, phys, page)
         huge = at // PMD_BYTES * PMD_BYTES
         self._paged[huge] = self._paged.get(huge, 0) + 1
-        return 0
-        yield  # pragma: no cover (makes this a generator)
+        return True
 
     def _forget(self, block: int, huge: int) -> None:
         """Note that a leaf is gone."""
@@ -122,9 +122,3 @@ class RadixVmemmap(Vmemmap):
             self._huge.remove(huge)
         elif block in range(huge, huge + PMD_BYTES) and self._paged.get(huge):
             self._paged[huge] -= 1
-
-    def _crosses_huge(self, huge: int, altmap: Altmap) -> bool:
-        first = self.page_to_pfn(huge)
-        shift = self.kernel.page_shift
-        count = PMD_BYTES // self.kernel.struct_page_size
-        return altmap.crossed_by(first << shift, (first + count) << shift)

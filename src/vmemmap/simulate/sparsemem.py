@@ -140,11 +140,18 @@ class SparseMem:
         if not self.memory.physical.load_u64(at):
             self.memory.physical.store_u64(at, virt_of(self._alloc(self.kernel.page_size)))
 
-    def fill_subsections(self, start: int, end: int) -> None:
-        """Note the 2 MiB parts in ``[start, end)`` (bytes, in one section) as valid."""
+    def fill_subsections(self, start: int, end: int) -> bool:
+        """Note the 2 MiB parts in ``[start, end)`` (bytes, in one section) as valid.
+
+        Returns:
+            False, with nothing noted, when one of them is valid already.
+        """
         section = start >> SECTION_SHIFT
-        bits = self._partial.get(section, 0) | _bits(start, end)
-        self._partial[section] = bits
+        bits, more = self._partial.get(section, ALL_SUBSECTIONS), _bits(start, end)
+        if bits & more:
+            return False
+        self._partial[section] = bits | more
+        return True
 
     def clear_subsections(self, start: int, end: int) -> bool:
         """Note the 2 MiB parts in ``[start, end)`` as invalid; tell whether none is left."""

@@ -7,6 +7,7 @@ file has it. It builds nothing; see ``machine.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from vmemmap.address import ByteOrder
@@ -26,6 +27,8 @@ IMAGE_BYTES = 20 * MIB
 """What the kernel image takes at physical address 0."""
 MIN_BOOT_BYTES = 2 * SECTION_BYTES
 MAX_CPUS = 2048
+MAX_RANGES = 4096
+MAX_EVENTS = 1024
 
 EventKind = Literal["add", "remove"]
 
@@ -55,7 +58,8 @@ class HotplugEvent:
         node: NUMA node of added memory.
         altmap: Bytes at the start of the added range that its own struct pages may use; 0 for
             none. For memory that is no device this is memmap_on_memory.
-        device: Device memory (pmem): it has struct pages, but is no RAM, so no dump holds it.
+        device: Device memory (pmem): it has struct pages, but is no RAM, so no dump holds it. It
+            leaves as a whole, and so does memory with an altmap.
     """
 
     kind: EventKind
@@ -184,14 +188,18 @@ class MachineSpec:
     def _check_memory(self, kernel: Kernel) -> None:
         if not self.memory:
             raise SpecError("memory", "there is none; give at least one range")
+        if len(self.memory) > MAX_RANGES:
+            raise SpecError("memory", f"{len(self.memory)} ranges are more than {MAX_RANGES}")
         for index, part in enumerate(self.memory):
             where = f"memory[{index}]"
             _check_range(where, part.start, part.size, kernel, SECTION_BYTES)
             if not 0 <= part.node < MAX_NODES:
                 raise SpecError(f"{where}.node", f"{part.node} is outside 0 to {MAX_NODES - 1}")
-            for other_index, other in enumerate(self.memory[:index]):
-                if part.start < other.end and other.start < part.end:
-                    raise SpecError(f"{where}.start", f"overlaps memory[{other_index}]")
+        ascending = sorted(range(len(self.memory)), key=lambda index: self.memory[index].start)
+        for below, above in pairwise(ascending):
+            if self.memory[above].start < self.memory[below].end:
+                earlier, later = sorted((below, above))
+                raise SpecError(f"memory[{later}].start", f"overlaps memory[{earlier}]")
         first = min(self.memory, key=lambda part: part.start)
         if first.start or first.size < MIN_BOOT_BYTES:
             raise SpecError(
@@ -211,7 +219,9 @@ class MachineSpec:
             )
 
     def _check_events(self, kernel: Kernel) -> None:
-        present = {(part.start, part.end): part.node for part in self.memory}
+        if len(self.events) > MAX_EVENTS:
+            raise SpecError("event", f"{len(self.events)} events are more than {MAX_EVENTS}")
+        present = [_Present(part.start, part.end) for part in self.memory]
         nodes = {part.node for part in self.memory}
         for index, event in enumerate(self.events):
             where = f"event[{index}]"
@@ -226,9 +236,9 @@ class MachineSpec:
                         f"{where}.node",
                         f"node {event.node} does not exist (there are {_list(nodes)})",
                     )
-                present[event.start, event.end] = event.node
+                present.append(_Present(event.start, event.end, event.device, bool(event.altmap)))
             else:
-                _take_out(where, event, present)
+                present = _take_out(where, event, present)
 
     def _check_plans(self, kernel: Kernel) -> None:
         for name in PagePlan.__slots__:
@@ -256,6 +266,19 @@ class MachineSpec:
             raise SpecError("faults.crash_before_store", "stores are counted from 0")
 
 
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """Memory that is there between two events."""
+
+    start: int
+    end: int
+    device: bool = False
+    altmap: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.start:#x} to {self.end:#x}"
+
+
 def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         raise SpecError(name, f"{value!r} is none of {', '.join(map(str, known))}")
@@ -281,12 +304,10 @@ def _check_range(where: str, start: int, size: int, kernel: Kernel, unit: int) -
         )
 
 
-def _check_add(
-    where: str, event: HotplugEvent, present: dict[tuple[int, int], int], kernel: Kernel
-) -> None:
-    for start, end in present:
-        if event.start < end and start < event.end:
-            raise SpecError(f"{where}.start", f"memory is there already: {start:#x} to {end:#x}")
+def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel: Kernel) -> None:
+    for part in present:
+        if event.start < part.end and part.start < event.end:
+            raise SpecError(f"{where}.start", f"memory is there already: {part}")
     if event.altmap and not event.device and (kernel.mmu != "radix" or kernel.version < (6, 6)):
         raise SpecError(
             f"{where}.altmap",
@@ -302,17 +323,24 @@ def _check_add(
             )
 
 
-def _take_out(where: str, event: HotplugEvent, present: dict[tuple[int, int], int]) -> None:
+def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[_Present]:
     """Take a range out of what is present; it may be part of what was added, or several parts."""
-    left = event.size
-    for (start, end), node in list(present.items()):
-        low, high = max(start, event.start), min(end, event.end)
+    kept, left = [], event.size
+    for part in present:
+        low, high = max(part.start, event.start), min(part.end, event.end)
         if low >= high:
+            kept.append(part)
             continue
-        del present[start, end]
-        for part in ((start, low), (high, end)):
-            if part[0] < part[1]:
-                present[part] = node
+        if event.device and not part.device:
+            raise SpecError(f"{where}.device", f"no device memory is there: {part}")
+        whole = (part.start, part.end) == (event.start, event.end)
+        if (part.device or part.altmap) and not whole:
+            raise SpecError(f"{where}.size", f"what is there leaves as a whole: {part}")
+        kept += [
+            _Present(start, end)
+            for start, end in ((part.start, low), (high, part.end))
+            if start < end
+        ]
         left -= high - low
     if left:
         raise SpecError(
@@ -321,3 +349,4 @@ def _take_out(where: str, event: HotplugEvent, present: dict[tuple[int, int], in
         )
     if event.start < IMAGE_BYTES:
         raise SpecError(f"{where}.start", "the kernel itself is there")
+    return kept

@@ -136,7 +136,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
     """
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number without end
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)

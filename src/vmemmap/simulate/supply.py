@@ -45,24 +45,34 @@ class Altmap:
         end: The address after the range.
         room_end: The address after the part that struct pages may use.
         used_to: The address up to which that part is handed out.
+        page_size: What it is counted in; pieces of pages are refused.
     """
 
     start: int
     end: int
     room_end: int
     used_to: int
+    page_size: int
 
     def alloc(self, size: int) -> int | None:
         """Take *size* bytes, aligned to *size*; None when there is no room for them."""
         at = -(-self.used_to // size) * size
-        if at + size > self.room_end:
+        if size % self.page_size or at + size > self.room_end:
             return None
         self.used_to = at + size
         return at
 
+    def free(self, size: int) -> None:
+        """Give *size* bytes back; only a count goes down, as in vmem_altmap_free()."""
+        self.used_to -= size
+
     def holds(self, phys: int) -> bool:
         """Tell whether a block lies in the part for struct pages."""
         return self.start <= phys < self.room_end
+
+    def owns(self, phys: int) -> bool:
+        """Tell whether an address lies in the range whose memory this is."""
+        return self.start <= phys < self.end
 
     def crossed_by(self, first_phys: int, end_phys: int) -> bool:
         """Tell whether a block describes memory outside the range."""
@@ -127,6 +137,7 @@ class Supply:
             return  # part of a boot-time page: the kernel warns and leaves it
         first = phys >> self.kernel.page_shift
         count = max(1, size >> self.kernel.page_shift)
+        self.memblock.reserved.remove(phys, phys + size)
         self.pages.free_range(first, first + count)
 
     def _vmemmap_alloc_block(self, size: int, node: int) -> int | None:
