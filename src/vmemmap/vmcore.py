@@ -39,7 +39,7 @@ from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
-from vmemmap.translate.absence import ExplainedMemory
+from vmemmap.translate.absence import Absence, ExplainedMemory
 from vmemmap.translate.address_space import AddressSpace, BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.evidence import LayoutEvidence
@@ -289,7 +289,7 @@ class Vmcore:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
         entry = int(self._usable_rows[row]) if row is not None else None
-        absence = None if self.source.is_stored(phys) else self._memory.explain(phys)
+        absence = self.why_absent(phys)
         return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
@@ -351,6 +351,11 @@ class Vmcore:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
         return self._memory.read(phys, size)
 
+    def why_absent(self, phys: int) -> Absence | None:
+        """Say why the byte at a physical address is not in the dump; None where it is."""
+        self._require_open()
+        return None if self.source.is_stored(phys) else self._memory.explain(phys)
+
     @property
     def _page_size(self) -> int:
         return int(self.kernel.page_size.value)
@@ -365,7 +370,7 @@ class Vmcore:
             return EMPTY_WALK
         kernel = self.kernel
         return walk_list(
-            self.source,
+            self._memory,
             int(kernel.list_head.value),
             kernel.node_layout,
             page_size=self._page_size,
