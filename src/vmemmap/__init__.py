@@ -39,6 +39,7 @@ from vmemmap.errors import (
     VmemmapError,
 )
 from vmemmap.facts.fact import Fact, Facts, Origin
+from vmemmap.translate.absence import Absence
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -47,6 +48,7 @@ from vmemmap.vmcore import open_vmcore as open
 __version__ = "0.1.0"
 
 __all__ = [
+    "Absence",
     "BackingTable",
     "BulkTranslation",
     "CodecUnavailable",

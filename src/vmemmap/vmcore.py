@@ -393,12 +393,15 @@ class Vmcore:
 
     @established
     def _space(self) -> AddressSpace:
-        layout, page_size, list_error = self.layout, self._page_size, None
+        layout, page_size = self.layout, self._page_size
+        list_error: FactError | None = None
         try:
             backing, rows = self.backing, self._usable_rows
             virt, phys, block_size = backing.virt[rows], backing.phys[rows], backing.block_size
-        except FactError as error:  # vmalloc and I/O do without the list
-            virt, phys, block_size, list_error = EMPTY_WALK.virt, EMPTY_WALK.phys, 0, error
+        except FactError as error:
+            # vmalloc and I/O do without the list, and on radix the vmemmap does too.
+            virt, phys, block_size = EMPTY_WALK.virt, EMPTY_WALK.phys, 0
+            list_error = None if self.mmu.value == RADIX else error
         return AddressSpace(
             layout=layout,
             blocks=BlockTable(virt, phys, block_size or page_size),
