@@ -23,6 +23,7 @@ import vmemmap
 from builders.big_list import write_big_list
 from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
+from page_tables import bench_page_tables
 from simulate import bench_populate, bench_write, print_simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,6 +135,7 @@ def main() -> None:
             "machine": {"processors": os.cpu_count(), "load_at_start": os.getloadavg()[0]},
             "walk": bench_walk(folder),
             "translate": bench_translate(folder),
+            "page_tables": bench_page_tables(folder),
             "commands": bench_commands(folder),
             "memory": bench_memory(folder),
             "decode": bench_decode(folder),
@@ -163,6 +165,14 @@ def _print(result: dict[str, Any]) -> None:
             f"{row['nanoseconds_per_address']:6.1f} ns each; one by one "
             f"{row['microseconds_per_vtop']:.1f} us"
         )
+    print("through page tables")
+    for name, row in result["page_tables"].items():
+        if isinstance(row, dict):
+            print(
+                f"  {name:20} {row['million_addresses_per_second']:6.1f} M addresses/s; one by one "
+                f"{row['microseconds_per_vtop']:.1f} us, a word {row['microseconds_per_word']:.1f} "
+                f"us; read {row['mb_per_second']:.0f} MB/s"
+            )
     commands = result["commands"]
     target = commands["target_seconds_beyond_python"]
     start = commands["python_seconds"]

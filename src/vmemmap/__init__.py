@@ -51,6 +51,7 @@ from vmemmap.pages.census import Usage
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.page import PageInfo
 from vmemmap.pages.struct_pages import Why
+from vmemmap.translate.absence import Absence
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.result import Translation
 from vmemmap.vmcore import Vmcore
@@ -59,6 +60,7 @@ from vmemmap.vmcore import open_vmcore as open
 __version__ = "0.1.0"
 
 __all__ = [
+    "Absence",
     "BackingTable",
     "BulkTranslation",
     "CodecUnavailable",

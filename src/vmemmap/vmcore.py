@@ -47,7 +47,7 @@ from vmemmap.pages.page import PageInfo
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
-from vmemmap.translate.absence import ExplainedMemory
+from vmemmap.translate.absence import Absence, ExplainedMemory
 from vmemmap.translate.address_space import AddressSpace, BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.evidence import LayoutEvidence
@@ -357,7 +357,7 @@ class Vmcore:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
         entry = int(self._usable_rows[row]) if row is not None else None
-        absence = None if self.source.is_stored(phys) else self._memory.explain(phys)
+        absence = self.why_absent(phys)
         return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
@@ -418,6 +418,11 @@ class Vmcore:
         if size < 0 or not 0 <= phys <= U64_MAX:
             raise ValueError(f"cannot read {size} bytes at {phys:#x}")
         return self._memory.read(phys, size)
+
+    def why_absent(self, phys: int) -> Absence | None:
+        """Say why the byte at a physical address is not in the dump; None where it is."""
+        self._require_open()
+        return None if self.source.is_stored(phys) else self._memory.explain(phys)
 
     @property
     def pages(self) -> PageArray:
@@ -506,7 +511,7 @@ class Vmcore:
             return EMPTY_WALK
         kernel = self.kernel
         return walk_list(
-            self.source,
+            self._memory,
             int(kernel.list_head.value),
             kernel.node_layout,
             page_size=self._page_size,
@@ -529,12 +534,15 @@ class Vmcore:
 
     @established
     def _space(self) -> AddressSpace:
-        layout, page_size, list_error = self.layout, self._page_size, None
+        layout, page_size = self.layout, self._page_size
+        list_error: FactError | None = None
         try:
             backing, rows = self.backing, self._usable_rows
             virt, phys, block_size = backing.virt[rows], backing.phys[rows], backing.block_size
-        except FactError as error:  # vmalloc and I/O do without the list
-            virt, phys, block_size, list_error = EMPTY_WALK.virt, EMPTY_WALK.phys, 0, error
+        except FactError as error:
+            # vmalloc and I/O do without the list, and on radix the vmemmap does too.
+            virt, phys, block_size = EMPTY_WALK.virt, EMPTY_WALK.phys, 0
+            list_error = None if self.mmu.value == RADIX else error
         return AddressSpace(
             layout=layout,
             blocks=BlockTable(virt, phys, block_size or page_size),

@@ -175,7 +175,7 @@ class Machine:
         nodes = [self.symbols["area_nodes"] + AREA_NODE_BYTES * i for i in range(len(starts))]
         if "SYMBOL(vmlist)" in self.vmcoreinfo:
             self.poke_u64(self.symbols["vmlist"], nodes[0] if nodes else 0)
-            for node, start, link in zip(nodes, starts, [*nodes[1:], 0], strict=True):
+            for node, start, link in zip(nodes, starts, [*nodes, 0][1:], strict=True):
                 self.poke_u64(node, link)
                 self.poke_u64(node + 8, start)
         elif "SYMBOL(vmap_area_list)" in self.vmcoreinfo:

@@ -182,6 +182,19 @@ def test_vmalloc_pages_and_tables_in_hot_added_memory(
     assert level == 1
 
 
+def test_a_missing_table_in_the_commands_output(run_vmemmap, tmp_path: Path) -> None:
+    machine = build("little", **SHAPES[0])
+    machine.map_page(0xC008 << 48, 0x10000)
+    machine.exclude(machine.tables.way_to(0xC008 << 48)[-1][1])
+    path = tmp_path / "vmcore"
+    path.write_bytes(machine.kdump())
+    ran = run_vmemmap("vtop", path, "c008000000000000", "-f", "json")
+    assert ran.code == 1
+    (row,) = ran.json
+    assert (row["error"], row["absence"]) == ("unreadable", "excluded")
+    assert "pud entry at" in row["reason"] or "pte entry at" in row["reason"]
+
+
 def test_in_the_commands_output(run_vmemmap, tmp_path: Path) -> None:
     machine = build("little", **SHAPES[0])
     phys = add_section(machine, beyond(machine), HOT)

@@ -135,7 +135,7 @@ def test_with_nothing_mapped_the_release_is_an_assumption(era: tuple[int, str, s
     assert core.page_table.value == built.name
     only = machine.layout != "f000"
     assert core.page_table.origin is (Origin.DERIVED if only else Origin.ASSUMED)
-    assert "nothing is mapped" in core.page_table.detail
+    assert "untried" in core.page_table.detail
     with pytest.raises(NotPresent) as caught:
         core.vtop(built.areas[0])
     assert (caught.value.level, caught.value.entry) == ("pgd", 0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from builders.machine import Machine, build_machine
 from builders.page_tables import LEAF, LEAF_RIGHTS, POINTER_MASK, PRESENT
-from vmcore.machine_source import MachineSource
+from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import NotInDump, NotPresent, PageExcluded, PageLost, ReadError
-from vmemmap.translate.radix import RadixTree
+from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.radix import RADIX_FORMATS, RadixTree
 
 LINEAR = 0xC000000000000000
 VMALLOC = 0xC008000000000000
@@ -215,3 +217,58 @@ def test_the_empty_root_of_a_hash_machine_maps_nothing(byte_order: str, page_siz
         with pytest.raises(NotPresent) as caught:
             tree_of(machine).translate(virt)
         assert (caught.value.level, caught.value.entry) == ("pgd", 0)
+
+
+@SIZES
+def test_up_to_4_10_an_address_may_have_57_bits(page_size: int) -> None:
+    machine = radix_machine(page_size=page_size)
+    machine.map_page(VMALLOC, 0x50000)
+    at, entry = entries_to(machine, VMALLOC)[-1]
+    root = machine.symbols["swapper_pg_dir"] - LINEAR
+    change(machine, at, entry | 1 << 53 | 1 << 56 | 1 << 57)
+    older, newer = RADIX_FORMATS[page_size]
+    for form, extra in ((older, 1 << 53 | 1 << 56), (newer, 0)):
+        table = PageTable(MachineSource(machine), root, form, machine.byte_order)
+        assert table.translate(VMALLOC + 5) == 0x50005 | extra
+        asked = np.array([VMALLOC + 5], dtype=np.uint64)
+        assert table.translate_pages(asked).tolist() == [0x50005 | extra]
+
+
+@BOTH
+@SIZES
+@pytest.mark.parametrize(
+    ("release", "since"),
+    [("4.7.4", "4.7"), ("4.10.17", "4.7"), ("4.11.0", "4.11"), ("4.18.0", "4.11"), ("own", "4.11")],
+)
+def test_the_release_settles_what_no_address_shows(
+    byte_order: str, page_size: int, release: str, since: str
+) -> None:
+    machine = radix_machine(byte_order, page_size=page_size, layout="c00a", block_shift=16)
+    core = vmcore_of(machine, changes={"OSRELEASE": release})
+    assert core.mmu.value == "radix"
+    assert core.page_table.value == f"radix-{page_size >> 10}k-{since}"
+
+
+@BOTH
+@EVERY
+def test_in_bulk_as_one_by_one(byte_order: str, shape: dict[str, Any]) -> None:
+    """Leaves of every size, tables that are missing in part, and holes."""
+    machine = radix_machine(byte_order, **shape)
+    assert machine.tables is not None
+    machine.tables.map(VMALLOC + (1 << 30), 3 << 30, 30)
+    machine.tables.map(VMALLOC + (5 << 21), 7 << 21, 21)
+    for number in (0, 1, 5, 40, 600):
+        machine.map_page(VMALLOC + number * machine.page_size, (number + 3) * machine.page_size)
+    machine.map_page(VMALLOC + (9 << 30), 0x30000)
+    machine.exclude(entries_to(machine, VMALLOC + (9 << 30))[-1][0])
+    tree = tree_of(machine)
+    rng = np.random.default_rng(3)
+    starts = [VMALLOC, VMALLOC + (1 << 30), VMALLOC + (5 << 21), VMALLOC + (9 << 30), LINEAR]
+    starts += [block.virt for block in machine.blocks]
+    asked = np.repeat(np.array(starts, dtype=np.uint64), 60)
+    asked += rng.integers(0, 700 * machine.page_size, len(asked), dtype=np.uint64)
+    for virt, got in zip(asked.tolist(), tree.translate_pages(asked).tolist(), strict=True):
+        try:
+            assert tree.translate(virt) == got
+        except (NotPresent, ReadError):
+            assert got == (1 << 64) - 1

@@ -131,7 +131,9 @@ def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | N
     except TranslateError as error:
         return row | {"error": error.code, "reason": str(error)}, None
     except ReadError as error:
-        return row | {"error": "unreadable", "reason": str(error)}, None
+        why = core.why_absent(error.phys)
+        row |= {"error": "unreadable", "reason": str(error)}
+        return row | ({} if why is None else {"absence": str(why)}), None
     except FactError as error:
         return row | {"error": "fact_missing", "reason": str(error)}, error
     row |= {

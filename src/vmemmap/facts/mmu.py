@@ -94,7 +94,8 @@ def decide_mmu(
             )
         raise FactMissing(
             "the MMU (hash or radix) cannot be told: VMCOREINFO has no NUMBER(RADIX_MMU), and the "
-            f"kernel's page table root cannot be read ({error})",
+            f"kernel's page table root cannot be read ({error}); if you know it, name it with "
+            "--assume mmu=hash or mmu=radix",
             name="mmu",
         ) from error
     if entry & _RADIX_ROOT_PRESENT:

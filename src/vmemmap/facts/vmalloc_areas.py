@@ -1,7 +1,8 @@
 """Addresses that the kernel itself says it has mapped: where its vmalloc and I/O areas begin.
 
 They are what a page table format is tried on. Kernels up to 3.9 export ``vmlist``, those from 3.10
-to 6.8 ``vmap_area_list``; later ones have neither, and only say where the region begins.
+to 6.8 ``vmap_area_list``; later ones have neither, and only say where the region begins, which is
+where the first area is.
 
 Source: Linux include/linux/vmalloc.h, mm/vmalloc.c, kernel/vmcore_info.c (the keys).
 """
@@ -20,6 +21,7 @@ _LIMIT_EACH_WAY = 48
 """So many areas from either end of the list: vmalloc lies at its beginning, I/O at its end."""
 _LIMIT_VMLIST = 512
 _MAX_OFFSET = 4096
+_REGION_START = "NUMBER(VMALLOC_START)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ def find_known_areas(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> Know
                 continue
             if starts:
                 return KnownAreas(tuple(dict.fromkeys(starts)), name)
+    if _REGION_START in info:
+        try:
+            return KnownAreas((info.number("VMALLOC_START"),), _REGION_START)
+        except FactError:
+            pass
     return KnownAreas((), "")
 
 

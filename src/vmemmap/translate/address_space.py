@@ -175,8 +175,14 @@ class AddressSpace:
     def _no_region(self, virt: int) -> str:
         if virt < 0x8000_0000_0000_0000:
             return f"{virt:#x} is no kernel address: user memory is not translated"
-        where = f"in no region of this kernel's address space (layout {self.layout.name})"
-        return f"{virt:#x} lies {where}"
+        below = [region for region in self.layout.regions if region.end <= virt]
+        above = [region for region in self.layout.regions if region.start > virt]
+        sides = [f"{below[-1].name} ends at {below[-1].end:#x}"] if below else []
+        sides += [f"{above[0].name} begins at {above[0].start:#x}"] if above else []
+        return (
+            f"{virt:#x} lies in no region of this kernel's address space (layout "
+            f"{self.layout.name}): {' and '.join(sides)}"
+        )
 
     def _not_backed(self, virt: int) -> NotBacked:
         below, above = self.blocks.neighbours(virt)

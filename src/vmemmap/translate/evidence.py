@@ -100,7 +100,8 @@ class LayoutEvidence:
         if choice is None:
             raise FactMissing(
                 "the kernel's address space layout cannot be told: no list entry lies in a known "
-                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap)",
+                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap); if you know it, name it "
+                "with --assume layout=NAME",
                 name="layout",
             )
         return choice[0]

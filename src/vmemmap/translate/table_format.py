@@ -116,9 +116,9 @@ class Format:
 
     def __str__(self) -> str:
         bits = "-".join(str(level.bits) for level in self.levels)
-        order = "big-endian" if self.big_endian else "in the CPU's byte order"
+        order = "big-endian" if self.big_endian else "in the CPU's order"
         pointers = "virtual" if self.virtual_pointers else "physical"
-        return f"index bits {bits} from the root, entries {order}, {pointers} table pointers"
+        return f"{bits} bits, {order}, {pointers} pointers"
 
     def maps(self, entry: int, level: Level) -> bool:
         """Tell whether an entry maps memory by itself."""
