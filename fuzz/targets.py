@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import resource
 import signal
@@ -126,6 +127,8 @@ def exercise_vmlinux(data: bytes) -> None:
         symbols = SymbolFile(path)
         for name in ("vmemmap_list", "mmu_psize_defs", "swapper_pg_dir", "", "no_such"):
             symbols.find(name)
+        for symbol in itertools.islice(symbols.table, 200):
+            str(symbols.table.at(symbol.address))
 
 
 def exercise_vmcoreinfo(data: bytes) -> None:
@@ -182,7 +185,7 @@ def use_dump(*paths: str, talkative: bool, vmcoreinfo: str | None = None) -> Non
         str(error)
         return
     with core:
-        for use in (use_source, use_facts, use_translation):
+        for use in (use_source, use_facts, use_translation, use_symbols, use_log):
             with contextlib.suppress(vmemmap.VmemmapError):
                 use(core)
         with contextlib.suppress(vmemmap.VmemmapError):
@@ -247,6 +250,26 @@ def use_facts(core: vmemmap.Vmcore) -> None:
     for entry in (*backing[:40], *backing[-5:]):
         str(entry)
     for finding in core.findings:
+        str(finding)
+
+
+def use_symbols(core: vmemmap.Vmcore) -> None:
+    """Look symbols up by name and by address, which must agree."""
+    table = core.symbols
+    for symbol in itertools.islice(table, 0, None, max(len(table) // 50, 1)):
+        _require(symbol in table.find_all(symbol.name), f"{symbol} by its name")
+        hit = core.symbolize(symbol.address)
+        _require(hit is None or hit.offset == 0, f"{symbol} by its address, found {hit}")
+    core.symbolize(_PAGE_OFFSET + 4)
+    core.symbol("vmemmap_list")
+
+
+def use_log(core: vmemmap.Vmcore) -> None:
+    """Read the kernel's log."""
+    log = core.dmesg()
+    for record in log:
+        _require(record.line.isascii(), "a line of ASCII")
+    for finding in log.findings:
         str(finding)
 
 

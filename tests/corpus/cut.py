@@ -1,11 +1,13 @@
 """Cut a real dump down to metadata: the recipe of the fixtures in this folder.
 
     python tests/corpus/cut.py VMCORE OUT.xz [--blocks all|some] [--vtop ADDRESS ...]
+    python tests/corpus/cut.py VMCORE OUT.xz --log
 
 Of all memory pages it keeps only those that `info`, `list` and the given `vtop` addresses read
 (kernel variables, list nodes, page tables), the struct-page blocks, and the roots of mem_section.
 The container, its headers and notes, and the bytes of the kept pages stay as they were; every other
-page is marked as excluded, the way makedumpfile does it. No user page is among what is kept.
+page is marked as excluded, the way makedumpfile does it. No user page is among what is kept. With
+--log it keeps the kernel's log, and what is needed to find it.
 
 Which pages those are is asked of vmemmap itself, so a fixture is no witness of that; what is
 expected of it comes from another tool, see ``expect.py`` and each ``origin.toml``.
@@ -30,8 +32,8 @@ PAGE = 4096
 """Pages are chosen in this unit; a container with bigger ones keeps the whole of each touched."""
 
 
-def wanted_pages(core: vmemmap.Vmcore, blocks: str, addresses: list[int]) -> set[int]:
-    """Give the physical page numbers (4 KiB units) that the fixture has to hold."""
+def recorded_pages(core: vmemmap.Vmcore) -> set[int]:
+    """Give a set that takes in the physical page number (4 KiB units) of all that is read."""
     kept: set[int] = set()
     read = core.source.read
 
@@ -40,6 +42,21 @@ def wanted_pages(core: vmemmap.Vmcore, blocks: str, addresses: list[int]) -> set
         return read(address, size)
 
     core.source.read = recorded  # type: ignore[method-assign]
+    return kept
+
+
+def pages_of_log(core: vmemmap.Vmcore) -> set[int]:
+    """Give the pages that the kernel's log needs."""
+    kept = recorded_pages(core)
+    log = core.dmesg()
+    assert len(list(log)) > 0
+    assert not log.findings
+    return kept
+
+
+def wanted_pages(core: vmemmap.Vmcore, blocks: str, addresses: list[int]) -> set[int]:
+    """Give the physical page numbers (4 KiB units) that the fixture has to hold."""
+    kept = recorded_pages(core)
     core.facts.items()
     core.kernel.read_root_entry()  # also where it was not needed to tell the MMU
     for address in addresses:
@@ -121,7 +138,9 @@ def cut_elf(data: bytes, kept: set[int]) -> bytes:
             stored = data[offset + begin - start : offset + stop - start]
             segments.append((new, len(stored), stored))
     ehdr = bytearray(data[: elf64.HEADER_BYTES])
-    struct.pack_into(("<" if order == "little" else ">") + "H", ehdr, 56, len(segments))
+    mark = "<" if order == "little" else ">"
+    struct.pack_into(mark + "QQ", ehdr, 32, elf64.HEADER_BYTES, 0)  # QEMU has sections before
+    struct.pack_into(mark + "HHHH", ehdr, 56, len(segments), 0, 0, 0)
     table, body = b"", b""
     offset = 65536
     assert elf64.HEADER_BYTES + len(segments) * 56 <= offset
@@ -139,9 +158,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--blocks", choices=("all", "some"), default="all")
     parser.add_argument("--vtop", nargs="*", default=[], type=lambda text: int(text, 16))
+    parser.add_argument("--log", action="store_true")
     options = parser.parse_args()
     with vmemmap.open(options.vmcore) as core:
-        kept = wanted_pages(core, options.blocks, options.vtop)
+        if options.log:
+            kept = pages_of_log(core)
+        else:
+            kept = wanted_pages(core, options.blocks, options.vtop)
         cut = cut_elf if core.source.format == "elf" else cut_kdump
     small = cut(options.vmcore.read_bytes(), kept)
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,7 @@ VmlinuxOption = Annotated[
     typer.Option(
         "--vmlinux",
         metavar="FILE",
-        help="Take symbols that VMCOREINFO lacks (kernels before 3.13) from this vmlinux.",
+        help="Take symbols that the dump lacks (kernels before 6.0) from this vmlinux.",
     ),
 ]
 AssumeOption = Annotated[

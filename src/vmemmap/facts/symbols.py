@@ -102,7 +102,14 @@ class SymbolTable(Sequence[Symbol]):
         )
 
     def __iter__(self) -> Iterator[Symbol]:
-        return (self[row] for row in range(len(self)))
+        above = np.searchsorted(self.address, self.address, side="right")
+        following = np.append(self.address, self.address[-1:])[above]
+        size = np.where(self.recorded_size, self.recorded_size, following - self.address)
+        kinds = self.kind.decode("latin-1") if self.kind else [""] * len(self)
+        for row, address, size_bytes, kind in zip(
+            range(len(self)), self.address.tolist(), size.tolist(), kinds, strict=True
+        ):
+            yield Symbol(self._name(row), address, size_bytes, kind)
 
     def find_all(self, name: str) -> list[Symbol]:
         """Give every symbol of this name by rising address; static ones can share a name."""

@@ -1,6 +1,7 @@
 """Symbols from a vmlinux that the user names: only its symbol table, no debug information.
 
-For kernels that do not export the list in VMCOREINFO (before 3.13).
+For kernels that do not export the list in VMCOREINFO (before 3.13), or not their symbols (before
+6.0).
 
 Source: the ELF-64 object file format.
 """

@@ -170,6 +170,7 @@ class _Ring:
         last = (next_ - 1) & U64_MAX
         start, end = begin % self._size, last % self._size + 1
         # Since v6.19 a block may end exactly where the ring does; before, it went to the start.
+        # vmcore-dmesg takes such a block's text from the start, which is another record's.
         if begin // self._size != last // self._size:
             start = 0
         if (last - begin) & U64_MAX >= 2 * self._size or start + _ID_BYTES > end:
