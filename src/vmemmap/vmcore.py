@@ -30,7 +30,7 @@ from vmemmap.facts.assumptions import Assumptions, check_assumptions
 from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.layouts import KernelFacts
-from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.facts.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
@@ -405,6 +405,23 @@ class Vmcore:
             for phys, length in self._space.runs(virt, size):
                 out.append(self._memory.read(phys, length))
         return b"".join(out)
+
+    def page_table_at(self, pgd: int) -> PageTable:
+        """Give the page tables of a process, which translate its user addresses.
+
+        Args:
+            pgd: Where the root table is, as ``mm->pgd`` has it: a linear-map address (bytes).
+
+        Raises:
+            ValueError: *pgd* is no linear-map address.
+            FactError: Nothing in the dump tells the format of the tables.
+        """
+        self._require_open()
+        root = linear_phys(index(pgd))
+        if root is None:
+            raise ValueError(f"expected a root table in the linear map, found {pgd:#x}")
+        moves = self.source.moves
+        return PageTable(self._memory, root, self._page_table[0], self.kernel.order, moves=moves)
 
     def read_phys(self, phys: int, size: int) -> bytes:
         """Read *size* bytes at a physical address; nothing is ever filled in.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from builders.machine import Machine, build_machine
+from containers.vmlinux_file import build_vmlinux
 from vmcore.shapes import HOLEY, LINEAR
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
@@ -173,6 +174,22 @@ def test_pages_are_kept_within_the_bound(
                 got = read(block.virt + into, 64, into, False)
                 assert bytes(got) == machine.content(block.virt + into, 64)
     assert len(asked) == fetched
+
+
+def test_a_kernel_before_3_13_with_its_vmlinux(
+    program: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = build_machine(layout="f000", release="3.12.28-4-default", blocks=6)
+    prog = program(written(machine, tmp_path))
+    drgn_prog_set(prog)
+    assert len(caplog.records) == 1
+    vmlinux = tmp_path / "vmlinux"
+    sizes = {"mmu_psize_defs": 14 * 80}
+    table = [(name, at, sizes.get(name, 8)) for name, at in machine.symbols.items()]
+    vmlinux.write_bytes(build_vmlinux(table))
+    assert attach(prog, vmlinux).regions
+    for block in machine.blocks:
+        assert prog.read(block.virt + 8, 64) == machine.content(block.virt + 8, 64)
 
 
 def test_the_users_own_vmcoreinfo_is_used(

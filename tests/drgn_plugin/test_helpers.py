@@ -76,13 +76,29 @@ def test_a_hash_program_without_us_is_refused_as_before(
         mm._linux_helper_follow_phys(plain, machine.symbols["swapper_pg_dir"], LINEAR)
 
 
-def test_a_process_is_left_to_drgn(
-    mm: Any, program: Callable[..., Any], machine: Machine, tmp_path: Path
-) -> None:
+def test_a_process(mm: Any, program: Callable[..., Any], machine: Machine, tmp_path: Path) -> None:
+    """Its root table is another one, and the kernel's knows nothing of what is in it."""
+    user, block = 0x10000000, machine.blocks[2]
+    machine.map_page(user, block.phys)
+    kernels = machine.symbols["swapper_pg_dir"]
+    pgd = LINEAR + machine.blocks[7].phys
+    machine.poke(pgd, machine.read(kernels, 8 << 8))  # 2**8 entries in the root table
+    machine.poke_u64(kernels, 0)
     prog = program(written(machine, tmp_path))
     attach(prog)
-    with pytest.raises((NotImplementedError, LookupError)):
-        mm._linux_helper_follow_phys(prog, LINEAR + 0x200000, 0x10000000)
+    assert mm._linux_helper_follow_phys(prog, pgd, user + 24) == block.phys + 24
+    assert mm._linux_helper_read_vm(prog, pgd, user + 24, 64) == machine.content(
+        block.virt + 24, 64
+    )
+    for ask, address, *more in (
+        (mm._linux_helper_follow_phys, user + 65536),
+        (mm._linux_helper_read_vm, user + 65530, 12),
+    ):
+        with pytest.raises(drgn.FaultError, match="not mapped") as caught:
+            ask(prog, pgd, address, *more)
+        assert caught.value.address == user + 65536
+    with pytest.raises(drgn.FaultError, match="linear map"):
+        mm._linux_helper_follow_phys(prog, 0x1234, user)
 
 
 def test_a_drgn_that_names_them_otherwise_is_one_line_in_the_log(

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from vmemmap.errors import UnsupportedMmu
 from vmemmap.vmcore import open_vmcore
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
@@ -63,16 +62,6 @@ def said(machine: str, what: str) -> list[dict[str, Any]]:
     return rows
 
 
-def needs_page_tables(prog: Any) -> None:
-    """Skip where the library has no translation for vmalloc yet."""
-    attached = attach(prog).core
-    if attached is not None:
-        try:
-            attached.vtop(prog["modules"].next.value_())
-        except UnsupportedMmu:
-            pytest.skip("page tables of the hash MMU are not translated by this version")
-
-
 def test_struct_pages(session: Session) -> None:
     from drgn.helpers.linux.mm import PageSlab, for_each_page, page_to_pfn, pfn_to_page
 
@@ -103,13 +92,28 @@ def test_follow_phys_says_what_crash_says(session: Session) -> None:
         address = int(virt, 16)
         try:
             found: int | None = follow_phys(mm, address).value_()
-        except drgn.FaultError as error:
-            if "not read yet" in str(error):
-                continue  # needs the page tables of the hash MMU
+        except drgn.FaultError:
             found = None
         assert found == (None if phys is None else int(phys, 16)), virt
         compared += 1
     assert compared >= 50
+
+
+def test_addresses_of_a_process(session: Session) -> None:
+    """What crash 9.0.2 says for init: vtop -u, of its stack, text and heap."""
+    from drgn.helpers.linux.mm import follow_phys
+    from drgn.helpers.linux.pid import find_task
+
+    machine, prog = session
+    if not machine.startswith("hash"):
+        pytest.skip("drgn's own business on radix")
+    init = find_task(prog, 1)
+    for virt, phys in (
+        (0x7FFFD6ADFFD2, 0x87CFFD2),
+        (0x10000000, 0x8520000),
+        (0x10008382D48, 0x9EF2D48),
+    ):
+        assert follow_phys(init.mm, virt).value_() == phys
 
 
 def test_vmalloc(session: Session) -> None:
@@ -117,7 +121,6 @@ def test_vmalloc(session: Session) -> None:
     from drgn.helpers.linux.mm import follow_phys
 
     machine, prog = session
-    needs_page_tables(prog)
     mm = prog["init_mm"].address_of_()
     for row in said(machine, "modules"):
         module = int(row["module"], 16)
@@ -131,7 +134,6 @@ def test_modules(session: Session) -> None:
     from drgn.helpers.linux.list import list_for_each_entry
 
     machine, prog = session
-    needs_page_tables(prog)
     modules = list_for_each_entry("struct module", prog["modules"].address_of_(), "list")
     found = {
         f"{module.value_():x}": (
@@ -202,7 +204,7 @@ def test_every_struct_page_of_the_radix_machine_is_what_drgn_itself_reads(
 
 def test_a_live_dump_of_qemu(real_dump: Callable[[str], Path], vmlinux: Path) -> None:
     """No VMCOREINFO, big-endian headers around little-endian memory."""
-    from drgn.helpers.linux.mm import PageSlab, for_each_page
+    from drgn.helpers.linux.mm import PageSlab, cmdline, for_each_page
     from drgn.helpers.linux.pid import find_task, for_each_task
     from drgn.helpers.linux.sched import idle_task
     from drgn.helpers.linux.slab import for_each_slab_cache
@@ -215,6 +217,7 @@ def test_a_live_dump_of_qemu(real_dump: Callable[[str], Path], vmlinux: Path) ->
         assert {cache.name.string_() for cache in for_each_slab_cache(prog)} > {b"kmalloc-64"}
         commands = {task.comm.string_() for task in for_each_task(prog)}
         assert {b"kthreadd", b"kswapd0"} < commands
+        assert cmdline(find_task(prog, 1)) == [b"/bin/sh", b"/init"]  # user memory
         trace = prog.stack_trace(find_task(prog, 2))
         functions = [frame.symbol().name for frame in trace if not frame.is_inline]
         stack = ["__switch_to", "__schedule", "schedule", "kthreadd", "ret_from_kernel_thread"]

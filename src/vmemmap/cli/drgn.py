@@ -108,6 +108,7 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) -> int:
     from vmemmap import drgn_plugin
+    from vmemmap.drgn_plugin import session
 
     prog = drgn_plugin.open_program(core)
     show_warnings(core)
@@ -117,13 +118,13 @@ def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) ->
         complain(core.source.path, f"warning: {missing}")
     try:
         if code is not None:
-            drgn_plugin.run_code(prog, code, "<string>", ["-e", *script])
+            session.run_code(prog, code, "<string>", ["-e", *script])
         elif script:
-            drgn_plugin.run_script(prog, script[0], script[1:])
+            session.run_script(prog, script[0], script[1:])
         elif sys.stdin.isatty():
-            drgn_plugin.run_shell(prog)
+            session.run_shell(prog)
         else:
-            drgn_plugin.run_code(prog, sys.stdin.read(), "<stdin>", [""])
+            session.run_code(prog, sys.stdin.read(), "<stdin>", [""])
     except BrokenPipeError:
         raise
     except Exception:

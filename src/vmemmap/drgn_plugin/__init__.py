@@ -13,18 +13,8 @@ import drgn
 from vmemmap.drgn_plugin.attaching import Attachment, attach
 from vmemmap.drgn_plugin.program import load_debug_info, open_program
 from vmemmap.drgn_plugin.segments import logger
-from vmemmap.drgn_plugin.session import run_code, run_script, run_shell
 
-__all__ = [
-    "Attachment",
-    "attach",
-    "drgn_prog_set",
-    "load_debug_info",
-    "open_program",
-    "run_code",
-    "run_script",
-    "run_shell",
-]
+__all__ = ["Attachment", "attach", "drgn_prog_set", "load_debug_info", "open_program"]
 
 
 def drgn_prog_set(prog: drgn.Program) -> None:

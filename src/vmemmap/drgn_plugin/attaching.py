@@ -17,6 +17,7 @@ import drgn
 from vmemmap.drgn_plugin import helpers
 from vmemmap.drgn_plugin.segments import logger, virtual_reader
 from vmemmap.facts.mmu import RADIX
+from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats import flattened, kdump
 from vmemmap.source.detect import open_source
 from vmemmap.translate.regions import Method, Region
@@ -44,7 +45,7 @@ class Attachment:
 NOTHING = Attachment(None, ())
 
 
-def attach(prog: drgn.Program) -> Attachment:
+def attach(prog: drgn.Program, vmlinux: str | os.PathLike[str] | None = None) -> Attachment:
     """Let a program read the kernel memory that drgn cannot translate.
 
     It is for scripts that run where the plugin is not installed or disabled; doing it twice is the
@@ -52,6 +53,8 @@ def attach(prog: drgn.Program) -> Attachment:
 
     Args:
         prog: A program whose core dump has been set.
+        vmlinux: The kernel, for what its VMCOREINFO does not say (before 3.13); see
+            `vmemmap.open`.
 
     Returns:
         What was added: nothing where drgn can do it all, for other machines and for live kernels.
@@ -66,7 +69,8 @@ def attach(prog: drgn.Program) -> Attachment:
     if path is None:
         return NOTHING
     text = bytes(prog["VMCOREINFO"].string_())  # what drgn goes by, be it the user's own
-    core = Vmcore(open_source(path), text)
+    symbols = SymbolFile(vmlinux) if vmlinux is not None else None
+    core = Vmcore(open_source(path), text, symbols)
     try:
         regions = _missing_regions(prog, core, path)
         if not regions:

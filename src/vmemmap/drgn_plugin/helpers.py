@@ -46,7 +46,7 @@ def install(attachment_of: Callable[[drgn.Program], Attachment | None]) -> None:
         core = attachment.core if attachment else None
         return core if core is not None and core.mmu.value != RADIX else None
 
-    def switch(name: str, own: Callable[..., object], applies: Callable[..., bool]) -> None:
+    def switch(name: str, own: Callable[..., object]) -> None:
         """Replace a function of ``mm``; *own* is given the dump before the arguments."""
         drgns = getattr(mm, name, None)
         if drgns is None:
@@ -55,20 +55,13 @@ def install(attachment_of: Callable[[drgn.Program], Attachment | None]) -> None:
 
         def asked(prog: drgn.Program, *arguments: Any) -> object:
             core = ours(prog)
-            if core is None or not applies(core, *arguments):
-                return drgns(prog, *arguments)
-            return own(core, *arguments)
+            return drgns(prog, *arguments) if core is None else own(core, *arguments)
 
         setattr(mm, name, asked)
 
-    switch("_linux_helper_direct_mapping_offset", _direct_mapping_offset, lambda core: True)
-    switch("_linux_helper_follow_phys", _follow_phys, _is_kernels)
-    switch("_linux_helper_read_vm", _read_vm, _is_kernels)
-
-
-def _is_kernels(core: Vmcore, pgtable: Any, *_: object) -> bool:
-    """Tell whether a page table is the kernel's own; a process's is left to drgn, to refuse."""
-    return operator.index(pgtable) == core.kernel.vmcoreinfo.symbol("swapper_pg_dir")
+    switch("_linux_helper_direct_mapping_offset", _direct_mapping_offset)
+    switch("_linux_helper_follow_phys", _follow_phys)
+    switch("_linux_helper_read_vm", _read_vm)
 
 
 def _direct_mapping_offset(core: Vmcore) -> int:
@@ -78,14 +71,28 @@ def _direct_mapping_offset(core: Vmcore) -> int:
 def _follow_phys(core: Vmcore, pgtable: Any, address: Any) -> int:
     virt = operator.index(address)
     try:
-        return core.vtop(virt).phys
-    except VmemmapError as error:
+        if _is_kernels(core, pgtable):
+            return core.vtop(virt).phys
+        return core.page_table_at(operator.index(pgtable)).translate(virt)
+    except (VmemmapError, ValueError) as error:
         raise fault(error, virt) from None
 
 
 def _read_vm(core: Vmcore, pgtable: Any, address: Any, size: Any) -> bytes:
-    virt = operator.index(address)
+    virt, left = operator.index(address), operator.index(size)
     try:
-        return core.read(virt, operator.index(size))
-    except VmemmapError as error:
+        if _is_kernels(core, pgtable):
+            return core.read(virt, left)
+        table = core.page_table_at(operator.index(pgtable))
+        page_bytes, parts = int(core.kernel.page_size.value), list[bytes]()
+        while left > 0:
+            part = min(left, page_bytes - virt % page_bytes)
+            parts.append(core.read_phys(table.translate(virt), part))
+            virt, left = virt + part, left - part
+        return b"".join(parts)
+    except (VmemmapError, ValueError) as error:
         raise fault(error, virt) from None
+
+
+def _is_kernels(core: Vmcore, pgtable: Any) -> bool:
+    return operator.index(pgtable) == core.kernel.vmcoreinfo.symbol("swapper_pg_dir")

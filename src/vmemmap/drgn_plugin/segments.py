@@ -53,7 +53,7 @@ def _page_getter(core: Vmcore) -> Callable[[int, int], Buffer]:
     return core.source.read if core.source.block_size else core.source.view
 
 
-def fault(error: VmemmapError, address: int) -> drgn.FaultError:
+def fault(error: VmemmapError | ValueError, address: int) -> drgn.FaultError:
     """Give drgn's error for an address that cannot be read, with the reason.
 
     drgn's helpers expect this type from memory that is not there, and go on.
