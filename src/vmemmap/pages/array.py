@@ -29,9 +29,11 @@ from vmemmap.source.spool import Progress, no_progress
 
 T = TypeVar("T")
 
-WINDOW_PAGES = 1 << 15
+WINDOW_PAGES = 1 << 16
 """Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
 _THREADS_MAX = 8
+_TRIM_BYTES = 64 << 20
+"""How many bytes of struct pages may stay mapped."""
 
 
 @dataclass(slots=True)
@@ -180,9 +182,13 @@ class PageArray:
             result = quick(window) if quick is not None else None
             return pages, work(self._understand(window)) if result is None else result
 
-        done = 0
+        done = read = 0
         for pages, result in _in_order(one, self.struct_pages.windows(count), threads):
             done += pages
+            read += pages * self.layout.size
+            if read >= _TRIM_BYTES:
+                read = 0
+                self.struct_pages.trim()
             if done < total:
                 self._progress(what, done, total)
             yield result

@@ -104,7 +104,7 @@ class Sorts:
     def _known(
         self, sort: NDArray[np.int16], said: U64, tags: U64, mapcount: NDArray[np.uint32]
     ) -> NDArray[np.bool_]:
-        known = self._said[sort] == said
+        known: NDArray[np.bool_] = self._said[sort] == said
         known &= self._tags[sort] == tags
         known &= self._mapcount[sort] == mapcount
         return known

@@ -231,6 +231,10 @@ class StructPages:
             self._fill(window, start, end)
         return window
 
+    def trim(self) -> None:
+        """Let go of memory that holds what was read."""
+        self._source.trim()
+
     def read(self, pfn: int) -> bytes | Why:
         """Give the bytes of one struct page, or why they cannot be had; its section may be any."""
         window = Window(pfn, 1, self.size, self.order)
