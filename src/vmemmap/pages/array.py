@@ -29,9 +29,11 @@ from vmemmap.source.spool import Progress, no_progress
 
 T = TypeVar("T")
 
-WINDOW_PAGES = 1 << 15
+WINDOW_PAGES = 1 << 16
 """Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
 _THREADS_MAX = 8
+_TRIM_BYTES = 64 << 20
+"""How many bytes of struct pages may stay mapped."""
 
 
 @dataclass(slots=True)
@@ -157,6 +159,7 @@ class PageArray:
         work: Callable[[Scanned], T],
         threads: int | None = None,
         chunk_pages: int | None = None,
+        quick: Callable[[Window], T | None] | None = None,
     ) -> Iterator[T]:
         """Run *work* on every window, in several threads, and yield what it gives, in order.
 
@@ -164,6 +167,7 @@ class PageArray:
             work: Called with a window that it must not keep.
             threads: As for `scan`.
             chunk_pages: As for `scan`.
+            quick: Tried first on the window as it is; what gives None gets *work*.
         """
         count = self._window_pages
         if chunk_pages is not None:
@@ -175,11 +179,16 @@ class PageArray:
         def one(first: int) -> tuple[int, T]:
             window = self.struct_pages.window(first, count)
             pages = sum(end - start for start, end in window.valid)
-            return pages, work(self._understand(window))
+            result = quick(window) if quick is not None else None
+            return pages, work(self._understand(window)) if result is None else result
 
-        done = 0
+        done = read = 0
         for pages, result in _in_order(one, self.struct_pages.windows(count), threads):
             done += pages
+            read += pages * self.layout.size
+            if read >= _TRIM_BYTES:
+                read = 0
+                self.struct_pages.trim()
             if done < total:
                 self._progress(what, done, total)
             yield result

@@ -6,7 +6,7 @@ Beside the count stands what the kernel says of itself, and what makedumpfile wo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,12 @@ from vmemmap.pages.makedumpfile_view import (
     MakedumpfileView,
 )
 from vmemmap.pages.nodes import NodeInfo, ZoneInfo
+from vmemmap.pages.quick_count import QuickCounter
 from vmemmap.pages.raw_words import raw32
 from vmemmap.pages.spread import Damage
 from vmemmap.pages.struct_pages import Why
+from vmemmap.pages.tally import Tally
 
-DAMAGE_KEPT = 1000
 Counts = dict[str, int]
 
 
@@ -123,49 +124,6 @@ class Usage:
         }
 
 
-@dataclass(slots=True)
-class Tally:
-    """What was counted so far.
-
-    Attributes:
-        zones: Counts by kind for each value of the flag bits that name node and zone.
-        free_blocks: Free blocks by order.
-        why: Pages that cannot be read, by reason.
-        heads: Compounds.
-        tails: Tails.
-        slab_tails: Tails that are slab pages.
-        reserved: Pages with the reserved flag.
-        damaged: Damaged struct pages.
-        damage: Some of them.
-        exclusions: What makedumpfile sees.
-    """
-
-    free_blocks: NDArray[np.int64]
-    zones: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    why: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Why), dtype=np.int64))
-    heads: int = 0
-    tails: int = 0
-    slab_tails: int = 0
-    reserved: int = 0
-    damaged: int = 0
-    damage: list[Damage] = field(default_factory=list)
-    exclusions: Exclusions = field(default_factory=Exclusions)
-
-    def add(self, other: Tally) -> None:
-        """Add what was counted elsewhere."""
-        for key, counts in other.zones.items():
-            self.zones[key] = self.zones.get(key, 0) + counts
-        self.free_blocks += other.free_blocks
-        self.why += other.why
-        self.heads += other.heads
-        self.tails += other.tails
-        self.slab_tails += other.slab_tails
-        self.reserved += other.reserved
-        self.damaged += other.damaged
-        self.damage += other.damage[: max(DAMAGE_KEPT - len(self.damage), 0)]
-        self.exclusions.add(other.exclusions)
-
-
 class Counter:
     """Counts windows.
 
@@ -255,7 +213,8 @@ def take_census(
     """
     counter = Counter(pages, view)
     total = Tally(np.zeros(pages.layout.orders, dtype=np.int64))
-    for tally in pages.each(counter.count, threads):
+    quick = QuickCounter(pages.layout, pages.fields, pages.struct_pages.base, pages.spreader, view)
+    for tally in pages.each(counter.count, threads, quick=quick.count):
         total.add(tally)
     kinds = sum(total.zones.values(), np.zeros(len(Kind), dtype=np.int64))
     kinds[Kind.UNKNOWN] += int(total.why.sum())

@@ -129,6 +129,9 @@ class MakedumpfileView:
         section_pages: Pages in a section; makedumpfile starts afresh in each.
     """
 
+    USER_BIT = _USER
+    """The property of a page that goes as user data."""
+
     def __init__(
         self,
         layout: PageLayout,
@@ -148,6 +151,8 @@ class MakedumpfileView:
             bits["swapbacked"] = layout.bits["swapbacked"]
         elif bits["swapcache"] < bits["private"]:
             bits["swapbacked"] = bits["private"] + 6
+        self.bits = bits
+        """The flag bits that it goes by, by name."""
         self._bit = {name: raw32(1 << number, order) for name, number in bits.items()}
         both = 1 << bits["swapcache"] | (1 << bits["swapbacked"] if "swapbacked" in bits else 0)
         self._swap = raw32(both, order)
@@ -156,6 +161,8 @@ class MakedumpfileView:
             {"buddy", "page._mapcount"} <= exported or "PG_buddy" in exported
         )
         """Whether struct pages say which are free; else makedumpfile follows the free lists."""
+        self.knows_tails = "compound_head" in exported
+        """Whether it can tell a tail; where not, it comes to those whose head stays."""
 
     def scans_at(self, level: int) -> bool:
         """Tell whether struct pages are looked at for a level at all."""
@@ -255,6 +262,102 @@ class MakedumpfileView:
         np.add.at(out.heavy[:, 0], of, seen.free_pages)
         np.add.at(out.heavy[:, 1], of, seen.pages)
         return out
+
+    def cuts(self, first_pfn: int, count: int) -> NDArray[np.intp] | None:
+        """Give the rows of a window where a memory range of the dump begins or ends."""
+        starts, ends = self._ranges_of(first_pfn, count)
+        if len(starts) == 1 and starts[0] <= first_pfn and ends[0] >= first_pfn + count:
+            return None
+        rows = np.concatenate([starts, ends]) - first_pfn
+        return rows[(rows > 0) & (rows < count)].astype(np.intp)
+
+    def bits_of(
+        self,
+        flags: NDArray[np.uint64],
+        mapping: NDArray[np.uint64],
+        mapcount: NDArray[np.uint32],
+        tail: Mask,
+    ) -> NDArray[np.uint8]:
+        """Give the sum of properties for some struct pages by their members, in native byte order.
+
+        What only a second struct page tells (hugetlb, until 6.8) is not among them.
+        """
+        layout, bit = self._layout, {name: np.uint64(1 << n) for name, n in self.bits.items()}
+        slab = (flags & bit["slab"]) != 0
+        if layout.slab is not None:
+            slab |= mapcount == np.uint32(layout.slab)
+        anon = ((mapping & np.uint64(1)) != 0) & ~slab
+        both = bit["swapcache"] | bit.get("swapbacked", np.uint64(0))
+        cache = (((flags & bit["lru"]) != 0) | ((flags & both) == both)) & ~anon
+        private = (flags & bit["private"]) != 0
+        bits = _scaled(cache & ~private, _CACHE) | _scaled(cache & private, _PRIVATE)
+        bits |= _scaled(anon, _USER)
+        if self.reads_free_marks:
+            if layout.buddy is not None:
+                free = mapcount == np.uint32(layout.buddy)
+            else:
+                free = (flags & np.uint64(1 << layout.bits["buddy"])) != 0
+            bits |= _scaled(free & ~slab, _FREE)
+        if layout.unaccepted is not None:
+            bits |= _scaled(mapcount == np.uint32(layout.unaccepted), _UNACCEPTED)
+        if layout.offline is not None:
+            bits |= _scaled((mapcount == np.uint32(layout.offline)) & ~slab, _OFFLINE)
+        if "PG_hwpoison" in layout.exported:
+            hwpoison = np.uint64(1 << layout.bits["hwpoison"])
+            bits |= _scaled((flags & hwpoison) != 0, _HWPOISON)
+        if layout.hugetlb is not None and "head" in layout.bits:
+            head = (flags & np.uint64(1 << layout.bits["head"])) != 0
+            bits |= _scaled(head & ~tail & (mapcount == np.uint32(layout.hugetlb)), _USER)
+        if "compound_head" in layout.exported:
+            bits *= (~tail).view(np.uint8)
+        return bits
+
+    def weigh_blocks(
+        self,
+        out: Exclusions,
+        bits: NDArray[np.uint8],
+        sizes: NDArray[np.int64],
+        which: int,
+    ) -> None:
+        """Count pages that go with those behind them, which were counted alone so far.
+
+        Args:
+            out: Where they were counted.
+            bits: The properties of each.
+            sizes: How many pages go with each, itself counted.
+            which: 0 where that is so when it is taken for free memory, 1 for anything else.
+        """
+        goes = (bits != 0) & (sizes > 1)
+        bits, sizes = bits[goes], sizes[goes]
+        if not len(bits):
+            return
+        ones = np.bincount(bits, minlength=256)
+        out.light -= ones
+        # One that heads a block of one sort counts alone where it is taken for the other.
+        out.heavy[:, which] += np.bincount(bits, weights=sizes, minlength=256).astype(np.int64)
+        out.heavy[:, 1 - which] += ones
+
+    def in_memory(
+        self, first_pfn: int, start: NDArray[np.intp], count: int
+    ) -> NDArray[np.bool_] | bool:
+        """Tell which runs of pages lie in a memory range; they have to be cut by `cuts`.
+
+        Args:
+            first_pfn: The pfn of row 0.
+            start: First row of each run.
+            count: How many rows there are.
+
+        Returns:
+            One value for each run, or one for all.
+        """
+        starts, ends = self._ranges_of(first_pfn, count)
+        if len(starts) == 1 and starts[0] <= first_pfn and ends[0] >= first_pfn + count:
+            return True
+        if not len(starts):
+            return False
+        pfns = start + first_pfn
+        at = np.maximum(np.searchsorted(starts, pfns, side="right") - 1, 0)
+        return np.asarray((pfns >= starts[at]) & (pfns < ends[at]))
 
     def excluded(self, scanned: Scanned, level: int) -> list[tuple[Class, int, int]]:
         """Give the pages of a window that go at a level.

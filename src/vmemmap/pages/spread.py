@@ -90,7 +90,7 @@ class Spreader:
     ) -> None:
         self._layout = layout
         self._base = base
-        self._head_of = head_of
+        self.head_of = head_of
 
     def spread(
         self, window: Window, columns: Columns, marks: Marks, usable: NDArray[np.bool_] | None
@@ -261,7 +261,7 @@ class Spreader:
         own = np.where(own == Kind.OTHER, np.uint8(Kind.COMPOUND_TAIL), own)
         poisoned = kind[at] == Kind.HWPOISON
         kind[at] = np.where(poisoned, np.uint8(Kind.HWPOISON), own[owner])
-        named = self._named_heads(window, at)
+        named = self.named_heads(window, at)
         expected = (rows.astype(np.uint64) + np.uint64(window.first_pfn))[owner]
         wrong = at[named != expected]
         self._condemn(
@@ -269,7 +269,7 @@ class Spreader:
             "it lies in a compound, but names another page as its head",
         )  # fmt: skip
 
-    def _named_heads(self, window: Window, rows: Rows) -> NDArray[np.uint64]:
+    def named_heads(self, window: Window, rows: Rows) -> NDArray[np.uint64]:
         """Give the pfn that each tail names as its head; 2**64 - 1 where that is none."""
         layout = self._layout
         offset = layout.head if layout.head is not None else layout.first_page
@@ -283,7 +283,7 @@ class Spreader:
 
     def _orphans(self, window: Window, kind: NDArray[np.uint8], rows: Rows, found: Spread) -> None:
         """Settle tails that no head in the window covers: the head may be before it, or lost."""
-        named = self._named_heads(window, rows)
+        named = self.named_heads(window, rows)
         lost = np.zeros(window.count, dtype=np.bool_)
         for gap in window.missing:
             lost[gap.start : gap.end] = True
@@ -292,7 +292,7 @@ class Spreader:
         settled[inside] = lost[(named[inside] - np.uint64(window.first_pfn)).astype(np.intp)]
         outside = np.unique(named[~inside & (named < window.first_pfn)])[:_ORDER_UNKNOWN_MAX]
         for pfn in outside.tolist():
-            owner = self._head_of(pfn)
+            owner = self.head_of(pfn)
             if owner is None:
                 continue
             mine = (named == pfn) & (rows + window.first_pfn < owner.end_pfn)

@@ -6,7 +6,7 @@ piece; where they cannot be had, the window says which and why. What they mean i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -25,6 +25,8 @@ from vmemmap.errors import (
 from vmemmap.pages.sections import SectionTable
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
+
+ROWS_IN_CACHE = 8192
 
 
 class Why(IntEnum):
@@ -130,6 +132,22 @@ class Window:
             rows = piece.end - piece.start
             out[piece.start : piece.end] = np.ndarray(rows, dtype, piece.data, offset, stride)
 
+    def columns(self, members: Sequence[tuple[int, NDArray[np.generic]]]) -> None:
+        """Put several members of every struct page into columns, as `column` does, piece by piece.
+
+        Args:
+            members: Offset (bytes) and column of each.
+        """
+        stride = (self.size,)
+        for piece in self.pieces:
+            start, end, data = piece.start, piece.end, piece.data
+            # So little at a time that it is still in the cache for the next member.
+            for at in range(start, end, ROWS_IN_CACHE):
+                stop = min(at + ROWS_IN_CACHE, end)
+                into, rows = (at - start) * self.size, stop - at
+                for offset, out in members:
+                    out[at:stop] = np.ndarray(rows, out.dtype, data, into + offset, stride)
+
     def gather(self, offset: int, width: int, rows: NDArray[np.intp]) -> NDArray[np.uint64]:
         """Give a member of some struct pages as numbers.
 
@@ -212,6 +230,10 @@ class StructPages:
                 window.offline.append((start, end))
             self._fill(window, start, end)
         return window
+
+    def trim(self) -> None:
+        """Let go of memory that holds what was read."""
+        self._source.trim()
 
     def read(self, pfn: int) -> bytes | Why:
         """Give the bytes of one struct page, or why they cannot be had; its section may be any."""

@@ -158,6 +158,10 @@ class PhysicalSource(ABC):
     def is_incomplete(self) -> bool:
         """Tell whether the container says, or its size shows, that the writer did not finish."""
 
+    def trim(self) -> None:
+        """Let go of memory that holds what was read, where that is easily had again."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Release the file; reads afterwards fail."""

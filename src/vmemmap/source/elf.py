@@ -183,6 +183,10 @@ class ElfSource(PhysicalSource):
         """Tell whether segments or notes reach beyond the end of the file."""
         return self._incomplete or self._file.truncated
 
+    def trim(self) -> None:
+        """Unmap what was read; see `PhysicalSource.trim`."""
+        self._file.trim()
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()

@@ -54,6 +54,10 @@ class ByteView(ABC):
         """Give where the data around *offset* ends, if it lies in data; at least one byte on."""
         return max(self.size, offset + 1)
 
+    def trim(self) -> None:
+        """Let go of memory that holds what was read; reading it again is all that it costs."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Release the file."""
@@ -98,6 +102,11 @@ class FileView(ByteView):
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether ``[offset, offset + size)`` lies wholly inside the file."""
         return offset >= 0 and size >= 0 and offset + size <= self.size
+
+    def trim(self) -> None:
+        """Unmap what was read; it stays in the system's page cache."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Release the mapping; views handed out and still alive keep it until they go."""

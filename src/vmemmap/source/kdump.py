@@ -258,6 +258,10 @@ class KdumpSource(PhysicalSource):
         if warning not in self.warnings:
             self.warnings.append(warning)
 
+    def trim(self) -> None:
+        """Unmap what was read; see `PhysicalSource.trim`."""
+        self._view.trim()
+
     def close(self) -> None:
         """Release the file."""
         if self._closed:
