@@ -144,6 +144,15 @@ def test_a_vmcoreinfo_that_drgn_refuses_is_one_line(run, machine, dump, tmp_path
 
 
 @needs_drgn
+def test_what_the_user_knows_better_goes_before_the_dump(run, machine, dump) -> None:
+    code = f"print(prog.read({machine.vmemmap_base:#x}, 8).hex())"
+    done = run("--assume", "layout=0xc00c", "-e", code, dump)
+    assert done.stdout == f"{machine.content(machine.vmemmap_base, 8).hex()}\n", done.stderr
+    assert run("--assume", "layout=0xf", "-e", code, dump).returncode != 0
+    assert run("--assume", "layout=none", "-e", code, dump).returncode == 2
+
+
+@needs_drgn
 def test_findings_are_told_before_the_session(run, tmp_path) -> None:
     machine = build_machine(blocks=8)
     machine.poke_node(5, link=0x1234)

@@ -13,6 +13,7 @@ import typer
 
 from vmemmap.cli.options import (
     EXIT_USAGE,
+    AssumeOption,
     DebugOption,
     Opening,
     VmcoreinfoOption,
@@ -63,6 +64,7 @@ def drgn(
         typer.Option("-e", metavar="CODE", help="Run this instead of a script or the shell."),
     ] = None,
     vmcoreinfo: VmcoreinfoOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Open a dump in drgn, whatever kind it is, and start drgn's shell or run a script.
@@ -82,7 +84,8 @@ def drgn(
             raise typer.BadParameter(f"there is no file {name}")
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
     with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _run(core, files, script, code)
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _run(core, files, script, code),
     )
 
 
