@@ -259,7 +259,6 @@ def _look_around(
             )
             maps, phys, leads, table = form.interpret(entries, level)
             fits = _belongs(form, evidence, paged, virts[maps], phys[maps])
-            fits &= entries[maps] & np.uint64(form.user) == 0
             good += int(np.count_nonzero(fits))
             bad += int(np.count_nonzero(~fits))
             bad += int(np.count_nonzero((entries != 0) & ~maps & ~leads))
