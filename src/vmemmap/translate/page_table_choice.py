@@ -150,7 +150,7 @@ def choose_format(
         areas = evidence.areas
         why = f"{best.hits} of {len(areas.starts)} areas in {areas.source} translate with it"
     elif not best.mapped:
-        why = "untried, since the tables hold no mapping, or it is not in the dump"
+        why = "untried: no mapping can be read"
     else:
         sense = "makes sense" if best.sound else "makes sense only in part"
         why = f"what hangs from swapper_pg_dir {sense} in it"
