@@ -623,7 +623,7 @@ class Vmcore:
                 root=self.kernel.root_table_phys,
                 order=self.kernel.order,
                 layout=self.layout,
-                ram_end=self._ram_end,
+                ram=self._ram,
                 areas=self._areas,
             ),
         )
@@ -640,17 +640,16 @@ class Vmcore:
         return find_known_areas(self.kernel.vmcoreinfo, self.source, self.kernel.order)
 
     @property
-    def _ram_end(self) -> int:
-        """The end of memory (physical, bytes), by the dump's ranges and by what the list covers."""
-        end = self._covered_end()
+    def _ram(self) -> NDArray[np.uint64]:
+        """The ranges of memory: those of the dump, and what the list covers beyond them."""
+        ranges, end = self.source.ranges(), self._covered_end()
         try:
-            pages = self.backing.pfn_end
-            usable = self._usable_rows
+            pages, usable = self.backing.pfn_end, self._usable_rows
         except FactError:
-            return end
-        if pages is None:
-            return end
-        return max(end, int(pages[usable].max(initial=0)) * self._page_size)
+            return ranges
+        known = int(pages[usable].max(initial=0)) * self._page_size if pages is not None else 0
+        more = np.array([(end, min(max(end, known), U64_MAX))], dtype=np.uint64)
+        return np.concatenate([ranges, more])
 
     def _covered_end(self) -> int:
         return int(self.source.ranges()[-1:, 1].max(initial=0))

@@ -141,6 +141,20 @@ def test_with_nothing_mapped_the_release_is_an_assumption(era: tuple[int, str, s
     assert (caught.value.level, caught.value.entry) == ("pgd", 0)
 
 
+@ORDERS
+@pytest.mark.parametrize("era", [e for e in ERAS if e[2] == "f000"], ids=str)
+def test_devices_in_a_hole_between_memory(era: tuple[int, str, str, str], byte_order: str) -> None:
+    """As on machines that keep 2 to 4 GiB for devices, with memory below and above."""
+    built = mapped(*era, byte_order=byte_order, small=True)
+    machine, size = built.machine, built.machine.page_size
+    machine.memory.write(1 << 32, bytes(size))
+    for number in range(200):
+        machine.map_page(io_base(machine) + (number + 16) * size, 0x80000000 + number * size)
+    core = assuming(machine, {"layout": "0xf"})
+    assert core.page_table.value == built.name
+    assert "makes sense in it" in core.page_table.detail
+
+
 def large_leaf_cases() -> list[Any]:
     big = [era for era in ERAS if era[1] in ("3.13.0", "4.4.0-21", "4.5.0", "4.7.4", "6.12.0")]
     return [(era, level) for era in big for level in (1, 2)]

@@ -35,7 +35,6 @@ class _Entries:
     virtual_pointers: bool
     present: int
     leaf: int
-    user: int
     rpn_shift: int
     phys_bits: int
     hugepd: Hugepd
@@ -46,20 +45,20 @@ _P63, _L62 = 1 << 63, 1 << 62
 
 # fmt: off
 # What is above the page frame number in old entries is nothing: 64 bits stand for "no mask".
-#                     big    virt   present leaf user rpn bits hugepd
-_4K_2_6_35 = _Entries(False, True,  0x1,  0x0,  0x2, 17, 64, _T)
-_4K_3_10 =   _Entries(False, True,  0x1,  0x3,  0x2, 17, 64, _B)
-_4K_4_5 =    _Entries(False, True,  0x2,  0x1,  0x0, 18, 64, _B)
-_4K_4_6 =    _Entries(False, False, _P63, _L62, 0x0, 12, 57, _B)
-_4K_4_7 =    _Entries(True,  False, _P63, _L62, 0x0, 12, 57, _B)
-_4K_4_11 =   _Entries(True,  False, _P63, _L62, 0x0, 12, 53, _B)
+#                     big    virt   present leaf rpn bits hugepd
+_4K_2_6_35 = _Entries(False, True,  0x1,  0x0,  17, 64, _T)
+_4K_3_10 =   _Entries(False, True,  0x1,  0x3,  17, 64, _B)
+_4K_4_5 =    _Entries(False, True,  0x2,  0x1,  18, 64, _B)
+_4K_4_6 =    _Entries(False, False, _P63, _L62, 12, 57, _B)
+_4K_4_7 =    _Entries(True,  False, _P63, _L62, 12, 57, _B)
+_4K_4_11 =   _Entries(True,  False, _P63, _L62, 12, 53, _B)
 
-_64K_2_6_35 = _Entries(False, True,  0x1,  0x0,  0x2, 30, 64, _T)
-_64K_3_10 =   _Entries(False, True,  0x1,  0x3,  0x2, 30, 64, _N)
-_64K_4_5 =    _Entries(False, True,  0x2,  0x1,  0x0, 30, 64, _N)
-_64K_4_6 =    _Entries(False, False, _P63, _L62, 0x0, 16, 57, _N)
-_64K_4_7 =    _Entries(True,  False, _P63, _L62, 0x0, 16, 57, _N)
-_64K_4_11 =   _Entries(True,  False, _P63, _L62, 0x0, 16, 53, _N)
+_64K_2_6_35 = _Entries(False, True,  0x1,  0x0,  30, 64, _T)
+_64K_3_10 =   _Entries(False, True,  0x1,  0x3,  30, 64, _N)
+_64K_4_5 =    _Entries(False, True,  0x2,  0x1,  30, 64, _N)
+_64K_4_6 =    _Entries(False, False, _P63, _L62, 16, 57, _N)
+_64K_4_7 =    _Entries(True,  False, _P63, _L62, 16, 57, _N)
+_64K_4_11 =   _Entries(True,  False, _P63, _L62, 16, 53, _N)
 
 # fmt: on
 _ALL = (_TOP_AND_LOW, _TOP_AND_LOW, _TOP_AND_LOW)
@@ -104,7 +103,6 @@ def _formats(page_size: int, rows: tuple[_Row, ...]) -> tuple[Format, ...]:
             upper_present=0,  # bit 63 is there from 4.20 on only
             present=entries.present,
             leaf=entries.leaf,
-            user=entries.user,
             rpn_shift=entries.rpn_shift,
             phys_bits=entries.phys_bits,
             clear=clear,

@@ -50,7 +50,8 @@ class TableEvidence:
         root: Physical address of swapper_pg_dir.
         order: The memory's byte order.
         layout: The kernel's address layout.
-        ram_end: No memory of the kernel lies at or above this physical address, as far as is known.
+        ram: Where the kernel's memory lies, as far as is known: uint64, shape (n, 2), start and end
+            of each range (physical, bytes, half-open), sorted. Devices may lie in between.
         areas: Where the kernel says that something is mapped.
     """
 
@@ -58,7 +59,7 @@ class TableEvidence:
     root: int
     order: ByteOrder
     layout: Layout
-    ram_end: int
+    ram: NDArray[np.uint64]
     areas: KnownAreas
 
 
@@ -67,7 +68,7 @@ class Grade(NamedTuple):
 
     Attributes:
         hits: How many of the known areas have their first page where such a page belongs.
-        sound: Hardly anything that the root leads to is nonsense.
+        sound: Something is mapped, and hardly anything that the root leads to is nonsense.
         starts: How many regions' first entries in the root lead to a table.
         mapped: Whether anything is mapped at all.
     """
@@ -149,7 +150,7 @@ def choose_format(
         areas = evidence.areas
         why = f"{best.hits} of {len(areas.starts)} areas in {areas.source} translate with it"
     elif not best.mapped:
-        why = "untried, since the tables hold no mapping, or it is not in the dump"
+        why = "untried: no mapping can be read"
     else:
         sense = "makes sense" if best.sound else "makes sense only in part"
         why = f"what hangs from swapper_pg_dir {sense} in it"
@@ -184,7 +185,7 @@ def _grade(form: Format, evidence: TableEvidence) -> Grade:
     good, bad, starts = _look_around(form, evidence, paged)
     return Grade(
         hits=_count_hits(table, evidence, paged),
-        sound=bad * _SOUND <= good,
+        sound=good > 0 and bad * _SOUND <= good,
         starts=starts,
         mapped=good > 0,
     )
@@ -206,7 +207,8 @@ def _belongs(
     phys: NDArray[np.uint64],
 ) -> NDArray[np.bool_]:
     """Tell which pages are memory in the vmalloc region, or no memory in the I/O region."""
-    ram = phys < np.uint64(evidence.ram_end)
+    # An odd number of borders at or below an address: it lies inside a range.
+    ram = np.searchsorted(evidence.ram.ravel(), phys, side="right") % 2 == 1
     may_be_io, may_be_ram = (np.zeros(len(virt), dtype=np.bool_) for _ in range(2))
     for region in paged:
         inside = (virt >= np.uint64(region.start)) & (virt < np.uint64(region.end))
@@ -218,7 +220,8 @@ def _belongs(
             into = virt - np.uint64(region.start)
             may_be_io |= inside & (into >= np.uint64(min(form.io_starts)))
             may_be_ram |= inside & (into < np.uint64(max(form.io_starts)))
-    return (ram & may_be_ram) | (~ram & may_be_io)
+    belongs: NDArray[np.bool_] = (ram & may_be_ram) | (~ram & may_be_io)
+    return belongs
 
 
 def _look_around(
@@ -256,7 +259,6 @@ def _look_around(
             )
             maps, phys, leads, table = form.interpret(entries, level)
             fits = _belongs(form, evidence, paged, virts[maps], phys[maps])
-            fits &= entries[maps] & np.uint64(form.user) == 0
             good += int(np.count_nonzero(fits))
             bad += int(np.count_nonzero(~fits))
             bad += int(np.count_nonzero((entries != 0) & ~maps & ~leads))

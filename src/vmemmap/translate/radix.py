@@ -35,7 +35,6 @@ def _formats(page_size: int) -> tuple[Format, ...]:
             upper_present=PRESENT,
             present=PRESENT,
             leaf=LEAF,
-            user=0,
             rpn_shift=page_size.bit_length() - 1,
             phys_bits=_PHYS_BITS[since],
             clear=(_POINTER_CLEAR,) * 3,

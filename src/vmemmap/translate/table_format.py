@@ -62,8 +62,6 @@ class Format:
         upper_present: Bits that an upper entry must have; 0 where any but 0 is a pointer.
         present: The bit that an entry must have to map memory.
         leaf: Bits of which an entry that maps memory has one at least; 0 where only a PTE does.
-        user: The bit that lets user space in, which the kernel's own mappings never have; 0 where
-            no such bit tells formats apart.
         rpn_shift: The page frame number is the entry without this many low bits ...
         phys_bits: ... as far as the physical address fits into so many bits.
         clear: Bits to clear in PMD, PUD and PGD entries to get a table's address.
@@ -81,7 +79,6 @@ class Format:
     upper_present: int
     present: int
     leaf: int
-    user: int
     rpn_shift: int
     phys_bits: int
     clear: tuple[int, int, int]
