@@ -1,11 +1,12 @@
-"""Fetch makedumpfile and vmcore-dmesg for ppc64le, which tests run as peers.
+"""Fetch makedumpfile, vmcore-dmesg and kallsyms for ppc64le, which tests run as peers.
 
 makedumpfile (``tests/containers/test_same_bytes.py``) reads dumps of the machine it runs on only,
 so the program for ppc64le is needed, and qemu-user to run it; vmcore-dmesg of kexec-tools
-(``tests/oracles/test_vmcore_dmesg.py``) comes the same way. Debian's packages and the libraries
-that they need are downloaded with apt-get (from the mirror that this host's own apt sources name,
-with package lists of their own) and unpacked into a cache folder. Nothing is installed and nothing
-else on the host changes.
+(``tests/oracles/test_vmcore_dmesg.py``) comes the same way, and so does the program with which the
+kernel's build makes its symbol tables (``tests/oracles/test_kernel_kallsyms.py``). Debian's
+packages and the libraries that they need are downloaded with apt-get (from the mirror that this
+host's own apt sources name, with package lists of their own) and unpacked into a cache folder.
+Nothing is installed and nothing else on the host changes.
 
 With ``--debuginfo`` it fetches instead the debugging information of the kernel that the full-size
 dumps are of, which ``tests/drgn_plugin`` needs: a package of 718 MB, of which vmlinux (269 MB) is
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGES = ("makedumpfile", "kexec-tools")
+NEWEST = "linux-kbuild-"  # the kernel's version is part of this package's name
 ARCHITECTURE = "ppc64el"
 SUITE = "trixie"  # the first whose makedumpfile has zstd; Debian's has no snappy
 EMULATORS = ("qemu-ppc64le-static", "qemu-ppc64le")
@@ -84,6 +87,12 @@ class Apt:
     def update(self) -> None:
         """Fetch the package lists."""
         subprocess.run(["apt-get", "-q", *self._options, "update"], check=True)
+
+    def newest(self, prefix: str) -> list[str]:
+        """Give the package whose name begins so and goes on with the highest version, if any."""
+        names = _output(["apt-cache", *self._options, "pkgnames", prefix]).split()
+        names.sort(key=lambda name: [int(word) for word in re.findall(r"\d+", name)])
+        return names[-1:]
 
     def closure(self, packages: Sequence[str]) -> list[str]:
         """Give packages and all libraries that they need, directly or not."""
@@ -199,12 +208,13 @@ def main() -> int:
     apt = Apt(folder / "apt", f"deb {mirror} {suite} main\n")
     try:
         apt.update()
-        packages = apt.closure(PACKAGES)
+        wanted = (*PACKAGES, *apt.newest(NEWEST))
+        packages = apt.closure(wanted)
         unpack(apt.download(packages), folder / "root")
     except subprocess.CalledProcessError as error:
         return _fail(f"{error.cmd[0]} failed; another --suite or --mirror may do")
-    libraries = len(packages) - len(PACKAGES)
-    print(f"{', '.join(PACKAGES)} and {libraries} libraries of {suite} are in {folder / 'root'}")
+    libraries = len(packages) - len(wanted)
+    print(f"{', '.join(wanted)} and {libraries} libraries of {suite} are in {folder / 'root'}")
     if not any(shutil.which(name) for name in EMULATORS):
         print("to run it, qemu-user is needed: sudo apt-get install qemu-user-static")
     return 0

@@ -236,6 +236,21 @@ def test_a_missing_page_costs_what_is_on_it(order) -> None:
         assert [finding.code for finding in dmesg.findings] == ["log_unreadable"]
 
 
+def test_wild_ids_and_a_missing_page_are_both_told() -> None:
+    log = LocklessLog("big", 12, 17)
+    for number in range(3000):
+        log.add(Message(b"%024d" % number, number))
+    machine = machine_of("big")
+    places = log.install(machine)
+    machine.poke_u64(places["ring"] + 24, 5)
+    machine.exclude((places["descs"] | 0xFFFF) + 1)
+    dmesg = vmcore_of(machine).dmesg()
+    found = [record.seq or 0 for record in dmesg]
+    assert found == sorted(found)
+    assert len(found) > 1000
+    assert [finding.code for finding in dmesg.findings] == ["log_indexes", "log_unreadable"]
+
+
 KEYS = [
     "SIZE(printk_ringbuffer)",
     "OFFSET(prb_desc_ring.count_bits)",

@@ -110,6 +110,10 @@ class _Ring:
             rows = min(_ROWS_AT_A_TIME, self._count - first)
             descs = self._table(self._descs, first, rows, self._layout.desc_bytes)
             if descs is None:
+                self._damage.add(
+                    "log_unreadable",
+                    f"{rows} descriptors of the log from the {first}th on are not all in the dump",
+                )
                 continue
             state = self._column(descs, self._layout.state)
             ids = state & np.uint64(_ID_MASK)
@@ -169,8 +173,8 @@ class _Ring:
             return b""
         last = (next_ - 1) & U64_MAX
         start, end = begin % self._size, last % self._size + 1
-        # Since v6.19 a block may end exactly where the ring does; before, it went to the start.
-        # vmcore-dmesg takes such a block's text from the start, which is another record's.
+        # Up to v6.17 a block that would end exactly where the ring does went to the start; in v6.19
+        # it ends there. vmcore-dmesg takes its text from the start, which is another record's.
         if begin // self._size != last // self._size:
             start = 0
         if (last - begin) & U64_MAX >= 2 * self._size or start + _ID_BYTES > end:
