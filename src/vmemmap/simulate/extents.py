@@ -56,16 +56,18 @@ class Extents:
         self._ends[first:last] = [part[1] for part in kept]
 
     def covers(self, start: int, end: int) -> bool:
-        """Tell whether all of ``[start, end)`` is in."""
+        """Tell whether all of ``[start, end)`` is in; of nothing, all is."""
         index = bisect_right(self._starts, start) - 1
-        return index >= 0 and end <= self._ends[index]
+        return start >= end or (index >= 0 and end <= self._ends[index])
 
     def touches(self, start: int, end: int) -> bool:
-        """Tell whether any of ``[start, end)`` is in."""
-        return bisect_right(self._ends, start) < bisect_left(self._starts, end)
+        """Tell whether any of ``[start, end)`` is in; of nothing, none is."""
+        return start < end and bisect_right(self._ends, start) < bisect_left(self._starts, end)
 
     def within(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield the parts of the set that lie in ``[start, end)``, ascending."""
+        """Yield the parts of the set that lie in ``[start, end)``, ascending; none is empty."""
+        if start >= end:
+            return
         for index in range(bisect_right(self._ends, start), bisect_left(self._starts, end)):
             yield max(start, self._starts[index]), min(end, self._ends[index])
 

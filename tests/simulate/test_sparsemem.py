@@ -1,0 +1,111 @@
+"""mem_section read back by a walk of its own, against a set of what is valid."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulate.machines import PART, RELEASES, SECTION, M, add, remove, small_machine, version_of
+from vmemmap.simulate import Machine, MemoryRange
+from vmemmap.simulate.steps import Runner
+
+LINEAR = (1 << 60) - 1
+
+
+def entry(machine: Machine, number: int) -> int:
+    """Follow the bytes: root pointer, then a page of 16-byte entries."""
+    word = "<Q" if machine.kernel.byte_order == "little" else ">Q"
+    per = machine.kernel.page_size // 16
+    roots = machine.sparsemem.roots_phys
+    (root,) = struct.unpack(word, machine.memory.read(roots + number // per * 8, 8))
+    if not root:
+        return 0
+    assert root >> 60 == 0xC
+    at = (root & LINEAR) + number % per * 16
+    value: int = struct.unpack(word, machine.memory.read(at, 8))[0]
+    return value
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("page_size", [4096, 65536])
+def test_every_section_of_boot_points_to_the_vmemmap(
+    release: str, order: str, page_size: int
+) -> None:
+    far = 1 << 40
+    memory = (MemoryRange(0, 0, 32 * M), MemoryRange(1, far, 48 * M))
+    machine = small_machine(release, memory, page_size=page_size, byte_order=order).boot()
+    present = {0, 1, *range(far // SECTION, far // SECTION + 3)}
+    version = version_of(release)
+    flags = 3 | (4 if version >= (4, 13) else 0) | (8 if version >= (5, 3) else 0)
+    for number in (*present, 2, 3, far // SECTION - 1, far // SECTION + 3):
+        value = entry(machine, number)
+        assert value == (machine.kernel.vmemmap_base | flags if number in present else 0)
+    sections = 1 << machine.kernel.max_physmem_bits - 24
+    assert machine.sparsemem.length == sections * 16 // page_size
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_flags_of_a_section_that_came_later(release: str) -> None:
+    machine = small_machine(release).boot()
+    machine.run_event(add(128 * M))
+    value = entry(machine, 8)
+    assert value & 0x3F == (7 if version_of(release) >= (4, 13) else 3), "online, never early"
+
+
+def valid(machine: Machine, phys: int) -> bool:
+    return Runner().run(machine.sparsemem.pfn_valid(phys >> machine.kernel.page_shift))
+
+
+@given(
+    st.sampled_from(["5.3", "5.6", "6.1", "7.3"]),
+    st.lists(st.tuples(st.integers(0, 23), st.integers(1, 10)), max_size=12),
+)
+@settings(deadline=None, max_examples=40)
+def test_parts_of_sections_come_and_go(release: str, history: list[tuple[int, int]]) -> None:
+    """Device memory in pieces of 2 MiB; a piece that is there is taken away again."""
+    machine = small_machine(release).boot()
+    base = 128 * M
+    there: dict[int, int] = {}
+    for at, count in history:
+        overlapping = [low for low, size in there.items() if low < at + count and at < low + size]
+        if overlapping:
+            for low in overlapping:
+                event = remove(base + low * PART, there.pop(low) * PART, device=True)
+                assert machine.run_event(event).word == "done"
+        else:
+            event = add(base + at * PART, count * PART, device=True)
+            assert machine.run_event(event).word == "done"
+            there[at] = count
+        expected = {p for low, size in there.items() for p in range(low, low + size)}
+        for part in range(40):
+            phys = base + part * PART
+            assert valid(machine, phys) is (part in expected)
+            assert valid(machine, phys + PART - 65536) is (part in expected)
+    assert valid(machine, 0)
+    assert valid(machine, 32 * M - 65536)
+    assert not valid(machine, 32 * M)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_page_beyond_max_physmem_bits_is_valid(release: str) -> None:
+    machine = small_machine(release).boot()
+    for phys in (1 << machine.kernel.max_physmem_bits, 1 << 60, (1 << 63) + 65536):
+        assert not valid(machine, phys)
+
+
+def test_many_sections_are_stored_as_one_by_one() -> None:
+    memory = (MemoryRange(0, 0, 32 * M),)
+    many, single = (small_machine("6.1", memory, page_size=4096) for _ in range(2))
+    numbers = np.array([1, 2, 3, 255, 256, 257, 600], np.int64)
+    many.sparsemem.sparse_init_sections(numbers, 7)
+    for number in numbers.tolist():
+        single.sparsemem.ensure_root(number)
+        Runner().run(single.sparsemem.sparse_init_one_section(number, 7))
+    values = [[entry(machine, number) for number in range(700)] for machine in (many, single)]
+    assert values[0] == values[1]
+    many.sparsemem.sparse_init_sections(np.empty(0, np.int64), 7)
