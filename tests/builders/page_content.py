@@ -49,7 +49,7 @@ def write_content(
 
 
 def _big(pages: np.ndarray) -> np.ndarray:
-    """Turn the words around; the 32-bit members of word 6 and the bytes of word 2 each alone."""
+    """Turn the words around, but the halves of word 6 and the bytes of word 2 each alone."""
     swapped = pages.byteswap()
     swapped[..., 2] = pages[..., 2]
     word = pages[..., 6]

@@ -239,12 +239,13 @@ class MakedumpfileView:
         else:
             free, free_orders = free[:0], np.empty(0, dtype=np.uint64)
         rows = np.union1d(heads[orders > 0], free[free_orders > 0])
-        most = max(self.end_pfn - window.first_pfn, 1)
+        most = np.maximum(self.end_pfn - window.first_pfn - rows, 1)
         pages, free_pages = (np.ones(len(rows), dtype=np.int64) for _ in range(2))
         for into, of, by in ((pages, heads, orders), (free_pages, free, free_orders)):
             some = by > 0
             size = np.int64(1) << np.minimum(by[some], np.uint64(40)).astype(np.int64)
-            into[np.searchsorted(rows, of[some])] = np.minimum(size, most)
+            at = np.searchsorted(rows, of[some])
+            into[at] = np.minimum(size, most[at])
         return Properties(bits, rows, free_pages, pages)
 
     def count(self, scanned: Scanned) -> Exclusions:

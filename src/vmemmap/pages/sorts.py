@@ -28,8 +28,35 @@ TAG_MASK = _KERNEL_TOP | 3
 """The bits of a mapping that matter."""
 
 _SLOT_BITS = 14
-_SORTS_MAX = 4096
-_MULTIPLIERS = (0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F)
+_SORTS_MAX = 1024
+_MULTIPLIER = 0x9E37_79B9_7F4A_7C15
+_TRIES = 200
+
+
+_ALL = (1 << 64) - 1
+
+
+class _Hash:
+    """A hash table with two factors of its own; where two sorts meet in a slot one is not found."""
+
+    def __init__(self, factor: int, other: int) -> None:
+        self.factor = factor
+        self._factors = np.uint64(factor), np.uint64(other)
+        self.table = np.zeros(1 << _SLOT_BITS, dtype=np.int16)
+
+    def find(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> NDArray[np.int16]:
+        """Give the number that each has, if it is known at all."""
+        return np.asarray(self.table[self.slot(said, tags, mapcount)])
+
+    def slot(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """Give the slots."""
+        mixed = said ^ (tags * self._factors[1])
+        mixed ^= mapcount.astype(np.uint64) << np.uint64(20)
+        mixed *= self._factors[0]
+        mixed ^= mixed >> np.uint64(32)
+        mixed *= self._factors[1]
+        mixed >>= np.uint64(64 - _SLOT_BITS)
+        return mixed.view(np.intp)
 
 
 class Sorts:
@@ -59,7 +86,8 @@ class Sorts:
         self._words = np.dtype(f"{numpy_prefix(layout.order)}u8")
         self._halves = np.dtype(f"{numpy_prefix(layout.order)}u4")
         self._lock = threading.Lock()
-        self._slots = np.zeros(1 << _SLOT_BITS, dtype=np.int16)
+        # The hash's two factors and the table go together, and are replaced together.
+        self._hash = _Hash(_MULTIPLIER, 3 * _MULTIPLIER & _ALL)
         # Number 0 is what nothing says: a tail without being one of any kind.
         self._said = np.full(1, (1 << 64) - 1, dtype=np.uint64)
         self._tags = np.full(1, (1 << 64) - 1, dtype=np.uint64)
@@ -83,23 +111,15 @@ class Sorts:
         Returns:
             The numbers; None if there are more sorts than can be kept.
         """
-        slot = self._slot(said, tags, mapcount)
-        sort = self._slots[slot]
+        sort = self._hash.find(said, tags, mapcount)
         known = self._known(sort, said, tags, mapcount)
         if known.all():
             return sort
         new = np.flatnonzero(~known)
         with self._lock:
-            self._learn(slot[new], said[new], tags[new], mapcount[new])
-        sort = self._slots[slot]
+            self._learn(said[new], tags[new], mapcount[new])
+        sort = self._hash.find(said, tags, mapcount)
         return sort if self._known(sort, said, tags, mapcount).all() else None
-
-    def _slot(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> NDArray[np.intp]:
-        mixed = said ^ (tags * np.uint64(_MULTIPLIERS[1]))
-        mixed ^= mapcount.astype(np.uint64) << np.uint64(20)
-        mixed *= np.uint64(_MULTIPLIERS[0])
-        mixed >>= np.uint64(64 - _SLOT_BITS)
-        return mixed.view(np.intp)
 
     def _known(
         self, sort: NDArray[np.int16], said: U64, tags: U64, mapcount: NDArray[np.uint32]
@@ -109,22 +129,20 @@ class Sorts:
         known &= self._mapcount[sort] == mapcount
         return known
 
-    def _learn(
-        self, slot: NDArray[np.intp], said: U64, tags: U64, mapcount: NDArray[np.uint32]
-    ) -> None:
-        """Take in sorts that are new; one whose slot another has stays out."""
-        for at in np.unique(slot, return_index=True)[1].tolist():
-            if self._slots[slot[at]] or len(self.zone) >= _SORTS_MAX:
-                continue
+    def _learn(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> None:
+        """Take in sorts that are new."""
+        rows = np.rec.fromarrays([said, tags, mapcount])
+        for at in np.unique(rows, return_index=True)[1].tolist():
             one = slice(at, at + 1)
+            same = self._said == said[at]
+            same &= (self._tags == tags[at]) & (self._mapcount == mapcount[at])
+            if same.any() or len(self.zone) >= _SORTS_MAX:
+                continue
             flags = said[one].view(self._words).astype(np.uint64)
             mapping = tags[one].view(self._words).astype(np.uint64)
             count = mapcount[one].view(self._halves).astype(np.uint32)
             tail = (flags & np.uint64(1)) != 0
             kind = self._kind(int(flags[0]), int(mapping[0]), int(count[0]), bool(tail[0]))
-            self._said = np.append(self._said, said[one])
-            self._tags = np.append(self._tags, tags[one])
-            self._mapcount = np.append(self._mapcount, mapcount[one])
             marks = self._marks(int(flags[0]), int(mapping[0]), kind, bool(tail[0]))
             self.kind = np.append(self.kind, np.uint8(kind))
             self.marks = np.append(self.marks, np.uint8(marks))
@@ -132,8 +150,23 @@ class Sorts:
                 seen = self._view.bits_of(flags, mapping, count, tail)
                 self.seen = np.append(self.seen, seen)
             self.zone.append((int(flags[0]) & self._zone_mask) >> 32)
-            # Last, since others look it up without the lock.
-            self._slots[slot[at]] = len(self.zone) - 1
+            self._said = np.append(self._said, said[one])
+            self._tags = np.append(self._tags, tags[one])
+            self._mapcount = np.append(self._mapcount, mapcount[one])
+        # Last, since others look things up without the lock.
+        self._hash = self._rehash()
+
+    def _rehash(self) -> _Hash:
+        """Give a hash in which no two sorts share a slot; almost the first always does."""
+        factor = self._hash.factor
+        for _ in range(_TRIES):
+            fresh = _Hash(factor, 3 * factor & _ALL)
+            slots = fresh.slot(self._said[1:], self._tags[1:], self._mapcount[1:])
+            fresh.table[slots] = np.arange(1, len(self._said))
+            if len(np.unique(slots)) == len(slots):
+                break
+            factor = factor * 6364136223846793005 + 1442695040888963407 & _ALL | 1
+        return fresh
 
     def _has(self, flags: int, name: str) -> bool:
         bit = self._layout.bits.get(name)
