@@ -46,7 +46,7 @@ def pages(
 ) -> None:
     """Write every struct page to a table for polars, pandas or DuckDB, a row a page.
 
-    Needs pyarrow: pip install 'vmemmap[parquet]'. Pages that cannot be read have nulls, the kind
+    Needs pyarrow, the extra named parquet. Pages that cannot be read have nulls, the kind
     unknown, and the reason (exit code 1).
     """
     from vmemmap.errors import OutputError
