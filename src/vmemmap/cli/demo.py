@@ -124,6 +124,7 @@ def _commands(folder: Path) -> list[tuple[list[str], bool]]:
             False,
         ),
         (["page", "vmcore", "0x10000"], False),
+        (["dmesg", "vmcore"], False),
         (["check", "vmcore"], False),
         (["usage", "vmcore"], False),
     ]

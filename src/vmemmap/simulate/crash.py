@@ -29,7 +29,9 @@ from vmemmap.simulate.image import (
 )
 from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.physical import FRAME_BYTES, virt_of
+from vmemmap.simulate.printk import write_log
 from vmemmap.simulate.sparsemem import HAS_MEM_MAP
+from vmemmap.simulate.story import story
 from vmemmap.simulate.struct_pages import Frames, Objects, Owners, StructPages
 from vmemmap.simulate.usage import Use
 from vmemmap.simulate.vmcoreinfo import Told, vmcoreinfo_text
@@ -77,6 +79,7 @@ class Snapshot:
             kernel, machine.sparsemem, machine.nodes, free_huge_page, machine.spec.crash_time
         )
         self.vmcoreinfo = vmcoreinfo_text(told)
+        write_log(machine.memory, kernel, story(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
         machine.memory.write(VMCOREINFO_NOTE, note)
         self._virt, self._phys = machine.vmemmap.map.columns()

@@ -39,6 +39,15 @@ VARIABLES = {
     "vmemmap": 8,
     "cur_cpu_spec": 8,
     "cpu_spec": 64,
+    "prb": 8,
+    "printk_rb_static": 88,
+    "clear_seq": 24,
+    "log_buf": 8,
+    "log_buf_len": 4,
+    "log_end": 4,
+    "logged_chars": 4,
+    "log_first_idx": 4,
+    "log_next_idx": 4,
 }
 UTS_FIELD_BYTES = 65
 MMU_FTR_TYPE_RADIX = 0x40

@@ -1,7 +1,7 @@
 """The VMCOREINFO text of the model's kernel: the keys its release exports, in its order.
 
-Only what the model really keeps in memory is named: there is no printk buffer and no kallsyms
-table, so their keys are left out.
+Only what the model really keeps in memory is named: there is no kallsyms table, so its keys are
+left out.
 
 Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by release.
 """
@@ -22,6 +22,7 @@ from vmemmap.simulate.page_layout import (
     PAGE_TYPES,
 )
 from vmemmap.simulate.physical import virt_of
+from vmemmap.simulate.printk import log_keys
 from vmemmap.simulate.sparsemem import SparseMem
 
 LINE_LIMIT = 79
@@ -67,6 +68,7 @@ def _lines(told: Told) -> Iterator[Line]:
     yield from _sections(told)
     yield from _struct_page(told)
     yield from _zones(told.nodes, kernel)
+    yield from log_keys(kernel)
     yield from _page_flags(told)
     yield from _powerpc(kernel)
     yield "CRASHTIME", told.crash_time
