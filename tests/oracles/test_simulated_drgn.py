@@ -1,0 +1,111 @@
+"""drgn opens simulated dumps and reads the same: physical memory, linear map, page tables.
+
+drgn walks page tables on the radix MMU only, and finds out the MMU since 6.7 by VMCOREINFO. It
+reads the whole 64 KiB root, so it is right with 4 KiB pages, too, where makedumpfile is not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vmemmap
+from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
+from vmemmap.simulate.usage import Use
+
+drgn = pytest.importorskip("drgn", reason="drgn is not installed: pip install drgn")
+
+LINEAR = 0xC000000000000000
+ORDERS = ["little", "big"]
+
+
+@pytest.fixture(autouse=True)
+def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This package's own drgn plugin must not answer in drgn's place."""
+    monkeypatch.setenv("DRGN_DISABLE_PLUGINS", "*")
+
+
+def open_in_drgn(dump: Dump) -> Any:
+    program = drgn.Program()
+    program.set_core_dump(dump.path)
+    return program
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("release", "options"),
+    [
+        ("2.6.35", {}),
+        ("3.13", {"page": 4096}),
+        ("4.18", {"mmu": "radix"}),
+        ("6.1", {"events": (event("add", 512, 64, 1), event("remove", 528, 16))}),
+        ("6.12", {"mmu": "radix", "page": 4096}),
+        ("7.2", {}),
+    ],
+)
+def test_physical_memory(tmp_path: Path, release: str, options: dict, order: Any) -> None:
+    dump = crash(spec_of(release, byte_order=order, **options), tmp_path / "vmcore")
+    program = open_in_drgn(dump)
+    flags = drgn.PlatformFlags
+    assert program.platform.arch == drgn.Architecture.PPC64
+    assert bool(program.platform.flags & flags.IS_LITTLE_ENDIAN) == (order == "little")
+    assert program.flags & drgn.ProgramFlags.IS_LINUX_KERNEL
+    table_virt, table_phys = dump.machine.vmemmap.map.columns()
+    assert len(table_virt)
+    places = [0, 4096, 16 << 20, 17 << 20, *table_phys[:4].tolist()]
+    for start, _offset, size in loads(dump.path):
+        places += [start, start + size - 64]
+    for phys in places:
+        data = bytes_at(dump.path, phys, 64)
+        assert program.read(phys, 64, True) == data
+        assert program.read(LINEAR + phys, 64) == data
+    hole = 200 << 20
+    with pytest.raises(drgn.FaultError):
+        program.read(hole, 8, True)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("page", [65536, 4096])
+@pytest.mark.parametrize("release", ["6.6.9", "6.12", "7.2"])
+def test_radix_page_tables(tmp_path: Path, release: str, page: int, order: Any) -> None:
+    """Its page table walk agrees with the machine and with our reader, vmemmap and vmalloc."""
+    events = (event("add", 512, 64, 1), event("remove", 544, 32), event("add", 544, 16, 0))
+    spec = spec_of(release, page=page, mmu="radix", byte_order=order, events=events)
+    dump = crash(spec, tmp_path / "vmcore")
+    program = open_in_drgn(dump)
+    machine = dump.machine
+    size = machine.kernel.struct_page_size
+    rng = np.random.default_rng(7)
+    with vmemmap.open(dump.path) as core:
+        assert core.facts["mmu"].value == "radix"
+        virt, phys = machine.vmemmap.map.columns()
+        unit = machine.vmemmap.map.unit
+        for row in rng.integers(0, len(virt), 50).tolist():
+            step = int(rng.integers(0, unit // size)) * size
+            at = int(virt[row]) + step
+            assert core.vtop(at).phys == int(phys[row]) + step
+            data = bytes_at(dump.path, int(phys[row]) + step, size)
+            assert program.read(at, size) == core.read(at, size) == data
+        start = machine.kernel.layout.vmalloc.start
+        pages = [run.start for run in machine.usage.of(Use.VMALLOC)]
+        for index, pfn in enumerate(pages):
+            at = start + (index + index // 4) * page
+            assert core.vtop(at).phys == pfn * page
+            assert program.read(at, page) == core.read(at, page)
+            assert int.from_bytes(program.read(at, 8), order) == at
+        hole = start + 4 * page
+        with pytest.raises(drgn.FaultError):
+            program.read(hole, 8)
+        with pytest.raises(vmemmap.TranslateError):
+            core.vtop(hole)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_hash_is_refused_by_drgn_itself(tmp_path: Path, order: Any) -> None:
+    """The dump says what its MMU is, and drgn believes it."""
+    dump = crash(spec_of("6.12", byte_order=order), tmp_path / "vmcore")
+    with pytest.raises(NotImplementedError, match="Radix MMU"):
+        open_in_drgn(dump).read(dump.machine.kernel.vmemmap_base, 8)
