@@ -17,7 +17,7 @@ from vmemmap.simulate.physical import PhysicalMemory
 LINEAR = 0xC << 60
 GIB = 1 << 30
 
-HASH_LEVELS = {
+HASH_LEVELS: dict[int, tuple[tuple[tuple[int, int], tuple[int, ...]], ...]] = {
     # page size: since, index bits from the page upwards
     4096: (((2, 6), (9, 7, 7, 9)), ((3, 7), (9, 7, 9, 9))),
     65536: (
@@ -31,6 +31,7 @@ RADIX_LEVELS = {4096: (9, 9, 9, 13), 65536: (5, 9, 9, 13)}
 def walk(memory: PhysicalMemory, kernel: Kernel, virt: int) -> int | None:
     """Translate through the bytes in memory, from swapper_pg_dir down."""
     version = kernel.version
+    bits: tuple[int, ...]
     if kernel.mmu == "radix":
         bits = RADIX_LEVELS[kernel.page_size]
     else:
