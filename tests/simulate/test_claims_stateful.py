@@ -142,7 +142,8 @@ class Tracker(RuleBasedStateMachine):
     def each_mapped_block_has_its_node(self) -> None:
         """Exactly the blocks whose node failed lack one; exactly the unmapped are in it without."""
         machine = self.machine
-        mapped, newest = mapped_blocks(machine), {}
+        mapped = mapped_blocks(machine)
+        newest: dict[int, int] = {}
         for _node, phys, virt in machine.walk():
             newest.setdefault(virt, phys)
         losses = machine.vmemmap.losses
@@ -213,7 +214,7 @@ def free_stack(machine: Machine) -> list[int]:
 )
 def test_claims(releases: tuple[str, ...]) -> None:
     kind = type("TrackerOf", (Tracker,), {"spec_releases": releases})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         kind,
         settings=settings(
             max_examples=50,

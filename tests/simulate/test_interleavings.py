@@ -236,6 +236,18 @@ def test_each_release_holds_its_own_locks_around_populate(release: str, names: l
     assert not task.held, "a lock was kept"
 
 
+def test_device_memory_is_added_under_the_innermost_lock_alone() -> None:
+    machine = small_machine("6.1").boot()
+    task = Task("driver")
+    held = {
+        tuple(lock.name for lock in task.held)
+        for access in machine.event_steps(task, add(FIRST, device=True))
+        if access is Access.STORE
+    }
+    assert held == {("mem_hotplug_lock",)}
+    assert not task.held
+
+
 @pytest.mark.parametrize("release", ["2.6.38", "3.17", "6.1"])
 def test_changing_the_list_without_the_lock_is_noticed(release: str) -> None:
     """As lockdep would: the model asserts what its era holds, at each change of the list."""

@@ -75,8 +75,8 @@ class MemoryHotplug:
             0 or a negative errno. After an error the sections that were done stay, as they do in
             the kernel; their pages are not put to use.
         """
-        self._call(task, "add_memory")
-        yield from self.locks.begin(task)
+        self._call(task, "memremap_pages" if device else "add_memory")
+        yield from self.locks.begin(task, device=device)
         try:
             altmap = None
             self._altmaps.pop(start, None)  # of an earlier attempt that failed
@@ -102,8 +102,8 @@ class MemoryHotplug:
             0, -EINVAL when the memory never came into use, or -EBUSY when the kernel itself has
             something there that cannot move.
         """
-        self._call(task, "remove_memory")
-        yield from self.locks.begin(task)
+        self._call(task, "memunmap_pages" if device else "remove_memory")
+        yield from self.locks.begin(task, device=device)
         try:
             shift = self.kernel.page_shift
             first, last = start >> shift, (start + size) >> shift
