@@ -22,6 +22,8 @@ import numpy as np
 import vmemmap
 from builders.big_list import write_big_list
 from dumps import bench_decode, bench_open, median_seconds
+from pages import bench_pages, print_pages
+from plot import draw_growth
 
 ROOT = Path(__file__).resolve().parent.parent
 NODES = 1 << 20
@@ -137,10 +139,15 @@ def main() -> None:
             "decode": bench_decode(folder),
             "open": bench_open(folder),
         }
+        for left in folder.iterdir():
+            left.unlink()
+        result["pages"] = bench_pages(folder)
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
+    print_pages(result["pages"])
+    draw_growth(ROOT / "docs" / "pages-growth.svg", result["pages"])
     print(f"\nwritten to {out.relative_to(ROOT)}")
 
 
