@@ -39,7 +39,7 @@ def test_usage_forms(built, run_vmemmap) -> None:
 def test_usage_counts_zero_pages_on_demand(built, run_vmemmap) -> None:
     record = run_vmemmap("usage", built.path, "-f", "json", "--zero").json
     pages = built.machine.pages
-    gone = set()
+    gone: set[int] = set()
     with built.open() as core:
         view, array = core.page_model.view, core.pages
         for found in array.each(lambda scanned: view.excluded(scanned, 31)):

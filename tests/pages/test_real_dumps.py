@@ -36,14 +36,18 @@ def opened(request, real_dump: Callable[[str], Path]):
         yield machine, core, core.usage()
 
 
+def number(pattern: str, text: str, base: int = 10) -> int:
+    """Give the number that a pattern finds in a witness's output."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found, pattern
+    return int(found[1], base)
+
+
 def excluded(text: str, level: int) -> dict[str, int]:
     """Read makedumpfile's counts for a level, and how many pages it started from."""
     block = text.split(f"== -d {level}\n")[1].split("\n== ")[0]
     rows = WORDS | {"original": "Original pages"}
-    return {
-        name: int(re.search(rf"{words}\s*: 0x([0-9a-f]+)", block)[1], 16)
-        for name, words in rows.items()
-    }
+    return {name: number(rf"{words}\s*: 0x([0-9a-f]+)", block, 16) for name, words in rows.items()}
 
 
 def test_makedumpfile_leaves_out_the_same_pages(opened, truth) -> None:
@@ -59,7 +63,7 @@ def test_crash_counts_the_same(opened, truth) -> None:
     machine, core, usage = opened
     text = truth(f"{machine}.crash.txt")
     said = {
-        name: int(re.search(rf"^ *{words} +(\d+)", text, re.MULTILINE)[1])
+        name: number(rf"^ *{words} +(\d+)", text)
         for name, words in (
             ("total", "TOTAL MEM"),
             ("free", "FREE"),
@@ -83,7 +87,7 @@ def test_the_guest_says_the_same_of_its_zone(opened, truth) -> None:
     machine, _, usage = opened
     text = truth(f"{machine}.guest-zoneinfo.txt").split("Node 0, zone  Movable")[0]
     (zone,) = usage.zones
-    said = {name: int(re.search(rf" {name} +(\d+)", text)[1]) for name in ("spanned", "managed")}
+    said = {name: number(rf" {name} +(\d+)", text) for name in ("spanned", "managed")}
     assert (zone.node, zone.zone, zone.name) == (0, 0, "Normal")
     assert zone.pages == zone.info.spanned == said["spanned"]
     assert usage.managed == zone.info.managed == said["managed"]
@@ -123,6 +127,8 @@ def test_qemu_dump_of_a_running_machine(real_dump) -> None:
         usage = core.usage()
         assert usage.pages == 3 * 16384
         (zone,) = usage.zones
+        assert zone.info is not None
+        assert zone.info.free is not None
         assert usage.managed == zone.info.managed
         assert abs(usage.free - zone.info.free) < 100  # it was running
         assert not usage.unknown

@@ -264,4 +264,4 @@ def test_page_of_takes_every_sort_of_address(built: Built) -> None:
         with pytest.raises(IndexError):
             core.pages[-1]
         with pytest.raises(ValueError, match="unknown fields"):
-            next(core.pages.scan(("nonsense",)))
+            next(core.pages.scan(("nonsense",)))  # type: ignore[arg-type]
