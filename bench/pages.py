@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import pty
 import re
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ BLOCKS = 16384
 """Blocks in a gigabyte of struct pages, those of 1 TiB of memory."""
 SIZES = {"64 GiB": 1 << 10, "1 TiB": 1 << 14, "16 TiB": 1 << 18, "64 TiB": 1 << 20}
 """Blocks by size of the machine."""
-COMPARED = {"64 GiB": 1 << 10, "256 GiB": 1 << 12, "1 TiB": 1 << 14}
+COMPARED = {"64 GiB": 1 << 10, "256 GiB": 1 << 12, "1 TiB": 1 << 14, "4 TiB": 1 << 16}
 """Those that makedumpfile is let loose on; it takes longer the longer the list is."""
 TARGET_NS, TARGET_MIB = 15, 300
 PATIENCE_SECONDS = 300.0
@@ -139,21 +141,23 @@ def _exclusion_seconds(command: list[str], path: Path) -> float | None:
     """Run makedumpfile until it says how long the exclusion took; it need not go further."""
     line = [*command, "-d", "30", str(path), str(path) + ".out"]
     end = time.monotonic() + PATIENCE_SECONDS
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        seen = ""
+    # A terminal, since into a pipe it would tell all at its very end.
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    seen = ""
+    with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
         try:
             while time.monotonic() < end:
-                seen += (process.stdout.read() or b"").decode("latin-1")
+                with suppress(OSError):
+                    seen += os.read(ours, 65536).decode("latin-1")
                 step = _STEP.search(seen)
-                if step:
-                    return float(step[1])
-                if process.poll() is not None:
-                    return None
+                if step or process.poll() is not None:
+                    return float(step[1]) if step else None
                 time.sleep(0.05)
         finally:
             process.kill()
+            os.close(ours)
+            os.close(theirs)
     return None
 
 
