@@ -24,6 +24,8 @@ from builders.big_list import write_big_list
 from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
 from page_tables import bench_page_tables
+from pages import bench_pages, print_pages
+from plot import draw_growth
 from simulate import bench_populate, bench_write, print_simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,10 +146,15 @@ def main() -> None:
             "write": bench_write(folder),
             "drgn": bench_drgn(folder),
         }
+        for left in folder.iterdir():
+            left.unlink()
+        result["pages"] = bench_pages(folder)
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     _print(result)
+    print_pages(result["pages"])
+    draw_growth(ROOT / "docs" / "pages-growth.svg", result["pages"])
     print(f"\nwritten to {out.relative_to(ROOT)}")
 
 

@@ -12,50 +12,54 @@ See `open` for what can be opened and `Vmcore` for what an opened dump gives. Th
 model of the kernel that makes such dumps, is ``vmemmap.simulate``.
 """
 
-from vmemmap.backing.findings import Finding, Severity
-from vmemmap.backing.table import BackingTable, Entry
-from vmemmap.errors import (
-    CodecUnavailable,
-    CorruptDump,
-    CorruptPage,
-    DumpError,
-    FactConflict,
-    FactError,
-    FactInvalid,
-    FactMissing,
-    HotAdded,
-    NoSuchRegion,
-    NotBacked,
-    NotInDump,
-    NotPresent,
-    OutputError,
-    PageExcluded,
-    PageLost,
-    ReadError,
-    SpecError,
-    TranslateError,
-    Truncated,
-    UnknownFormat,
-    UnknownSymbol,
-    UnreadableFile,
-    UnsupportedDump,
-    UnsupportedMmu,
-    UnwritableFile,
-    VmemmapError,
-)
-from vmemmap.facts.fact import Fact, Facts, Origin
-from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
-from vmemmap.kernel_log.record import KernelLog, LogRecord
-from vmemmap.pages.array import PageArray
-from vmemmap.pages.census import Usage
-from vmemmap.pages.kinds import Kind
-from vmemmap.pages.page import PageInfo
-from vmemmap.pages.struct_pages import Why
-from vmemmap.translate.absence import Absence
-from vmemmap.translate.address_space import BulkTranslation
-from vmemmap.translate.result import Translation
-from vmemmap.vmcore import Vmcore
-from vmemmap.vmcore import open_vmcore as open
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmemmap.backing.findings import Finding, Severity
+    from vmemmap.backing.table import BackingTable, Entry
+    from vmemmap.errors import (
+        CodecUnavailable,
+        CorruptDump,
+        CorruptPage,
+        DumpError,
+        FactConflict,
+        FactError,
+        FactInvalid,
+        FactMissing,
+        HotAdded,
+        NoSuchRegion,
+        NotBacked,
+        NotInDump,
+        NotPresent,
+        OutputError,
+        PageExcluded,
+        PageLost,
+        ReadError,
+        SpecError,
+        TranslateError,
+        Truncated,
+        UnknownFormat,
+        UnknownSymbol,
+        UnreadableFile,
+        UnsupportedDump,
+        UnsupportedMmu,
+        UnwritableFile,
+        VmemmapError,
+    )
+    from vmemmap.facts.fact import Fact, Facts, Origin
+    from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
+    from vmemmap.kernel_log.record import KernelLog, LogRecord
+    from vmemmap.pages.array import PageArray
+    from vmemmap.pages.census import Usage
+    from vmemmap.pages.kinds import Kind
+    from vmemmap.pages.page import PageInfo
+    from vmemmap.pages.struct_pages import Why
+    from vmemmap.translate.absence import Absence
+    from vmemmap.translate.address_space import BulkTranslation
+    from vmemmap.translate.result import Translation
+    from vmemmap.vmcore import Vmcore
+    from vmemmap.vmcore import open_vmcore as open
 
 __version__ = "0.1.0"
 
@@ -110,3 +114,70 @@ __all__ = [
     "Why",
     "open",
 ]
+
+_HOMES = {
+    "vmemmap.backing.findings": (
+        "Finding",
+        "Severity",
+    ),
+    "vmemmap.backing.table": (
+        "BackingTable",
+        "Entry",
+    ),
+    "vmemmap.facts.fact": (
+        "Fact",
+        "Facts",
+        "Origin",
+    ),
+    "vmemmap.facts.symbols": (
+        "Symbol",
+        "SymbolHit",
+        "SymbolTable",
+    ),
+    "vmemmap.kernel_log.record": (
+        "KernelLog",
+        "LogRecord",
+    ),
+    "vmemmap.pages.array": (
+        "PageArray",
+        "PageArray",
+    ),
+    "vmemmap.pages.census": (
+        "Usage",
+        "Usage",
+    ),
+    "vmemmap.pages.kinds": (
+        "Kind",
+        "Kind",
+    ),
+    "vmemmap.pages.page": (
+        "PageInfo",
+        "PageInfo",
+    ),
+    "vmemmap.pages.struct_pages": (
+        "Why",
+        "Why",
+    ),
+    "vmemmap.translate.absence": ("Absence",),
+    "vmemmap.translate.address_space": ("BulkTranslation",),
+    "vmemmap.translate.result": ("Translation",),
+    "vmemmap.vmcore": ("Vmcore",),
+}
+"""Where a public name lives that is no error. It is loaded when it is asked for, so that `import
+vmemmap` costs nothing to who has it as a plugin and opens something else."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "open":
+        value = import_module("vmemmap.vmcore").open_vmcore
+    else:
+        homes = (module for module, names in _HOMES.items() if name in names)
+        value = getattr(import_module(next(homes, "vmemmap.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from operator import index
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,6 @@ from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.kernel_log.read import find_log
 from vmemmap.kernel_log.record import KernelLog
-from vmemmap.pages.array import PageArray
-from vmemmap.pages.census import Usage
-from vmemmap.pages.model import PageModel
-from vmemmap.pages.page import PageInfo
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
@@ -61,6 +58,13 @@ from vmemmap.translate.regions import (
 from vmemmap.translate.result import Translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 from vmemmap.translate.table_format import Format
+
+if TYPE_CHECKING:
+    # The pages layer is loaded when it is first asked for: info, list and vtop do without.
+    from vmemmap.pages.array import PageArray
+    from vmemmap.pages.census import Usage
+    from vmemmap.pages.model import PageModel
+    from vmemmap.pages.page import PageInfo
 
 
 def open_vmcore(
@@ -489,6 +493,8 @@ class Vmcore:
         Raises:
             FactError: Where the vmemmap is cannot be told.
         """
+        from vmemmap.pages.model import PageModel
+
         return PageModel(
             self.kernel,
             self.source,

@@ -65,6 +65,7 @@ def write_big_list(
     node_order: NodeOrder = "boot",
     struct_pages: Literal["memsz", "absent", "content"] = "memsz",
     content: Path | None = None,
+    ram_bytes: int = 0,
     seed: int = 1,
 ) -> BigList:
     """Write the vmcore and return the known answer.
@@ -81,6 +82,8 @@ def write_big_list(
         content: A file whose size is a multiple of 64 KiB and that is put at the end of the vmcore.
             The blocks' program headers point into it, from its start again where it ends: so that
             64 GiB of struct pages need no 64 GiB of file. By physical address, in order.
+        ram_bytes: Give the vmcore a last program header for all memory up to here, whose data is
+            a hole at the end of the file: zeros, where nothing else is.
         seed: Of the shuffling.
     """
     machine = build_machine(byte_order=byte_order, blocks=1, store="none")
@@ -135,6 +138,8 @@ def write_big_list(
             size = count * PAGE
             pieces.append(Segment(start, memsz=size, filesz=size, offset=at))
             first, blocks = first + count, blocks - count
+    if ram_bytes:
+        pieces.append(Segment(0, memsz=ram_bytes, filesz=ram_bytes, offset=content_size))
     path = Path(path)
     notes = machine.notes(byte_order)
     data = build_elf([*segments, *pieces], notes, order=byte_order, align=PAGE)
@@ -149,6 +154,7 @@ def write_big_list(
             file.seek(content_at)
             with content.open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 24)
+            file.truncate(file.tell() + ram_bytes)
     return BigList(
         path=path,
         byte_order=byte_order,

@@ -175,10 +175,10 @@ class StructPages:
         hugetlb: bool = False,
     ) -> None:
         if order == 0:
-            self.write(pfn, *flags, refcount=1, **make)
+            self._write_head(pfn, flags, make)
             self._are([pfn], kind)
             return
-        self.write(pfn, "head", *flags, refcount=1, **make)
+        self._write_head(pfn, ("head", *flags), make)
         head = self.machine.page_virt(pfn)
         for tail in range(pfn + 1, pfn + (1 << order)):
             if self.version < (4, 4):
@@ -189,6 +189,10 @@ class StructPages:
                 self.write(tail, lru=(head | 1, 0), mapping=TAIL_MAPPING)
         self._say_order(pfn + 1, order, hugetlb)
         self._are(range(pfn, pfn + (1 << order)), kind)
+
+    def _write_head(self, pfn: int, flags: tuple[str, ...], make: dict[str, int]) -> None:
+        mapcount, mapping = make.get("mapcount", -1), make.get("mapping", 0)
+        self.write(pfn, *flags, refcount=1, mapcount=mapcount, mapping=mapping)
 
     def _say_order(self, second: int, order: int, hugetlb: bool) -> None:
         """Put order and kind into a compound's second struct page, the way of the era."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import vmemmap
 from builders.byte_order import Order
+from builders.kernel_era import Layout
 from builders.machine import build_machine
 from builders.machine_state import Machine
 from builders.struct_pages import FREE_HUGE_PAGE, StructPages
@@ -36,7 +37,7 @@ class Built:
         return self
 
 
-def layout_of(release: str, page_size: int) -> str:
+def layout_of(release: str, page_size: int) -> Layout:
     version = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
     if version < (5, 2):
         return "f000"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders.byte_order import Order
 from builders.struct_pages import FREE_HUGE_PAGE, StructPages
 from pages.machines import Built, machine_of, pfns_of
 from pages.makedumpfile_model import Model
@@ -50,7 +51,7 @@ def make_one(pages: StructPages, rng: random.Random, at: int, order: int) -> Non
         getattr(pages, kind)(at)
 
 
-def build(path: Path, release: str, byte_order: str, seed: int, damage: int = 0) -> Built:
+def build(path: Path, release: str, byte_order: Order, seed: int, damage: int = 0) -> Built:
     machine = machine_of(release, byte_order)
     pages = StructPages(machine, zone_bits=1)
     if pages.version < (4, 4) and pages.knows_hugetlb:

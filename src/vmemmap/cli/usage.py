@@ -129,6 +129,16 @@ def collect(core: Vmcore, counted: Usage, zero_pages: int | None) -> dict[str, A
             {"pfn": each.pfn, "code": each.code, "reason": each.reason} for each in counted.damage
         ],
         "findings": [finding_record(finding) for finding in counted.findings],
+        # What the count stands on that VMCOREINFO does not say itself.
+        "facts": [
+            {
+                "name": fact.name,
+                "value": fact.value,
+                "origin": str(fact.origin),
+                "detail": fact.detail,
+            }
+            for fact in core.pages.layout.facts
+        ],
     }
 
 

@@ -34,6 +34,8 @@ WINDOW_PAGES = 1 << 16
 _THREADS_MAX = 8
 _TRIM_BYTES = 64 << 20
 """How many bytes of struct pages may stay mapped."""
+_PIECE_BYTES = 512 << 10
+"""What looking at one place of a file may map around it, about."""
 
 
 @dataclass(slots=True)
@@ -176,16 +178,17 @@ class PageArray:
             threads = min(os.cpu_count() or 1, _THREADS_MAX)
         total, what = len(self), "reading struct pages"
 
-        def one(first: int) -> tuple[int, T]:
+        def one(first: int) -> tuple[int, int, T]:
             window = self.struct_pages.window(first, count)
             pages = sum(end - start for start, end in window.valid)
             result = quick(window) if quick is not None else None
-            return pages, work(self._understand(window)) if result is None else result
+            touched = max(pages * self.layout.size, len(window.pieces) * _PIECE_BYTES)
+            return pages, touched, work(self._understand(window)) if result is None else result
 
         done = read = 0
-        for pages, result in _in_order(one, self.struct_pages.windows(count), threads):
+        for pages, touched, result in _in_order(one, self.struct_pages.windows(count), threads):
             done += pages
-            read += pages * self.layout.size
+            read += touched
             if read >= _TRIM_BYTES:
                 read = 0
                 self.struct_pages.trim()

@@ -112,13 +112,17 @@ class Usage:
     def as_crash(self) -> dict[str, int | None]:
         """The figures of crash's ``kmem -i``, in pages: total, free, cached, slab.
 
-        crash takes cached from a counter of the kernel that lags behind by what each CPU has not
-        added yet, so it may be off by a few pages there.
+        crash takes free and cached from counters of the kernel, which lag behind by what each CPU
+        has not added yet; free is that counter here too, where it can be read. Its slab is that of
+        the pages which carry the mark, until version 8; later it is a counter again, in which
+        tails and large kmallocs are.
         """
         kinds = self.kinds
+        counted = [zone.info.free for zone in self.zones if zone.info is not None]
+        known = [count for count in counted if count is not None]
         return {
             "total": self.managed,
-            "free": self.free,
+            "free": sum(known) if known and len(known) == len(self.zones) else self.free,
             "cached": kinds["cache"] + kinds["cache_private"],
             "slab": kinds["slab"] - self.slab_tails,
         }

@@ -122,6 +122,11 @@ class QuickCounter:
 
     def count(self, window: Window) -> Tally | None:
         """Count a window, or give None if it has to be looked at page by page."""
+        if not window.pieces:
+            tally = Tally(np.zeros(self._layout.orders, dtype=np.int64))
+            for gap in window.missing:
+                tally.why[gap.why] += gap.end - gap.start
+            return tally
         if not self.applies or not window.complete or window.offline:
             return None
         room = self._load(window)

@@ -51,7 +51,7 @@ class _Hash:
     def slot(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> NDArray[np.intp]:
         """Give the slots."""
         mixed = said ^ (tags * self._factors[1])
-        mixed ^= mapcount.astype(np.uint64) << np.uint64(20)
+        mixed += mapcount.astype(np.uint64) * self._factors[0]
         mixed *= self._factors[0]
         mixed ^= mixed >> np.uint64(32)
         mixed *= self._factors[1]

@@ -1,0 +1,134 @@
+"""The commands page, usage and pages: their forms, exit codes and complaints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+
+import pytest
+
+from pages.machines import one_of_everything
+
+
+@pytest.fixture
+def built(tmp_path):
+    return one_of_everything(tmp_path / "vmcore", "6.1.0", "little")
+
+
+def test_usage_forms(built, run_vmemmap) -> None:
+    ran = run_vmemmap("usage", built.path, "--format", "json")
+    assert ran.code == 0
+    record = ran.json
+    assert record["pages"] == sum(record["kinds"].values())
+    assert record["makedumpfile"].keys() == {
+        "zero", "cache", "cache_private", "user", "free", "hwpoison", "offline"
+    }  # fmt: skip
+    assert record["makedumpfile"]["zero"] is None
+    assert [row["level"] for row in record["makedumpfile_levels"]] == list(range(32))
+    assert record["nodes"][0]["node"] == 0
+    assert sum(zone["pages"] for zone in record["nodes"][0]["zones"]) == record["pages"]
+    text = run_vmemmap("usage", built.path)
+    assert f"{record['pages']} pages of 64 KiB" in text.out
+    assert "slab" in text.out
+    rows = list(csv.DictReader(io.StringIO(run_vmemmap("usage", built.path, "-f", "csv").out)))
+    counted = {row["kind"]: int(row["pages"]) for row in rows if not row["node"]}
+    assert counted == record["kinds"]
+
+
+def test_usage_counts_zero_pages_on_demand(built, run_vmemmap) -> None:
+    record = run_vmemmap("usage", built.path, "-f", "json", "--zero").json
+    pages = built.machine.pages
+    gone: set[int] = set()
+    with built.open() as core:
+        view, array = core.page_model.view, core.pages
+        for found in array.each(lambda scanned: view.excluded(scanned, 31)):
+            for _, first, end in found:
+                gone.update(range(first, end))
+    zero = [pfn for pfn, page in pages.items() if pfn not in gone and not any(page)]
+    assert record["makedumpfile"]["zero"] == len(zero) > 0
+
+
+def test_usage_tells_of_damage_and_of_what_is_unknown(built, run_vmemmap) -> None:
+    built.pages.poke_number(built.pages.machine.sections[0] * 256 + 8, 40, 8, 99)
+    built.machine.exclude(built.machine.blocks[1].phys, 65536)
+    built.saved()
+    ran = run_vmemmap("usage", built.path, "-f", "json")
+    assert ran.code == 1
+    assert "free_order" in ran.err
+    assert "1024 excluded" in ran.err
+    assert ran.json["unknown"] == {"excluded": 1024}
+    assert ran.json["damage"][0]["code"] == "free_order"
+
+
+def test_page_forms(built, run_vmemmap) -> None:
+    pfn = next(pfn for pfn, kind in built.pages.kinds.items() if kind == "anon")
+    ran = run_vmemmap("page", built.path, pfn, f"pfn:{pfn:#x}", f"{pfn << 16:#x}", "-f", "json")
+    assert ran.code == 0
+    first, *others = ran.json
+    assert others == [first, first]
+    assert first["pfn"] == pfn
+    assert first["phys"] == f"{pfn << 16:#x}"
+    assert first["kind"] == "anon"
+    assert first["flags"] == ["lru", "swapbacked"]
+    assert int(first["virt"], 16) == built.machine.page_virt(pfn)
+    text = run_vmemmap("page", built.path, pfn)
+    assert "anon" in text.out
+    assert "lru swapbacked" in text.out
+    (row,) = csv.DictReader(io.StringIO(run_vmemmap("page", built.path, pfn, "-f", "csv").out))
+    assert row["flags"] == "lru|swapbacked"
+
+
+def test_page_that_is_not_there(built, run_vmemmap) -> None:
+    ran = run_vmemmap("page", built.path, 1 << 30, "0xd000000000000000", "-f", "json")
+    assert ran.code == 1
+    assert ran.json[0]["kind"] == "absent"
+    assert "mem_section" in ran.json[0]["reason"]
+    assert "error" in ran.json[1]
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("0xc00c000000000000000",)])
+def test_page_usage_errors(built, run_vmemmap, arguments) -> None:
+    ran = run_vmemmap("page", built.path, *arguments)
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    built.machine.exclude(built.machine.blocks[1].phys, 65536)
+    built.saved()
+    out = tmp_path / "pages.parquet"
+    out.write_text("what was there before")
+    ran = run_vmemmap("pages", built.path, "-o", out)
+    assert ran.code == 1  # some are unknown
+    table = parquet.read_table(out).to_pydict()
+    with built.open() as core:
+        usage = core.usage()
+    assert len(table["pfn"]) == usage.pages
+    assert {k: table["kind"].count(k) for k in usage.kinds} == usage.kinds
+    unknown = [
+        flags
+        for flags, kind in zip(table["flags"], table["kind"], strict=True)
+        if kind == "unknown"
+    ]
+    assert unknown == [None] * 1024
+    assert table["why"].count("excluded") == 1024
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pages.parquet", "vmcore"]
+    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "no" / "where", "--fields", "pfn")
+    assert ran.code == 3
+    assert "cannot write" in ran.err
+    arrow = pytest.importorskip("pyarrow")
+    small = tmp_path / "few.arrow"
+    assert run_vmemmap("pages", built.path, "-o", small, "--fields", "kind,pfn").code == 1
+    with arrow.ipc.open_file(small) as file:
+        assert file.schema.names == ["pfn", "kind"]
+    assert run_vmemmap("pages", built.path, "-o", small, "--fields", "colour").code == 2
+
+
+def test_pages_says_what_to_install(built, run_vmemmap, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out")
+    assert ran.code == 2
+    assert "pip install 'vmemmap[parquet]'" in ran.err
+    assert not (tmp_path / "out").exists()
