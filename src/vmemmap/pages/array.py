@@ -32,7 +32,7 @@ T = TypeVar("T")
 WINDOW_PAGES = 1 << 16
 """Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
 _THREADS_MAX = 8
-_TRIM_BYTES = 64 << 20
+_TRIM_BYTES = 32 << 20
 """How many bytes of struct pages may stay mapped."""
 _PIECE_BYTES = 512 << 10
 """What looking at one place of a file may map around it, about."""
