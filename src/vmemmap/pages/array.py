@@ -185,6 +185,7 @@ class PageArray:
             touched = max(pages * self.layout.size, len(window.pieces) * _PIECE_BYTES)
             return pages, touched, work(self._understand(window)) if result is None else result
 
+        self.struct_pages.trim()  # what was read of the list and the sections, all over the file
         done = read = 0
         for pages, touched, result in _in_order(one, self.struct_pages.windows(count), threads):
             done += pages
