@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import vmemmap
 from builders.machine import build_machine
 from builders.struct_pages import MAPPING, StructPages
 from pages.machines import Built, machine_of, one_of_everything, pfns_of
+from pages.test_quick_and_slow import tallies
 from vmemmap import Kind, Why
 
 PER_BLOCK = 65536 // 64
@@ -265,3 +267,57 @@ def test_page_of_takes_every_sort_of_address(built: Built) -> None:
             core.pages[-1]
         with pytest.raises(ValueError, match="unknown fields"):
             next(core.pages.scan(("nonsense",)))  # type: ignore[arg-type]
+
+
+HOSTILE = (0, 1, -1, 3, 7, 8, 31, 32, 63, 64, 255, 4096, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63)
+
+
+@pytest.mark.parametrize("release", ["3.4.106", "4.9.232", "6.1.0", "7.2.13"])
+def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, release) -> None:
+    built = one_of_everything(tmp_path / "vmcore", release, "little")
+    facts = dict(built.machine.vmcoreinfo)
+    kinds = ("SIZE(", "OFFSET(page", "OFFSET(folio", "OFFSET(mem_", "OFFSET(zone", "OFFSET(pglist")
+    kinds += ("OFFSET(free", "NUMBER(", "LENGTH(")
+    keys = [key for key in facts if key.startswith(kinds) and not key.startswith("SIZE(pr")]
+    rng = random.Random(release)
+    outcomes = set()
+    for key in keys:
+        values = rng.sample(HOSTILE, 4)
+        for value in [*values, None]:
+            text = "".join(
+                f"{k}={value if k == key else v}\n"
+                for k, v in facts.items()
+                if k != key or value is not None
+            )
+            info = tmp_path / "vmcoreinfo"
+            info.write_text(text)
+            try:
+                with vmemmap.open(built.path, vmcoreinfo=info) as core:
+                    usage = core.usage(threads=1)
+                    assert usage.pages == sum(usage.kinds.values()), (key, value)
+                    core.pages[300]
+                    outcomes.add("counted")
+            except vmemmap.VmemmapError as error:
+                outcomes.add("refused" if str(error) else f"silent: {key}={value}")
+    assert outcomes == {"counted", "refused"}
+
+
+def test_a_compound_larger_than_a_window(tmp_path: Path) -> None:
+    machine = machine_of("6.1.0", "big")
+    pages = StructPages(machine, zone_bits=1)
+    pages.clear(pfns_of(machine))
+    pages.hugetlb(1024, 10)
+    with Built(machine, pages, tmp_path / "vmcore").saved().open() as core:
+        usage = core.usage()
+        rows = np.concatenate(list(core.pages.scan(("pfn", "kind"), chunk_pages=256)))
+        assert core.pages[2047].kind is Kind.HUGETLB
+        quickly, slowly = tallies(core)  # in windows of 256 pages
+    assert usage.kinds["hugetlb"] == 1024
+    assert (usage.compound_heads, usage.compound_tails) == (1, 1023)
+    assert rows["pfn"][rows["kind"] == Kind.HUGETLB].tolist() == list(range(1024, 2048))
+    for at in range(4, 8):
+        fast, slow = quickly[at], slowly[at]
+        assert fast is not None
+        assert fast.zones[0].tolist() == slow.zones[0].tolist()
+        assert fast.zones[0][Kind.HUGETLB] == 256
+    assert not usage.damaged

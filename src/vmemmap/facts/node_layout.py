@@ -155,11 +155,23 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         nr_free_pages=info.number("NR_FREE_PAGES"),
         free_area_size=area,
         free_list=inside("free_area.free_list", area),
-        list_count=max(info.length("free_area.free_list"), 1)
-        if "LENGTH(free_area.free_list)" in info
-        else 1,
+        list_count=_list_count(info, area),
         nodemask_size=info.size("nodemask_t"),
     )
+
+
+def _list_count(info: Vmcoreinfo, area_bytes: int) -> int:
+    """Give how many free lists a free_area has."""
+    if "LENGTH(free_area.free_list)" not in info:
+        return 1
+    count = info.length("free_area.free_list")
+    if not 1 <= count <= area_bytes // 16:
+        raise FactInvalid(
+            f"VMCOREINFO has LENGTH(free_area.free_list)={count}; expected what fits into "
+            f"{area_bytes} bytes",
+            name="LENGTH(free_area.free_list)",
+        )
+    return count
 
 
 def find_flag_fields(layout: NodeLayout) -> FlagFields | None:

@@ -156,6 +156,12 @@ class _Reader:
         value = self.number(f"PAGE_{name}_MAPCOUNT_VALUE")
         return None if value is None else value & 0xFFFF_FFFF
 
+    def derive_offset(self, name: str, value: int, width: int, why: str) -> int | None:
+        """Note an offset that is assumed; None if that cannot be one."""
+        if value < 0 or value + width > self.size:
+            return None
+        return self.derive(name, value, why, Origin.ASSUMED)
+
     def derive(self, name: str, value: int | None, why: str, origin: Origin) -> int | None:
         """Note where a value comes from that VMCOREINFO does not have."""
         if value is not None:
@@ -183,6 +189,12 @@ def find_page_layout(
     flags = read.required("page.flags")
     mapping = read.required("page.mapping")
     lru = read.required("page.lru")
+    if lru + 16 > size:
+        raise FactInvalid(
+            f"VMCOREINFO has OFFSET(page.lru)={lru}; expected two words inside the {size} bytes of "
+            "a struct page",
+            name="OFFSET(page.lru)",
+        )
     refcount = read.required("page._refcount", "page._count", width=4)
     bits, era = _flag_bits(read, version)
     private = read.offset("page.private")
@@ -190,12 +202,12 @@ def find_page_layout(
         # Until 3.1 it stands before mapping; with the layout made for SLUB (3.2) after lru.
         at = mapping - 8 if refcount % 8 == 0 else lru + 16
         why = "next to page.mapping and page.lru, as in 2.6.35 to 3.8"
-        private = read.derive("page.private", at, why, Origin.ASSUMED)
+        private = read.derive_offset("page.private", at, 8, why)
     mapcount = read.offset("page._mapcount", 4)
     if mapcount is None:
         at = refcount + 4 if refcount % 8 == 0 else refcount - 4
         why = "in one 8-byte word with page._count, as in every kernel"
-        mapcount = read.derive("page._mapcount", at, why, Origin.ASSUMED)
+        mapcount = read.derive_offset("page._mapcount", at, 4, why)
     head = read.offset("page.compound_info")
     head = read.offset("page.compound_head") if head is None else head
     if head is None and "tail" not in bits:
@@ -335,6 +347,12 @@ def _compound_words(
                 name=keys[0],
             )
         word = partial(Word, width=width, mask=(1 << 8 * width) - 1)
+        if number is not None and not 0 <= number < 1 << 8 * width:
+            raise FactInvalid(
+                f"VMCOREINFO has NUMBER(HUGETLB_PAGE_DTOR)={number}; expected a number of "
+                f"{8 * width} bits",
+                name="NUMBER(HUGETLB_PAGE_DTOR)",
+            )
         return word(at), word(dtor) if number is not None else None, number
     if head is not None:
         return None, None, None  # 4.4 and 4.5 export neither place

@@ -32,7 +32,7 @@ T = TypeVar("T")
 WINDOW_PAGES = 1 << 16
 """Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
 _THREADS_MAX = 8
-_TRIM_BYTES = 64 << 20
+_TRIM_BYTES = 32 << 20
 """How many bytes of struct pages may stay mapped."""
 _PIECE_BYTES = 512 << 10
 """What looking at one place of a file may map around it, about."""
@@ -185,6 +185,7 @@ class PageArray:
             touched = max(pages * self.layout.size, len(window.pieces) * _PIECE_BYTES)
             return pages, touched, work(self._understand(window)) if result is None else result
 
+        self.struct_pages.trim()  # what was read of the list and the sections, all over the file
         done = read = 0
         for pages, touched, result in _in_order(one, self.struct_pages.windows(count), threads):
             done += pages

@@ -118,6 +118,7 @@ class QuickCounter:
             and layout.private is not None
             and layout.compound_order is not None
             and "head" in layout.bits
+            and 0 not in layout.bits.values()
         )
 
     def count(self, window: Window) -> Tally | None:
