@@ -27,7 +27,6 @@ from simulate.machines import (
 )
 from vmemmap.backing.findings import Severity
 from vmemmap.simulate import HotplugEvent, Machine, MemoryRange, image
-from vmemmap.simulate.image import VIRT
 from vmemmap.simulate.steps import Access, Steps, Task
 
 ERAS = ("2.6.35", "3.10", "3.16", "3.17", "4.18", "5.3", "5.10", "6.1", "7.3")
@@ -55,7 +54,7 @@ def machine_of(release: str, page_size: int, order: str, **more: Any) -> Machine
     """A machine on which a section takes one block of 64 KiB, or four."""
     if page_size == 4096 and "block_size" not in more:
         more["block_size"] = 65536 if small_machine(release).kernel.numbers < (5, 3) else 4096
-    memory = (MemoryRange(0, 0, 32 * M),)
+    memory = (MemoryRange(0, 0, (64 if "mmu" in more else 32) * M),)
     return small_machine(release, memory, page_size=page_size, byte_order=order, **more)
 
 
@@ -64,24 +63,17 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.dump = folder / "vmcore"
-        self.text = folder / "vmcoreinfo"
+        self.symbols = folder / "vmlinux"
 
     def read(self, machine: Machine) -> list[Entry]:
         """Give (node, phys, virt) of each entry; nothing may be wrong with any of them."""
         self.dump.unlink(missing_ok=True)
-        snapshot = machine.crash(self.dump)
-        told = None
-        if machine.kernel.version < (3, 13):
-            # These kernels do not say where the list is; a symbol file or a person does.
-            names = ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs")
-            lines = [f"SYMBOL({name})={VIRT[name]:x}" for name in names]
-            lines += ["SIZE(vmemmap_backing)=24", "OFFSET(mmu_psize_def.shift)=0"]
-            for at, name in enumerate(("list", "phys", "virt_addr")):
-                lines.append(f"OFFSET(vmemmap_backing.{name})={8 * at}")
-            lines.append(f"SIZE(mmu_psize_def)={32 if machine.kernel.version < (3, 10) else 80}")
-            self.text.write_bytes(snapshot.vmcoreinfo + "\n".join(lines).encode())
-            told = self.text
-        with vmemmap.open(self.dump, vmcoreinfo=told) as core:
+        machine.crash(self.dump)
+        symbols = None
+        if machine.kernel.version < (3, 13):  # does not say where the list is; its symbols do
+            symbols = self.symbols
+            machine.write_symbols(symbols)
+        with vmemmap.open(self.dump, vmlinux=symbols) as core:
             backing = core.backing
             wrong = [str(f) for f in backing.findings if f.severity is Severity.ERROR]
             assert not wrong, wrong

@@ -160,6 +160,15 @@ def test_how_a_node_is_handed_out_twice_without_a_lock() -> None:
     assert any("circle" in wrong for wrong in wrongs if wrong)
 
 
+def test_the_models_own_walk_ends_on_such_a_list() -> None:
+    for switches in schedules(STEPS, 2):
+        machine, pages, _results = race("6.1", "none", SAME_NODE, turns_at(switches), coarse=True)
+        if "circle" in (damage(machine, pages, []) or ""):
+            assert 0 < len(machine.walk()) <= 4
+            return
+    pytest.fail("no schedule made a circle")
+
+
 def test_the_lock_that_the_patch_names_suffices_on_one_node() -> None:
     """pgdat_resize_lock(1) around both: no schedule with up to two changes of turn breaks it."""
     assert breaking_schedule("2.6.35", "patch", "two adds on one node") is None

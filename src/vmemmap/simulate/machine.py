@@ -234,11 +234,14 @@ class Machine:
     def walk(self) -> list[tuple[int, int, int]]:
         """Follow the list: (node, phys, virt_addr) of each entry, head first.
 
-        It trusts the list; `vmemmap.open` on the dump is the careful way.
+        It trusts the list, and only ends where a node comes that was there before;
+        `vmemmap.open` on the dump is the careful way.
         """
         entries = []
+        seen = set()
         node = self.list_head
-        while node:
+        while node and node not in seen:
+            seen.add(node)
             here = phys_of(node)
             following = self.memory.load_u64(here)
             entries.append((node, self.memory.load_u64(here + 8), self.memory.load_u64(here + 16)))
