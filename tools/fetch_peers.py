@@ -1,4 +1,4 @@
-"""Fetch makedumpfile for ppc64le, which ``tests/containers/test_same_bytes.py`` runs as a peer.
+"""Fetch makedumpfile for ppc64le, which tests in ``containers`` and ``oracles`` run as a peer.
 
 makedumpfile reads dumps of the machine it runs on only, so the program for ppc64le is needed, and
 qemu-user to run it. Debian's package and the libraries that it needs are downloaded with apt-get
@@ -18,7 +18,7 @@ from pathlib import Path
 
 PACKAGE = "makedumpfile"
 ARCHITECTURE = "ppc64el"
-SUITE = "trixie"  # the first whose makedumpfile has zstd; Debian's has no snappy
+SUITE = "sid"  # trixie's 1.7.6 does not know the page types of 6.12; 1.7.7 and later do
 EMULATORS = ("qemu-ppc64le-static", "qemu-ppc64le")
 NEEDED = ("apt-get", "apt-cache", "dpkg-deb")
 # Of what the packages depend on only libraries are wanted: not perl, which one script uses.
