@@ -40,6 +40,11 @@ def may_be_address(argument: str) -> bool:
     return bool(_HEX.fullmatch(argument) or _SYMBOL.fullmatch(argument))
 
 
+def may_be_symbol(argument: str) -> bool:
+    """Tell whether an argument can only be a symbol: it is no hex number."""
+    return bool(_SYMBOL.fullmatch(argument)) and not _HEX.fullmatch(argument)
+
+
 def resolve(core: Vmcore, argument: str) -> NamedAddress:
     """Turn an argument into an address; only a symbol needs the kernel's symbol table.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmemmap.cli.options import (
+    AssumeOption,
     DebugOption,
     Dumps,
     Format,
@@ -44,6 +45,7 @@ def dmesg(
     ] = None,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Print the kernel's log, oldest message first; as text just as vmcore-dmesg prints it.
@@ -51,7 +53,10 @@ def dmesg(
     Of a damaged log what can be read is printed, and what is wrong is named (exit code 1).
     """
     wanted = levels(level) if level is not None else None
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _dmesg(core, wanted, output))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _dmesg(core, wanted, output),
+    )
 
 
 def levels(text: str) -> frozenset[int]:

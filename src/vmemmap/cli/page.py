@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmemmap.cli.addresses import may_be_symbol, resolve
 from vmemmap.cli.options import (
     EXIT_FINDINGS,
+    AssumeOption,
     DebugOption,
     Format,
     FormatOption,
@@ -43,14 +45,15 @@ def page(
         list[str],
         typer.Argument(
             metavar="DUMP... PFN_OR_ADDR...",
-            help="The vmcore, then pages: a pfn (decimal, or pfn:0x5c00), or an address with 0x, "
-            "physical or virtual (of the page, or of its struct page).",
+            help="The vmcore, then pages: a pfn (decimal, or pfn:0x5c00), an address with 0x, "
+            "physical or virtual (of the page, or of its struct page), or a symbol: name+0x10.",
             show_default=False,
         ),
     ],
     output: FormatOption = Format.TEXT,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Decode single struct pages: what each page is, its flags, node and zone, and where it lies.
@@ -59,30 +62,33 @@ def page(
     others are still answered (exit code 1).
     """
     dumps, wanted = split_arguments(arguments)
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _page(core, wanted, output))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _page(core, wanted, output),
+    )
 
 
-def split_arguments(arguments: list[str]) -> tuple[list[str], list[tuple[str, int]]]:
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Tell dumps from pages: the first is a dump, the rest what they read as.
 
     Returns:
-        The dumps; and for each page ``pfn`` or ``address``, and the number.
+        The dumps, and the pages as they were named.
 
     Raises:
         typer.BadParameter: One is neither a page nor a file, or there is no page.
     """
-    dumps, wanted = [arguments[0]], list[tuple[str, int]]()
+    dumps, wanted = [arguments[0]], list[str]()
     for argument in arguments[1:]:
-        if _PFN.fullmatch(argument):
-            wanted.append(("pfn", int(argument.removeprefix("pfn:"), 0)))
-        elif _HEX.fullmatch(argument):
-            wanted.append(("address", int(argument, 16)))
+        if _PFN.fullmatch(argument) or _HEX.fullmatch(argument):
+            wanted.append(argument)
         elif not wanted and os.path.isfile(argument):  # noqa: PTH113
             dumps.append(argument)
+        elif may_be_symbol(argument):
+            wanted.append(argument)
         else:
             raise typer.BadParameter(
                 f"{argument!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or an "
-                "address with 0x"
+                "address with 0x, or a symbol"
             )
     if not wanted:
         raise typer.BadParameter(
@@ -92,17 +98,29 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[tuple[str, in
     return dumps, wanted
 
 
-def _page(core: Vmcore, wanted: list[tuple[str, int]], output: Format) -> int:
+def _number(core: Vmcore, argument: str) -> tuple[str, int]:
+    """Give what an argument names: ``pfn`` or ``virt``, and the number.
+
+    Raises:
+        typer.BadParameter: It is a symbol that this kernel has not.
+    """
+    if _PFN.fullmatch(argument):
+        return "pfn", int(argument.removeprefix("pfn:"), 0)
+    if _HEX.fullmatch(argument):
+        return "virt", int(argument, 16)
+    return "virt", resolve(core, argument).address
+
+
+def _page(core: Vmcore, wanted: list[str], output: Format) -> int:
     from vmemmap.errors import TranslateError
 
     rows: list[dict[str, Any]] = []
     wrong = False
-    for how, number in wanted:
+    for name, number in [_number(core, argument) for argument in wanted]:
         try:
-            info = core.pages[number] if how == "pfn" else core.page_of(number)
+            info = core.pages[number] if name == "pfn" else core.page_of(number)
         except (TranslateError, IndexError) as error:
-            where = {"pfn": number} if how == "pfn" else {"virt": f"{number:#x}"}
-            rows.append(where | {"error": str(error)})
+            rows.append({name: number if name == "pfn" else f"{number:#x}", "error": str(error)})
             wrong = True
             continue
         rows.append(record(info))

@@ -10,6 +10,7 @@ import typer
 
 from vmemmap.cli.options import (
     EXIT_FINDINGS,
+    AssumeOption,
     DebugOption,
     Dumps,
     Opening,
@@ -42,6 +43,7 @@ def pages(
     ] = None,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Write every struct page to a table for polars, pandas or DuckDB, a row a page.
@@ -63,7 +65,10 @@ def pages(
         require_pyarrow()  # before a long scan
     except OutputError as error:
         raise typer.BadParameter(str(error)) from None
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _pages(core, output, chosen))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _pages(core, output, chosen),
+    )
 
 
 def _pages(core: Vmcore, output: str, chosen: tuple[str, ...]) -> int:

@@ -10,6 +10,7 @@ import typer
 
 from vmemmap.cli.options import (
     EXIT_FINDINGS,
+    AssumeOption,
     DebugOption,
     Dumps,
     Format,
@@ -43,6 +44,7 @@ def usage(
     ] = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
+    assume: AssumeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Count all pages: by kind, node and zone, and as makedumpfile would leave them out.
@@ -50,7 +52,10 @@ def usage(
     Pages whose struct page cannot be read are unknown, with the reason, and damaged ones are named
     (exit code 1).
     """
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _usage(core, output, zero))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        lambda core: _usage(core, output, zero),
+    )
 
 
 def _usage(core: Vmcore, output: Format, zero: bool) -> int:
