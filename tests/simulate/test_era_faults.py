@@ -364,3 +364,13 @@ def test_the_second_part_of_a_section_takes_itself_for_populated(release: str) -
     assert len(machine.walk()) == count
     page = machine.vmemmap.pfn_to_page((FIRST + 2 * M) >> 12)
     assert machine.vmemmap.map.find(page) is None
+
+
+@pytest.mark.parametrize(("release", "times"), [("5.3", 2), ("5.5", 1), ("6.1", 1)])
+def test_a_section_of_which_only_a_later_part_is_valid(release: str, times: int) -> None:
+    """Asked by sections it looks empty, and its block is made again; since 5.5 parts are asked."""
+    machine = small_machine(release).boot()
+    assert machine.run_event(add(FIRST + 2 * M, 2 * M, device=True)).word == "done"
+    assert machine.run_event(add(FIRST + SECTION)).word == "done"
+    block = machine.vmemmap.pfn_to_page(FIRST >> 16)
+    assert virts(machine).count(block) == times

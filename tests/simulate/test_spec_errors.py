@@ -152,7 +152,7 @@ def test_the_block_size_error_says_which_there_are() -> None:
         ("[[memory]]\nstart = []\nsize = 1", "memory[0].start"),
         ("[[memory]]\nstart = 1979-05-27\nsize = 1", "memory[0].start"),
         (f"[[memory]]\nstart = 0\nsize = {HUGE << 24}", "memory[0].start"),
-        (f"[[memory]]\nstart = 0\nsize = {'9' * 5000}", "TOML"),
+        (f"[[memory]]\nstart = 0\nsize = {'9' * 5000}", ""),
         (f'[[memory]]\nstart = 0\nsize = "{"9" * 5000}"', "memory[0].size"),
         (GOOD + "length = 3", "memory[0].length"),
         (GOOD + "[machine]", "machine"),
@@ -169,10 +169,10 @@ def test_the_block_size_error_says_which_there_are() -> None:
         (GOOD + "[pages]\nseed = 1.5", "pages.seed"),
         (GOOD + "[dump]\ncpus = '4'", "dump.cpus"),
         ("", "memory"),
-        ("[[memory", "TOML"),
-        ("a = 1\na = 2", "TOML"),
-        ("a = " + "[" * 100_000, "TOML"),
-        ("\0", "TOML"),
+        ("[[memory", ""),
+        ("a = 1\na = 2", ""),
+        ("a = " + "[" * 100_000, ""),
+        ("\0", ""),
     ],
 )
 def test_toml_that_describes_no_machine(text: str, field: str) -> None:
@@ -213,7 +213,7 @@ def test_any_text_ends_in_a_machine_or_a_named_error(text: str) -> None:
     except SpecError as error:
         made = error
     if isinstance(made, SpecError):
-        assert made.field
+        assert made.field or "TOML" in str(made)
     else:
         assert isinstance(made.check(), Kernel)
 
