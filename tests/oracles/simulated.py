@@ -6,6 +6,7 @@ what is being tested. The dump's bytes are read here with a few lines of their o
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +52,10 @@ class Dump(NamedTuple):
 
 
 def numbers(release: str) -> Version:
-    return tuple(map(int, release.split(".")))
+    """Give the numbers of a release: (6, 1, 0) of 6.1.0-50-powerpc64le."""
+    match = re.match(r"[\d.]*\d", release)
+    assert match, release
+    return tuple(map(int, match[0].split(".")))
 
 
 def spec_of(

@@ -60,7 +60,8 @@ class Kernel:
 
     def ring(self, head: int) -> list[int]:
         """Follow a list_head; each member must be the one before its next one."""
-        members, at = [], head
+        members: list[int] = []
+        at = head
         following, preceding = self.offset("list_head.next"), self.offset("list_head.prev")
         while True:
             after = self.word(at + following)

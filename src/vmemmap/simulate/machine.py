@@ -138,7 +138,7 @@ class Machine:
             self.locks,
             self.usage.move_away,
         )
-        self.nodes = Pgdat(kernel)
+        self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
         self.devices: list[HotplugEvent] = []
 
     def boot(self) -> Machine:

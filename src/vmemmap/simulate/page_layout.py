@@ -12,18 +12,14 @@ from dataclasses import dataclass
 
 from vmemmap.simulate import eras
 
-NODES_SHIFT, ZONES_SHIFT = 8, 2
+NODES_SHIFT = 8
 NODE_AT = 64 - NODES_SHIFT
-ZONE_AT = NODE_AT - ZONES_SHIFT
 ZONE_NORMAL, ZONE_DEVICE = 0, 2
 MAPPING_ANON = 1
 
-LAST_CPUPID: eras.Table[int] = (
-    (eras.OLDEST, 0),
-    ((3, 14), (1 << 19) - 1 << 35),
-)
-"""What page.flags hold below the zone when no processor has used the page yet: with 2048
-processors 11 bits for one and 8 for a process, all ones."""
+LAST_CPUPID_BITS: eras.Table[int] = ((eras.OLDEST, 0), ((3, 14), 19))
+"""How many bits of page.flags below the zone say which processor and process used the page last:
+11 for one of 2048 processors, 8 for a process. All ones until one did."""
 TAIL_MAPPING: eras.Table[int] = ((eras.OLDEST, 0), ((4, 5), 0x5DEADBEEF0000400))
 """page.mapping of tail pages but the first: a poison, not NULL."""
 SLAB_REFCOUNT: eras.Table[int] = ((eras.OLDEST, 1), ((6, 14), 0))

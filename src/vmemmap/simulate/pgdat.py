@@ -23,7 +23,8 @@ MIGRATE_TYPES = 6
 MIGRATE_MOVABLE = 1
 LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
-ZONES = 3
+ZONEREF_BYTES = 16
+MAX_NODES = 256
 NR_FREE_PAGES = 0
 
 
@@ -32,35 +33,43 @@ class Layout:
     """Bytes that differ between releases.
 
     Attributes:
-        zonelists: What lies between the zones and nr_zones.
         rest: From nr_zones to the end of the structure.
         spanned_pages: Offset of zone.spanned_pages.
     """
 
-    zonelists: int
     rest: int
     spanned_pages: int
 
 
 LAYOUTS: eras.Table[Layout] = (
-    (eras.OLDEST, Layout(14752, 2016, 120)),
-    ((6, 12), Layout(24608, 2528, 144)),
-    ((7, 2), Layout(24608, 2656, 144)),
+    (eras.OLDEST, Layout(2016, 120)),
+    ((6, 12), Layout(2528, 144)),
+    ((7, 2), Layout(2656, 144)),
 )
 """As Debian's 6.1, 6.12 and 7.2 have them; the releases between are brackets."""
+ZONE_DEVICE_SINCE = (6, 12)
+"""Debian's 6.1 for ppc64el is built without ZONE_DEVICE, its 6.12 with it."""
 
 
 class Pgdat:
-    """The node structures of one machine, in its memory."""
+    """The node structures of one machine, in its memory.
 
-    def __init__(self, kernel: Kernel) -> None:
+    Attributes:
+        kernel: Whose they are.
+        zones: Zones of a node: normal and movable, and ZONE_DEVICE where the kernel has it.
+    """
+
+    def __init__(self, kernel: Kernel, *, has_devices: bool) -> None:
         self.kernel = kernel
+        self.zones = 3 if has_devices or kernel.version >= ZONE_DEVICE_SINCE else 2
         big = kernel.page_size == 65536
         self.zone_bytes = 1664 if big else 2048
         self.vm_stat = 1408 if big else 1792
         layout = eras.at(LAYOUTS, kernel.version)
         self.spanned_pages = layout.spanned_pages
-        self.nr_zones = ZONES * self.zone_bytes + layout.zonelists
+        # Two lists, with fallback and without; an entry of each zone of each node, and the end.
+        zonelists = 2 * (MAX_NODES * self.zones + 1) * ZONEREF_BYTES
+        self.nr_zones = self.zones * self.zone_bytes + zonelists
         self.node_start_pfn = self.nr_zones + 8
         self.node_spanned_pages = self.nr_zones + 24
         self.node_id = self.nr_zones + 32

@@ -23,14 +23,13 @@ from vmemmap.simulate.page_layout import (
     FIELDS,
     FLAGS,
     HUGETLB_PAGE_DTOR,
-    LAST_CPUPID,
+    LAST_CPUPID_BITS,
     MAPPING_ANON,
     NODE_AT,
     PAGE_TYPES,
     SLAB_REFCOUNT,
     SLABS_IN_MAPPING,
     TAIL_MAPPING,
-    ZONE_AT,
     ZONE_DEVICE,
 )
 from vmemmap.simulate.usage import PageRun, Use
@@ -80,6 +79,11 @@ class Objects:
 class ListHeads(Protocol):
     """What is asked of the node structures; see ``pgdat.py``."""
 
+    @property
+    def zones(self) -> int:
+        """How many zones a node has."""
+        ...
+
     def free_list(self, node: int, order: int) -> int:
         """Give the virtual address of a buddy list's head."""
         ...
@@ -98,7 +102,9 @@ class StructPages:
         self.compound = eras.at(COMPOUND, kernel.numbers)
         self.fields = eras.at(FIELDS, kernel.numbers)
         self.dtype = self._dtype()
-        self._last_cpupid = eras.at(LAST_CPUPID, kernel.version)
+        bits = eras.at(LAST_CPUPID_BITS, kernel.version)
+        self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
+        self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
         self._tail_mapping = eras.at(TAIL_MAPPING, kernel.version)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
@@ -124,7 +130,7 @@ class StructPages:
             low, high = max(start, first), min(end, last)
             if low < high:
                 part = rows[low - first : high - first]
-                zone = node << NODE_AT | ZONE_DEVICE << ZONE_AT
+                zone = node << NODE_AT | ZONE_DEVICE << self._zone_at
                 part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
                 part["mapcount"] = -1
                 part["refcount"] = 1
