@@ -88,4 +88,7 @@ def skip_unless_it_knows(release: tuple[int, ...]) -> None:
     if release >= (6, 12) and version() < (1, 7, 7):
         # It then takes every page type for a slab's and finds no free page, on real dumps, too.
         text = ".".join(map(str, version()))
-        pytest.skip(f"makedumpfile {text} does not know the page types of 6.12; 1.7.7 does")
+        pytest.skip(
+            f"makedumpfile {text} does not know the page types of 6.12; 1.7.7 does "
+            "(python tools/fetch_peers.py --suite sid)"
+        )

@@ -68,7 +68,6 @@ def _lines(told: Told) -> Iterator[Line]:
     yield from _sections(told)
     yield from _struct_page(told)
     yield from _zones(told.nodes, kernel)
-    yield from log_keys(kernel)
     yield from _page_flags(told)
     yield from _powerpc(kernel)
     yield "CRASHTIME", told.crash_time
@@ -127,6 +126,7 @@ def _struct_page(told: Told) -> Iterator[Line]:
 
 
 def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
+    """Tell of the node structures, and of the log, whose keys stand between theirs."""
     yield "OFFSET(pglist_data.node_zones)", 0
     yield "OFFSET(pglist_data.nr_zones)", nodes.nr_zones
     yield "OFFSET(pglist_data.node_start_pfn)", nodes.node_start_pfn
@@ -144,6 +144,7 @@ def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
         yield "OFFSET(vmap_area.va_start)", 0
         yield "OFFSET(vmap_area.list)", VMAP_AREA_LIST
     yield "LENGTH(zone.free_area)", kernel.free_area_orders
+    yield from log_keys(kernel)
     yield "LENGTH(free_area.free_list)", pgdat.MIGRATE_TYPES
     yield "NUMBER(NR_FREE_PAGES)", pgdat.NR_FREE_PAGES
 
