@@ -131,13 +131,16 @@ class Classifier:
         if not window.complete:
             for column in (part.low, part.high, part.mapping, part.mapcount, part.tail):
                 column[:] = 0  # what the window before left there must not count
-        window.column(layout.flags + self._half, 4, part.low)
-        window.column(layout.flags + 4 - self._half, 4, part.high)
+        members: list[tuple[int, NDArray[np.generic]]] = [
+            (layout.flags + self._half, part.low),
+            (layout.flags + 4 - self._half, part.high),
+            (layout.mapping, part.mapping),
+        ]
         if layout.head is not None:
-            window.column(layout.head + self._byte, 1, part.tail)
-        window.column(layout.mapping, 8, part.mapping)
+            members.append((layout.head + self._byte, part.tail))
         if layout.mapcount is not None:
-            window.column(layout.mapcount, 4, part.mapcount)
+            members.append((layout.mapcount, part.mapcount))
+        window.columns(members)
         return part
 
     def marks(self, columns: Columns) -> Marks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -61,14 +62,19 @@ def records(pages: PageArray, scanned: Scanned, fields: tuple[ScanField, ...]) -
         "mapping": (layout.mapping, 8),
         "private": (layout.private, 8),
     }
+    wanted: list[tuple[int, NDArray[np.generic]]] = []
     for name in fields:
         if name in members:
             offset, width = members[name]
-            column = np.full(window.count, -1).astype(f"u{width}")
+            if offset is None or not window.complete:
+                out[name] = np.full(1, -1).astype(f"u{width}").view(_DTYPES[name])[0]
             if offset is not None:
-                window.column(offset, width, column)
-            memory_order = column.view(f"{numpy_prefix(layout.order)}{_DTYPES[name]}")
-            out[name] = memory_order
+                # The bytes as they are; if they are the wrong way round they are turned below.
+                wanted.append((offset, out[name].view(f"u{width}")))
+    window.columns(wanted)
+    if numpy_prefix(layout.order) != numpy_prefix(sys.byteorder):
+        for _, column in wanted:
+            column.byteswap(inplace=True)
     if "pfn" in fields:
         out["pfn"] = np.arange(window.first_pfn, window.first_pfn + window.count, dtype=np.uint64)
     if "kind" in fields:

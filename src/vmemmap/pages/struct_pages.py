@@ -119,24 +119,12 @@ class Window:
             there[piece.start : piece.end] = True
         return there[np.where(inside, rows, self.count)]
 
-    def column(self, offset: int, width: int, out: NDArray[np.generic]) -> None:
-        """Put a member of every struct page that can be read into *out*, its bytes as they are.
-
-        Args:
-            offset: Offset of the member (bytes).
-            width: Its size: 1, 2, 4 or 8 bytes.
-            out: One element a row, unsigned of that width. Rows that cannot be read are left alone.
-        """
-        dtype, stride = out.dtype, (self.size,)
-        for piece in self.pieces:
-            rows = piece.end - piece.start
-            out[piece.start : piece.end] = np.ndarray(rows, dtype, piece.data, offset, stride)
-
     def columns(self, members: Sequence[tuple[int, NDArray[np.generic]]]) -> None:
-        """Put several members of every struct page into columns, as `column` does, piece by piece.
+        """Put several members of every struct page into columns, their bytes as they are.
 
         Args:
-            members: Offset (bytes) and column of each.
+            members: Offset (bytes) and column of each: one element a row, unsigned, as wide as the
+                member. Rows that cannot be read are left alone.
         """
         stride = (self.size,)
         for piece in self.pieces:
