@@ -133,7 +133,7 @@ def main() -> None:
     """Run everything, print it, and keep it as JSON."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = {
+        result: dict[str, Any] = {
             "machine": {"processors": os.cpu_count(), "load_at_start": os.getloadavg()[0]},
             "walk": bench_walk(folder),
             "translate": bench_translate(folder),

@@ -29,7 +29,7 @@ from pathlib import Path
 PACKAGES = ("makedumpfile", "kexec-tools")
 NEWEST = "linux-kbuild-"  # the kernel's version is part of this package's name
 ARCHITECTURE = "ppc64el"
-SUITE = "sid"  # trixie's 1.7.6 does not know the page types of 6.12; 1.7.7 and later do
+SUITE = "trixie"  # the first whose makedumpfile has zstd; for kernels since 6.12 see --suite sid
 EMULATORS = ("qemu-ppc64le-static", "qemu-ppc64le")
 NEEDED = ("apt-get", "apt-cache", "dpkg-deb")
 # Of what the packages depend on only libraries are wanted: not perl, which one script uses.

@@ -92,7 +92,9 @@ def sparse_init_in_bulk(vmemmap: Vmemmap, memory: Sequence[MemoryRange]) -> None
                 _populate_blocks(vmemmap, start, (end - start) // size, part.node)
             done_to = end
         else:
-            for _access in vmemmap.vmemmap_populate(Task("boot"), first, last, part.node):
+            for _access in vmemmap.vmemmap_populate(
+                Task("boot", alone=True), first, last, part.node
+            ):
                 pass
         sections = np.arange(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
         vmemmap.sparsemem.sparse_init_sections(sections, vmemmap.sparsemem.early_flags())

@@ -108,7 +108,7 @@ class HotplugLocks:
         Raises:
             AssertionError: It does not: the model calls populate by a wrong way.
         """
-        if task.name == "boot":
+        if task.alone:
             return  # one thread, before there are others
         missing = [lock.name for lock in self.outer[-1:] if not task.holds(lock)]
         if self.rule == "patch" and not any(lock in task.held for lock in self._pgdat.values()):

@@ -256,7 +256,7 @@ class Machine:
         ):
             boot.sparse_init_in_bulk(self.vmemmap, self.spec.memory)
             return 0
-        steps = boot.sparse_init(self.vmemmap, Task("boot"), self.spec.memory)
+        steps = boot.sparse_init(self.vmemmap, Task("boot", alone=True), self.spec.memory)
         self.lost_sections = self.runner.run(steps)
         return 0
 

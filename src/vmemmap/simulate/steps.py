@@ -42,9 +42,16 @@ class Deadlock(Exception):
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One thread of kernel code, with the locks it holds: what ``current`` is in the kernel."""
+    """One thread of kernel code, with the locks it holds: what ``current`` is in the kernel.
+
+    Attributes:
+        name: What it is called in messages.
+        alone: There is no other yet: boot, which needs no lock.
+        held: The locks that it holds.
+    """
 
     name: str
+    alone: bool = False
     held: list[Lock] = field(default_factory=list)
 
     def holds(self, lock: Lock) -> bool:
