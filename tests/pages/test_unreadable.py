@@ -321,3 +321,16 @@ def test_a_compound_larger_than_a_window(tmp_path: Path) -> None:
         assert fast.zones[0].tolist() == slow.zones[0].tolist()
         assert fast.zones[0][Kind.HUGETLB] == 256
     assert not usage.damaged
+
+
+def test_empty_pages_of_the_root_array_may_be_missing(built: Built) -> None:
+    with built.open() as core:
+        expected = core.usage()
+    machine = built.machine
+    roots = machine.symbols["mem_section"]
+    assert int(machine.vmcoreinfo["LENGTH(mem_section)"]) * 8 > 2 * 65536
+    machine.exclude(roots + 65536, 65536)
+    with built.saved().open() as core:
+        usage = core.usage()
+    assert usage.kinds == expected.kinds
+    assert [(f.code, str(f.severity)) for f in usage.findings] == [("mem_section_part", "info")]
