@@ -276,7 +276,14 @@ HOSTILE = (0, 1, -1, 3, 7, 8, 31, 32, 63, 64, 255, 4096, 1 << 31, 1 << 32, (1 <<
 def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, release) -> None:
     built = one_of_everything(tmp_path / "vmcore", release, "little")
     facts = dict(built.machine.vmcoreinfo)
-    kinds = ("SIZE(", "OFFSET(page", "OFFSET(folio", "OFFSET(mem_", "OFFSET(zone", "OFFSET(pglist")
+    kinds: tuple[str, ...] = (
+        "SIZE(",
+        "OFFSET(page",
+        "OFFSET(folio",
+        "OFFSET(mem_",
+        "OFFSET(zone",
+        "OFFSET(pglist",
+    )
     kinds += ("OFFSET(free", "NUMBER(", "LENGTH(")
     keys = [key for key in facts if key.startswith(kinds) and not key.startswith("SIZE(pr")]
     rng = random.Random(release)
