@@ -276,10 +276,15 @@ HOSTILE = (0, 1, -1, 3, 7, 8, 31, 32, 63, 64, 255, 4096, 1 << 31, 1 << 32, (1 <<
 def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, release) -> None:
     built = one_of_everything(tmp_path / "vmcore", release, "little")
     facts = dict(built.machine.vmcoreinfo)
-    kinds = (
-        *("SIZE(", "OFFSET(page", "OFFSET(folio", "OFFSET(mem_", "OFFSET(zone", "OFFSET(pglist"),
-        *("OFFSET(free", "NUMBER(", "LENGTH("),
+    kinds: tuple[str, ...] = (
+        "SIZE(",
+        "OFFSET(page",
+        "OFFSET(folio",
+        "OFFSET(mem_",
+        "OFFSET(zone",
+        "OFFSET(pglist",
     )
+    kinds += ("OFFSET(free", "NUMBER(", "LENGTH(")
     keys = [key for key in facts if key.startswith(kinds) and not key.startswith("SIZE(pr")]
     rng = random.Random(release)
     outcomes = set()
@@ -323,3 +328,16 @@ def test_a_compound_larger_than_a_window(tmp_path: Path) -> None:
         assert fast.zones[0].tolist() == slow.zones[0].tolist()
         assert fast.zones[0][Kind.HUGETLB] == 256
     assert not usage.damaged
+
+
+def test_empty_pages_of_the_root_array_may_be_missing(built: Built) -> None:
+    with built.open() as core:
+        expected = core.usage()
+    machine = built.machine
+    roots = machine.symbols["mem_section"]
+    assert int(machine.vmcoreinfo["LENGTH(mem_section)"]) * 8 > 2 * 65536
+    machine.exclude(roots + 65536, 65536)
+    with built.saved().open() as core:
+        usage = core.usage()
+    assert usage.kinds == expected.kinds
+    assert [(f.code, str(f.severity)) for f in usage.findings] == [("mem_section_part", "info")]

@@ -101,16 +101,16 @@ class PageModel:
             )
             per = layout.pages_per_section
             table = read_sections(self._source, layout, self._base)
-            if table is not None:
+            if isinstance(table, SectionTable):
                 return table
-            why = f"at {layout.roots:#x} is none, nor a pointer to one"
+            why = table
         except FactError as error:
             why = str(error)
         backing = self._backing
         first, end = backing.pfn_start, backing.pfn_end
         if first is None or end is None or not backing.usable.any():
             raise FactMissing(
-                f"mem_section cannot be used, and there is no list to replace it: {why}",
+                f"which pages there are cannot be told, and there is no list to go by: {why}",
                 name="mem_section",
             )
         return sections_from_blocks(first[backing.usable], end[backing.usable], per, why)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.backing.findings import Finding, Severity
-from vmemmap.errors import ReadError
+from vmemmap.errors import PageExcluded, ReadError
 from vmemmap.facts.linear_map import linear_phys
 from vmemmap.facts.section_layout import (
     FLAG_BITS,
@@ -129,7 +130,7 @@ class SectionTable:
 
 def read_sections(
     source: PhysicalSource, layout: SectionLayout, vmemmap_base: int
-) -> SectionTable | None:
+) -> SectionTable | str:
     """Read mem_section.
 
     Args:
@@ -138,17 +139,22 @@ def read_sections(
         vmemmap_base: What every section's memory map has to be, with SPARSEMEM_VMEMMAP.
 
     Returns:
-        The sections, or None if SYMBOL(mem_section) leads to no such table, read as the root array
-        or as a pointer to it.
+        The sections; or, in words, why SYMBOL(mem_section) leads to none, read as the root array or
+        as a pointer to it.
     """
     best: _Sections | None = None
     for address in _readings(source, layout):
         found = _Sections(source, layout, vmemmap_base, address)
+        # Where neither is one, the first says why: it is what VMCOREINFO means since 4.15.
         if best is None or found.good > best.good:
             best = found
         if best.good and not best.strange:
             break
-    return best.table() if best is not None and best.good else None
+    if best is not None and best.good:
+        return best.table()
+    if best is not None and best.findings:
+        return best.findings[0].message
+    return f"at {layout.roots:#x} there is no table of sections, nor a pointer to one"
 
 
 def _readings(source: PhysicalSource, layout: SectionLayout) -> Iterator[int]:
@@ -176,7 +182,7 @@ class _Sections:
         self.good = 0
         self.strange = 0
         self._removed = 0
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._runs: list[NDArray[np.int64]] = []
         self._run_count = 0
         self._last: tuple[int, NDArray[np.int64]] | None = None
@@ -185,15 +191,7 @@ class _Sections:
             self._read_roots(phys)
 
     def _read_roots(self, phys: int) -> None:
-        word = np.dtype(numpy_prefix(self._layout.order) + "u8")
-        for first in range(0, self._layout.root_count, _ROOTS_AT_A_TIME):
-            count = min(_ROOTS_AT_A_TIME, self._layout.root_count - first)
-            try:
-                data = self._source.view(phys + 8 * first, 8 * count)
-            except ReadError as error:
-                self._note("mem_section_unreadable", f"{count} roots from {first} on: {error}")
-                continue
-            roots = np.frombuffer(data, dtype=word)
+        for first, roots in self._root_arrays(phys):
             for root in np.flatnonzero(roots).tolist():
                 self._read_root(first + root, int(roots[root]))
                 if self.strange > _FINDINGS_MAX and not self.good:
@@ -201,6 +199,37 @@ class _Sections:
                 if self.good > _SECTIONS_MAX or self._run_count > _RUNS_MAX:
                     self._note("mem_section_long", f"more than {self.good} sections; cut here")
                     return
+
+    def _root_arrays(self, phys: int) -> Iterator[tuple[int, NDArray[np.uint64]]]:
+        """Yield the root array in parts, and the number of each part's first root.
+
+        Part by part, and where one cannot be read, page by page: the array is far longer than what
+        a machine uses of it, and a dump tool may have left its empty pages out.
+        """
+        word = np.dtype(numpy_prefix(self._layout.order) + "u8")
+        count, page = self._layout.root_count, self._layout.per_root * self._layout.size
+        left_out: list[ReadError] = []
+        for first in range(0, count, _ROOTS_AT_A_TIME):
+            end = phys + 8 * min(first + _ROOTS_AT_A_TIME, count)
+            at = phys + 8 * first
+            steps = [(at, end)]
+            while steps:
+                at, stop = steps.pop(0)
+                try:
+                    yield (at - phys) // 8, np.frombuffer(self._source.view(at, stop - at), word)
+                except ReadError as error:
+                    if stop - at > page:
+                        edges = [at, *range(at // page * page + page, stop, page), stop]
+                        steps = list(pairwise(edges))
+                    else:
+                        left_out.append(error)
+        if left_out:
+            text = f"{len(left_out)} pages of the root array are missing, the first: {left_out[0]}"
+            if isinstance(left_out[0], PageExcluded) and self.good:
+                # Such pages are empty as a rule: dump tools leave out what is filled with zeros.
+                self.findings.append(Finding("mem_section_part", Severity.INFO, text))
+            else:
+                self._note("mem_section_unreadable", text)
 
     def _read_root(self, number: int, address: int) -> None:
         """Add the sections of one root; *address* is its virtual address."""
@@ -247,9 +276,9 @@ class _Sections:
 
     def _note(self, code: str, message: str) -> None:
         self.strange += 1
-        if len(self._findings) < _FINDINGS_MAX:
-            text = f"mem_section: {message}; its pages are not counted"
-            self._findings.append(Finding(code, Severity.ERROR, text))
+        if len(self.findings) < _FINDINGS_MAX:
+            text = f"mem_section: {message}; pages of such sections are not counted"
+            self.findings.append(Finding(code, Severity.ERROR, text))
 
     def table(self) -> SectionTable:
         runs = np.concatenate(self._runs)
@@ -259,7 +288,7 @@ class _Sections:
         last = np.r_[first[1:] - 1, len(runs) - 1]
         joined = np.stack([runs[first, 0], runs[last, 1], runs[first, 2]], axis=1)
         return SectionTable(
-            joined, self._layout.pages_per_section, tuple(self._findings), self._removed
+            joined, self._layout.pages_per_section, tuple(self.findings), self._removed
         )
 
 
@@ -297,6 +326,6 @@ def sections_from_blocks(
     finding = Finding(
         "mem_section_unreadable",
         Severity.WARNING,
-        f"the sections are taken from vmemmap_list, since mem_section cannot be used: {why}",
+        f"the sections are taken from vmemmap_list, since mem_section cannot be used ({why})",
     )
     return SectionTable(runs, pages_per_section, (finding,), assumed=True)
