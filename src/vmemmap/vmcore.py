@@ -32,6 +32,7 @@ from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET, linear_phys
+from vmemmap.facts.list_eras import may_leave_removed
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.pages.array import PageArray
     from vmemmap.pages.census import Usage
+    from vmemmap.pages.check import CheckReport
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
 
@@ -73,6 +75,7 @@ def open_vmcore(
     vmlinux: str | os.PathLike[str] | None = None,
     progress: Progress = no_progress,
     assume: Mapping[str, str] | None = None,
+    rescue: bool = False,
 ) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
@@ -86,6 +89,8 @@ def open_vmcore(
         progress: Told how far long work has come: what it is, how much is done, how much there is.
         assume: Facts that the caller knows better than the dump, by name: memory_byte_order, mmu,
             layout, page_table. They go before whatever the dump says.
+        rescue: Where the list is damaged, look for what it lost in the rest of the dump, and use
+            what is found; ``core.backing.rescued`` tells which entries those are.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
@@ -97,7 +102,8 @@ def open_vmcore(
     assumptions = check_assumptions(assume or {}, ASSUMABLE)
     text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
     symbols = SymbolFile(vmlinux) if vmlinux is not None else None
-    return Vmcore(open_source(*paths, progress=progress), text, symbols, progress, assumptions)
+    source = open_source(*paths, progress=progress)
+    return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue)
 
 
 class Vmcore:
@@ -112,6 +118,7 @@ class Vmcore:
         symbols: Symbols given by the user.
         progress: Told how far long work has come.
         assume: What the caller knows better than the dump.
+        rescue: Use what can be found of a damaged list.
 
     Attributes:
         source: As given.
@@ -124,8 +131,11 @@ class Vmcore:
         symbols: SymbolFile | None = None,
         progress: Progress = no_progress,
         assume: Assumptions | None = None,
+        *,
+        rescue: bool = False,
     ) -> None:
         self.source = source
+        self._rescue = rescue
         self._given_vmcoreinfo = vmcoreinfo
         self._symbols = symbols
         self._progress = progress
@@ -271,6 +281,7 @@ class Vmcore:
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
             page_size=self._page_size,
+            leaves_removed=may_leave_removed(self._release),
         )
 
     @established
@@ -487,6 +498,34 @@ class Vmcore:
         return self.page_model.usage(threads)
 
     @established
+    def checked(self) -> CheckReport:
+        """What `check` gives; established once."""
+        from vmemmap.pages.check import Parts, check_dump
+
+        return check_dump(
+            Parts(
+                kernel=self.kernel,
+                source=self.source,
+                backing=lambda: self.backing,
+                list_findings=lambda: self.findings,
+                complete=lambda: self._walk.complete,
+                base=lambda: int(self.vmemmap_base.value),
+                map_base=self._sections_map_base,
+                tables=lambda: self._vmemmap_tables,
+                nodes=lambda: self.page_model.nodes,
+            )
+        )
+
+    def check(self) -> CheckReport:
+        """Check whether the list holds together, and what of the memory it reaches.
+
+        Raises:
+            FactError: The dump does not say so much as where the list is.
+        """
+        self._require_open()
+        return self.checked
+
+    @established
     def page_model(self) -> PageModel:
         """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
 
@@ -510,6 +549,10 @@ class Vmcore:
         backing, rows = self.backing, self._usable_rows
         if len(rows):
             return BlockRuns(backing.virt[rows], backing.phys[rows], backing.block_size)
+        return self._vmemmap_tables
+
+    @property
+    def _vmemmap_tables(self) -> VmemmapRuns:
         try:
             return TableRuns(self._tables_for(int(self.vmemmap_base.value)), self._page_size)
         except NotBacked:
@@ -549,6 +592,7 @@ class Vmcore:
             self.source.path,
             self._assume,
             lambda: self._areas,
+            self._sections_map_base if self._rescue else None,
         )
 
     @established
@@ -666,6 +710,9 @@ class Vmcore:
         return MemorySections(
             kernel.vmcoreinfo, self.source, kernel.order, self._page_size, kernel.root_table_phys
         )
+
+    def _sections_map_base(self) -> int:
+        return self._sections.map_base()
 
     @established
     def _memory(self) -> ExplainedMemory:

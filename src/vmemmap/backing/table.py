@@ -1,7 +1,7 @@
 """The backing list as a table: what the walk met, judged entry by entry, with numpy columns.
 
 Damaged entries stay in the columns, as crash and makedumpfile would show them, but are named in the
-findings and left out of translation. The deeper audit against mem_section is not here.
+findings and left out of translation. What shows only beside the rest of the dump: ``audit.py``.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class BackingTable(Sequence[Entry]):
         struct_page_size: SIZE(page) in bytes, or None if it is unknown.
         node_size: Bytes in one node.
         page_size: The kernel's page size (bytes).
+        leaves_removed: The kernel may leave the entries of removed memory in the list.
 
     Attributes:
         node: Virtual addresses of the nodes, uint64 in native byte order.
@@ -63,6 +64,8 @@ class BackingTable(Sequence[Entry]):
         block_size: As given.
         findings: What is wrong with the list; empty for a sound one.
         usable: For each entry, whether translation uses it.
+        outdated: For each, whether a newer entry has its virt_addr.
+        rescued: For each, whether it is not from the list but was found in the rest of the dump.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class BackingTable(Sequence[Entry]):
         struct_page_size: int | None,
         node_size: int,
         page_size: int,
+        leaves_removed: bool = True,
     ) -> None:
         self.node, self.phys, self.virt = walk.node, walk.phys, walk.virt
         for column in (self.node, self.phys, self.virt):
@@ -83,6 +87,9 @@ class BackingTable(Sequence[Entry]):
         self._struct_page_size = struct_page_size
         self._node_size = node_size
         self._page_size = page_size
+        self._leaves_removed = leaves_removed
+        self.outdated = np.zeros(len(self.node), dtype=np.bool_)
+        self.rescued = np.zeros(len(self.node), dtype=np.bool_)
         self.usable, judged = self._judge()
         self.usable.setflags(write=False)
         self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
@@ -140,18 +147,19 @@ class BackingTable(Sequence[Entry]):
         if self._struct_page_size is None or self._region is None:
             return None
         # With 56-byte struct pages one can straddle two blocks; it counts where it begins.
-        into = np.where(self._in_region, self.virt - np.uint64(self._region.start), np.uint64(0))
+        into = np.where(self.in_region, self.virt - np.uint64(self._region.start), np.uint64(0))
         size = np.uint64(self._struct_page_size)
         block = np.uint64(self.block_size)
         start = (into + size - np.uint64(1)) // size
         end = (into + block + size - np.uint64(1)) // size
-        end = np.where(self._in_region, end, start)
+        end = np.where(self.in_region, end, start)
         start.setflags(write=False)
         end.setflags(write=False)
         return start, end
 
     @cached_property
-    def _in_region(self) -> NDArray[np.bool_]:
+    def in_region(self) -> NDArray[np.bool_]:
+        """For each entry, whether its virt_addr lies in the vmemmap region."""
         if self._region is None:
             return np.zeros(len(self), dtype=np.bool_)
         start, end = np.uint64(self._region.start), np.uint64(self._region.end)
@@ -170,7 +178,7 @@ class BackingTable(Sequence[Entry]):
             ),
             (
                 "virt_outside_region",
-                ~self._in_region & (self._region is not None),
+                ~self.in_region & (self._region is not None),
                 "virt_addr {virt:#x} lies outside the vmemmap region",
             ),
             (
@@ -187,7 +195,7 @@ class BackingTable(Sequence[Entry]):
         for code, bad, words in tests:
             rows = np.flatnonzero(bad)
             usable[rows] = False
-            findings += self._name(
+            findings += self.describe(
                 code, Severity.ERROR, rows, words + "; translation leaves it out"
             )
         findings += self._duplicates(usable)
@@ -200,23 +208,32 @@ class BackingTable(Sequence[Entry]):
         older = np.ones(len(rows), dtype=np.bool_)
         older[first] = False
         usable[rows[older]] = False
-        return self._name(
+        self.outdated[rows[older]] = True
+        return self.describe(
             "virt_duplicate",
-            Severity.INFO,
+            Severity.INFO if self._leaves_removed else Severity.WARNING,
             rows[older],
             "virt_addr {virt:#x} is in a newer entry too, which is used (before 3.17 kernels left "
             "the old entry when memory was removed and added again)",
         )
 
-    def _name(
+    def describe(
         self, code: str, severity: Severity, rows: NDArray[np.intp], words: str
     ) -> list[Finding]:
-        """Make a finding for each of the first rows, and one for all the others."""
+        """Make a finding for each of the first rows, and one for all the others.
+
+        Args:
+            code: The finding's code.
+            severity: How bad it is.
+            rows: The entries, by their place in the list.
+            words: The message, where ``{phys}``, ``{virt}`` and ``{block}`` can be filled in.
+        """
         out = []
         for row in rows[:_FINDINGS_PER_CODE].tolist():
             node, phys, virt = int(self.node[row]), int(self.phys[row]), int(self.virt[row])
             text = words.format(phys=phys, virt=virt, block=self.block_size)
-            out.append(Finding(code, severity, f"node {node:#x}: {text}", node, phys, virt))
+            where = f"node {node:#x}" if node else f"block {phys:#x}"
+            out.append(Finding(code, severity, f"{where}: {text}", node or None, phys, virt))
         if len(rows) > _FINDINGS_PER_CODE:
             more = len(rows) - _FINDINGS_PER_CODE
             out.append(Finding(code, severity, f"{more} more entries have the same fault"))

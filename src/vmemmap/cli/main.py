@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 from typer import Abort
 
+from vmemmap.cli.check import check
 from vmemmap.cli.demo import demo
 from vmemmap.cli.dmesg import dmesg
 from vmemmap.cli.drgn import SCRIPT_ARGUMENTS, drgn
+from vmemmap.cli.explain import explain
 from vmemmap.cli.info import info
 from vmemmap.cli.list import list_
 from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
@@ -69,6 +71,8 @@ app.command("demo")(demo)
 app.command("page")(page)
 app.command("usage")(usage)
 app.command("pages")(pages)
+app.command("check")(check)
+app.command("explain")(explain)
 
 
 def _one_line(error: Exception) -> str:

@@ -75,6 +75,13 @@ AssumeOption = Annotated[
         "layout, page_table. May be given several times; a wrong value lists the right ones.",
     ),
 ]
+RescueOption = Annotated[
+    bool,
+    typer.Option(
+        "--rescue",
+        help="Where the list is damaged, search the dump for what it lost, and use what is found.",
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -87,6 +94,7 @@ class Opening:
     vmlinux: str | None
     debug: bool
     assume: list[str] | None = None
+    rescue: bool = False
 
 
 def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
@@ -113,6 +121,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
                 vmlinux=opening.vmlinux,
                 progress=progress if sys.stderr.isatty() else no_progress,
                 assume=split_assumptions(opening.assume or []),
+                rescue=opening.rescue,
             ) as core,
         ):
             code = command(core)

@@ -14,15 +14,15 @@ from vmemmap.address import ByteOrder
 from vmemmap.errors import FactInvalid
 from vmemmap.facts.fact import established
 from vmemmap.facts.linear_map import linear_phys
+from vmemmap.facts.section_layout import (
+    FLAG_BITS,
+    HAS_MEM_MAP,
+    IS_EARLY,
+    SectionLayout,
+    find_section_layout,
+)
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.memory import Memory, read_u64
-
-_SECTION_SHIFT = 24
-"""On ppc64, of every kernel; NUMBER(SECTION_SIZE_BITS) where it is exported."""
-_HAS_MEM_MAP = 1 << 1
-# Since Linux 5.3 a section that was there at boot says so, and one that was hot-added does not.
-_IS_EARLY = 1 << 3
-_FLAGS = 0x3F
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,19 @@ class MemorySections:
         """
         base, tells_early = self._table
         flags = self._flags(base, phys)
-        if not flags & _HAS_MEM_MAP:
+        if not flags & HAS_MEM_MAP:
             return None
-        return Section(not flags & _IS_EARLY if tells_early else None)
+        return Section(not flags & IS_EARLY if tells_early else None)
+
+    def map_base(self) -> int:
+        """Give where the struct page of pfn 0 would be, by the section of the kernel's own memory.
+
+        With SPARSEMEM_VMEMMAP every section encodes the same value.
+
+        Raises:
+            FactError, ReadError: The table cannot be read.
+        """
+        return self._coded(self._table[0], self._known) & ~FLAG_BITS
 
     @established
     def _table(self) -> tuple[int, bool]:
@@ -77,45 +87,37 @@ class MemorySections:
         """
         base = self._linear(self._info.symbol("mem_section"))
         flags = self._flags(base, self._known)
-        if not flags & _HAS_MEM_MAP:
+        if not flags & HAS_MEM_MAP:
             base = self._linear(read_u64(self._memory, base, self._order))
             flags = self._flags(base, self._known)
-        if not flags & _HAS_MEM_MAP:
+        if not flags & HAS_MEM_MAP:
             raise FactInvalid(
                 "SYMBOL(mem_section) leads to no table with the kernel's own memory in it",
                 name="SYMBOL(mem_section)",
             )
-        return base, bool(flags & _IS_EARLY)
+        return base, bool(flags & IS_EARLY)
 
     def _flags(self, base: int, phys: int) -> int:
         """Read the flags of a section; 0 where there is none."""
-        shift, size, member, length = self._geometry
-        root, slot = divmod(phys >> shift, self._page_size // size)
-        if root >= length:
+        return self._coded(base, phys) & FLAG_BITS
+
+    def _coded(self, base: int, phys: int) -> int:
+        """Read the section_mem_map of a section; 0 where there is none."""
+        layout = self._layout
+        section = phys // (layout.pages_per_section * self._page_size)
+        root, slot = divmod(section, layout.per_root)
+        if root >= layout.root_count:
             return 0
         table = read_u64(self._memory, base + 8 * root, self._order)
         if not table:
             return 0
-        at = self._linear(table) + slot * size + member
-        return read_u64(self._memory, at, self._order) & _FLAGS
+        at = self._linear(table) + slot * layout.size + layout.map_offset
+        return read_u64(self._memory, at, self._order)
 
     @established
-    def _geometry(self) -> tuple[int, int, int, int]:
-        """Section shift, size of an element, offset of the flags in it, number of roots."""
-        info = self._info
-        shift = _SECTION_SHIFT
-        if "NUMBER(SECTION_SIZE_BITS)" in info:
-            shift = info.number("SECTION_SIZE_BITS")
-        size, member = info.size("mem_section"), info.offset("mem_section.section_mem_map")
-        length = info.length("mem_section")
-        if not (16 <= shift <= 40 and 8 <= size <= self._page_size and member + 8 <= size):
-            raise FactInvalid(
-                f"VMCOREINFO has SECTION_SIZE_BITS={shift}, SIZE(mem_section)={size} and "
-                f"OFFSET(mem_section.section_mem_map)={member}; expected 24, 16 or 32, and an "
-                "offset inside",
-                name="SIZE(mem_section)",
-            )
-        return shift, size, member, length
+    def _layout(self) -> SectionLayout:
+        roots = self._info.symbol("mem_section")
+        return find_section_layout(self._info, roots, self._order, self._page_size)
 
     @staticmethod
     def _linear(virt: int) -> int:

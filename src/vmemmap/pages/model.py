@@ -90,22 +90,9 @@ class PageModel:
         Raises:
             FactMissing: Neither mem_section nor the list can be used.
         """
-        why, per = "", _DEFAULT_SECTION_BYTES // self._page_size
-        try:
-            kernel = self._kernel
-            layout = find_section_layout(
-                kernel.vmcoreinfo,
-                int(kernel.symbol("mem_section").value),
-                kernel.order,
-                self._page_size,
-            )
-            per = layout.pages_per_section
-            table = read_sections(self._source, layout, self._base)
-            if isinstance(table, SectionTable):
-                return table
-            why = table
-        except FactError as error:
-            why = str(error)
+        table, per, why = find_sections(self._kernel, self._source, self._base)
+        if table is not None:
+            return table
         backing = self._backing
         first, end = backing.pfn_start, backing.pfn_end
         if first is None or end is None or not backing.usable.any():
@@ -258,3 +245,32 @@ class PageModel:
 
     def _note(self, code: str, message: str) -> None:
         self._findings.append(Finding(code, Severity.WARNING, message))
+
+
+def find_sections(
+    kernel: KernelFacts, source: PhysicalSource, base: int
+) -> tuple[SectionTable | None, int, str]:
+    """Read mem_section.
+
+    Args:
+        kernel: Facts about the kernel.
+        source: The dump's physical memory.
+        base: Virtual address of the struct page of pfn 0.
+
+    Returns:
+        The sections, or None; the pages in one; and why there are none.
+    """
+    page_size = int(kernel.page_size.value)
+    per = _DEFAULT_SECTION_BYTES // page_size
+    try:
+        symbol = int(kernel.symbol("mem_section").value)
+        layout = find_section_layout(kernel.vmcoreinfo, symbol, kernel.order, page_size)
+    except FactError as error:
+        return None, per, str(error)
+    try:
+        table = read_sections(source, layout, base)
+    except FactError as error:
+        return None, layout.pages_per_section, str(error)
+    if isinstance(table, SectionTable):
+        return table, layout.pages_per_section, ""
+    return None, layout.pages_per_section, table

@@ -88,6 +88,7 @@ class SectionTable:
         self.removed = removed
         self.assumed = assumed
         self.marks_online = bool((runs[:, 2] & IS_ONLINE).any())
+        self.flags = runs[:, 2]
         self.first_pfn = runs[:, 0] * pages_per_section
         self.end_pfn = runs[:, 1] * pages_per_section
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.errors import FactConflict, FactError, FactMissing, UnsupportedDump
+from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Origin, established
 from vmemmap.facts.layouts import KernelFacts
@@ -40,6 +40,7 @@ class LayoutEvidence:
         path: The dump, for errors.
         assume: What the user says.
         areas: Gives where the kernel says that its vmalloc and I/O areas begin.
+        map_base: Gives where mem_section has the struct page of pfn 0.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class LayoutEvidence:
         path: str = "",
         assume: Assumptions | None = None,
         areas: Callable[[], KnownAreas] | None = None,
+        map_base: Callable[[], int] | None = None,
     ) -> None:
         self._kernel = kernel
         self._list_virts = list_virts
         self._path = path
         self._assume = assume or Assumptions()
         self._areas = areas or (lambda: KnownAreas((), ""))
+        self._map_base = map_base
 
     @established
     def keeps_no_list(self) -> bool:
@@ -158,10 +161,10 @@ class LayoutEvidence:
             virts = self._list_virts()
         except FactError:
             if symbol is None:
-                by_areas = self._choose_by_areas()
-                if by_areas is None:
+                by_other = self._choose_by_areas() or self._choose_by_sections(radix)
+                if by_other is None:
                     raise
-                return by_areas
+                return by_other
             virts = _NONE  # the symbol may tell alone
         size = self._page_size
         by_list = find_layout(size, virts, vmemmap_symbol=None, radix=None)
@@ -184,7 +187,22 @@ class LayoutEvidence:
                 f"does not go with {key} in VMCOREINFO",
                 name="layout",
             )
-        return choice
+        return choice or self._choose_by_sections(radix)
+
+    def _choose_by_sections(self, radix: bool | None) -> tuple[Layout, str] | None:
+        """Choose by mem_section, for want of a list on what may be the hash MMU."""
+        if radix or self._map_base is None:
+            return None
+        try:
+            base = self._map_base()
+        except (FactError, ReadError):
+            return None
+        found = find_layout(
+            self._page_size, np.array([base], dtype=np.uint64), vmemmap_symbol=None, radix=radix
+        )
+        if found is None or found[0].vmemmap.start != base:
+            return None
+        return found[0], f"mem_section has the struct page of pfn 0 at {base:#x}"
 
     def _choose_by_areas(self) -> tuple[Layout, str] | None:
         """Choose by where vmalloc lies, as on a kernel that does not export its list."""

@@ -30,6 +30,10 @@ class VmemmapRuns(Protocol):
         """Yield the runs inside ``[start, end)``, cut to it, sorted, without overlap."""
         ...
 
+    def rows(self, start: int, end: int) -> NDArray[np.uint64]:
+        """Give the runs that reach into ``[start, end)``, not cut: rows of virt, phys, size."""
+        ...
+
 
 class BlockRuns:
     """The runs of a list of equal blocks.
@@ -49,9 +53,12 @@ class BlockRuns:
 
     def clip(self, start: int, end: int) -> Iterator[MappedRun]:
         """Yield the runs inside ``[start, end)``; see `VmemmapRuns.clip`."""
+        return cut(self.rows(start, end), start, end)
+
+    def rows(self, start: int, end: int) -> NDArray[np.uint64]:
+        """Give the runs that reach into ``[start, end)``; see `VmemmapRuns.rows`."""
         at = max(bisect_right(self._starts, start) - 1, 0)
-        last = bisect_right(self._starts, end - 1)
-        return cut(self._runs[at:last], start, end)
+        return self._runs[at : bisect_right(self._starts, end - 1)]
 
 
 class TableRuns:
@@ -68,9 +75,12 @@ class TableRuns:
 
     def clip(self, start: int, end: int) -> Iterator[MappedRun]:
         """Yield the runs inside ``[start, end)``; see `VmemmapRuns.clip`."""
+        return cut(self.rows(start, end), start, end)
+
+    def rows(self, start: int, end: int) -> NDArray[np.uint64]:
+        """Give the runs that reach into ``[start, end)``; see `VmemmapRuns.rows`."""
         page = self._page_size
-        leaves = self._tables.mapped(start // page * page, -(-end // page) * page)
-        return cut(merge(leaves), start, end)
+        return merge(self._tables.mapped(start // page * page, -(-end // page) * page))
 
 
 class NoRuns:
@@ -79,6 +89,10 @@ class NoRuns:
     def clip(self, start: int, end: int) -> Iterator[MappedRun]:
         """Yield nothing."""
         return iter(())
+
+    def rows(self, start: int, end: int) -> NDArray[np.uint64]:
+        """Give nothing."""
+        return np.empty((0, 3), dtype=np.uint64)
 
 
 def merge(leaves: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,0 +1,281 @@
+"""Everything that `check` says of a dump: the list, what it is judged by, and what it reaches.
+
+Wires the audit (``backing/audit.py``) to what only the pages layer knows, the sections and nodes.
+What a reader of the dump would stop at becomes a finding here, as far as it concerns the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.backing.audit import Beside, audit_coverage, audit_list
+from vmemmap.backing.coverage import Coverage, Sections, VmemmapPart, measure
+from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.intervals import Intervals, join, touched
+from vmemmap.backing.table import BackingTable
+from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
+from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.linear_map import linear_phys
+from vmemmap.facts.list_eras import may_leave_removed
+from vmemmap.facts.mmu import radix_from_vmcoreinfo
+from vmemmap.pages.model import find_sections
+from vmemmap.pages.nodes import NodeInfo
+from vmemmap.source.base import PhysicalSource
+from vmemmap.translate.runs import BlockRuns, NoRuns, VmemmapRuns
+
+_IMAGE_SYMBOLS = (
+    *("_stext", "swapper_pg_dir", "init_uts_ns", "vmemmap_list", "mmu_psize_defs"),
+    *("mmu_vmemmap_psize", "node_data", "node_online_map", "mem_section"),
+)
+_TEXT_AT_LEAST = 1 << 20
+"""No kernel that can make a dump has less text."""
+_ENTRIES_COMPARED = 64
+_CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
+"""Facts that make the list unusable, and the finding that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes:
+        findings: The worst first; of the same severity in the order in which they were met.
+        coverage: What of the memory the list reaches; None where that cannot be told.
+        entries: How many entries the list has, as far as it goes.
+        rescued: How many of them are not from the list but were found in the rest of the dump.
+    """
+
+    findings: tuple[Finding, ...]
+    coverage: Coverage | None
+    entries: int
+    rescued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is checked; each is asked for once, and may raise a FactError.
+
+    Attributes:
+        kernel: Facts about the kernel.
+        source: The dump.
+        backing: Gives the list.
+        list_findings: Gives what is known to be wrong with it by itself.
+        complete: Tells whether the walk came to the list's end.
+        base: Gives the virtual address of the struct page of pfn 0.
+        map_base: Gives the same by mem_section alone.
+        tables: Gives what the page tables map.
+        nodes: Gives the NUMA nodes.
+    """
+
+    kernel: KernelFacts
+    source: PhysicalSource
+    backing: Callable[[], BackingTable]
+    list_findings: Callable[[], tuple[Finding, ...]]
+    complete: Callable[[], bool]
+    base: Callable[[], int]
+    map_base: Callable[[], int]
+    tables: Callable[[], VmemmapRuns]
+    nodes: Callable[[], tuple[NodeInfo, ...]]
+
+
+def check_dump(parts: Parts) -> CheckReport:
+    """Check the list of a dump.
+
+    Raises:
+        FactError: The dump does not say so much as where the list is.
+    """
+    return _Check(parts).report()
+
+
+class _Check:
+    """One check under way."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kernel = parts.kernel
+        self._findings: list[Finding] = []
+        self._page_size = int(parts.kernel.page_size.value)
+
+    def report(self) -> CheckReport:
+        table = self._list()
+        base = self._base()
+        coverage = None if base is None else self._beside(table, base)
+        if base is not None and table is not None:
+            self._against_mmu(table)
+        order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+        ranked = sorted(self._findings, key=lambda finding: order.index(finding.severity))
+        entries = 0 if table is None else len(table)
+        rescued = 0 if table is None else int(np.count_nonzero(table.rescued))
+        return CheckReport(tuple(ranked), coverage, entries, rescued)
+
+    def _list(self) -> BackingTable | None:
+        """Give the list, or None where something that everything depends on is damaged."""
+        try:
+            table = self._parts.backing()
+            self._findings += self._parts.list_findings()
+            return table
+        except FactError as error:
+            # What VMCOREINFO lacks altogether is no damage of the list.
+            unreadable = isinstance(error, FactMissing) and error.name == "vmemmap_list"
+            code = "list_head_unreadable" if unreadable else _CODES.get(error.name)
+            if code is None:
+                raise
+            self._note(code, Severity.ERROR, f"{error}; the list cannot be used")
+            return None
+
+    def _base(self) -> int | None:
+        """Give where the vmemmap begins, by mem_section if by nothing else."""
+        try:
+            return self._parts.base()
+        except FactError as error:
+            conflict = isinstance(error, FactConflict)
+            if conflict:
+                self._note("mmu_conflict", Severity.ERROR, str(error))
+            first = str(error)
+        try:
+            return self._parts.map_base()
+        except (FactError, ReadError):
+            if not conflict:
+                self._note("base_unknown", Severity.WARNING, f"{first}; nothing can be compared")
+            return None
+
+    def _beside(self, table: BackingTable | None, base: int) -> Coverage | None:
+        """Judge the list beside the sections, and count what it reaches."""
+        try:
+            size = int(self._kernel.struct_page_size.value)
+        except FactError as error:
+            self._note("struct_page_size", Severity.WARNING, f"{error}; nothing can be compared")
+            return None
+        sections = self._sections(table, base)
+        beside = Beside(
+            source=self._parts.source,
+            page_size=self._page_size,
+            node_size=24 if table is None else self._kernel.node_layout.size,
+            base=base,
+            struct_page_size=size,
+            sections=sections if sections and sections.origin == "mem_section" else None,
+            image=self._image(),
+            leaves_removed=may_leave_removed(self._release),
+            complete=self._parts.complete() if table is not None else False,
+        )
+        if table is not None:
+            self._findings += audit_list(table, beside)
+        if sections is None:
+            return None
+        part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
+        coverage = measure(part, self._parts.source, self._page_size, self._homes(sections))
+        if table is not None:
+            self._findings += audit_coverage(table, coverage, beside)
+        return coverage
+
+    def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
+        found, per, why = find_sections(self._kernel, self._parts.source, base)
+        if found is not None:
+            self._findings += found.findings
+            pfns = np.column_stack([found.first_pfn, found.end_pfn])
+            return Sections(pfns, found.flags, per, "mem_section")
+        self._note(
+            "mem_section_unreadable",
+            Severity.WARNING,
+            f"mem_section cannot be used ({why}): what the list does not reach cannot be told",
+        )
+        if table is None or not table.usable.any():
+            return None
+        if table.pfn_start is None or table.pfn_end is None:
+            return None
+        rows = np.column_stack([table.pfn_start[table.usable], table.pfn_end[table.usable]])
+        numbers = touched(join(*rows.astype(np.int64).T), per)
+        return Sections(numbers * per, np.full(len(numbers), 3), per, "vmemmap_list")
+
+    def _backed(
+        self, table: BackingTable | None, sections: Sections, base: int, size: int
+    ) -> NDArray[np.uint64]:
+        """Give what backs the sections' struct pages: rows of virt, phys, size."""
+        runs: VmemmapRuns = NoRuns()
+        if table is not None and table.usable.any():
+            rows = table.usable
+            runs = BlockRuns(table.virt[rows], table.phys[rows], table.block_size)
+        else:
+            with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
+                runs = self._parts.tables()
+        parts = [
+            runs.rows(base + start * size, base + end * size)
+            for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
+        ]
+        if not parts:
+            return np.empty((0, 3), dtype=np.uint64)
+        return np.unique(np.concatenate(parts), axis=0)
+
+    def _homes(self, sections: Sections) -> dict[int, Intervals]:
+        """Give the pages of each node, where the nodes' spans do not overlap."""
+        try:
+            nodes = self._parts.nodes()
+        except (FactError, ReadError):
+            return {}
+        spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
+        if any(left[1] > right[0] for left, right in pairwise(spans)):
+            return {}
+        return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
+
+    def _image(self) -> Intervals:
+        """Give memory that is certainly the kernel's own, in bytes: variables, and its first text.
+
+        Not all from the first symbol to the last: what only the boot needed lies in between, and
+        is given to the page allocator after it.
+        """
+        found = {name: self._kernel.optional_symbol(name) for name in _IMAGE_SYMBOLS}
+        places = [(linear_phys(virt), name) for name, virt in found.items() if virt]
+        rows = [
+            (phys, phys + (_TEXT_AT_LEAST if name == "_stext" else 8))
+            for phys, name in places
+            if phys is not None
+        ]
+        pages = touched(np.array(rows, dtype=np.int64).reshape(-1, 2), self._page_size)
+        return pages * self._page_size
+
+    def _against_mmu(self, table: BackingTable) -> None:
+        """Compare a list with the page tables, where VMCOREINFO says that the MMU was radix.
+
+        Kernels that say so keep no list on radix, unless a distributor has mixed them; then the
+        page tables say the same.
+        """
+        try:
+            if not radix_from_vmcoreinfo(self._kernel.vmcoreinfo) or not len(table):
+                return
+        except FactError:
+            return
+        rows = np.flatnonzero(table.usable)[:_ENTRIES_COMPARED]
+        agree, why = 0, "no page table can be read"
+        try:
+            tables = self._parts.tables()
+            for virt, phys in zip(
+                table.virt[rows].tolist(), table.phys[rows].tolist(), strict=True
+            ):
+                run = next(iter(tables.clip(virt, virt + 1)), None)
+                agree += run is not None and run.phys == phys
+            why = f"the page tables have {agree} of the first {len(rows)} entries as the list has"
+        except (FactError, ReadError):
+            pass
+        if agree < len(rows) or not len(rows):
+            self._note(
+                "mmu_against_list",
+                Severity.ERROR,
+                f"VMCOREINFO has NUMBER(RADIX_MMU)=1, but vmemmap_list has {len(table)} entries, "
+                f"and {why}: one of the two is wrong",
+            )
+
+    @property
+    def _release(self) -> str:
+        try:
+            return str(self._kernel.release.value)
+        except FactError:
+            return ""
+
+    def _note(self, code: str, severity: Severity, message: str) -> None:
+        self._findings.append(Finding(code, severity, message))

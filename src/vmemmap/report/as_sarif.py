@@ -1,0 +1,67 @@
+"""Findings as SARIF 2.1.0, the form that code hosts and CI systems show beside a change.
+
+Source: OASIS, Static Analysis Results Interchange Format (SARIF) Version 2.1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from vmemmap.report.explanations import explanations
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+
+
+def sarif(
+    path: str, findings: Iterable[dict[str, Any]], properties: dict[str, Any], version: str
+) -> dict[str, Any]:
+    """Give a SARIF log with one run.
+
+    Args:
+        path: The dump, as the user named it.
+        findings: The findings in the JSON form of `check`.
+        properties: What else is known, put into the run's property bag.
+        version: Of this package.
+    """
+    results, used = [], dict[str, None]()
+    for finding in findings:
+        used.setdefault(finding["code"])
+        addresses = {name: finding[name] for name in ("node", "virt", "phys") if finding[name]}
+        results.append(
+            {
+                "ruleId": finding["code"],
+                "ruleIndex": list(used).index(finding["code"]),
+                "level": _LEVELS[finding["severity"]],
+                "message": {"text": finding["message"]},
+                "locations": [
+                    {"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}},
+                ],
+                "properties": addresses,
+            }
+        )
+    driver = {"name": "vmemmap", "version": version, "rules": [_rule(code) for code in used]}
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results, "properties": properties}],
+    }
+
+
+def _rule(code: str) -> dict[str, Any]:
+    known = explanations().get(code)
+    rule: dict[str, Any] = {"id": code}
+    if known is not None:
+        rule |= {
+            "shortDescription": {"text": known.means.split(". ")[0].rstrip(".") + "."},
+            "fullDescription": {"text": f"{known.means} {known.arises}"},
+            "help": {"text": f"{known.breaks} {known.do}"},
+        }
+    return rule
+
+
+def _uri(path: str) -> str:
+    return quote(PurePath(path).as_posix())
