@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import time
 import tomllib
 
 import pytest
@@ -179,3 +181,18 @@ def test_demo_shows_the_commands(vmemmap_script, tmp_path) -> None:
     assert "60 lines" in ran.stdout
     assert not ran.stderr
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["machine.toml", "vmcore"]
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_write_leaves_nothing(vmemmap_script, tmp_path, signal_) -> None:
+    out = tmp_path / "vmcore"
+    command = ["simulate", "-o", out, "--memory", "512G", "--set", "kernel.block_size=64K"]
+    process = subprocess.Popen([vmemmap_script, *command], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal_)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal_
+    assert said == b""
+    assert not list(tmp_path.iterdir())
