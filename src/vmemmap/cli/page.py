@@ -74,7 +74,9 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[tuple[str, in
     dumps, wanted = [arguments[0]], list[tuple[str, int]]()
     for argument in arguments[1:]:
         if _PFN.fullmatch(argument):
-            wanted.append(("pfn", int(argument.removeprefix("pfn:"), 0)))
+            digits = argument.removeprefix("pfn:")
+            base = 16 if digits[:2] in ("0x", "0X") else 10  # not 0, which refuses 007
+            wanted.append(("pfn", int(digits, base)))
         elif _HEX.fullmatch(argument):
             wanted.append(("address", int(argument, 16)))
         elif not wanted and os.path.isfile(argument):  # noqa: PTH113
