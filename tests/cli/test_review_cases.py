@@ -216,3 +216,14 @@ def test_simulate_never_replaces_its_spec(run_vmemmap, tmp_path) -> None:
     assert run_vmemmap("simulate", spec, "-o", out, "--vmlinux", out).code == 2
     assert spec.read_bytes() == before
     assert not out.exists()
+
+
+def test_classes_that_cannot_be_known_are_null(run_vmemmap, tmp_path) -> None:
+    dump, vmlinux = tmp_path / "vmcore", tmp_path / "vmlinux"
+    kernel = ("--set", "kernel.release=2.6.35", "--set", "kernel.page_size=4K")
+    run_vmemmap("simulate", "--memory", "256M", *kernel, "-o", dump, "--vmlinux", vmlinux)
+    ran = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json")
+    assert ran.code == 1
+    names = ("zero", "cache", "cache_private", "user", "free", "hwpoison", "offline")
+    assert ran.json["makedumpfile"] == dict.fromkeys(names)
+    assert "cannot be known" in run_vmemmap("usage", dump, "--vmlinux", vmlinux).out
