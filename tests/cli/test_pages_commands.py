@@ -117,7 +117,7 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pages.parquet", "vmcore"]
     ran = run_vmemmap("pages", built.path, "-o", tmp_path / "no" / "where", "--fields", "pfn")
     assert ran.code == 3
-    assert "cannot write" in ran.err
+    assert ran.err.startswith(f"vmemmap: {tmp_path}")
     arrow = pytest.importorskip("pyarrow")
     small = tmp_path / "few.arrow"
     assert run_vmemmap("pages", built.path, "-o", small, "--fields", "kind,pfn").code == 1

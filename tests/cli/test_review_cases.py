@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 from pathlib import Path
@@ -171,3 +172,58 @@ def test_info_names_the_finding_that_explains_what_is_missing(
 def test_info_lines_have_no_trailing_blanks(run_vmemmap, machine, tmp_path) -> None:
     out = run_vmemmap("info", written(tmp_path, machine.elf())).out
     assert all(line == line.rstrip() for line in out.splitlines())
+
+
+@pytest.mark.parametrize("pfn", ["007", "pfn:007", "pfn:0x7", "7"])
+def test_a_pfn_may_begin_with_zeros(run_vmemmap, machine, tmp_path, pfn) -> None:
+    ran = run_vmemmap("page", written(tmp_path, machine.elf()), pfn, "-f", "json")
+    assert ran.json[0]["pfn"] == 7
+
+
+@pytest.mark.parametrize("arguments", ["--help", "simulate --example", "demo", "usage --help"])
+def test_a_reader_that_leaves_is_no_finding(vmemmap_script, arguments) -> None:
+    """Not only in commands that open a dump."""
+    shell = f"'{vmemmap_script}' {arguments} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize("name", ["vmcore", "other-name", "-"])
+def test_pages_never_replace_their_dump(run_vmemmap, machine, tmp_path, name) -> None:
+    dump = written(tmp_path, machine.elf())
+    (tmp_path / "other-name").symlink_to(dump)
+    out = name if name == "-" else tmp_path / name
+    assert run_vmemmap("pages", dump, "-o", out).code == 2
+    assert dump.read_bytes() == machine.elf()
+
+
+def test_pages_never_replace_a_device(run_vmemmap, machine, tmp_path) -> None:
+    pytest.importorskip("pyarrow")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ran = run_vmemmap("pages", written(tmp_path, machine.elf()), "-o", pipe)
+    assert ran.code == 3
+    assert ran.err.startswith(f"vmemmap: {pipe}: ")
+    assert pipe.is_fifo()
+
+
+def test_simulate_never_replaces_its_spec(run_vmemmap, tmp_path) -> None:
+    spec = written(tmp_path, b'[[memory]]\nstart = 0\nsize = "256M"\n', "machine.toml")
+    before = spec.read_bytes()
+    assert run_vmemmap("simulate", spec, "-o", spec).code == 2
+    out = tmp_path / "out"
+    assert run_vmemmap("simulate", spec, "-o", out, "--vmlinux", spec).code == 2
+    assert run_vmemmap("simulate", spec, "-o", out, "--vmlinux", out).code == 2
+    assert spec.read_bytes() == before
+    assert not out.exists()
+
+
+def test_classes_that_cannot_be_known_are_null(run_vmemmap, tmp_path) -> None:
+    dump, vmlinux = tmp_path / "vmcore", tmp_path / "vmlinux"
+    kernel = ("--set", "kernel.release=2.6.35", "--set", "kernel.page_size=4K")
+    run_vmemmap("simulate", "--memory", "256M", *kernel, "-o", dump, "--vmlinux", vmlinux)
+    ran = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json")
+    assert ran.code == 1
+    names = ("zero", "cache", "cache_private", "user", "free", "hwpoison", "offline")
+    assert ran.json["makedumpfile"] == dict.fromkeys(names)
+    assert "cannot be known" in run_vmemmap("usage", dump, "--vmlinux", vmlinux).out

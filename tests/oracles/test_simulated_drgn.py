@@ -24,8 +24,10 @@ ORDERS = ["little", "big"]
 
 @pytest.fixture(autouse=True)
 def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This package's own drgn plugin must not answer in drgn's place."""
-    monkeypatch.setenv("DRGN_DISABLE_PLUGINS", "*")
+    """This package's own drgn plugin must not answer in drgn's place, nor one loaded before."""
+    from _drgn_util import plugins
+
+    monkeypatch.setattr(plugins, "_hooks", {"drgn_prog_set": []})
 
 
 def open_in_drgn(dump: Dump) -> Any:

@@ -147,14 +147,16 @@ class Tracker(RuleBasedStateMachine):
         for _node, phys, virt in machine.walk():
             newest.setdefault(virt, phys)
         losses = machine.vmemmap.losses
-        assert set(mapped) - set(newest) == losses.no_node
+        # Before 3.17 the list may still have the block of memory that was removed and added again:
+        # a block without a node is then not absent from it, but found in the wrong place.
+        lacking = {virt for virt in mapped if newest.get(virt) != mapped[virt]}
+        assert set(mapped) - set(newest) <= losses.no_node
+        assert lacking - losses.no_mapping == losses.no_node
         # Until 5.2 an addition that fails on the way leaves its blocks on the list, unmarked; the
         # next attempt lists them again, and removing takes the newer node and the mapping only.
         counts = Counter(virts(machine))
         self.twice |= {virt for virt, count in counts.items() if count > 1}
         assert set(newest) - set(mapped) <= losses.no_mapping | self.twice
-        for virt in set(newest) & set(mapped) - losses.no_mapping:
-            assert newest[virt] == mapped[virt]
         numbers = machine.kernel.numbers
         if numbers >= (5, 10):
             assert not losses.no_node

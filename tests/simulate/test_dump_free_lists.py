@@ -110,3 +110,29 @@ def test_nodes_and_free_lists(tmp_path: Path, name: str, order: Any) -> None:
             assert free == {pfn for low, high in ranges for pfn in range(low, high)}
             stat = pgdat + kernel.offset("zone.vm_stat") + 8 * kernel["NUMBER(NR_FREE_PAGES)"]
             assert kernel.word(stat) == len(free)
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("page", [65536, 4096])
+@pytest.mark.parametrize("release", ["2.6.35", "2.6.38"])
+def test_nodes_that_vmcoreinfo_does_not_count(
+    tmp_path: Path, release: str, page: int, order: Any
+) -> None:
+    """2.6.35 does not say how many nodes there are: all are found, or none and it is told."""
+    spec = spec_of(release, page=page, byte_order=order, memory=((0, 0, 160), (1, 256, 64)))
+    dump = crash(spec, tmp_path / "vmcore")
+    vmlinux = tmp_path / "vmlinux"
+    dump.machine.write_symbols(vmlinux)
+    pages = dump.machine.pages
+    free = {node: sum(high - low for low, high in pages.free_ranges(node)) for node in (0, 1)}
+    with vmemmap.open(dump.path, vmlinux=vmlinux) as core:
+        usage = core.usage()
+    assert usage.kinds["free"] == sum(free.values())
+    counted = usage.makedumpfile[31]
+    if counted is None:
+        assert release == "2.6.35"
+        assert {"nodes_unreadable", "free_list"} <= {finding.code for finding in usage.findings}
+        assert [zone.node for zone in usage.zones] == [None]
+    else:
+        assert counted["free"] == sum(free.values())
+        assert {zone.node: zone.kinds["free"] for zone in usage.zones} == free

@@ -97,7 +97,11 @@ def run() -> None:
         if str(error):  # empty when the help was printed instead, for want of a command
             sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
         sys.exit(EXIT_USAGE)
-    except BrokenPipeError:  # whoever read our output has closed it, as `head` does
+    except SystemExit as error:
+        # Whoever read our output has closed it, as `head` does. Typer and rich make an exit code
+        # of that by themselves, 1, which here means findings.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
     except OSError as error:

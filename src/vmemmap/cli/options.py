@@ -9,8 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -108,7 +110,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
         typer.Exit: Always.
         typer.BadParameter: An assumption is none that can be made.
     """
-    from vmemmap.errors import DumpError, VmemmapError
+    from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
     from vmemmap.source.spool import no_progress
     from vmemmap.vmcore import open_vmcore
 
@@ -134,8 +136,8 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
     except VmemmapError as error:
         if opening.debug:
             traceback.print_exc()
-        path = error.path if isinstance(error, DumpError) and error.path else opening.dumps[0]
-        complain(path, str(error))
+        path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None
+        complain(path or opening.dumps[0], str(error))
         raise typer.Exit(EXIT_UNREADABLE) from None
     raise typer.Exit(code)
 
@@ -162,6 +164,20 @@ def split_assumptions(given: list[str]) -> dict[str, str]:
     except ValueError as error:
         raise typer.BadParameter(f"--assume: {error}") from None
     return found
+
+
+def refuse_to_replace(output: str, *inputs: str | None) -> None:
+    """Check that an output file is none of the files that are read for it, nor a pipe.
+
+    Raises:
+        typer.BadParameter: It is, under whatever name.
+    """
+    if output == "-":
+        raise typer.BadParameter("the output is a file, which no pipe can be: name one")
+    for name in inputs:
+        with suppress(OSError):
+            if name is not None and Path(name).samefile(output):
+                raise typer.BadParameter(f"{output} would replace what is read: name another file")
 
 
 def complain(path: str, message: str) -> None:

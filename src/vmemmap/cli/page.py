@@ -105,7 +105,8 @@ def _number(core: Vmcore, argument: str) -> tuple[str, int]:
         typer.BadParameter: It is a symbol that this kernel has not.
     """
     if _PFN.fullmatch(argument):
-        return "pfn", int(argument.removeprefix("pfn:"), 0)
+        digits = argument.removeprefix("pfn:")
+        return "pfn", int(digits, 16 if digits[:2] in ("0x", "0X") else 10)  # 0 would refuse 007
     if _HEX.fullmatch(argument):
         return "virt", int(argument, 16)
     return "virt", resolve(core, argument).address

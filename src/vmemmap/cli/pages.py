@@ -17,6 +17,7 @@ from vmemmap.cli.options import (
     VmcoreinfoOption,
     VmlinuxOption,
     findings_code,
+    refuse_to_replace,
     show_findings,
     show_warnings,
     with_dump,
@@ -34,7 +35,10 @@ def pages(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Parquet, or Arrow if it ends in .arrow."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Parquet, or Arrow if it ends in .arrow or .feather.",
         ),
     ],
     fields: Annotated[
@@ -55,6 +59,7 @@ def pages(
     from vmemmap.pages.records import SCAN_FIELDS
     from vmemmap.report.as_arrow import require_pyarrow
 
+    refuse_to_replace(output, *dumps, vmcoreinfo, vmlinux)
     chosen = tuple(fields.split(",")) if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]
     if wrong:
@@ -75,6 +80,7 @@ def _pages(core: Vmcore, output: str, chosen: tuple[str, ...]) -> int:
     from vmemmap.pages.kinds import Kind
     from vmemmap.pages.records import SCAN_FIELDS
     from vmemmap.report.as_arrow import write_pages
+    from vmemmap.write.new_file import new_file
 
     fields = tuple(name for name in SCAN_FIELDS if name in chosen)
     bad = 0
@@ -87,7 +93,9 @@ def _pages(core: Vmcore, output: str, chosen: tuple[str, ...]) -> int:
             yield chunk
 
     metadata = {name: fact.shown for name, fact in core.facts.items() if name != "vmcoreinfo"}
-    rows = write_pages(output, counted(), metadata)
+    arrow = output.endswith((".arrow", ".feather"))
+    with new_file(output) as file:
+        rows = write_pages(file, counted(), metadata, arrow=arrow)
     sys.stderr.write(f"{output}: {rows} pages\n")
     show_warnings(core)
     show_findings(core)

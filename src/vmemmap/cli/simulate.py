@@ -17,6 +17,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     complain,
+    refuse_to_replace,
 )
 from vmemmap.cli.progress import ProgressBar
 
@@ -85,6 +86,11 @@ def simulate(
         raise typer.BadParameter("give -o FILE for the vmcore, or --compare-designs")
     if spec is not None and memory is not None:
         raise typer.BadParameter("--memory is for machines without SPEC.toml")
+    for name in (out, vmlinux):
+        if name is not None:
+            refuse_to_replace(name, spec)
+    if out is not None and vmlinux is not None and Path(out).absolute() == Path(vmlinux).absolute():
+        raise typer.BadParameter("-o and --vmlinux name the same file")
     try:
         _simulate(_read(spec, memory, set_ or []), out, vmlinux, output, compare_designs)
     except OutputError as error:

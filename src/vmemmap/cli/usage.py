@@ -34,6 +34,8 @@ COLUMNS = ("node", "zone", "name", "kind", "pages", "bytes")
 _LEVEL = 31
 """The dump level whose classes are shown; zero pages apart it is the same as 30."""
 
+_NOT_KNOWN = dict.fromkeys(("cache", "cache_private", "user", "free", "hwpoison", "offline"))
+
 
 def usage(
     dumps: Dumps,
@@ -105,9 +107,10 @@ def collect(core: Vmcore, counted: Usage, zero_pages: int | None) -> dict[str, A
         "free_blocks": list(counted.free_blocks),
         "compound_heads": counted.compound_heads,
         "compound_tails": counted.compound_tails,
-        "makedumpfile": {"zero": zero_pages} | (counted.makedumpfile[_LEVEL] or {}),
+        "makedumpfile": {"zero": zero_pages} | (counted.makedumpfile[_LEVEL] or _NOT_KNOWN),
         "makedumpfile_levels": [
-            {"level": level} | (counts or {}) for level, counts in enumerate(counted.makedumpfile)
+            {"level": level} | (counts or _NOT_KNOWN)
+            for level, counts in enumerate(counted.makedumpfile)
         ],
         "original_pages": counted.original_pages,
         "crash": counted.as_crash,

@@ -8,10 +8,10 @@ Source: Linux include/linux/{mmzone,page-flags-layout}.h, kernel/bounds.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmemmap.address import is_power_of_two
-from vmemmap.errors import FactInvalid
+from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 
@@ -61,7 +61,8 @@ class NodeLayout:
 
     Attributes:
         numa: There is an array node_data; else one node, contig_page_data.
-        node_count: LENGTH(node_data), 1 without NUMA.
+        node_count: LENGTH(node_data), or what follows from the room that its zonelists have; 1
+            without NUMA.
         pgdat_size: SIZE(pglist_data).
         node_zones: Offset of the zones in it.
         nr_zones: Offset of their number (4 bytes).
@@ -108,7 +109,7 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         numa: Whether the kernel has an array node_data.
 
     Raises:
-        FactError: A key is missing, or its value impossible.
+        FactError: A key is missing, its value impossible, or the number of nodes cannot be told.
     """
     pgdat, zone = info.size("pglist_data"), info.size("zone")
     area = info.size("free_area")
@@ -130,7 +131,8 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         return value
 
     spanned = inside("zone.spanned_pages", zone)
-    count = info.length("node_data") if numa and "LENGTH(node_data)" in info else 1
+    told = numa and "LENGTH(node_data)" in info
+    count = info.length("node_data") if told else 1
     if not 1 <= count <= NODES_MAX:
         raise FactInvalid(
             f"VMCOREINFO has LENGTH(node_data)={count}; expected 1 to {NODES_MAX}",
@@ -138,7 +140,7 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         )
     # Exported for the first time in 3.9, when zones had managed_pages since one release.
     has_managed = "OFFSET(page._mapcount)" in info and spanned >= 16
-    return NodeLayout(
+    layout = NodeLayout(
         numa=numa,
         node_count=count,
         pgdat_size=pgdat,
@@ -158,6 +160,27 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         list_count=_list_count(info, area),
         nodemask_size=info.size("nodemask_t"),
     )
+    return layout if told or not numa else _with_node_count(layout)
+
+
+def _with_node_count(layout: NodeLayout) -> NodeLayout:
+    """Work out how long node_data is where VMCOREINFO does not say it, as in 2.6.35 and 2.6.36.
+
+    The zonelists in pglist_data have room for each zone of each node there can be.
+
+    Raises:
+        FactMissing: No number of nodes accounts for that room, or several do.
+    """
+    counts = (1 << bits for bits in range(1, NODES_MAX.bit_length()))
+    fitting = [
+        each for each in (replace(layout, node_count=n) for n in counts) if _zone_counts(each)
+    ]
+    if len(fitting) != 1:
+        raise FactMissing(
+            "VMCOREINFO has no LENGTH(node_data), and the size of pglist_data does not tell it",
+            name="LENGTH(node_data)",
+        )
+    return fitting[0]
 
 
 def _list_count(info: Vmcoreinfo, area_bytes: int) -> int:

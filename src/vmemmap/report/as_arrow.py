@@ -1,15 +1,12 @@
 """Struct pages as a Parquet or Arrow file, for polars, pandas, DuckDB and whoever asks next.
 
-Needs pyarrow, the extra ``parquet``. The file appears under its name only when it is complete.
+Needs pyarrow, the extra ``parquet``.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,67 +40,45 @@ def require_pyarrow() -> None:
 
 
 def write_pages(
-    path: str | os.PathLike[str], chunks: Iterable[NDArray[np.void]], metadata: dict[str, str]
+    file: BinaryIO, chunks: Iterable[NDArray[np.void]], metadata: dict[str, str], *, arrow: bool
 ) -> int:
     """Write struct pages, as `PageArray.scan` gives them, to a file.
 
     Kinds and reasons become words. What could not be read, or cannot be known, is null.
 
     Args:
-        path: The file to make; the name decides: ``.arrow`` and ``.feather`` are Arrow's own
-            format, all others Parquet.
+        file: The file to fill, open for writing.
         chunks: Structured arrays, all of one type.
         metadata: Facts to keep with the table.
+        arrow: Write Arrow's own format, not Parquet.
 
     Returns:
         How many rows were written.
 
     Raises:
-        OutputError: pyarrow is missing, or the file cannot be written.
+        OutputError: pyarrow is missing, or there are no pages.
+        OSError: The file cannot be written.
     """
     require_pyarrow()
     import pyarrow as pa
     import pyarrow.parquet
 
-    name = os.fspath(path)
-    folder = os.path.dirname(name) or "."  # noqa: PTH120 (a name that may be relative)
-    try:
-        handle, partial = tempfile.mkstemp(prefix=".vmemmap-", dir=folder)
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {error.strerror}") from error
     rows = 0
     writer: Any = None
-    try:
-        for group in _groups(chunks):
-            table = _table(group)
-            if writer is None:
-                schema = table.schema.with_metadata(metadata)
-                if name.endswith((".arrow", ".feather")):
-                    writer = pa.ipc.new_file(partial, schema)
-                else:
-                    writer = pyarrow.parquet.ParquetWriter(partial, schema, compression="zstd")
-            writer.write_table(table.cast(schema))
-            rows += len(table)
+    for group in _groups(chunks):
+        table = _table(group)
         if writer is None:
-            raise OutputError(f"cannot write {name}: there are no pages")
-        writer.close()
-        _as_new_file(partial)
-        os.replace(partial, name)  # noqa: PTH105
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(partial)  # noqa: PTH108
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write {name}: {error.strerror or error}") from error
-        raise
+            schema = table.schema.with_metadata(metadata)
+            if arrow:
+                writer = pa.ipc.new_file(file, schema)
+            else:
+                writer = pyarrow.parquet.ParquetWriter(file, schema, compression="zstd")
+        writer.write_table(table.cast(schema))
+        rows += len(table)
+    if writer is None:
+        raise OutputError("there are no pages to write")
+    writer.close()
     return rows
-
-
-def _as_new_file(path: str) -> None:
-    """Give a temporary file the rights that a new one would have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)  # noqa: PTH101
 
 
 def _groups(chunks: Iterable[NDArray[np.void]]) -> Iterable[Sequence[NDArray[np.void]]]:

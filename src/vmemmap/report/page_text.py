@@ -106,7 +106,8 @@ def usage_lines(record: dict[str, Any]) -> Iterator[str]:
     yield from _nodes(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
     for name, count in record["makedumpfile"].items():
-        yield f"  {name:22} {'not counted (--zero)' if count is None else count:>14}\n"
+        missing = "not counted (--zero)" if name == "zero" else "cannot be known"
+        yield f"  {name:22} {missing if count is None else count:>14}\n"
 
 
 def _nodes(record: dict[str, Any]) -> Iterator[str]:
