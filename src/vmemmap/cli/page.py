@@ -15,6 +15,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     findings_code,
@@ -49,6 +50,7 @@ def page(
         ),
     ],
     output: FormatOption = Format.TEXT,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     debug: DebugOption = False,
@@ -59,7 +61,10 @@ def page(
     others are still answered (exit code 1).
     """
     dumps, wanted = split_arguments(arguments)
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _page(core, wanted, output))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, rescue=rescue),
+        lambda core: _page(core, wanted, output),
+    )
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[tuple[str, int]]]:
@@ -106,6 +111,8 @@ def _page(core: Vmcore, wanted: list[tuple[str, int]], output: Format) -> int:
             wrong = True
             continue
         rows.append(record(info))
+        if info.entry is not None and core.backing.rescued[info.entry]:
+            rows[-1]["rescued"] = core.backing[info.entry].rescued
         wrong = wrong or bool(info.reason)
     if output is Format.JSON:
         from vmemmap.report import as_json

@@ -15,6 +15,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     complain,
@@ -41,6 +42,7 @@ def usage(
         bool,
         typer.Option("--zero", help="Count pages full of zeros too, which reads all of the dump."),
     ] = False,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     debug: DebugOption = False,
@@ -50,7 +52,10 @@ def usage(
     Pages whose struct page cannot be read are unknown, with the reason, and damaged ones are named
     (exit code 1).
     """
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug), lambda core: _usage(core, output, zero))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, rescue=rescue),
+        lambda core: _usage(core, output, zero),
+    )
 
 
 def _usage(core: Vmcore, output: Format, zero: bool) -> int:
