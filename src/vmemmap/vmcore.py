@@ -511,8 +511,10 @@ class Vmcore:
                 complete=lambda: self._walk.complete,
                 base=lambda: int(self.vmemmap_base.value),
                 map_base=self._sections_map_base,
+                runs=self._runs_of,
                 tables=lambda: self._vmemmap_tables,
                 nodes=lambda: self.page_model.nodes,
+                node_of=lambda pfn: self.page_model.node_of(pfn),
                 region=lambda: self._region,
             )
         )
@@ -543,12 +545,17 @@ class Vmcore:
             self._progress,
         )
 
-    @property
+    @established
     def _vmemmap_runs(self) -> VmemmapRuns:
-        backing, rows = self.backing, self._usable_rows
-        if len(rows):
-            return BlockRuns(backing.virt[rows], backing.phys[rows], backing.block_size)
-        return self._vmemmap_tables
+        return self._block_runs(self.backing) if len(self._usable_rows) else self._vmemmap_tables
+
+    def _runs_of(self, table: BackingTable) -> VmemmapRuns:
+        return self._vmemmap_runs if table is self.backing else self._block_runs(table)
+
+    @staticmethod
+    def _block_runs(table: BackingTable) -> BlockRuns:
+        rows = np.flatnonzero(table.usable)
+        return BlockRuns(table.virt[rows], table.phys[rows], table.block_size)
 
     @property
     def _vmemmap_tables(self) -> VmemmapRuns:

@@ -18,7 +18,7 @@ from vmemmap.address import Run
 from vmemmap.backing.audit import Beside, audit_coverage, audit_list
 from vmemmap.backing.coverage import Coverage, Sections, VmemmapPart, measure
 from vmemmap.backing.findings import Finding, Severity
-from vmemmap.backing.intervals import Intervals, join, touched
+from vmemmap.backing.intervals import Intervals, join, total, touched
 from vmemmap.backing.rescue import find_nodes
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
@@ -30,9 +30,10 @@ from vmemmap.pages.nodes import NodeInfo
 from vmemmap.pages.rescue import kernel_image, start_search
 from vmemmap.pages.sections import SectionTable
 from vmemmap.source.base import PhysicalSource
-from vmemmap.translate.runs import BlockRuns, NoRuns, VmemmapRuns
+from vmemmap.translate.runs import NoRuns, VmemmapRuns
 
 _ENTRIES_COMPARED = 64
+_SECTIONS_ASKED = 1 << 12
 _CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
 """Facts that make the list unusable, and the finding that says so."""
 
@@ -70,8 +71,10 @@ class Parts:
         complete: Tells whether the walk came to the list's end.
         base: Gives the virtual address of the struct page of pfn 0.
         map_base: Gives the same by mem_section alone.
+        runs: Gives what a list's entries map.
         tables: Gives what the page tables map.
         nodes: Gives the NUMA nodes.
+        node_of: Gives the node of a page by its struct page, or None.
         region: Gives the vmemmap, or None where it is not known.
     """
 
@@ -83,8 +86,10 @@ class Parts:
     complete: Callable[[], bool]
     base: Callable[[], int]
     map_base: Callable[[], int]
+    runs: Callable[[BackingTable], VmemmapRuns]
     tables: Callable[[], VmemmapRuns]
     nodes: Callable[[], tuple[NodeInfo, ...]]
+    node_of: Callable[[int], int | None]
     region: Callable[[], Run | None]
 
 
@@ -115,7 +120,8 @@ class _Check:
             coverage = self._beside(table, base)
             if table is not None:
                 self._against_mmu(table)
-                self._unlinked(table, base)
+                if coverage is not None and len(coverage.bare):
+                    self._unlinked(table, base)
         entries = 0 if table is None else len(table)
         rescued = 0
         if table is not None and base is not None:
@@ -236,8 +242,7 @@ class _Check:
         """Give what backs the sections' struct pages: rows of virt, phys, size."""
         runs: VmemmapRuns = NoRuns()
         if table is not None and table.usable.any():
-            rows = table.usable
-            runs = BlockRuns(table.virt[rows], table.phys[rows], table.block_size)
+            runs = self._parts.runs(table)
         else:
             with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
                 runs = self._parts.tables()
@@ -247,18 +252,34 @@ class _Check:
         ]
         if not parts:
             return np.empty((0, 3), dtype=np.uint64)
-        return np.unique(np.concatenate(parts), axis=0)
+        found = np.concatenate(parts)
+        # Where two runs of sections share a block, it comes twice, one behind the other.
+        return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
 
     def _homes(self, sections: Sections) -> dict[int, Intervals]:
-        """Give the pages of each node, where the nodes' spans do not overlap."""
+        """Give the pages of each node: by their spans, by struct pages where those overlap."""
         try:
             nodes = self._parts.nodes()
         except (FactError, ReadError):
             return {}
         spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
         if any(left[1] > right[0] for left, right in pairwise(spans)):
-            return {}
+            return self._homes_by_section(sections)
         return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
+
+    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals]:
+        """Ask the first struct page of each section, as long as they are not too many."""
+        per, pfns = sections.per_section, sections.joined
+        if total(pfns) // per > _SECTIONS_ASKED:
+            return {}
+        homes: dict[int, list[int]] = {}
+        for start, end in pfns.tolist():
+            for pfn in range(start, end, per):
+                node = self._parts.node_of(pfn)
+                if node is not None:
+                    homes.setdefault(node, []).append(pfn)
+        starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
+        return {node: join(found, found + per) for node, found in starts.items()}
 
     def _against_mmu(self, table: BackingTable) -> None:
         """Compare a list with the page tables, where VMCOREINFO says that the MMU was radix.
