@@ -21,6 +21,7 @@ import numpy as np
 
 import vmemmap
 from builders.big_list import write_big_list
+from check import bench_check, print_check
 from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
 from simulate import bench_populate, bench_write, print_simulate
@@ -136,6 +137,7 @@ def main() -> None:
             "translate": bench_translate(folder),
             "commands": bench_commands(folder),
             "memory": bench_memory(folder),
+            "check": bench_check(folder),
             "decode": bench_decode(folder),
             "open": bench_open(folder),
             "populate": bench_populate(),
@@ -187,6 +189,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"open (target {opening['target_seconds']} s): {times}")
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
+    print_check(result["check"])
     print_simulate(result["populate"], result["write"])
     print_drgn(result["drgn"])
 
