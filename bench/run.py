@@ -21,6 +21,7 @@ import numpy as np
 
 import vmemmap
 from builders.big_list import write_big_list
+from check import bench_check, print_check
 from drgn_reads import bench_drgn, print_drgn
 from dumps import bench_decode, bench_open, median_seconds
 from page_tables import bench_page_tables
@@ -140,6 +141,7 @@ def main() -> None:
             "page_tables": bench_page_tables(folder),
             "commands": bench_commands(folder),
             "memory": bench_memory(folder),
+            "check": bench_check(folder),
             "decode": bench_decode(folder),
             "open": bench_open(folder),
             "populate": bench_populate(),
@@ -204,6 +206,7 @@ def _print(result: dict[str, Any]) -> None:
     print(f"open (target {opening['target_seconds']} s): {times}")
     peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
     print(f"peak memory on 1,048,576 entries: {peaks}")
+    print_check(result["check"])
     print_simulate(result["populate"], result["write"])
     print_drgn(result["drgn"])
 

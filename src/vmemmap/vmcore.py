@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -21,12 +22,10 @@ from vmemmap.backing.findings import (
     list_empty_mmu_unknown,
     list_empty_on_hash,
 )
+from vmemmap.backing.rescue import infer_block_size
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
-from vmemmap.errors import (
-    FactError,
-    NotBacked,
-)
+from vmemmap.errors import FactError, FactMissing, NotBacked
 from vmemmap.facts.assumptions import Assumptions, check_assumptions
 from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.kallsyms import read_kallsyms
@@ -266,34 +265,63 @@ class Vmcore:
         Raises:
             FactError: VMCOREINFO lacks what the walk needs, or the head cannot be read.
         """
+        walked = self._listed
+        if not self._rescue or self._region is None or not self._keeps_list:
+            return walked
+        from vmemmap.pages.rescue import rescue_list
+
         try:
-            region = self.layout.vmemmap
-        except FactError:
-            region = None
+            found = rescue_list(
+                self.kernel,
+                self.source,
+                walked,
+                self._walk,
+                int(self.vmemmap_base.value),
+                self._region,
+                self._block_size,
+            )
+        except FactError:  # what is not known enough to find anything
+            return walked
+        return self._table(found.walk, found.how, found.distrusted)
+
+    @established
+    def _listed(self) -> BackingTable:
+        """The list itself, without anything rescued."""
+        return self._table(self._walk)
+
+    def _table(
+        self,
+        walk: Walk,
+        how: NDArray[np.uint8] | None = None,
+        distrusted: NDArray[np.bool_] | None = None,
+    ) -> BackingTable:
         try:
             struct_page_size = int(self.kernel.struct_page_size.value)
         except FactError:
             struct_page_size = None  # the list stands without it; only pfns cannot be given
         return BackingTable(
-            self._walk,
+            walk,
             block_size=0 if self._evidence.keeps_no_list else self._block_size,
-            region=Run(region.start, region.end) if region else None,
+            region=self._region,
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
             page_size=self._page_size,
             leaves_removed=may_leave_removed(self._release),
+            how=how,
+            distrusted=distrusted,
         )
 
     @established
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with the list, by itself and against what else the dump says."""
         found = self.backing.findings
-        if found or len(self.backing):
+        if self._walk.findings or len(self._walk.node):
             return found
         try:
-            return (list_empty_on_hash(self.mmu.detail),) if self.mmu.value == HASH else ()
+            on_hash = self.mmu.value == HASH
+            return (list_empty_on_hash(self.mmu.detail), *found) if on_hash else found
         except FactError as error:
-            return (list_empty_mmu_unknown(str(error)),)
+            return (list_empty_mmu_unknown(str(error)), *found)
 
     @established
     def symbols(self) -> SymbolTable:
@@ -506,13 +534,17 @@ class Vmcore:
             Parts(
                 kernel=self.kernel,
                 source=self.source,
+                listed=lambda: self._listed,
                 backing=lambda: self.backing,
                 list_findings=lambda: self.findings,
                 complete=lambda: self._walk.complete,
                 base=lambda: int(self.vmemmap_base.value),
                 map_base=self._sections_map_base,
+                runs=self._runs_of,
                 tables=lambda: self._vmemmap_tables,
                 nodes=lambda: self.page_model.nodes,
+                node_of=lambda pfn: self.page_model.node_of(pfn),
+                region=lambda: self._region,
             )
         )
 
@@ -544,12 +576,17 @@ class Vmcore:
             self._progress,
         )
 
-    @property
+    @established
     def _vmemmap_runs(self) -> VmemmapRuns:
-        backing, rows = self.backing, self._usable_rows
-        if len(rows):
-            return BlockRuns(backing.virt[rows], backing.phys[rows], backing.block_size)
-        return self._vmemmap_tables
+        return self._block_runs(self.backing) if len(self._usable_rows) else self._vmemmap_tables
+
+    def _runs_of(self, table: BackingTable) -> VmemmapRuns:
+        return self._vmemmap_runs if table is self.backing else self._block_runs(table)
+
+    @staticmethod
+    def _block_runs(table: BackingTable) -> BlockRuns:
+        rows = np.flatnonzero(table.usable)
+        return BlockRuns(table.virt[rows], table.phys[rows], table.block_size)
 
     @property
     def _vmemmap_tables(self) -> VmemmapRuns:
@@ -567,21 +604,57 @@ class Vmcore:
     def _page_size(self) -> int:
         return int(self.kernel.page_size.value)
 
-    @property
+    @established
     def _block_size(self) -> int:
-        return int(self.kernel.block_size.value)
+        try:
+            return int(self.kernel.block_size.value)
+        except FactError:
+            size = infer_block_size(self._walk.phys, self._walk.virt) if self._rescue else None
+            if size is None:
+                raise
+            return size
+
+    @property
+    def _region(self) -> Run | None:
+        """Where the vmemmap lies, or None if no layout could be chosen."""
+        try:
+            region = self.layout.vmemmap
+        except FactError:
+            return None
+        return Run(region.start, region.end)
+
+    @property
+    def _keeps_list(self) -> bool:
+        """The kernel has a list, or should have one."""
+        try:
+            return len(self._walk.node) > 0 or self.mmu.value == HASH
+        except FactError:
+            return True
 
     @established
     def _walk(self) -> Walk:
         if self._evidence.keeps_no_list:
             return EMPTY_WALK
         kernel = self.kernel
+        try:
+            head = int(kernel.list_head.value)
+        except FactMissing as error:
+            if not self._rescue or error.name != "vmemmap_list":
+                raise
+            unreadable = Finding("list_head_unreadable", Severity.ERROR, str(error))
+            return replace(EMPTY_WALK, findings=(unreadable,))
+        try:
+            block_size = int(kernel.block_size.value)
+        except FactError:
+            if not self._rescue:
+                raise
+            block_size = self._page_size  # to judge doubtful nodes by; better is not known yet
         return walk_list(
             self._memory,
-            int(kernel.list_head.value),
+            head,
             kernel.node_layout,
             page_size=self._page_size,
-            block_size=self._block_size,
+            block_size=block_size,
         )
 
     @established

@@ -203,8 +203,9 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
 def _blocks_over_others(table: BackingTable, beside: Beside) -> Iterator[Finding]:
     rows = np.flatnonzero(table.usable)
     phys, size = table.phys[rows].astype(np.int64), max(table.block_size, 1)
-    page = np.unique(table.node & np.uint64((1 << 60) - 1))
-    pages = touched(np.column_stack([page, page + np.uint64(1)]).astype(np.int64), beside.page_size)
+    shift = np.uint64(beside.page_size.bit_length() - 1)
+    page = np.unique((table.node & np.uint64((1 << 60) - 1)) >> shift).astype(np.int64)
+    pages = join(page, page + 1)
     yield from table.describe(
         "block_over_nodes",
         Severity.ERROR,

@@ -18,6 +18,11 @@ from vmemmap.address import Phys, Run, Virt
 from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.walk import Walk
 
+FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
+"""How an entry was found; see `BackingTable.how`."""
+RESCUED = {FROM_NODE_PAGE: "node_page", FROM_STRUCT_PAGES: "struct_pages"}
+"""The same for entries that are not from the list, as programs see it."""
+
 _FINDINGS_PER_CODE = 20
 _PHYS_BITS_MAX = 53
 """The widest physical address that a page table entry of any ppc64 kernel can hold."""
@@ -34,6 +39,8 @@ class Entry:
         size_bytes: Size of the block.
         pfn_start: First pfn whose struct page begins in the block; None if SIZE(page) is unknown.
         pfn_end: The pfn after the last such.
+        rescued: None for an entry of the list; else how it was found: ``node_page`` (a node that
+            the list does not reach) or ``struct_pages`` (the block alone; *node* is 0).
     """
 
     node: Virt
@@ -42,6 +49,7 @@ class Entry:
     size_bytes: int
     pfn_start: int | None
     pfn_end: int | None
+    rescued: str | None = None
 
 
 class BackingTable(Sequence[Entry]):
@@ -56,6 +64,8 @@ class BackingTable(Sequence[Entry]):
         node_size: Bytes in one node.
         page_size: The kernel's page size (bytes).
         leaves_removed: The kernel may leave the entries of removed memory in the list.
+        how: For each entry how it was found, 0 in the list (`FROM_LIST`); None where all were.
+        distrusted: For each, whether it must not be used; None for none.
 
     Attributes:
         node: Virtual addresses of the nodes, uint64 in native byte order.
@@ -64,6 +74,7 @@ class BackingTable(Sequence[Entry]):
         block_size: As given.
         findings: What is wrong with the list; empty for a sound one.
         usable: For each entry, whether translation uses it.
+        how: For each, how it was found, uint8.
         outdated: For each, whether a newer entry has its virt_addr.
         rescued: For each, whether it is not from the list but was found in the rest of the dump.
     """
@@ -78,6 +89,8 @@ class BackingTable(Sequence[Entry]):
         node_size: int,
         page_size: int,
         leaves_removed: bool = True,
+        how: NDArray[np.uint8] | None = None,
+        distrusted: NDArray[np.bool_] | None = None,
     ) -> None:
         self.node, self.phys, self.virt = walk.node, walk.phys, walk.virt
         for column in (self.node, self.phys, self.virt):
@@ -89,7 +102,9 @@ class BackingTable(Sequence[Entry]):
         self._page_size = page_size
         self._leaves_removed = leaves_removed
         self.outdated = np.zeros(len(self.node), dtype=np.bool_)
-        self.rescued = np.zeros(len(self.node), dtype=np.bool_)
+        self.how = np.zeros(len(self.node), dtype=np.uint8) if how is None else how
+        self.rescued = self.how != FROM_LIST
+        self._distrusted = distrusted
         self.usable, judged = self._judge()
         self.usable.setflags(write=False)
         self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
@@ -112,6 +127,7 @@ class BackingTable(Sequence[Entry]):
             self.block_size,
             int(pfns[0][index]) if pfns else None,
             int(pfns[1][index]) if pfns else None,
+            RESCUED.get(int(self.how[index])),
         )
 
     def __iter__(self) -> Iterator[Entry]:
@@ -135,12 +151,13 @@ class BackingTable(Sequence[Entry]):
     @cached_property
     def node_pages(self) -> int:
         """How many pages hold the listed nodes."""
-        return len(np.unique(self.node // np.uint64(self._page_size)))
+        return len(np.unique(self.node[~self.rescued] // np.uint64(self._page_size)))
 
     @property
     def unused_slots(self) -> int:
         """Slots of those pages that hold no listed node: never used, or freed."""
-        return self.node_pages * (self._page_size // self._node_size) - len(self)
+        listed = len(self) - int(np.count_nonzero(self.rescued))
+        return self.node_pages * (self._page_size // self._node_size) - listed
 
     @cached_property
     def _pfns(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
@@ -170,6 +187,8 @@ class BackingTable(Sequence[Entry]):
         mask = np.uint64(max(self.block_size, 1) - 1)
         findings: list[Finding] = []
         usable = np.ones(len(self), dtype=np.bool_)
+        if self._distrusted is not None:
+            usable &= ~self._distrusted
         tests = (
             (
                 "virt_misaligned",

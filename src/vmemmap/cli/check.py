@@ -106,6 +106,7 @@ def collect(report: CheckReport) -> dict[str, Any]:
         counts = asdict(coverage.counts) | {
             "origin": coverage.origin,
             "nodes": [{"node": node} | asdict(each) for node, each in coverage.nodes.items()],
+            "listed": None if report.listed is None else asdict(report.listed.counts),
         }
     return {
         "findings": [finding_record(finding) for finding in report.findings],

@@ -14,6 +14,7 @@ from vmemmap.cli.options import (
     Dumps,
     ListFormat,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     finding_record,
@@ -36,6 +37,7 @@ def list_(
         ListFormat,
         typer.Option("--format", "-f", help="crash: the very lines of crash's 'help -m'."),
     ] = ListFormat.TEXT,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     assume: AssumeOption = None,
@@ -45,7 +47,10 @@ def list_(
 
     A damaged list is printed as far as it goes, and what is wrong is named (exit code 1).
     """
-    with_dump(Opening(dumps, vmcoreinfo, vmlinux, debug, assume), lambda core: _list(core, output))
+    with_dump(
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume, rescue),
+        lambda core: _list(core, output),
+    )
 
 
 def _list(core: Vmcore, output: ListFormat) -> int:
@@ -66,12 +71,14 @@ def _list(core: Vmcore, output: ListFormat) -> int:
     elif output is ListFormat.CSV:
         from vmemmap.report import as_csv
 
-        sys.stdout.writelines(as_csv.lines(COLUMNS, rows(core)))
+        columns = (*COLUMNS, "rescued") if backing.rescued.any() else COLUMNS
+        sys.stdout.writelines(as_csv.lines(columns, rows(core)))
     else:
         from vmemmap.report import as_text
 
         lines = (
-            as_text.crash_lines(rows(core))
+            # crash would not have what was rescued
+            as_text.crash_lines(row for row in rows(core) if "rescued" not in row)
             if output is ListFormat.CRASH
             else as_text.list_lines(rows(core), _summary(core))
         )
@@ -83,7 +90,9 @@ def _list(core: Vmcore, output: ListFormat) -> int:
 
 
 def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
-    """Yield the entries in the JSON form, head first."""
+    """Yield the entries in the JSON form, head first; what was rescued comes last, marked."""
+    from vmemmap.backing.table import RESCUED
+
     backing = core.backing
     starts, ends = backing.pfn_start, backing.pfn_end
     for first in range(0, len(backing), _ROWS_AT_A_TIME):
@@ -97,12 +106,14 @@ def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
                 "pfn_start": start,
                 "pfn_end": end,
             }
-            for node, phys, virt, start, end in zip(
+            | ({"rescued": RESCUED[how]} if how else {})
+            for node, phys, virt, start, end, how in zip(
                 backing.node[part].tolist(),
                 backing.phys[part].tolist(),
                 backing.virt[part].tolist(),
                 [None] * count if starts is None else starts[part].tolist(),
                 [None] * count if ends is None else ends[part].tolist(),
+                backing.how[part].tolist(),
                 strict=True,
             )
         )

@@ -17,6 +17,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     findings_code,
@@ -51,6 +52,7 @@ def page(
         ),
     ],
     output: FormatOption = Format.TEXT,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     assume: AssumeOption = None,
@@ -63,7 +65,7 @@ def page(
     """
     dumps, wanted = split_arguments(arguments)
     with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume, rescue=rescue),
         lambda core: _page(core, wanted, output),
     )
 
@@ -125,6 +127,8 @@ def _page(core: Vmcore, wanted: list[str], output: Format) -> int:
             wrong = True
             continue
         rows.append(record(info))
+        if info.entry is not None and core.backing.rescued[info.entry]:
+            rows[-1]["rescued"] = core.backing[info.entry].rescued
         wrong = wrong or bool(info.reason)
     if output is Format.JSON:
         from vmemmap.report import as_json

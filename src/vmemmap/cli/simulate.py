@@ -17,6 +17,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     complain,
+    hex_or_none,
     refuse_to_replace,
 )
 from vmemmap.cli.progress import ProgressBar
@@ -64,6 +65,16 @@ def simulate(
             help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
         ),
     ] = False,
+    damage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Break the list before the dump is written; may be repeated. See --list-damage.",
+        ),
+    ] = None,
+    list_damage: Annotated[
+        bool, typer.Option("--list-damage", help="Print every kind of damage, and end.")
+    ] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Print a spec to start from, and end.")
     ] = False,
@@ -82,6 +93,9 @@ def simulate(
 
         sys.stdout.write(EXAMPLE)
         raise typer.Exit(0)
+    if list_damage:
+        _list_damage(output)
+        raise typer.Exit(0)
     if out is None and not compare_designs:
         raise typer.BadParameter("give -o FILE for the vmcore, or --compare-designs")
     if spec is not None and memory is not None:
@@ -92,7 +106,10 @@ def simulate(
     if out is not None and vmlinux is not None and Path(out).absolute() == Path(vmlinux).absolute():
         raise typer.BadParameter("-o and --vmlinux name the same file")
     try:
-        _simulate(_read(spec, memory, set_ or []), out, vmlinux, output, compare_designs)
+        machine = _read(spec, memory, set_ or [])
+        if damage and spec is None and machine.block_size is None:
+            machine = _with_small_blocks(machine)
+        _simulate(machine, out, vmlinux, output, compare_designs, damage or [])
     except OutputError as error:
         if debug:
             traceback.print_exc()
@@ -115,9 +132,15 @@ def _read(path: str | None, memory: str | None, changes: list[str]) -> MachineSp
 
 
 def _simulate(
-    spec: MachineSpec, out: str | None, vmlinux: str | None, output: Format, designs: bool
+    spec: MachineSpec,
+    out: str | None,
+    vmlinux: str | None,
+    output: Format,
+    designs: bool,
+    damage: list[str],
 ) -> None:
     from vmemmap.simulate import Machine
+    from vmemmap.simulate.crash import write_vmcore
 
     with ProgressBar() as progress:
         machine = Machine(spec).boot().run_events(progress)
@@ -126,25 +149,81 @@ def _simulate(
         else:
             if vmlinux is not None:
                 machine.write_symbols(vmlinux)
-            record = collect(machine, machine.crash(out, progress), out)
+            snapshot = machine.snapshot()
+            found = collect_list(machine)  # of the list as it was before any damage
+            harms = _damage(snapshot, damage)
+            write_vmcore(snapshot, out, progress)
+            record = collect(machine, snapshot, out, found) | ({"damage": harms} if harms else {})
     if designs:
         from vmemmap.simulate.designs import compare_designs
 
-        blocks = len(machine.walk())
+        blocks = record["vmemmap"]["entries"] if record else len(machine.walk())
         costs = compare_designs(blocks, spec.page_size, spec.byte_order)
         record |= {"blocks": blocks, "designs": [asdict(cost) for cost in costs]}
     _print(record, output)
 
 
-def collect(machine: Machine, snapshot: Snapshot, path: str) -> dict[str, Any]:
-    """Gather the record of a simulated dump: what it is, and what is known of it."""
+def _with_small_blocks(spec: MachineSpec) -> MachineSpec:
+    """Give a machine's list more entries, so that one can be damaged among others."""
+    from dataclasses import replace
+
+    return replace(spec, block_size=min(spec.check().block_sizes(spec.boot_bytes)))
+
+
+def _damage(snapshot: Snapshot, names: list[str]) -> list[dict[str, Any]]:
+    """Damage the machine; give what was done, and what a checker has to find."""
+    from vmemmap.simulate.damage import apply_damage
+
+    harms = []
+    for name in names:
+        harm = asdict(apply_damage(snapshot, name))
+        for address in ("node", "virt", "phys"):
+            harm[address] = hex_or_none(harm[address])
+        harms.append(harm)
+    return harms
+
+
+def _list_damage(output: Format) -> None:
+    from vmemmap.simulate.damage import KINDS
+
+    rows = [
+        {"name": name, "findings": list(kind.findings), "what": kind.what}
+        for name, kind in KINDS.items()
+    ]
+    if output is Format.JSON:
+        from vmemmap.report import as_json
+
+        sys.stdout.write(as_json.dump(rows))
+        return
+    for row in rows:
+        sys.stdout.write(f"{row['name']:20}  {row['what']} -> {' or '.join(row['findings'])}\n")
+
+
+def collect_list(machine: Machine) -> dict[str, Any]:
+    """Gather what is known of the list."""
+    from vmemmap.simulate import account
+
+    found = asdict(account.list_account(machine))
+    for name in ("no_node", "no_mapping"):
+        found[name] = [f"{virt:#x}" for virt in found[name]]
+    return found
+
+
+def collect(
+    machine: Machine, snapshot: Snapshot, path: str, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Gather the record of a simulated dump: what it is, and what is known of it.
+
+    Args:
+        machine: The machine.
+        snapshot: Its memory at the crash.
+        path: The dump.
+        found: `collect_list`, from before any damage.
+    """
     from vmemmap.simulate import account
 
     kernel, spec = machine.kernel, machine.spec
     pages = account.page_account(machine, snapshot)
-    found = asdict(account.list_account(machine))
-    for name in ("no_node", "no_mapping"):
-        found[name] = [f"{virt:#x}" for virt in found[name]]
     return {
         "dump": {
             "path": path,

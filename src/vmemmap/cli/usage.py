@@ -16,6 +16,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     complain,
@@ -44,6 +45,7 @@ def usage(
         bool,
         typer.Option("--zero", help="Count pages full of zeros too, which reads all of the dump."),
     ] = False,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     assume: AssumeOption = None,
@@ -55,7 +57,7 @@ def usage(
     (exit code 1).
     """
     with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume, rescue=rescue),
         lambda core: _usage(core, output, zero),
     )
 

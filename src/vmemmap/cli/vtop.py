@@ -17,6 +17,7 @@ from vmemmap.cli.options import (
     Format,
     FormatOption,
     Opening,
+    RescueOption,
     VmcoreinfoOption,
     VmlinuxOption,
     complain,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "virt", "phys", "method", "in_dump", "region", "entry", "block_virt", "error", "reason",
-    "absence", "symbol",
+    "absence", "symbol", "rescued",
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def vtop(
         ),
     ],
     output: FormatOption = Format.TEXT,
+    rescue: RescueOption = False,
     vmcoreinfo: VmcoreinfoOption = None,
     vmlinux: VmlinuxOption = None,
     assume: AssumeOption = None,
@@ -57,7 +59,7 @@ def vtop(
     """
     dumps, addresses = split_arguments(arguments)
     with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
+        Opening(dumps, vmcoreinfo, vmlinux, debug, assume, rescue),
         lambda core: _vtop(core, addresses, output),
     )
 
@@ -146,4 +148,6 @@ def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | N
         row |= {"absence": str(hit.absence), "reason": in_words(hit.absence)}
     if hit.entry is not None:
         row |= {"entry": hit.entry, "block_virt": f"{int(core.backing.virt[hit.entry]):#x}"}
+        if core.backing.rescued[hit.entry]:
+            row["rescued"] = core.backing[hit.entry].rescued
     return row, None

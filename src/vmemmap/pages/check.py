@@ -14,28 +14,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.address import Run
 from vmemmap.backing.audit import Beside, audit_coverage, audit_list
 from vmemmap.backing.coverage import Coverage, Sections, VmemmapPart, measure
 from vmemmap.backing.findings import Finding, Severity
-from vmemmap.backing.intervals import Intervals, join, touched
+from vmemmap.backing.intervals import Intervals, join, total, touched
+from vmemmap.backing.rescue import find_nodes
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
 from vmemmap.facts.layouts import KernelFacts
-from vmemmap.facts.linear_map import linear_phys
 from vmemmap.facts.list_eras import may_leave_removed
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.pages.model import find_sections
 from vmemmap.pages.nodes import NodeInfo
+from vmemmap.pages.rescue import kernel_image, start_search
+from vmemmap.pages.sections import SectionTable
 from vmemmap.source.base import PhysicalSource
-from vmemmap.translate.runs import BlockRuns, NoRuns, VmemmapRuns
+from vmemmap.translate.runs import NoRuns, VmemmapRuns
 
-_IMAGE_SYMBOLS = (
-    *("_stext", "swapper_pg_dir", "init_uts_ns", "vmemmap_list", "mmu_psize_defs"),
-    *("mmu_vmemmap_psize", "node_data", "node_online_map", "mem_section"),
-)
-_TEXT_AT_LEAST = 1 << 20
-"""No kernel that can make a dump has less text."""
 _ENTRIES_COMPARED = 64
+_SECTIONS_ASKED = 1 << 12
 _CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
 """Facts that make the list unusable, and the finding that says so."""
 
@@ -46,13 +44,16 @@ class CheckReport:
 
     Attributes:
         findings: The worst first; of the same severity in the order in which they were met.
-        coverage: What of the memory the list reaches; None where that cannot be told.
+        coverage: What of the memory the list reaches, with what was rescued of it; None where that
+            cannot be told.
+        listed: The same without what was rescued; None where nothing was.
         entries: How many entries the list has, as far as it goes.
-        rescued: How many of them are not from the list but were found in the rest of the dump.
+        rescued: How many more were found in the rest of the dump.
     """
 
     findings: tuple[Finding, ...]
     coverage: Coverage | None
+    listed: Coverage | None
     entries: int
     rescued: int
 
@@ -64,24 +65,32 @@ class Parts:
     Attributes:
         kernel: Facts about the kernel.
         source: The dump.
-        backing: Gives the list.
+        listed: Gives the list.
+        backing: Gives the list with what was rescued of it, where that was asked for.
         list_findings: Gives what is known to be wrong with it by itself.
         complete: Tells whether the walk came to the list's end.
         base: Gives the virtual address of the struct page of pfn 0.
         map_base: Gives the same by mem_section alone.
+        runs: Gives what a list's entries map.
         tables: Gives what the page tables map.
         nodes: Gives the NUMA nodes.
+        node_of: Gives the node of a page by its struct page, or None.
+        region: Gives the vmemmap, or None where it is not known.
     """
 
     kernel: KernelFacts
     source: PhysicalSource
+    listed: Callable[[], BackingTable]
     backing: Callable[[], BackingTable]
     list_findings: Callable[[], tuple[Finding, ...]]
     complete: Callable[[], bool]
     base: Callable[[], int]
     map_base: Callable[[], int]
+    runs: Callable[[BackingTable], VmemmapRuns]
     tables: Callable[[], VmemmapRuns]
     nodes: Callable[[], tuple[NodeInfo, ...]]
+    node_of: Callable[[int], int | None]
+    region: Callable[[], Run | None]
 
 
 def check_dump(parts: Parts) -> CheckReport:
@@ -101,24 +110,36 @@ class _Check:
         self._kernel = parts.kernel
         self._findings: list[Finding] = []
         self._page_size = int(parts.kernel.page_size.value)
+        self._section_table: tuple[SectionTable | None, int, str] | None = None
 
     def report(self) -> CheckReport:
         table = self._list()
         base = self._base()
-        coverage = None if base is None else self._beside(table, base)
-        if base is not None and table is not None:
-            self._against_mmu(table)
+        coverage = listed = None
+        if base is not None:
+            coverage = self._beside(table, base)
+            if table is not None:
+                self._against_mmu(table)
+                if coverage is not None and len(coverage.bare):
+                    self._unlinked(table, base)
+        entries = 0 if table is None else len(table)
+        rescued = 0
+        if table is not None and base is not None:
+            whole = self._parts.backing()
+            rescued = int(np.count_nonzero(whole.rescued))
+            if rescued:
+                listed, coverage = coverage, self._measure(whole, base)
         order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
         ranked = sorted(self._findings, key=lambda finding: order.index(finding.severity))
-        entries = 0 if table is None else len(table)
-        rescued = 0 if table is None else int(np.count_nonzero(table.rescued))
-        return CheckReport(tuple(ranked), coverage, entries, rescued)
+        return CheckReport(tuple(ranked), coverage, listed, entries, rescued)
 
     def _list(self) -> BackingTable | None:
         """Give the list, or None where something that everything depends on is damaged."""
         try:
-            table = self._parts.backing()
+            table = self._parts.listed()
             self._findings += self._parts.list_findings()
+            if table.block_size:
+                self._sizes()
             return table
         except FactError as error:
             # What VMCOREINFO lacks altogether is no damage of the list.
@@ -128,6 +149,13 @@ class _Check:
                 raise
             self._note(code, Severity.ERROR, f"{error}; the list cannot be used")
             return None
+
+    def _sizes(self) -> None:
+        """Name a damaged block size that a rescue has done without."""
+        try:
+            _ = self._kernel.block_size
+        except FactError as error:
+            self._note(_CODES.get(error.name, "psize_shift"), Severity.ERROR, str(error))
 
     def _base(self) -> int | None:
         """Give where the vmemmap begins, by mem_section if by nothing else."""
@@ -160,31 +188,31 @@ class _Check:
             base=base,
             struct_page_size=size,
             sections=sections if sections and sections.origin == "mem_section" else None,
-            image=self._image(),
+            image=kernel_image(self._kernel, self._page_size),
             leaves_removed=may_leave_removed(self._release),
             complete=self._parts.complete() if table is not None else False,
         )
         if table is not None:
             self._findings += audit_list(table, beside)
-        if sections is None:
-            return None
-        part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
-        coverage = measure(part, self._parts.source, self._page_size, self._homes(sections))
-        if table is not None:
+        coverage = self._measure(table, base)
+        if table is not None and coverage is not None:
             self._findings += audit_coverage(table, coverage, beside)
         return coverage
 
+    def _measure(self, table: BackingTable | None, base: int) -> Coverage | None:
+        """Count what a list reaches."""
+        sections = self._sections(table, base)
+        if sections is None:
+            return None
+        size = int(self._kernel.struct_page_size.value)
+        part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
+        return measure(part, self._parts.source, self._page_size, self._homes(sections))
+
     def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
-        found, per, why = find_sections(self._kernel, self._parts.source, base)
+        found, per, _ = self._read_sections(base)
         if found is not None:
-            self._findings += found.findings
             pfns = np.column_stack([found.first_pfn, found.end_pfn])
             return Sections(pfns, found.flags, per, "mem_section")
-        self._note(
-            "mem_section_unreadable",
-            Severity.WARNING,
-            f"mem_section cannot be used ({why}): what the list does not reach cannot be told",
-        )
         if table is None or not table.usable.any():
             return None
         if table.pfn_start is None or table.pfn_end is None:
@@ -193,14 +221,28 @@ class _Check:
         numbers = touched(join(*rows.astype(np.int64).T), per)
         return Sections(numbers * per, np.full(len(numbers), 3), per, "vmemmap_list")
 
+    def _read_sections(self, base: int) -> tuple[SectionTable | None, int, str]:
+        """Read mem_section once, and take note of what is wrong with it."""
+        if self._section_table is None:
+            self._section_table = find_sections(self._kernel, self._parts.source, base)
+            found, _, why = self._section_table
+            if found is not None:
+                self._findings += found.findings
+            else:
+                self._note(
+                    "mem_section_unreadable",
+                    Severity.WARNING,
+                    f"mem_section cannot be used ({why}): what the list lacks cannot be told",
+                )
+        return self._section_table
+
     def _backed(
         self, table: BackingTable | None, sections: Sections, base: int, size: int
     ) -> NDArray[np.uint64]:
         """Give what backs the sections' struct pages: rows of virt, phys, size."""
         runs: VmemmapRuns = NoRuns()
         if table is not None and table.usable.any():
-            rows = table.usable
-            runs = BlockRuns(table.virt[rows], table.phys[rows], table.block_size)
+            runs = self._parts.runs(table)
         else:
             with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
                 runs = self._parts.tables()
@@ -210,34 +252,34 @@ class _Check:
         ]
         if not parts:
             return np.empty((0, 3), dtype=np.uint64)
-        return np.unique(np.concatenate(parts), axis=0)
+        found = np.concatenate(parts)
+        # Where two runs of sections share a block, it comes twice, one behind the other.
+        return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
 
     def _homes(self, sections: Sections) -> dict[int, Intervals]:
-        """Give the pages of each node, where the nodes' spans do not overlap."""
+        """Give the pages of each node: by their spans, by struct pages where those overlap."""
         try:
             nodes = self._parts.nodes()
         except (FactError, ReadError):
             return {}
         spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
         if any(left[1] > right[0] for left, right in pairwise(spans)):
-            return {}
+            return self._homes_by_section(sections)
         return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
 
-    def _image(self) -> Intervals:
-        """Give memory that is certainly the kernel's own, in bytes: variables, and its first text.
-
-        Not all from the first symbol to the last: what only the boot needed lies in between, and
-        is given to the page allocator after it.
-        """
-        found = {name: self._kernel.optional_symbol(name) for name in _IMAGE_SYMBOLS}
-        places = [(linear_phys(virt), name) for name, virt in found.items() if virt]
-        rows = [
-            (phys, phys + (_TEXT_AT_LEAST if name == "_stext" else 8))
-            for phys, name in places
-            if phys is not None
-        ]
-        pages = touched(np.array(rows, dtype=np.int64).reshape(-1, 2), self._page_size)
-        return pages * self._page_size
+    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals]:
+        """Ask the first struct page of each section, as long as they are not too many."""
+        per, pfns = sections.per_section, sections.joined
+        if total(pfns) // per > _SECTIONS_ASKED:
+            return {}
+        homes: dict[int, list[int]] = {}
+        for start, end in pfns.tolist():
+            for pfn in range(start, end, per):
+                node = self._parts.node_of(pfn)
+                if node is not None:
+                    homes.setdefault(node, []).append(pfn)
+        starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
+        return {node: join(found, found + per) for node, found in starts.items()}
 
     def _against_mmu(self, table: BackingTable) -> None:
         """Compare a list with the page tables, where VMCOREINFO says that the MMU was radix.
@@ -268,6 +310,33 @@ class _Check:
                 Severity.ERROR,
                 f"VMCOREINFO has NUMBER(RADIX_MMU)=1, but vmemmap_list has {len(table)} entries, "
                 f"and {why}: one of the two is wrong",
+            )
+
+    def _unlinked(self, table: BackingTable, base: int) -> None:
+        """Look for nodes that a list which ends properly ought to have reached."""
+        region = self._parts.region()
+        if not self._parts.complete() or not len(table) or region is None:
+            return
+        try:
+            args = (self._kernel, self._parts.source, table, base, region, table.block_size)
+            search, sound = start_search(*args)
+        except FactError:
+            return
+        lost = (
+            find_nodes(search, table.node[sound], everywhere=False) if len(search.wanted) else None
+        )
+        if lost is not None and len(lost.node):
+            last = int(table.node[-1])
+            self._findings.append(
+                Finding(
+                    "list_truncated",
+                    Severity.ERROR,
+                    f"the list ends at node {last:#x}, but {len(lost.node)} nodes that it does not "
+                    f"reach, such as {int(lost.node[0]):#x}, describe memory that is present",
+                    node=last,
+                    virt=int(lost.virt[0]),
+                    phys=int(lost.phys[0]),
+                )
             )
 
     @property

@@ -230,6 +230,11 @@ class PageModel:
         except FactError:
             return None
 
+    def node_of(self, pfn: int) -> int | None:
+        """Give the number of a page's NUMA node by its struct page, or None."""
+        fields, flags = self.fields[0], self._flags_of(pfn)
+        return None if fields is None or flags is None else fields.node(flags)
+
     def _flags_of(self, pfn: int) -> int | None:
         if self.sections.find(pfn) is None:
             return None

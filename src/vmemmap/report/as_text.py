@@ -137,7 +137,9 @@ def list_lines(rows: Iterable[dict[str, Any]], summary: str) -> Iterator[str]:
     for number, row in enumerate(rows):
         start, end = row["pfn_start"], row["pfn_end"]
         pfns = f"{start:#x} - {end:#x}" if start is not None else "unknown"
-        yield f"{number:7}  {row['node']:18}  {row['virt']:18}  {row['phys']:>16}  {pfns:>23}\n"
+        mark = f"  rescued ({row['rescued']})" if "rescued" in row else ""
+        place = f"{number:7}  {row['node']:18}  {row['virt']:18}  {row['phys']:>16}"
+        yield f"{place}  {pfns:>23}{mark}\n"
     yield summary + "\n"
 
 
@@ -159,7 +161,8 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
             continue
         where = row["region"] + named
         if row.get("entry") is not None:
-            where += f", entry {row['entry']} (block {row['block_virt']})"
+            how = f", rescued: {row['rescued']}" if "rescued" in row else ""
+            where += f", entry {row['entry']} (block {row['block_virt']}{how})"
         if "absence" in row:
             where += f": {row['reason']}"
         stored = "yes" if row["in_dump"] else "no"

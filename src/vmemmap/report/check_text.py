@@ -25,7 +25,8 @@ def check_lines(record: dict[str, Any]) -> Iterator[str]:
     if coverage["origin"] != "mem_section":
         yield "  (mem_section cannot be read: the sections are those that the list itself covers)\n"
     if coverage["rescued"]:
-        yield f"  {count_text(coverage['rescued'], 'entry')} of {coverage['entries']} rescued\n"
+        yield f"  by the list alone: {_counts(coverage['listed'])}\n"
+        yield f"  rescued: {count_text(coverage['rescued'], 'entry')}\n"
 
 
 def _summary(findings: list[dict[str, Any]]) -> str:

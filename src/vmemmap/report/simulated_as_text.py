@@ -50,6 +50,9 @@ def _machine(record: dict[str, Any]) -> Iterator[str]:
             yield f"  {meaning}: {virt}\n"
         if len(vmemmap[name]) > 8:
             yield f"  and {len(vmemmap[name]) - 8} more {meaning}\n"
+    for harm in record.get("damage", ()):
+        node = f", node {harm['node']}" if harm["node"] else ""
+        yield f"damaged: {harm['name']}{node}; to be found: {' or '.join(harm['findings'])}\n"
     for note in record["notes"]:
         yield f"  note        {note}\n"
 

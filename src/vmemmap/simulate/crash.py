@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
+from vmemmap.simulate.extents import Extents
 from vmemmap.simulate.image import (
     SWAPPER_PG_DIR,
     TEXT_BYTES,
@@ -56,6 +57,7 @@ class Snapshot:
     Attributes:
         machine: Whose memory; it must not run on while the snapshot is in use.
         vmcoreinfo: The VMCOREINFO text.
+        missing: Memory that the dump will not cover though it should, as (start, end) in bytes.
         struct_pages: Paints struct pages as they are at this moment.
     """
 
@@ -82,12 +84,20 @@ class Snapshot:
         write_log(machine.memory, kernel, story(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
         machine.memory.write(VMCOREINFO_NOTE, note)
+        self.missing: list[tuple[int, int]] = []
         self._virt, self._phys = machine.vmemmap.map.columns()
         self._by_phys = np.sort(self._phys)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
         """The memory that the dump covers, as (start, end) in bytes, ascending."""
+        covered = Extents(self._covered)
+        for start, end in self.missing:
+            covered.remove(start, end)
+        return list(covered) if self.missing else self._covered
+
+    @property
+    def _covered(self) -> list[tuple[int, int]]:
         machine = self.machine
         if machine.spec.headers_from == "boot":
             return sorted((part.start, part.end) for part in machine.spec.memory)

@@ -136,8 +136,10 @@ class StructPages:
                 part["refcount"] = 1
         for low, high in _overlaps(self.owners.reserved, first, last):
             rows["flags"][low - first : high - first] |= np.uint64(1 << self.flags.reserved)
+            self._paint_untouched_lru(rows[low - first : high - first], low)
         for low, high in _overlaps(self.owners.free, first, last):
             rows["refcount"][low - first : high - first] = 0
+            self._paint_untouched_lru(rows[low - first : high - first], low)
         self._paint_blocks(rows, first, last)
         self._paint_runs(rows, first, last)
         return rows
@@ -146,6 +148,16 @@ class StructPages:
         """Give the virtual address of a page's ``lru``, through which free blocks are linked."""
         page = self.kernel.vmemmap_base + pfn * self.kernel.struct_page_size
         return page + self.fields.lru
+
+    def _paint_untouched_lru(self, part: Rows, low: int) -> None:
+        """Make ``lru`` the empty list that __init_single_page() makes of it.
+
+        It stays so until the page is put on a list for the first time.
+        """
+        own = np.arange(low, low + len(part), dtype=np.uint64)
+        own *= np.uint64(self.kernel.struct_page_size)
+        own += np.uint64(self.lru_of(0))
+        part["lru_next"] = part["lru_prev"] = own
 
     def _dtype(self) -> np.dtype[np.void]:
         word = numpy_prefix(self.kernel.byte_order)

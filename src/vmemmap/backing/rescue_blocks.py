@@ -1,0 +1,99 @@
+"""Blocks of struct pages that say themselves where in the vmemmap they belong.
+
+When memory gets struct pages, each one's ``lru`` is made an empty list, whose two pointers are its
+own address. It stays so in pages that were never on a list since: what the boot reserved, and all
+of a free block but its first page. A word of a block that holds the virtual address of that word,
+twice, names the block's place in the vmemmap, whatever the layout of struct page.
+
+Source: Linux mm/mm_init.c (mm/page_alloc.c before 6.4), __init_single_page().
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import numpy_prefix
+from vmemmap.backing.rescue import Found, Search
+from vmemmap.errors import ReadError
+
+_CHUNK_BYTES = 4 << 20
+_WORDS_AT_LEAST = 4
+"""So many struct pages of a block have to agree on its place."""
+_OTHERS_AT_MOST = 0.1
+
+
+def find_blocks(search: Search) -> Found:
+    """Find blocks by what is in them.
+
+    Returns:
+        Blocks that are wanted and not in use, where exactly one claims the place. All stored memory
+        is read, as long as there is time.
+    """
+    votes: Counter[tuple[int, int]] = Counter()
+    limited = False
+    for start, data in _stored(search):
+        votes.update(_claims(search, start, data))
+        if search.late:
+            limited = True
+            break
+    best: dict[int, list[int]] = {}
+    totals = Counter[int]()
+    for (block, _), count in votes.items():
+        totals[block] += count
+    for (block, place), count in votes.items():
+        if count >= _WORDS_AT_LEAST and count >= (1 - _OTHERS_AT_MOST) * totals[block]:
+            best.setdefault(place, []).append(block)
+    rows = sorted((place, found[0]) for place, found in best.items() if len(found) == 1)
+    virt = np.array([row[0] for row in rows], dtype=np.uint64)
+    phys = np.array([row[1] for row in rows], dtype=np.uint64)
+    chosen = search.fits(phys, virt) & ~np.isin(phys, search.taken)
+    chosen[chosen] = search.is_wanted(virt[chosen])
+    return Found(np.zeros(int(chosen.sum()), np.uint64), phys[chosen], virt[chosen], limited)
+
+
+def _claims(search: Search, phys: int, data: memoryview) -> dict[tuple[int, int], int]:
+    """Count, for each block in *data* and each place, the words that name it."""
+    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8")
+    twice = np.flatnonzero(word[:-1] == word[1:])
+    value = word[twice].astype(np.uint64)
+    start, end = np.uint64(search.region.start), np.uint64(search.region.end)
+    inside = (value >= start) & (value < end)
+    value, at = value[inside], np.uint64(phys) + np.uint64(8) * twice[inside].astype(np.uint64)
+    mask = np.uint64(search.block_size - 1)
+    own = value & mask == at & mask
+    pairs = np.column_stack([at[own] & ~mask, value[own] & ~mask])
+    rows, counts = np.unique(pairs, axis=0, return_counts=True)
+    return dict(zip(map(tuple, rows.tolist()), counts.tolist(), strict=True))
+
+
+def _stored(search: Search) -> Iterator[tuple[int, memoryview]]:
+    """Yield what the dump has, in pieces of whole pages."""
+    page = search.page_size
+    for start, end in search.source.ranges().tolist():
+        for low in range(-(-start // page) * page, end // page * page, _CHUNK_BYTES):
+            high = min(low + _CHUNK_BYTES, end // page * page)
+            pages = np.arange(low, high, page, dtype=np.uint64)
+            there = search.source.present_many(pages)
+            for first, last in _runs(there):
+                yield from _read(search, low + first * page, (last - first) * page)
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _read(search: Search, phys: int, size: int) -> Iterator[tuple[int, memoryview]]:
+    """Read a piece; where a page of it cannot be decoded, the others one by one."""
+    try:
+        yield phys, search.source.view(phys, size)
+        return
+    except ReadError:
+        if size <= search.page_size:
+            return
+    for at in range(phys, phys + size, search.page_size):
+        yield from _read(search, at, search.page_size)

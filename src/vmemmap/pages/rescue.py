@@ -1,0 +1,184 @@
+"""Puts the search for lost entries to work: what is wanted, where to look, and the table after it.
+
+The searches themselves are in ``backing/rescue.py`` (nodes) and ``backing/rescue_blocks.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import Run
+from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.intervals import Intervals, join, subtract, touched
+from vmemmap.backing.rescue import Found, Search, find_nodes
+from vmemmap.backing.rescue_blocks import find_blocks
+from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
+from vmemmap.backing.walk import Walk
+from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.linear_map import linear_phys
+from vmemmap.pages.model import find_sections
+from vmemmap.source.base import PhysicalSource
+
+_IMAGE_SYMBOLS = (
+    *("_stext", "swapper_pg_dir", "init_uts_ns", "vmemmap_list", "mmu_psize_defs"),
+    *("mmu_vmemmap_psize", "node_data", "node_online_map", "mem_section"),
+)
+_TEXT_AT_LEAST = 1 << 20
+"""No kernel that can make a dump has less text."""
+SECONDS = 60.0
+"""How long a search may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """A list with what was found of its lost part.
+
+    Attributes:
+        walk: The walk's entries, then those found, and the findings of both.
+        how: For each entry how it was found (uint8); see `BackingTable.how`.
+        distrusted: For each, whether its block lies where no memory is, so that it is not used.
+    """
+
+    walk: Walk
+    how: NDArray[np.uint8]
+    distrusted: NDArray[np.bool_]
+
+
+def start_search(
+    kernel: KernelFacts,
+    source: PhysicalSource,
+    table: BackingTable,
+    base: int,
+    region: Run,
+    block_size: int,
+) -> tuple[Search, NDArray[np.bool_]]:
+    """Work out what the list ought to have and has not.
+
+    Returns:
+        The search, and which of the table's own entries are sound.
+
+    Raises:
+        FactError: The size of struct page or of the kernel's pages is not known.
+    """
+    size, page_size = int(kernel.struct_page_size.value), int(kernel.page_size.value)
+    sections, _, _ = find_sections(kernel, source, base)
+    ranges = source.ranges().astype(np.int64).reshape(-1, 2)
+    present = np.array([[0, (region.end - base) // size]], dtype=np.int64)
+    memory = join(ranges[:, 0], ranges[:, 1])
+    if sections is not None:
+        present = join(sections.first_pfn, sections.end_pfn)
+        known = np.concatenate([ranges, present * page_size])
+        memory = join(known[:, 0], known[:, 1])
+    pages = np.unique(table.node % np.uint64(1 << 60) // np.uint64(page_size)).astype(np.int64)
+    own_pages = np.column_stack([pages, pages + 1]) * page_size
+    for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel, page_size)):
+        memory = subtract(memory, taken)
+    search = Search(
+        source=source,
+        layout=kernel.node_layout,
+        page_size=page_size,
+        block_size=block_size,
+        region=region,
+        base=base,
+        wanted=present * size,
+        memory=memory,
+        taken=table.phys[:0],
+        deadline=time.monotonic() + SECONDS,
+    )
+    own = table.usable & ~table.rescued
+    sound = own & search.fits(table.phys, table.virt)
+    sound[sound] = search.is_wanted(table.virt[sound])
+    start = np.sort((table.virt[sound] - np.uint64(base)).astype(np.int64))
+    have = np.column_stack([start, start + block_size])
+    wanted = subtract(search.wanted, have)
+    return replace(search, wanted=wanted, taken=table.phys[sound]), sound
+
+
+def kernel_image(kernel: KernelFacts, page_size: int) -> Intervals:
+    """Give memory that is certainly the kernel's own, in bytes: variables, and its first text.
+
+    Not all from the first symbol to the last: what only the boot needed lies in between, and is
+    given to the page allocator after it.
+    """
+    found = {name: kernel.optional_symbol(name) for name in _IMAGE_SYMBOLS}
+    places = [(linear_phys(virt), name) for name, virt in found.items() if virt]
+    rows = [
+        (phys, phys + (_TEXT_AT_LEAST if name == "_stext" else 8))
+        for phys, name in places
+        if phys is not None
+    ]
+    pages = touched(np.array(rows, dtype=np.int64).reshape(-1, 2), page_size)
+    return pages * page_size
+
+
+def rescue_list(
+    kernel: KernelFacts,
+    source: PhysicalSource,
+    table: BackingTable,
+    walk: Walk,
+    base: int,
+    region: Run,
+    block_size: int,
+) -> Rescued:
+    """Find what the list has lost.
+
+    Args:
+        kernel: Facts about the kernel.
+        source: The dump.
+        table: The list as it was walked.
+        walk: The walk that gave it.
+        base: Virtual address of the struct page of pfn 0.
+        region: The vmemmap.
+        block_size: Bytes in a block.
+
+    Raises:
+        FactError: As for `start_search`.
+    """
+    search, sound = start_search(kernel, source, table, base, region, block_size)
+    nothing = walk.node[:0]
+    nodes = blocks = Found(nothing, nothing, nothing)
+    if len(search.wanted):
+        nodes = find_nodes(search, table.node[sound])
+        taken = np.concatenate([search.taken, nodes.phys])
+        search = replace(search, wanted=search.without(nodes), taken=taken)
+        if len(search.wanted):
+            blocks = find_blocks(search)
+    wrong = table.usable & ~search.fits(table.phys, table.virt)
+    lengths = (len(walk.node), len(nodes.node), len(blocks.node))
+    return Rescued(
+        Walk(
+            np.concatenate([walk.node, nodes.node, blocks.node]),
+            np.concatenate([walk.phys, nodes.phys, blocks.phys]),
+            np.concatenate([walk.virt, nodes.virt, blocks.virt]),
+            (*walk.findings, *_findings(nodes, blocks)),
+        ),
+        np.repeat(np.array([0, FROM_NODE_PAGE, FROM_STRUCT_PAGES], np.uint8), lengths),
+        np.concatenate([wrong, np.zeros(lengths[1] + lengths[2], np.bool_)]),
+    )
+
+
+def _findings(nodes: Found, blocks: Found) -> list[Finding]:
+    out = []
+    if len(nodes.node) or len(blocks.node):
+        out.append(
+            Finding(
+                "rescued",
+                Severity.INFO,
+                f"{len(nodes.node) + len(blocks.node)} entries that the list does not reach were "
+                f"found in the dump and are used: {len(nodes.node)} in pages of nodes, "
+                f"{len(blocks.node)} by the struct pages themselves",
+            )
+        )
+    if nodes.limited or blocks.limited:
+        out.append(
+            Finding(
+                "rescue_limited",
+                Severity.WARNING,
+                f"the search for lost entries was ended after {SECONDS:.0f} s; there may be more",
+            )
+        )
+    return out

@@ -1,0 +1,116 @@
+"""Every kind of damage is found, nothing else is said of the sound machine, and rescue is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import vmemmap
+from check.damaged import SHAPES, Shape, crash
+from vmemmap.simulate.damage import KINDS
+
+NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
+"""Findings that concern no node."""
+UNRECOVERED = {
+    "head_missing": "the page with the head has the block size, too",
+    "virt_duplicate": "the newest entry is used, as everywhere else",
+    "phys_duplicate": "which of the two has the block is not told",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_sound_machine_has_no_findings(shape: Shape, tmp_path: Path) -> None:
+    crashed = crash(shape.spec, tmp_path / "dump")
+    with vmemmap.open(crashed.path) as core:
+        report = core.check()
+    assert report.findings == ()
+    assert report.coverage is not None
+    counts = report.coverage.counts
+    assert counts.covered == counts.readable == counts.sections > 0
+    assert counts.covered_pages == counts.readable_pages == counts.pages
+    assert set(report.coverage.nodes) == {0, 1}
+    assert sum(each.pages for each in report.coverage.nodes.values()) <= counts.pages
+    assert (report.entries, report.rescued) == (len(crashed.truth), 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_is_found_and_what_it_lost_is_found_again(
+    shape: Shape, kind: str, tmp_path: Path
+) -> None:
+    crashed = crash(shape.spec, tmp_path / "dump", kind)
+    assert crashed.harm is not None
+    with vmemmap.open(crashed.path) as core:
+        plain = core.check()
+        assert not any(core.backing.rescued) if plain.entries else True
+    with vmemmap.open(crashed.path, rescue=True) as core:
+        rescued = core.check()
+        backing = core.backing if rescued.entries + rescued.rescued else None
+        used = [] if backing is None else [backing[i] for i in backing.usable.nonzero()[0].tolist()]
+    expected = set(crashed.harm.findings)
+    found = [finding for finding in plain.findings if finding.code in expected]
+    assert found, f"{sorted({f.code for f in plain.findings})} has none of {sorted(expected)}"
+    assert expected & {finding.code for finding in rescued.findings}
+    if crashed.harm.node is not None and found[0].node is not None:
+        assert found[0].severity is not vmemmap.Severity.INFO
+    # Whatever is rescued is right, by the model's own list from before the damage.
+    wrong = [e for e in used if e.rescued and crashed.truth.get(e.virt) != e.phys]
+    assert not wrong
+    assert rescued.coverage is not None
+    assert plain.coverage is not None
+    counts = rescued.coverage.counts
+    assert counts.covered_pages >= plain.coverage.counts.covered_pages
+    if kind not in UNRECOVERED:
+        assert counts.covered_pages == counts.pages
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", ["cycle_self", "virt_below", "phys_outside", "stale_nodes"])
+def test_a_finding_names_what_was_broken(shape: Shape, kind: str, tmp_path: Path) -> None:
+    crashed = crash(shape.spec, tmp_path / "dump", kind)
+    with vmemmap.open(crashed.path) as core:
+        findings = core.check().findings
+    assert crashed.harm is not None
+    (finding,) = [finding for finding in findings if finding.code in crashed.harm.findings]
+    assert finding.node == crashed.harm.node
+    if kind != "stale_nodes":
+        assert crashed.harm.virt is None or finding.virt == crashed.harm.virt
+        assert crashed.harm.phys is None or finding.phys == crashed.harm.phys
+
+
+@pytest.mark.parametrize("byte_order", ["little", "big"])
+def test_the_field_case_by_hotplug_alone(byte_order: str, tmp_path: Path) -> None:
+    """Nothing is damaged here: a fresh page of nodes is allocated in hot-added memory.
+
+    The headers are those of the boot, so the dump lacks that memory, and the list is newest first.
+    """
+    from dataclasses import replace
+
+    from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
+    from vmemmap.simulate.crash import write_vmcore
+
+    mib = 1 << 20
+    spec = MachineSpec(
+        memory=(MemoryRange(0, 0, 64 * mib),),
+        page_size=4096,
+        byte_order=byte_order,  # type: ignore[arg-type]
+        headers_from="boot",
+        pages=PagePlan(anonymous=6000),
+        events=tuple(HotplugEvent("add", (1024 + 64 * n) * mib, 64 * mib) for n in range(24)),
+    )
+    machine = Machine(replace(spec, block_size=4096)).boot().run_events()
+    head = machine.list_head & ((1 << 60) - 1)
+    assert head >= 1024 * mib, "the newest node has to be in hot-added memory"
+    write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
+    truth = {virt: phys for _, phys, virt in machine.walk()}
+    with vmemmap.open(tmp_path / "dump") as core:
+        plain = core.check()
+        assert (plain.entries, plain.findings[0].code) == (0, "node_outside_memory")
+    with vmemmap.open(tmp_path / "dump", rescue=True) as core:
+        report = core.check()
+        used = [core.backing[i] for i in core.backing.usable.nonzero()[0].tolist()]
+    assert all(truth[entry.virt] == entry.phys for entry in used)
+    boot = [virt for virt, phys in truth.items() if phys < 64 * mib]
+    assert set(boot) <= {entry.virt for entry in used}
+    assert report.rescued == len(used) > 0

@@ -1,0 +1,122 @@
+"""Nothing is wrong with machines that nobody has damaged, real or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import vmemmap
+from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
+from vmemmap.simulate.crash import write_symbols, write_vmcore
+
+MIB = 1 << 20
+RELEASES = (
+    *("2.6.35", "2.6.38", "3.4.0", "3.10.0", "3.16.0", "3.18.0", "4.1.0", "4.4.0", "4.9.0"),
+    *("4.14.0", "4.18.0", "5.2.0", "5.3.0", "5.4.0", "5.10.0", "6.1.0", "6.6.0", "6.12.0", "7.2.0"),
+)
+REAL = (
+    *("hash-64k-6.1/vmcore.d31.zlib", "hash-64k-6.1/vmcore.d31.zstd"),
+    *("radix-64k-6.1/vmcore.d31.zlib", "qemu-hash-64k-6.1/dump.kdump-zlib"),
+)
+CORPUS = sorted(p.parent.name for p in (Path(__file__).parent.parent / "corpus").glob("*/dump.xz"))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> MachineSpec:
+    """A machine with a random history: memory comes and goes, also the same twice."""
+    release = draw(st.sampled_from(RELEASES))
+    version = tuple(map(int, release.split(".")[:2]))
+    page_size = draw(st.sampled_from([4096, 65536]))
+    mmu = draw(st.sampled_from(["hash", "radix"])) if version >= (4, 9) else "hash"
+    byte_order = draw(st.sampled_from(["little", "big"])) if version >= (3, 18) else "big"
+    boot = draw(st.integers(4, 10)) * 16 * MIB
+    nodes = [MemoryRange(0, 0, boot)]
+    if draw(st.booleans()):
+        nodes.append(MemoryRange(1, 1 << 32, draw(st.integers(1, 6)) * 16 * MIB))
+    events: list[HotplugEvent] = []
+    present: dict[int, int] = {}
+    for _ in range(draw(st.integers(0, 6))):
+        slot = draw(st.integers(0, 4))
+        start = (1 << 34) + slot * 256 * MIB
+        if slot in present:
+            events.append(HotplugEvent("remove", start, present.pop(slot)))
+        else:
+            present[slot] = draw(st.integers(1, 8)) * 16 * MIB
+            node = draw(st.integers(0, len(nodes) - 1))
+            events.append(HotplugEvent("add", start, present[slot], node=node))
+    spec = MachineSpec(
+        memory=tuple(nodes),
+        release=release,
+        page_size=page_size,
+        byte_order=byte_order,  # type: ignore[arg-type]
+        mmu=mmu,  # type: ignore[arg-type]
+        struct_page_size=draw(st.sampled_from([56, 64])),
+        events=tuple(events),
+    )
+    sizes = spec.check().block_sizes(spec.boot_bytes)
+    return replace(spec, block_size=draw(st.sampled_from(sizes)))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(spec=specs())
+def test_no_undamaged_simulated_machine(spec: MachineSpec, tmp_path: Path) -> None:
+    machine = Machine(spec).boot().run_events()
+    assert machine.crashed is None
+    write_symbols(machine, tmp_path / "vmlinux")
+    write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
+    old = machine.kernel.version < (3, 13)
+    vmlinux = tmp_path / "vmlinux" if old else None
+    with vmemmap.open(tmp_path / "dump", vmlinux=vmlinux) as core:
+        report = core.check()
+    assert [str(f) for f in report.findings if f.severity is not vmemmap.Severity.INFO] == []
+    assert report.coverage is not None
+    counts = report.coverage.counts
+    assert counts.readable_pages == counts.pages
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_no_real_dump(name: str, real_dump: Callable[[str], Path]) -> None:
+    with vmemmap.open(real_dump(name)) as core:
+        report = core.check()
+    assert {f.code for f in report.findings} <= {"memory_not_in_dump"}
+    assert report.coverage is not None
+    assert report.coverage.counts.readable == report.coverage.counts.sections > 0
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_no_cut_dump_has_an_error(name: str, corpus_dump: Callable[[str], Path]) -> None:
+    """These have no mem_section, and some lack most struct pages: that is said, and no more."""
+    with vmemmap.open(corpus_dump(name)) as core:
+        report = core.check()
+    allowed = {"memory_not_in_dump", "mem_section_unreadable", "block_excluded"}
+    assert {f.code for f in report.findings} <= allowed
+    assert not [f for f in report.findings if f.severity is vmemmap.Severity.ERROR]
+
+
+def test_the_old_entry_of_memory_added_again_is_legal_before_3_17(tmp_path: Path) -> None:
+    spec = MachineSpec(
+        memory=(MemoryRange(0, 0, 128 * MIB),),
+        release="3.14.0",
+        byte_order="big",
+        page_size=65536,
+        block_size=65536,
+        events=(
+            HotplugEvent("add", 1 << 32, 256 * MIB),
+            HotplugEvent("remove", 1 << 32, 256 * MIB),
+            HotplugEvent("add", 1 << 32, 256 * MIB),
+        ),
+    )
+    machine = Machine(spec).boot().run_events()
+    virts = [virt for _, _, virt in machine.walk()]
+    assert len(virts) > len(set(virts)), "this era leaves the old entries"
+    write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
+    with vmemmap.open(tmp_path / "dump") as core:
+        findings = core.check().findings
+    assert {(f.code, f.severity) for f in findings} == {
+        ("virt_duplicate", vmemmap.Severity.INFO),
+    }
