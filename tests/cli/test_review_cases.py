@@ -227,3 +227,21 @@ def test_classes_that_cannot_be_known_are_null(run_vmemmap, tmp_path) -> None:
     names = ("zero", "cache", "cache_private", "user", "free", "hwpoison", "offline")
     assert ran.json["makedumpfile"] == dict.fromkeys(names)
     assert "cannot be known" in run_vmemmap("usage", dump, "--vmlinux", vmlinux).out
+
+
+@pytest.mark.parametrize("release", ["3.0", "4.4"])
+def test_huge_pages_that_nothing_marks_are_no_page_cache(run_vmemmap, tmp_path, release) -> None:
+    dump, vmlinux = tmp_path / "vmcore", tmp_path / "vmlinux"
+    plan = [f"kernel.release={release}", "pages.huge=512", "pages.cache=40"]
+    sets = [word for field in plan for word in ("--set", field)]
+    run_vmemmap("simulate", "--memory", "512M", *sets, "-o", dump, "--vmlinux", vmlinux)
+    kinds = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json").json["kinds"]
+    assert (kinds["cache"], kinds["hugetlb"]) == (40, 0)
+    assert kinds["other"] + kinds["compound_tail"] >= 512
+
+
+def test_drgn_options_after_the_dump_are_named(run_vmemmap, machine, tmp_path) -> None:
+    pytest.importorskip("drgn")
+    ran = run_vmemmap("drgn", written(tmp_path, machine.elf()), "-e", "print(1)")
+    assert ran.code == 2
+    assert "options come before the dump" in ran.err

@@ -81,7 +81,8 @@ def drgn(
     files = ([vmlinux] if vmlinux else []) + (symbols or [])
     for name in files + script[: code is None]:
         if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
-            raise typer.BadParameter(f"there is no file {name}")
+            hint = ": options come before the dump" if name.startswith("-") else ""
+            raise typer.BadParameter(f"there is no file {name}{hint}")
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
     with_dump(
         Opening(dumps, vmcoreinfo, vmlinux, debug, assume),

@@ -68,7 +68,7 @@ class Marks:
         free: It heads a free block.
         slab: It is a slab page.
         anon: Its mapping says anonymous, and leads to kernel data.
-        cache: Its mapping is an address_space.
+        cache: Its mapping is an address_space, and it is no huge page as far as can be told.
         lru: It is on a list of pages that can be reclaimed.
         private: It has the private flag.
         hugetlb: It heads a huge page, as far as the head alone tells.
@@ -112,6 +112,7 @@ class Classifier:
                 ("offline", layout.offline),
             )
         }
+        self._blind_to_hugetlb = layout.hugetlb is None and layout.compound_dtor is None
         self._anon_mask = raw64(_KERNEL_TOP | 1, order)
         self._anon_tag = raw64(_KERNEL_TAG | 1, order)
         self._cache_mask = raw64(_KERNEL_TOP | 3, order)
@@ -158,6 +159,9 @@ class Classifier:
         # What else a slab page has where others have the mapping is nobody's address.
         anon = (columns.mapping & self._anon_mask) == self._anon_tag
         cache = (columns.mapping & self._cache_mask) == self._cache_tag
+        lru = (low & self._bit["lru"]) != 0
+        if self._blind_to_hugetlb:
+            cache &= ~head | lru  # huge pages have an address_space too, and are on no such list
         return Marks(
             tail=tail,
             head=head,
@@ -165,7 +169,7 @@ class Classifier:
             slab=slab,
             anon=anon,
             cache=cache,
-            lru=(low & self._bit["lru"]) != 0,
+            lru=lru,
             private=(low & self._bit["private"]) != 0,
             hugetlb=self._type(mapcount, "hugetlb"),
             offline=self._type(mapcount, "offline"),

@@ -182,6 +182,9 @@ class Sorts:
             layout.hugetlb: Kind.HUGETLB,
         }
         of_type = typed.get(mapcount)
+        blind = layout.hugetlb is None and layout.compound_dtor is None
+        may_be_huge = blind and self._has(flags, "head") and not self._has(flags, "lru")
+        cache = mapping == _KERNEL_TAG and not may_be_huge
         tests = (
             (tail, Kind.COMPOUND_TAIL),
             (of_type is Kind.FREE, Kind.FREE),
@@ -192,8 +195,8 @@ class Sorts:
             (layout.slab is None and self._has(flags, "slab"), Kind.SLAB),
             (of_type is Kind.HUGETLB, Kind.HUGETLB),
             (mapping & (_KERNEL_TOP | 1) == _KERNEL_TAG | 1, Kind.ANON),
-            (mapping == _KERNEL_TAG and self._has(flags, "private"), Kind.CACHE_PRIVATE),
-            (mapping == _KERNEL_TAG, Kind.CACHE),
+            (cache and self._has(flags, "private"), Kind.CACHE_PRIVATE),
+            (cache, Kind.CACHE),
             (self._has(flags, "reserved"), Kind.RESERVED),
         )
         return next((kind for applies, kind in tests if applies), Kind.OTHER)

@@ -234,7 +234,7 @@ class MachineSpec:
                 if event.node not in nodes:
                     raise SpecError(
                         f"{where}.node",
-                        f"node {event.node} does not exist (there are {_list(nodes)})",
+                        f"node {event.node} does not exist (memory at boot is on {_list(nodes)})",
                     )
                 present.append(_Present(event.start, event.end, event.device, bool(event.altmap)))
             else:
