@@ -115,7 +115,9 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
     assert unknown == [None] * 1024
     assert table["why"].count("excluded") == 1024
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pages.parquet", "vmcore"]
-    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "no" / "where", "--fields", "pfn")
+    ran = run_vmemmap(
+        "pages", built.path, "-o", tmp_path / "no" / "where.parquet", "--fields", "pfn"
+    )
     assert ran.code == 3
     assert ran.err.startswith(f"vmemmap: {tmp_path}")
     arrow = pytest.importorskip("pyarrow")
@@ -128,7 +130,15 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
 
 def test_pages_says_what_to_install(built, run_vmemmap, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out")
+    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out.parquet")
     assert ran.code == 2
     assert "pip install 'vmemmap[parquet]'" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+def test_pages_into_a_file_of_another_kind(run_vmemmap, tmp_path) -> None:
+    built = one_of_everything(tmp_path / "vmcore", "6.1.0", "little")
+    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out.csv")
+    assert ran.code == 2
+    assert "name it .parquet or .arrow" in ran.err
+    assert not (tmp_path / "out.csv").exists()

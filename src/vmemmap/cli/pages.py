@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,6 +61,8 @@ def pages(
     from vmemmap.report.as_arrow import require_pyarrow
 
     refuse_to_replace(output, *dumps, vmcoreinfo, vmlinux)
+    if Path(output).suffix not in (".parquet", ".arrow"):
+        raise typer.BadParameter(f"{output}: name it .parquet or .arrow, for what is to be in it")
     chosen = tuple(fields.split(",")) if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]
     if wrong:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vmemmap.simulate import eras
 from vmemmap.simulate.backing_list import NODE_BYTES
 from vmemmap.simulate.image import PHYS
+from vmemmap.simulate.kernel import SECTION_BYTES
 from vmemmap.simulate.physical import phys_of
 from vmemmap.simulate.usage import Use
 
@@ -142,6 +143,17 @@ def notes(machine: Machine) -> list[str]:
         said.append("on the radix MMU this kernel keeps no list: the page tables are the record")
     elif kernel.version < (3, 13):
         said.append("this kernel does not say in VMCOREINFO where the list is: a vmlinux is needed")
+    if kernel.byte_order == "little" and kernel.version < (3, 12):
+        said.append("there was no little-endian ppc64 kernel before 3.12; this one is for tests")
+    planned = machine.spec.faults.crash_before_store
+    if planned is not None and machine.crashed is None:
+        said.append(f"store {planned} was never reached: there were {machine.runner.stores}")
+    parts = [d for d in machine.devices if (d.start | d.size) % SECTION_BYTES]
+    if parts and kernel.mmu == "hash":
+        said.append(
+            "device memory in parts of a section: on the hash MMU only the first part gets struct "
+            "pages (kernels since 5.7 refuse the others)"
+        )
     if not machine.locks.serialised:
         said.append(f"nothing serialises vmemmap_populate(): {machine.locks.description}")
     if eras.at(eras.VMEMMAP_FREE, kernel.version) != "real":

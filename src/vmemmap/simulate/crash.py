@@ -192,7 +192,9 @@ def write_vmcore(
     )
     notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
     segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
-    write_elf_core(path, order, notes, segments, snapshot.contents, progress)
+    blocks = len(machine.vmemmap.map.columns()[0]) * machine.vmemmap.map.unit
+    room = blocks + machine.memory.touched_bytes
+    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=room)
 
 
 def write_symbols(machine: Machine, path: str | Path) -> None:

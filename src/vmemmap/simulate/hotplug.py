@@ -19,7 +19,7 @@ from vmemmap.simulate.page_allocator import PageAllocator
 from vmemmap.simulate.page_tables import PageTables
 from vmemmap.simulate.physical import virt_of
 from vmemmap.simulate.populate import ENOMEM, Vmemmap
-from vmemmap.simulate.sparsemem import SparseMem
+from vmemmap.simulate.sparsemem import IS_EARLY, SparseMem
 from vmemmap.simulate.steps import Steps, Task
 from vmemmap.simulate.supply import Altmap
 
@@ -102,7 +102,10 @@ class MemoryHotplug:
             0, -EINVAL when the memory never came into use, or -EBUSY when the kernel itself has
             something there that cannot move.
         """
-        self._call(task, "memunmap_pages" if device else "remove_memory")
+        # powerpc had neither remove_memory() nor arch_remove_memory() before 3.9.
+        old = self.kernel.version < (3, 9)
+        name = "pseries_remove_memblock" if old else "remove_memory"
+        self._call(task, "memunmap_pages" if device else name)
         yield from self.locks.begin(task, device=device)
         try:
             shift = self.kernel.page_shift
@@ -138,7 +141,8 @@ class MemoryHotplug:
         self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[None]:
         """Remove the pages, then their linear mapping."""
-        self._call(task, "arch_remove_memory")
+        if self.kernel.version >= (3, 9):
+            self._call(task, "arch_remove_memory")
         yield from self.__remove_pages(task, node, start, size, altmap)
         if self.kernel.mmu == "radix":
             self.tables.unmap(virt_of(start), start, size)
@@ -264,11 +268,12 @@ class MemoryHotplug:
         """Mark the parts invalid, free what only they needed, and forget an empty section."""
         self._call(task, "section_deactivate")
         section = start >> SECTION_SHIFT
+        early = self.sparsemem.flags(section) & IS_EARLY
         empty = self.sparsemem.clear_subsections(start, end)
         first, last = self._memmap(start, end)
         if empty:
             yield from self.sparsemem.forget_mem_map(section)
-        self._call(task, "depopulate_section_memmap")
+        self._call(task, "free_map_bootmem" if early else "depopulate_section_memmap")
         yield from self.vmemmap.vmemmap_free(task, first, last, altmap)
         if empty:
             yield from self.sparsemem.clear_section(section)

@@ -12,6 +12,7 @@ Source: the ELF-64 object file format; Linux fs/proc/vmcore.c, kernel/kexec_file
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def write_elf_core(
     segments: list[Segment],
     contents: Contents,
     progress: Progress = lambda _what, _done, _total: None,
+    *,
+    room: int = 0,
 ) -> None:
     """Write an ELF vmcore; the file appears under its name only when it is whole.
 
@@ -62,6 +65,7 @@ def write_elf_core(
         segments: The memory ranges, in the order in which their program headers stand.
         contents: Where the bytes come from; asked once for each segment.
         progress: Told "writing", the bytes done and the bytes in all.
+        room: Bytes that *contents* will give, as far as it is known: what the disk must have free.
 
     Raises:
         UnwritableFile: No room, no permission, or a size that the file system cannot hold.
@@ -69,6 +73,7 @@ def write_elf_core(
     with new_file(path) as file:
         offset = _write_headers(file, order, notes, segments)
         total = sum(segment.size for segment in segments)
+        _check_room(file, room, path)
         _reserve(file, offset + sum(_aligned(segment.size) for segment in segments), path)
         done = 0
         for segment in segments:
@@ -79,6 +84,16 @@ def write_elf_core(
             offset += _aligned(segment.size)
             done += segment.size
         progress("writing", total, total)
+
+
+def _check_room(file: BinaryIO, room: int, path: str | Path) -> None:
+    """Refuse at once what the disk has no room for, rather than when it is full."""
+    there = os.fstatvfs(file.fileno())
+    free = there.f_bavail * there.f_frsize
+    if room > free:
+        raise UnwritableFile(
+            f"needs {room >> 20} MiB on disk, and there are {free >> 20} MiB free", path=str(path)
+        )
 
 
 def _reserve(file: BinaryIO, size: int, path: str | Path) -> None:
