@@ -48,7 +48,9 @@ def test_python_code_runs(demo_dump, capsys) -> None:
 
 
 def test_there_is_something_to_check() -> None:
-    assert [block.split()[2] for block in CONSOLE] == ["info", "list", "vtop", "usage", "page"]
+    assert [block.split()[2] for block in CONSOLE] == [
+        *("info", "list", "vtop", "usage", "check", "page")
+    ]
     assert PYTHON
 
 
