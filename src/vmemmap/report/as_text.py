@@ -156,7 +156,8 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         named = f" ({plain(row['symbol'])})" if row.get("symbol") else ""
         if "error" in row:
-            where = row["reason"] + named
+            # The line begins with the address already.
+            where = row["reason"].removeprefix(f"cannot translate {row['virt']}: ") + named
             yield f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}  {where}\n"
             continue
         where = row["region"] + named
