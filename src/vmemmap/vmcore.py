@@ -21,7 +21,7 @@ from vmemmap.backing.findings import (
     list_empty_mmu_unknown,
     list_empty_on_hash,
 )
-from vmemmap.backing.rescue import infer_block_size
+from vmemmap.backing.rescue import guess_block_size, infer_block_size
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
@@ -578,10 +578,19 @@ class Vmcore:
         try:
             return int(self.kernel.block_size.value)
         except FactError:
-            size = infer_block_size(self._walk.phys, self._walk.virt) if self._rescue else None
+            size = self._inferred_block_size() if self._rescue else None
             if size is None:
                 raise
             return size
+
+    def _inferred_block_size(self) -> int | None:
+        """Take the block size from the list's addresses, or from nodes found in the dump."""
+        if len(self._walk.node):
+            return infer_block_size(self._walk.phys, self._walk.virt)
+        if self._region is None:
+            return None
+        layout = self.kernel.node_layout
+        return guess_block_size(self.source, layout, self._page_size, self._region)
 
     @property
     def _region(self) -> Run | None:
