@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from operator import index
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from vmemmap.backing.findings import (
     list_empty_mmu_unknown,
     list_empty_on_hash,
 )
-from vmemmap.backing.rescue import guess_block_size, infer_block_size
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
@@ -42,10 +42,8 @@ from vmemmap.kernel_log.read import find_log
 from vmemmap.kernel_log.record import KernelLog
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.census import Usage
-from vmemmap.pages.check import CheckReport, Parts, check_dump
 from vmemmap.pages.model import PageModel
 from vmemmap.pages.page import PageInfo
-from vmemmap.pages.rescue import rescue_list
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
@@ -63,6 +61,9 @@ from vmemmap.translate.regions import (
 from vmemmap.translate.result import Translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 from vmemmap.translate.table_format import Format
+
+if TYPE_CHECKING:
+    from vmemmap.pages.check import CheckReport
 
 
 def open_vmcore(
@@ -265,6 +266,8 @@ class Vmcore:
         walked = self._listed
         if not self._rescue or self._region is None or not self._keeps_list:
             return walked
+        from vmemmap.pages.rescue import rescue_list
+
         try:
             found = rescue_list(
                 self.kernel,
@@ -501,6 +504,8 @@ class Vmcore:
     @established
     def checked(self) -> CheckReport:
         """What `check` gives; established once."""
+        from vmemmap.pages.check import Parts, check_dump  # which no other command needs
+
         return check_dump(
             Parts(
                 kernel=self.kernel,
@@ -585,6 +590,8 @@ class Vmcore:
 
     def _inferred_block_size(self) -> int | None:
         """Take the block size from the list's addresses, or from nodes found in the dump."""
+        from vmemmap.backing.rescue import guess_block_size, infer_block_size
+
         if len(self._walk.node):
             return infer_block_size(self._walk.phys, self._walk.virt)
         if self._region is None:
