@@ -30,7 +30,7 @@ from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET
-from vmemmap.facts.list_eras import may_leave_removed
+from vmemmap.facts.list_eras import may_duplicate
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
@@ -304,7 +304,7 @@ class Vmcore:
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
             page_size=self._page_size,
-            leaves_removed=may_leave_removed(self._release),
+            duplicates_legal=may_duplicate(self._release),
             how=how,
             distrusted=distrusted,
         )
