@@ -22,7 +22,6 @@ from vmemmap.backing.findings import (
     list_empty_mmu_unknown,
     list_empty_on_hash,
 )
-from vmemmap.backing.rescue import infer_block_size
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
@@ -31,7 +30,7 @@ from vmemmap.facts.fact import Fact, Facts, established
 from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.linear_map import PAGE_OFFSET, linear_phys
-from vmemmap.facts.list_eras import may_leave_removed
+from vmemmap.facts.list_eras import may_duplicate
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo, read_vmcoreinfo_file
@@ -306,7 +305,7 @@ class Vmcore:
             struct_page_size=struct_page_size,
             node_size=self.kernel.node_layout.size,
             page_size=self._page_size,
-            leaves_removed=may_leave_removed(self._release),
+            duplicates_legal=may_duplicate(self._release),
             how=how,
             distrusted=distrusted,
         )
@@ -528,7 +527,7 @@ class Vmcore:
     @established
     def checked(self) -> CheckReport:
         """What `check` gives; established once."""
-        from vmemmap.pages.check import Parts, check_dump
+        from vmemmap.pages.check import Parts, check_dump  # which no other command needs
 
         return check_dump(
             Parts(
@@ -609,10 +608,21 @@ class Vmcore:
         try:
             return int(self.kernel.block_size.value)
         except FactError:
-            size = infer_block_size(self._walk.phys, self._walk.virt) if self._rescue else None
+            size = self._inferred_block_size() if self._rescue else None
             if size is None:
                 raise
             return size
+
+    def _inferred_block_size(self) -> int | None:
+        """Take the block size from the list's addresses, or from nodes found in the dump."""
+        from vmemmap.backing.rescue import guess_block_size, infer_block_size
+
+        if len(self._walk.node):
+            return infer_block_size(self._walk.phys, self._walk.virt)
+        if self._region is None:
+            return None
+        layout = self.kernel.node_layout
+        return guess_block_size(self.source, layout, self._page_size, self._region)
 
     @property
     def _region(self) -> Run | None:

@@ -13,7 +13,6 @@ from vmemmap.simulate.damage import KINDS
 NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
 """Findings that concern no node."""
 UNRECOVERED = {
-    "head_missing": "the page with the head has the block size, too",
     "virt_duplicate": "the newest entry is used, as everywhere else",
     "phys_duplicate": "which of the two has the block is not told",
 }

@@ -120,3 +120,35 @@ def test_the_old_entry_of_memory_added_again_is_legal_before_3_17(tmp_path: Path
     assert {(f.code, f.severity) for f in findings} == {
         ("virt_duplicate", vmemmap.Severity.INFO),
     }
+
+
+@pytest.mark.parametrize("release", ["4.14.0", "5.3.0", "5.10.0", "6.1.0", "7.2.0"])
+@pytest.mark.parametrize("page_size", [4096, 65536])
+@pytest.mark.parametrize("altmap", [0, 4 * MIB])
+def test_no_device_memory(release: str, page_size: int, altmap: int, tmp_path: Path) -> None:
+    """It has struct pages and is in no dump; since 5.3 it can begin in the middle of a section."""
+    parts = release >= "5.3" or release.startswith(("6", "7"))
+    start = (1 << 34) + (2 * MIB if parts else 0)
+    spec = MachineSpec(
+        memory=(MemoryRange(0, 0, 256 * MIB),),
+        release=release,
+        page_size=page_size,
+        events=(
+            HotplugEvent("add", start, (36 if parts else 32) * MIB, altmap=altmap, device=True),
+            HotplugEvent("add", 1 << 35, 64 * MIB),
+        ),
+    )
+    for block_size in spec.check().block_sizes(spec.boot_bytes):
+        machine = Machine(replace(spec, block_size=block_size)).boot().run_events()
+        write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
+        with vmemmap.open(tmp_path / "dump") as core:
+            report = core.check()
+        assert {str(f.severity) for f in report.findings} <= {"info"}
+        newest: dict[int, int] = {}
+        for _, phys, virt in machine.walk():
+            newest.setdefault(virt, phys)
+        in_device = [phys for phys in newest.values() if start <= phys < start + 36 * MIB]
+        said = sorted(f.phys or 0 for f in report.findings if f.code == "phys_in_device")
+        assert bool(said) == bool(in_device)
+        if len(in_device) <= 20:
+            assert said == sorted(in_device)

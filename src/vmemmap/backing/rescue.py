@@ -26,6 +26,7 @@ from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.source.base import PhysicalSource
 
+_GUESS_SECONDS = 30.0
 _PAGES_MAX = 1 << 16
 _HEAD_SLOTS = 2
 _CLEAR_MAJORITY = 0.9
@@ -223,6 +224,43 @@ def _follow(
     ends = step[:count] - count
     ends[ends < 0] = _DEAD  # goes round
     return ends, length[:count]
+
+
+def guess_block_size(
+    source: PhysicalSource, layout: NodeLayout, page_size: int, region: Run
+) -> int | None:
+    """Tell the block size by nodes found in the dump, where neither it nor the list can be read.
+
+    Args:
+        source: The dump.
+        layout: Where a node's members lie.
+        page_size: The kernel's page size in bytes.
+        region: The vmemmap.
+    """
+    ranges = source.ranges().astype(np.int64).reshape(-1, 2)
+    search = Search(
+        source=source,
+        layout=layout,
+        page_size=page_size,
+        block_size=1 << min(VMEMMAP_BLOCK_SHIFTS),
+        region=region,
+        base=region.start,
+        wanted=ranges[:0],
+        memory=ranges,
+        taken=np.empty(0, np.uint64),
+        deadline=time.monotonic() + _GUESS_SECONDS,
+    )
+    known = set[int]()
+    for batch in _pages_of_nodes(search):
+        known.update(batch)
+        if search.late or len(known) > _PAGES_MAX:
+            break
+    slots = [part for page in sorted(known) if (part := _slots(search, page)) is not None]
+    if not slots:
+        return None
+    phys, virt = (np.concatenate([part[column] for part in slots]) for column in (2, 3))
+    fits = search.fits(phys, virt)
+    return infer_block_size(phys[fits], virt[fits])
 
 
 def infer_block_size(phys: NDArray[np.uint64], virt: NDArray[np.uint64]) -> int | None:

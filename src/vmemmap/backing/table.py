@@ -63,7 +63,7 @@ class BackingTable(Sequence[Entry]):
         struct_page_size: SIZE(page) in bytes, or None if it is unknown.
         node_size: Bytes in one node.
         page_size: The kernel's page size (bytes).
-        leaves_removed: The kernel may leave the entries of removed memory in the list.
+        duplicates_legal: The kernel may have two entries for one place.
         how: For each entry how it was found, 0 in the list (`FROM_LIST`); None where all were.
         distrusted: For each, whether it must not be used; None for none.
 
@@ -88,7 +88,7 @@ class BackingTable(Sequence[Entry]):
         struct_page_size: int | None,
         node_size: int,
         page_size: int,
-        leaves_removed: bool = True,
+        duplicates_legal: bool = True,
         how: NDArray[np.uint8] | None = None,
         distrusted: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class BackingTable(Sequence[Entry]):
         self._struct_page_size = struct_page_size
         self._node_size = node_size
         self._page_size = page_size
-        self._leaves_removed = leaves_removed
+        self._duplicates_legal = duplicates_legal
         self.outdated = np.zeros(len(self.node), dtype=np.bool_)
         self.how = np.zeros(len(self.node), dtype=np.uint8) if how is None else how
         self.rescued = self.how != FROM_LIST
@@ -230,10 +230,10 @@ class BackingTable(Sequence[Entry]):
         self.outdated[rows[older]] = True
         return self.describe(
             "virt_duplicate",
-            Severity.INFO if self._leaves_removed else Severity.WARNING,
+            Severity.INFO if self._duplicates_legal else Severity.WARNING,
             rows[older],
-            "virt_addr {virt:#x} is in a newer entry too, which is used (before 3.17 kernels left "
-            "the old entry when memory was removed and added again)",
+            "virt_addr {virt:#x} is in a newer entry too, which is used"
+            + " (this kernel may make a second one when memory is added)" * self._duplicates_legal,
         )
 
     def describe(

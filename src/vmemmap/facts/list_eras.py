@@ -1,10 +1,11 @@
-"""What a kernel does with the list's nodes when memory is removed, by its release.
+"""What kernels leave in the list that is odd but legal, by their release.
 
 Distributions carry parts of newer kernels back, so a release proves little: it only decides how bad
 a leftover is, never whether it is one.
 
 Source: Linux arch/powerpc/mm/init_64.c, vmemmap_free(): missing or empty up to 3.16; since 3.17 it
-unlinks the node and frees the block.
+unlinks the node and frees the block. vmemmap_populated() looks at whole sections up to 5.6, though
+memory can come in parts of one since 5.3.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 _FIRST_THAT_UNLINKS = (3, 17)
+_FIRST_WITH_PARTS, _FIRST_THAT_SEES_PARTS = (5, 3), (5, 7)
 
 
 def may_leave_removed(release: str) -> bool:
@@ -21,5 +23,22 @@ def may_leave_removed(release: str) -> bool:
     Args:
         release: As ``uname -r`` prints it; an unknown one may.
     """
+    version = _version(release)
+    return version is None or version < _FIRST_THAT_UNLINKS
+
+
+def may_duplicate(release: str) -> bool:
+    """Tell whether the kernel may have two entries for one place of the vmemmap.
+
+    Args:
+        release: As ``uname -r`` prints it; an unknown one may.
+    """
+    version = _version(release)
+    if version is None or may_leave_removed(release):
+        return True
+    return _FIRST_WITH_PARTS <= version < _FIRST_THAT_SEES_PARTS
+
+
+def _version(release: str) -> tuple[int, int] | None:
     match = _VERSION.match(release)
-    return match is None or (int(match[1]), int(match[2])) < _FIRST_THAT_UNLINKS
+    return (int(match[1]), int(match[2])) if match else None

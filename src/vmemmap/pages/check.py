@@ -188,7 +188,7 @@ class _Check:
             base=base,
             struct_page_size=size,
             sections=sections if sections and sections.origin == "mem_section" else None,
-            image=kernel_image(self._kernel, self._page_size),
+            image=kernel_image(self._kernel),
             leaves_removed=may_leave_removed(self._release),
             complete=self._parts.complete() if table is not None else False,
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run
 from vmemmap.backing.findings import Finding, Severity
-from vmemmap.backing.intervals import Intervals, join, subtract, touched
+from vmemmap.backing.intervals import Intervals, join, subtract
 from vmemmap.backing.rescue import Found, Search, find_nodes
 from vmemmap.backing.rescue_blocks import find_blocks
 from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
@@ -75,7 +75,7 @@ def start_search(
         memory = join(known[:, 0], known[:, 1])
     pages = np.unique(table.node % np.uint64(1 << 60) // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size
-    for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel, page_size)):
+    for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel)):
         memory = subtract(memory, taken)
     search = Search(
         source=source,
@@ -98,11 +98,11 @@ def start_search(
     return replace(search, wanted=wanted, taken=table.phys[sound]), sound
 
 
-def kernel_image(kernel: KernelFacts, page_size: int) -> Intervals:
-    """Give memory that is certainly the kernel's own, in bytes: variables, and its first text.
+def kernel_image(kernel: KernelFacts) -> Intervals:
+    """Give memory that is certainly the kernel's own, in bytes: its variables and first text.
 
     Not all from the first symbol to the last: what only the boot needed lies in between, and is
-    given to the page allocator after it.
+    given to the page allocator after it. Nor the pages around: a block can be smaller than a page.
     """
     found = {name: kernel.optional_symbol(name) for name in _IMAGE_SYMBOLS}
     places = [(linear_phys(virt), name) for name, virt in found.items() if virt]
@@ -111,8 +111,8 @@ def kernel_image(kernel: KernelFacts, page_size: int) -> Intervals:
         for phys, name in places
         if phys is not None
     ]
-    pages = touched(np.array(rows, dtype=np.int64).reshape(-1, 2), page_size)
-    return pages * page_size
+    table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    return join(table[:, 0], table[:, 1])
 
 
 def rescue_list(
