@@ -16,7 +16,7 @@ BASE = {"errors", "address", "memory"}
 ORDER = [
     *("formats", "source", "facts", "translate", "backing", "pages", "kernel_log", "report", "cli"),
 ]
-SEES_ALL = {"__init__", "__main__", "vmcore", "extract", "drgn_plugin", "cli"}
+SEES_ALL = {"__init__", "__main__", "vmcore", "wiring", "extract", "drgn_plugin", "cli"}
 ALONE = {"write": {"formats"}, "simulate": {"write"}}
 """Layers outside the line: what each may import besides itself and the base."""
 
