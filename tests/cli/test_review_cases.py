@@ -199,7 +199,7 @@ def test_pages_never_replace_their_dump(run_vmemmap, machine, tmp_path, name) ->
 
 def test_pages_never_replace_a_device(run_vmemmap, machine, tmp_path) -> None:
     pytest.importorskip("pyarrow")
-    pipe = tmp_path / "pipe"
+    pipe = tmp_path / "pipe.parquet"
     os.mkfifo(pipe)
     ran = run_vmemmap("pages", written(tmp_path, machine.elf()), "-o", pipe)
     assert ran.code == 3
