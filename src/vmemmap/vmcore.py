@@ -278,11 +278,11 @@ class Vmcore(Wiring):
             return self.pages[(address - base) // size]
         return self.pages[self.vtop(address).phys // self._page_size]
 
-    def usage(self, threads: int | None = None) -> Usage:
+    def usage(self, threads: int = 1) -> Usage:
         """Count all pages by kind, node and zone, and as makedumpfile would for each dump level.
 
         Args:
-            threads: How many to use; default is one for each processor, eight at most.
+            threads: How many to use; see `PageArray.scan`.
 
         Raises:
             FactError: As for `pages`.

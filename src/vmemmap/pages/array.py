@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ T = TypeVar("T")
 
 WINDOW_PAGES = 1 << 16
 """Pages looked at together: their columns fit in a core's cache, and a call costs each little."""
-_THREADS_MAX = 8
+_THREADS_MAX = 64
 _TRIM_BYTES = 32 << 20
 """How many bytes of struct pages may stay mapped."""
 _PIECE_BYTES = 512 << 10
@@ -133,14 +132,16 @@ class PageArray:
         self,
         fields: tuple[ScanField, ...] = SCAN_FIELDS,
         *,
-        threads: int | None = None,
+        threads: int = 1,
         chunk_pages: int | None = None,
     ) -> Iterator[NDArray[np.void]]:
         """Go through all struct pages in the order of pfns.
 
         Args:
             fields: The members wanted, of ``SCAN_FIELDS``; fewer cost less.
-            threads: How many to use; default is one for each processor, eight at most.
+            threads: How many to use. One is the default: the work is bound by memory and by Python,
+                and on two processors a second thread cost more than it gave (docs/speed.md). Pages
+                of compressed dumps are decoded on all processors either way.
             chunk_pages: About how many pages to look at together.
 
         Yields:
@@ -159,11 +160,11 @@ class PageArray:
     def each(
         self,
         work: Callable[[Scanned], T],
-        threads: int | None = None,
+        threads: int = 1,
         chunk_pages: int | None = None,
         quick: Callable[[Window], T | None] | None = None,
     ) -> Iterator[T]:
-        """Run *work* on every window, in several threads, and yield what it gives, in order.
+        """Run *work* on every window, and yield what it gives, in order.
 
         Args:
             work: Called with a window that it must not keep.
@@ -174,8 +175,7 @@ class PageArray:
         count = self._window_pages
         if chunk_pages is not None:
             count = max(chunk_pages // self._unit, 1) * self._unit
-        if threads is None:
-            threads = min(os.cpu_count() or 1, _THREADS_MAX)
+        threads = min(threads, _THREADS_MAX)
         total, what = len(self), "reading struct pages"
 
         def one(first: int) -> tuple[int, int, T]:

@@ -201,7 +201,7 @@ def take_census(
     fields_detail: str,
     original_pages: int,
     free_listed: int | None,
-    threads: int | None = None,
+    threads: int = 1,
 ) -> Usage:
     """Count all pages.
 

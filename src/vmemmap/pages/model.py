@@ -170,7 +170,7 @@ class PageModel:
             self.sections.pages_per_section,
         )
 
-    def usage(self, threads: int | None = None) -> Usage:
+    def usage(self, threads: int = 1) -> Usage:
         """Count all pages; see `Usage`."""
         free_listed = None
         if not self.view.reads_free_marks:
