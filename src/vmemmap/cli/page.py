@@ -123,7 +123,9 @@ def _page(core: Vmcore, wanted: list[str], output: Format) -> int:
         try:
             info = core.pages[number] if name == "pfn" else core.page_of(number)
         except (TranslateError, IndexError) as error:
-            rows.append({name: number if name == "pfn" else f"{number:#x}", "error": str(error)})
+            code = error.code if isinstance(error, TranslateError) else "no_such_page"
+            where = {name: number if name == "pfn" else f"{number:#x}"}
+            rows.append(where | {"error": code, "reason": str(error)})
             wrong = True
             continue
         rows.append(record(info))

@@ -31,7 +31,7 @@ def page_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         if "error" in row:
             name = f"pfn {row['pfn']}" if "pfn" in row else row["virt"]
-            yield f"{between}{name}: {plain(row['error'])}\n"
+            yield f"{between}{name}: {plain(row['reason'])}\n"
         else:
             yield between
             yield from _page(row)
