@@ -108,7 +108,9 @@ def _populate_blocks(vmemmap: Vmemmap, start: int, count: int, node: int) -> Non
     virt = start
     while count:
         left = memory.load_u32(PHYS["num_left"])
-        phys = memblock.alloc_many(min(count, left or 1), size, node)
+        # On radix a block's mapping may take a page for a table before the next block is taken.
+        most = 1 if vmemmap.kernel.mmu == "radix" else left or 1
+        phys = memblock.alloc_many(min(count, most), size, node)
         if not len(phys):
             single = memblock.alloc(size, size, node)
             assert single is not None, "there was room for every block"
