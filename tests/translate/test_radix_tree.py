@@ -1,4 +1,4 @@
-"""RadixTree over page tables that the builder wrote: every leaf size, every kind of hole."""
+"""Radix trees over page tables that the builder wrote: every leaf size, every kind of hole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from builders.page_tables import LEAF, LEAF_RIGHTS, POINTER_MASK, PRESENT
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import NotInDump, NotPresent, PageExcluded, PageLost, ReadError
 from vmemmap.translate.page_table import PageTable
-from vmemmap.translate.radix import RADIX_FORMATS, RadixTree
+from vmemmap.translate.radix import RADIX_FORMATS
 
 LINEAR = 0xC000000000000000
 VMALLOC = 0xC008000000000000
@@ -37,9 +37,10 @@ def radix_machine(byte_order: str = "little", **shape: Any) -> Machine:
     return build_machine(byte_order=byte_order, mmu="radix", store="none", **shape)  # type: ignore[arg-type]
 
 
-def tree_of(machine: Machine) -> RadixTree:
+def tree_of(machine: Machine) -> PageTable:
     root = machine.symbols["swapper_pg_dir"] - LINEAR
-    return RadixTree(MachineSource(machine), root, machine.page_size)
+    form = RADIX_FORMATS[machine.page_size][-1]
+    return PageTable(MachineSource(machine), root, form, "big")
 
 
 def entries_to(machine: Machine, virt: int) -> list[tuple[int, int]]:

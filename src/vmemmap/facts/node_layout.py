@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from vmemmap.address import is_power_of_two
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.fact import Origin
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 
 ZONES_MAX = 8
@@ -235,8 +235,3 @@ def _zone_counts(layout: NodeLayout) -> list[int]:
         if any(zones * layout.zone_size + lists * size == room for size in sizes):
             fitting.append(zones)
     return fitting
-
-
-def fields_fact(fields: FlagFields) -> Fact:
-    """Give the place of the zone as a fact, for people who want to know where it comes from."""
-    return Fact("page_flags_zone_shift", fields.zone_shift, fields.origin, fields.detail)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vmemmap.errors import NotInDump, ReadError
-from vmemmap.facts.fact import Origin
 from vmemmap.facts.linear_map import linear_phys
 from vmemmap.facts.node_layout import ZONES_MAX, FlagFields, NodeLayout
 from vmemmap.memory import Memory
@@ -222,11 +221,6 @@ def check_fields(
             f"spans them ({fields.detail})"
         )
     return fields, f"{fields.detail}; {agreed} of {checked} pages looked at agree"
-
-
-def is_certain(fields: FlagFields, nodes: Sequence[NodeInfo]) -> bool:
-    """Tell whether node and zone are more than an assumption."""
-    return bool(nodes) and fields.origin is not Origin.ASSUMED
 
 
 def _samples(node: NodeInfo) -> Iterator[int]:

@@ -31,8 +31,6 @@ AssertHeld = Callable[[Task], None]
 class ChunkList:
     """The patch itself (2.6.35 to 3.16): nodes from pages, never given back."""
 
-    frees_nodes = False
-
     def __init__(
         self, memory: KernelMemory, page_size: int, alloc_page: AllocPage, assert_held: AssertHeld
     ) -> None:
@@ -102,8 +100,6 @@ class FreeListList(ChunkList):
     The bottom of the stack is the place in the page where fresh nodes go on, so that ``next``
     serves both.
     """
-
-    frees_nodes = True
 
     def vmemmap_list_alloc(self, node: int) -> Steps[int]:
         """Hand out the node freed last, else a fresh one; 0 when no page can be had."""

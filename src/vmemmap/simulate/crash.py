@@ -111,6 +111,12 @@ class Snapshot:
                 merged.append((start << shift, end << shift))
         return merged
 
+    @property
+    def room(self) -> int:
+        """About how many bytes `contents` gives for all of memory: blocks, and what was written."""
+        blocks = len(self._phys) * self.machine.vmemmap.map.unit
+        return blocks + self.machine.memory.touched_bytes
+
     def contents(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
         """Yield what lies in ``[start, end)`` as (phys, bytes); the rest is zero.
 
@@ -192,9 +198,7 @@ def write_vmcore(
     )
     notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
     segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
-    blocks = len(machine.vmemmap.map.columns()[0]) * machine.vmemmap.map.unit
-    room = blocks + machine.memory.touched_bytes
-    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=room)
+    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=snapshot.room)
 
 
 def write_symbols(machine: Machine, path: str | Path) -> None:

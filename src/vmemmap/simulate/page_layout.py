@@ -14,7 +14,7 @@ from vmemmap.simulate import eras
 
 NODES_SHIFT = 8
 NODE_AT = 64 - NODES_SHIFT
-ZONE_NORMAL, ZONE_DEVICE = 0, 2
+ZONE_DEVICE = 2
 MAPPING_ANON = 1
 
 LAST_CPUPID_BITS: eras.Table[int] = ((eras.OLDEST, 0), ((3, 14), 19))

@@ -24,11 +24,10 @@ from vmemmap.simulate.page_layout import (
 from vmemmap.simulate.physical import virt_of
 from vmemmap.simulate.printk import log_keys
 from vmemmap.simulate.sparsemem import SparseMem
+from vmemmap.simulate.vmalloc import VMAP_AREA_LIST
 
 LINE_LIMIT = 79
 """The kernel's buffer for one line; what is longer is cut."""
-VMAP_AREA_LIST = 40
-"""OFFSET(vmap_area.list)."""
 
 Line = tuple[str, int | str]
 

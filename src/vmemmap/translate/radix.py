@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from vmemmap.facts.mmu import RADIX
 from vmemmap.facts.page_table_eras import FIRST_VERSIONS, format_name
-from vmemmap.memory import Memory
-from vmemmap.translate.page_table import PageTable
 from vmemmap.translate.table_format import Format, Hugepd
 
 PRESENT = 1 << 63
@@ -47,16 +45,3 @@ def _formats(page_size: int) -> tuple[Format, ...]:
 
 RADIX_FORMATS = {size: _formats(size) for size in _PTE_BITS}
 """Every format of the radix MMU by page size (bytes), oldest first."""
-
-
-class RadixTree(PageTable):
-    """A kernel's radix tree, as from 4.11 on.
-
-    Args:
-        memory: Physical memory.
-        root: Physical address of the root table (swapper_pg_dir), 64 KiB long.
-        page_size: The kernel's page size in bytes: 4096 or 65536.
-    """
-
-    def __init__(self, memory: Memory, root: int, page_size: int) -> None:
-        super().__init__(memory, root, RADIX_FORMATS[page_size][-1], "big")

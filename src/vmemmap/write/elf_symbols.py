@@ -16,7 +16,7 @@ from vmemmap.formats import elf64
 from vmemmap.write.new_file import new_file
 
 ET_EXEC = 2
-SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 1, 2, 3, 8
+SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 2, 3, 8
 GLOBAL_OBJECT, GLOBAL_FUNC = 0x11, 0x12
 SHF_WRITE_ALLOC, SHF_ALLOC_EXEC = 3, 6
 
