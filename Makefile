@@ -1,6 +1,7 @@
 # make demo    a simulated machine, crashed and read    make bench   the speed figures
 # make test    all tests, on the built wheel            make lock    renew requirements/dev.txt
 # make check   style, types, layers                     make clean   remove all that is made here
+# make lab     real kernels in QEMU, crashed and compared; MATRIX=all for every machine
 #
 # Each sets up what it needs in .venv; nothing else has to be installed but Python 3.11 or later.
 
@@ -11,7 +12,10 @@ SOURCES := $(shell find src -name '*.py') pyproject.toml README.md LICENSE
 # Types in tests are checked, but fixtures need not be annotated.
 RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-any-generics
 
-.PHONY: demo test check bench lock clean
+# Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
+MATRIX ?= few
+
+.PHONY: demo test check bench lab lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
@@ -23,12 +27,16 @@ test: .venv/.wheel
 check: .venv/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src tools
-	$(BIN)/mypy $(RELAXED) tests bench
+	$(BIN)/mypy --exclude lab/checks src tools lab
+	$(BIN)/mypy $(RELAXED) tests bench lab/checks
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: .venv/.wheel
 	PYTHONPATH=tests $(BIN)/python bench/run.py
+
+# LAB takes further options: see python -m lab --help.
+lab: .venv/.wheel
+	@PYTHONPATH=tools $(BIN)/python -m lab $(MATRIX) $(LAB)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

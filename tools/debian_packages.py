@@ -7,10 +7,12 @@ changes. Tests and the lab run the programs under qemu-user, or in a guest.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,11 @@ DOWNLOAD_SECONDS = 1800
 def cache_folder() -> Path:
     """Give the folder below which everything that is fetched is kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmemmap"
+
+
+def debuginfo_folder() -> Path:
+    """Give the folder of kernels with debugging information; the tests look in the same place."""
+    return cache_folder() / "debuginfo"
 
 
 def host_mirror() -> str | None:
@@ -142,6 +149,33 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     make_links_relative(fresh)
     shutil.rmtree(root, ignore_errors=True)
     fresh.rename(root)
+
+
+def extract_file(package: Path, target: Path) -> str:
+    """Take the one file called as *target* out of a package; give its SHA-256.
+
+    Raises:
+        ValueError: It is not in there.
+    """
+    fresh, digest = target.with_name(target.name + ".new"), hashlib.sha256()
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
+        assert unpacking.stdout is not None
+        with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+            members = (
+                row for row in archive if row.isfile() and Path(row.name).name == target.name
+            )
+            member = next(members, None)
+            content = archive.extractfile(member) if member else None
+            if content is None:
+                raise ValueError(f"there is no {target.name} in {package.name}")
+            with fresh.open("wb") as out:
+                while part := content.read(1 << 20):
+                    digest.update(part)
+                    out.write(part)
+        unpacking.kill()  # the rest, such as the modules, is not wanted
+    fresh.rename(target)
+    return digest.hexdigest()
 
 
 def _output(command: Sequence[str]) -> str:

@@ -14,14 +14,21 @@ kept.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
-from debian_packages import EMULATORS, NEEDED, Apt, cache_folder, host_mirror, unpack
+from debian_packages import (
+    EMULATORS,
+    NEEDED,
+    Apt,
+    cache_folder,
+    debuginfo_folder,
+    extract_file,
+    host_mirror,
+    unpack,
+)
 
 PACKAGES = ("makedumpfile", "kexec-tools")
 NEWEST = "linux-kbuild-"  # the kernel's version is part of this package's name
@@ -39,38 +46,6 @@ def peers_folder() -> Path:
     return cache_folder() / "peers"
 
 
-def debuginfo_folder() -> Path:
-    """Give the folder of kernels with debugging information; the tests look in the same place."""
-    return cache_folder() / "debuginfo"
-
-
-def extract_vmlinux(package: Path, folder: Path) -> Path:
-    """Take vmlinux out of a package of debugging information, and check that it is the one.
-
-    Raises:
-        ValueError: It is not in there, or another one.
-    """
-    wanted = f"vmlinux-{KERNEL}"
-    fresh, digest = folder / f"{wanted}.new", hashlib.sha256()
-    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
-        assert unpacking.stdout is not None
-        with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
-            members = (row for row in archive if row.isfile() and Path(row.name).name == wanted)
-            member = next(members, None)
-            content = archive.extractfile(member) if member else None
-            if content is None:
-                raise ValueError(f"there is no {wanted} in {package.name}")
-            with fresh.open("wb") as out:
-                while part := content.read(1 << 20):
-                    digest.update(part)
-                    out.write(part)
-        unpacking.kill()  # the rest, the modules, is not wanted
-    if digest.hexdigest() != VMLINUX_SHA256:
-        raise ValueError(f"{fresh} has SHA-256 {digest.hexdigest()}; expected {VMLINUX_SHA256}")
-    return fresh.rename(folder / wanted)
-
-
 def fetch_debuginfo(mirror: str, suite: str) -> int:
     """Fetch the kernel's debugging information; give the exit code."""
     folder = debuginfo_folder()
@@ -78,7 +53,11 @@ def fetch_debuginfo(mirror: str, suite: str) -> int:
     try:
         apt.update()
         (package,) = apt.download([f"{DEBUG_PACKAGE}={DEBUG_VERSION}"])
-        vmlinux = extract_vmlinux(package, folder)
+        vmlinux = folder / f"vmlinux-{KERNEL}"
+        found = extract_file(package, vmlinux)
+        if found != VMLINUX_SHA256:
+            vmlinux.unlink()
+            raise ValueError(f"{vmlinux.name} has SHA-256 {found}; expected {VMLINUX_SHA256}")
     except subprocess.SubprocessError as error:
         return _fail(f"{error}; another --suite or --mirror may do")
     except ValueError as error:

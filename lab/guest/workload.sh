@@ -1,0 +1,7 @@
+# Something of each kind for the census: page cache, private cache, anonymous memory, huge pages.
+dd if=/bin/busybox of=/tmp/file bs=64k 2> /dev/null
+ls -R / > /dev/null
+sleep 86400 &
+echo 1 > /proc/sys/vm/nr_hugepages 2> /dev/null
+echo 1 > /proc/sys/kernel/printk_devkmsg 2> /dev/null
+exit 0
