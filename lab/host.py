@@ -39,7 +39,7 @@ def prepare(folder: Path, machines: int, say: Callable[[str], None]) -> None:
     room, needed = shutil.disk_usage(folder).free >> 20, MIB_AT_ONCE + MIB_KEPT * machines
     if room < needed:
         raise HostUnfit(f"{folder} has {room} MiB free; {machines} machines need up to {needed}")
-    if shutil.which(PROGRAM) and any(shutil.which(name) for name in EMULATORS):
+    if _has_qemu():
         return
     command = ["apt-get", "-q", "-y", "install", "--no-install-recommends", *PACKAGES]
     if os.geteuid() != 0:
@@ -58,3 +58,9 @@ def prepare(folder: Path, machines: int, say: Callable[[str], None]) -> None:
             )
     except subprocess.SubprocessError as error:
         raise HostUnfit(f"QEMU cannot be installed: {error}") from error
+    if not _has_qemu():
+        raise HostUnfit(f"{PROGRAM} is not on the path, though {PACKAGES[0]} is installed")
+
+
+def _has_qemu() -> bool:
+    return bool(shutil.which(PROGRAM)) and any(shutil.which(name) for name in EMULATORS)

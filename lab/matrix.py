@@ -47,6 +47,7 @@ class Spec:
     dumps: tuple[str, ...]
     machine: str = ""
     append: str = ""
+    script: str = ""
     nodes: tuple[int, ...] = (1024,)
     cpus: int = 1
     max_gib: int = 8

@@ -146,7 +146,7 @@ class Packages:
             apt = self._apt(suite)
             (path,) = apt.download([package])
             vmlinux.parent.mkdir(parents=True, exist_ok=True)
-            extract_file(path, vmlinux)
+            extract_file(path, (vmlinux.name, "vmlinux"), vmlinux)  # newer packages: the latter
             path.unlink()
         except (OSError, SubprocessError, ValueError) as error:
             self._say(f"{package}: {error}; crash will not be run")

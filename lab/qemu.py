@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -23,7 +23,9 @@ from lab.matrix import Spec
 PROGRAM = "qemu-system-ppc64"
 GUEST_SCRIPTS = Path(__file__).with_name("guest")
 POLL_SECONDS = 0.2
+SOCKET = "qmp"
 CONSOLE_LINES = 12
+_QMP_ERRORS = (QMPError, OSError, EOFError, TimeoutError)
 
 
 class MachineFailed(Exception):
@@ -49,11 +51,14 @@ class Qemu:
     async def connect(self, socket: Path, limit: float = 60) -> None:
         """Connect to QMP as soon as the process listens."""
         await self._until(socket.exists, "QEMU to listen", limit)
-        await self._qmp.connect(str(socket))
+        try:
+            await asyncio.wait_for(self._qmp.connect(str(socket)), limit)
+        except _QMP_ERRORS as error:
+            raise self._failed(f"QMP: {error!r}") from error
 
     async def disconnect(self) -> None:
         """Close the QMP connection, whatever its state."""
-        with contextlib.suppress(QMPError, OSError, asyncio.TimeoutError):
+        with contextlib.suppress(*_QMP_ERRORS):
             await asyncio.wait_for(self._qmp.disconnect(), 5)
 
     async def command(
@@ -68,7 +73,7 @@ class Qemu:
             await asyncio.wait_for(self._qmp.execute(name, arguments), limit)
         except ExecuteError as error:
             raise self._failed(f"{name}: {error}") from error
-        except (TimeoutError, QMPError, OSError) as error:
+        except _QMP_ERRORS as error:
             raise self._failed(f"{name}: no answer ({error!r})") from error
 
     async def add_memory(self, name: str, mib: int, node: int, address: int | None) -> None:
@@ -158,7 +163,7 @@ async def _event_of(listener: EventListener, name: str) -> str:
     raise AssertionError("the listener ended")
 
 
-def command_line(spec: Spec, folder: Path, socket: Path) -> list[str]:
+def command_line(spec: Spec, folder: Path) -> list[str]:
     """Give QEMU's command line for a machine in *folder*, as `started` describes it."""
     # resize-hpt=disabled: without it the capture kernel of a hash guest whose memory has grown
     # hangs in purgatory, because its hash page table cannot be resized back.
@@ -182,7 +187,7 @@ def command_line(spec: Spec, folder: Path, socket: Path) -> list[str]:
         *("-serial", f"file:{_escaped(folder / 'console.txt')}"),
         *("-fsdev", f"local,id=share,path={_escaped(share)},security_model=none"),
         *("-device", "virtio-9p-pci,fsdev=share,mount_tag=lab"),
-        *("-qmp", f"unix:{_escaped(socket)},server=on,wait=off"),
+        *("-qmp", f"unix:{SOCKET},server=on,wait=off"),
     ]
 
 
@@ -201,22 +206,33 @@ async def started(spec: Spec, folder: Path) -> AsyncIterator[Qemu]:
     Raises:
         MachineFailed: QEMU does not start.
     """
-    # The name of a socket may have 107 characters only, so it cannot be in *folder*.
-    with tempfile.TemporaryDirectory(prefix="lab-") as short:
-        command = command_line(spec, folder, Path(short, "qmp"))
-        (folder / "command.txt").write_text(shlex.join(command) + "\n")
-        if shutil.which("setpriv"):  # so that no machine outlives a lab that was killed
-            command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+    command = command_line(spec, folder)
+    (folder / "command.txt").write_text(shlex.join(command) + "\n")
+    if shutil.which("setpriv"):  # so that no machine outlives a lab that was killed
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+    # The name of a socket may have 107 characters only, so both sides use one that is short.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
         with (folder / "qemu.txt").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *command,
+                cwd=folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # an interrupt from the terminal is for the lab to answer
             )
         machine = Qemu(spec, folder / "share", folder / "console.txt", process)
         try:
-            await machine.connect(Path(short, "qmp"))
+            await machine.connect(Path(f"/proc/self/fd/{descriptor}/{SOCKET}"))
             yield machine
         finally:
             await machine.disconnect()
             if process.returncode is None:
                 process.kill()
             await process.wait()
+    except OSError as error:
+        raise MachineFailed(f"{spec.name}: {error}") from error
+    finally:
+        os.close(descriptor)
+        (folder / SOCKET).unlink(missing_ok=True)

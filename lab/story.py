@@ -114,6 +114,8 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
     await machine.run("guest", "facts", SCRIPT_SECONDS)
     if "qemu" in spec.dumps:
         await machine.run("guest", "moment", SCRIPT_SECONDS, MOMENT="live")
+        if spec.script:
+            await machine.run("guest", spec.script, SCRIPT_SECONDS)
         await machine.command("stop")
         for form, name in QEMU_FORMATS.items():
             await machine.command(

@@ -151,8 +151,8 @@ def unpack(packages: Sequence[Path], root: Path) -> None:
     fresh.rename(root)
 
 
-def extract_file(package: Path, target: Path) -> str:
-    """Take the one file called as *target* out of a package; give its SHA-256.
+def extract_file(package: Path, names: tuple[str, ...], target: Path) -> str:
+    """Take the first file that is called by one of *names* out of a package; give its SHA-256.
 
     Raises:
         ValueError: It is not in there.
@@ -162,13 +162,11 @@ def extract_file(package: Path, target: Path) -> str:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
         assert unpacking.stdout is not None
         with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
-            members = (
-                row for row in archive if row.isfile() and Path(row.name).name == target.name
-            )
+            members = (row for row in archive if row.isfile() and Path(row.name).name in names)
             member = next(members, None)
             content = archive.extractfile(member) if member else None
             if content is None:
-                raise ValueError(f"there is no {target.name} in {package.name}")
+                raise ValueError(f"there is no {names[0]} in {package.name}")
             with fresh.open("wb") as out:
                 while part := content.read(1 << 20):
                     digest.update(part)

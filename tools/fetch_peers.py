@@ -54,7 +54,7 @@ def fetch_debuginfo(mirror: str, suite: str) -> int:
         apt.update()
         (package,) = apt.download([f"{DEBUG_PACKAGE}={DEBUG_VERSION}"])
         vmlinux = folder / f"vmlinux-{KERNEL}"
-        found = extract_file(package, vmlinux)
+        found = extract_file(package, (vmlinux.name,), vmlinux)
         if found != VMLINUX_SHA256:
             vmlinux.unlink()
             raise ValueError(f"{vmlinux.name} has SHA-256 {found}; expected {VMLINUX_SHA256}")
