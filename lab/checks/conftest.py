@@ -1,7 +1,8 @@
 """Which machines are checked: those whose folders the option or the environment names.
 
 A test that takes ``machine`` runs for each, one that takes ``machine`` and ``dump`` for each dump
-of each, one that takes ``moment`` for the dumps of each moment. Without any machine only the tests
+of each (those that makedumpfile has spoiled are ``spoiled_dump``), one that takes ``moment`` for
+the moments of each at which there are dumps. Without any machine only the tests
 of the parsers run, and one skip says why.
 """
 
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from lab.checks.opened import Opened
+from lab.checks.machine_facts import spoiled
 from lab.results import Dump, Result, load_all
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = pytest.StashKey[Path]()
 MACHINES = pytest.StashKey[list[Result]]()
-TAKEN = ("machine", "dump", "moment")
+TAKEN = ("machine", "dump", "spoiled_dump", "moment")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,22 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test for each machine, dump or moment, as it asks."""
+    rows: dict[str, list[tuple[Result, object]]] = {"dump": [], "spoiled_dump": [], "moment": []}
     machines = metafunc.config.stash[MACHINES]
-    taken = [name for name in TAKEN if name in metafunc.fixturenames]
-    if taken == ["machine"]:
-        metafunc.parametrize("machine", machines, ids=lambda machine: machine.name)
-    elif taken == ["machine", "dump"]:
-        rows = [(machine, dump) for machine in machines for dump in machine.dumps]
-        ids = [f"{machine.name}/{dump.file}" for machine, dump in rows]
-        metafunc.parametrize(("machine", "dump"), rows, ids=ids, scope="session")
-    elif taken == ["machine", "moment"]:
-        rows = [
-            (machine, moment)
-            for machine in machines
-            for moment in dict.fromkeys(dump.moment for dump in machine.dumps)
-        ]
-        ids = [f"{machine.name}-{moment}" for machine, moment in rows]
-        metafunc.parametrize(("machine", "moment"), rows, ids=ids, scope="session")
+    for machine in machines:
+        rows["moment"] += [(machine, m) for m in dict.fromkeys(d.moment for d in machine.dumps)]
+        for dump in machine.dumps:
+            rows["spoiled_dump" if spoiled(machine, dump) else "dump"].append((machine, dump))
+    by = [name for name in TAKEN if name in metafunc.fixturenames]
+    if by == ["machine"]:
+        names = [machine.name for machine in machines]
+        metafunc.parametrize("machine", machines, ids=names, scope="session")
+    elif by:
+        ids = [f"{m.name}/{o.file if isinstance(o, Dump) else o}" for m, o in rows[by[1]]]
+        metafunc.parametrize(("machine", by[1]), rows[by[1]], ids=ids, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

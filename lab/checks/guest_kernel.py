@@ -95,6 +95,16 @@ def boot_memory(log: str) -> list[tuple[int, int, int]]:
     return [(int(node), int(low, 16), int(high, 16) + 1) for node, low, high in rows]
 
 
+def capture_room(log: str) -> tuple[int, int] | None:
+    """Give the memory kept for a capture kernel (half-open); None if the log does not tell."""
+    if found := re.search(r"crashkernel reserved: 0x([0-9a-f]+) - 0x([0-9a-f]+)", log):
+        return int(found[1], 16), int(found[2], 16)
+    if found := re.search(r"Reserving (\d+)MB of memory at (\d+)MB for crashkernel", log):
+        size, start = int(found[1]) << 20, int(found[2]) << 20
+        return start, start + size
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Hotplug:
     """An LMB that was added or removed; its size is that of a memory block on this platform."""

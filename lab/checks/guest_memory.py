@@ -1,7 +1,7 @@
 """What a guest said of its memory: zoneinfo, buddyinfo, meminfo, iomem, memory blocks.
 
 Sources: Linux mm/vmstat.c (zoneinfo_show_print, frag_show_print), fs/proc/meminfo.c,
-kernel/resource.c (r_show), drivers/base/memory.c.
+mm/slab_common.c (slab_show), kernel/resource.c (r_show), drivers/base/memory.c.
 """
 
 from __future__ import annotations
@@ -96,6 +96,12 @@ def parse_meminfo(text: str) -> dict[str, int]:
     """Read /proc/meminfo in KiB; counts without a unit as they stand."""
     rows = (line.split() for line in text.splitlines() if ":" in line)
     return {words[0].rstrip(":"): int(words[1]) for words in rows}
+
+
+def parse_slabinfo(text: str) -> dict[str, tuple[int, int]]:
+    """Read /proc/slabinfo: pages in a slab and how many slabs, of each cache."""
+    rows = (line.split() for line in text.splitlines()[1:] if not line.startswith("#"))
+    return {row[0]: (int(row[5]), int(row[row.index("slabdata") + 2])) for row in rows}
 
 
 def parse_iomem(text: str) -> list[tuple[int, int, str, int]]:

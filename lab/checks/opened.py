@@ -6,8 +6,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-import pytest
-
 import vmemmap
 from lab.checks.guest_memory import (
     Block,
@@ -17,10 +15,8 @@ from lab.checks.guest_memory import (
     parse_memory_blocks,
     parse_zoneinfo,
 )
+from lab.checks.machine_facts import said
 from lab.results import Dump, Result
-
-RADIX_WITHOUT_LIST = (6, 6)
-"""Since then the kernel keeps no list on radix; see the facts on the kernel."""
 
 
 class Opened:
@@ -81,29 +77,3 @@ class Opened:
     def said_then(self, name: str) -> str:
         """Give what the guest said a moment before the dump; skips the test without it."""
         return said(self.machine, f"{self.dump.moment}/{name}")
-
-
-def said(machine: Result, name: str) -> str:
-    """Give what the guest said; skips the test if it did not."""
-    if not machine.has_guest(name):
-        pytest.skip(f"the guest left no {name}")
-    return machine.guest(name)
-
-
-def release_of(machine: Result) -> tuple[int, int]:
-    """Give the first two numbers of the kernel's release."""
-    major, minor = machine.release.split(".")[:2]
-    return int(major), int(minor.split("-")[0])
-
-
-def mmu_of(machine: Result) -> str:
-    """Give the MMU as the guest's /proc/cpuinfo has it; it is not the dump that tells."""
-    for line in said(machine, "cpuinfo").splitlines():
-        if line.startswith("MMU"):
-            return line.split(":")[1].strip().lower()
-    pytest.skip("the guest's cpuinfo does not tell the MMU")
-
-
-def keeps_list(machine: Result) -> bool:
-    """Tell if the kernel of a machine keeps the list."""
-    return mmu_of(machine) == "hash" or release_of(machine) < RADIX_WITHOUT_LIST

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lab.checks.guest_memory import join
-from lab.checks.opened import Opened, keeps_list
+from lab.checks.machine_facts import keeps_list
+from lab.checks.opened import Opened
 from lab.results import Result
 from vmemmap import TranslateError
 
@@ -18,8 +19,8 @@ def test_list_is_there_where_the_kernel_keeps_one(machine: Result, opened: Opene
 
 def struct_pages(opened: Opened) -> list[tuple[int, int]]:
     """Give the addresses of the struct pages of each memory block, half-open."""
-    base, size = vmemmap_base(opened), 64
-    page = opened.page_size
+    base, page = vmemmap_base(opened), opened.page_size
+    size = int(opened.core.kernel.struct_page_size.value)
     return [
         (base + block.start // page * size, base + block.end // page * size)
         for block in opened.blocks

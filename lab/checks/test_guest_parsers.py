@@ -8,6 +8,7 @@ from lab.checks.guest_kernel import (
     Module,
     Symbol,
     boot_memory,
+    capture_room,
     hotplug,
     log_text,
     parse_kallsyms,
@@ -20,6 +21,7 @@ from lab.checks.guest_memory import (
     parse_iomem,
     parse_meminfo,
     parse_memory_blocks,
+    parse_slabinfo,
     parse_zoneinfo,
     system_ram,
 )
@@ -101,6 +103,18 @@ def test_meminfo() -> None:
         "Active(anon)": 14200,
         "HugePages_Total": 3,
     }
+
+
+SLABINFO = """\
+slabinfo - version: 2.1
+# name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> : slabdata
+9p-fcall               7     12 131096    4    8 : tunables    0    0    0 : slabdata      3      3      0
+kmalloc-8           1000   1024      8  512    1 : tunables    0    0    0 : slabdata      1      2      0
+"""
+
+
+def test_slabinfo() -> None:
+    assert parse_slabinfo(SLABINFO) == {"9p-fcall": (8, 3), "kmalloc-8": (1, 2)}
 
 
 IOMEM = """\
@@ -192,5 +206,9 @@ LOG = """\
 def test_what_a_log_tells() -> None:
     assert boot_memory(LOG) == [(0, 0, 0x40000000), (1, 0x40000000, 0x80000000)]
     assert hotplug(LOG) == [Hotplug("add", 0x80000000), Hotplug("remove", 0x80000000)]
+    assert capture_room(LOG) is None
+    old = "[ 0.0] Reserving 384MB of memory at 512MB for crashkernel (System RAM: 1024MB)"
+    new = "[ 0.0] crashkernel reserved: 0x0000000020000000 - 0x0000000038000000 (384 MB)"
+    assert capture_room(old) == capture_room(new) == (0x20000000, 0x38000000)
     assert log_text("[    4.5][    T1] x [y] z") == "x [y] z"
     assert log_text("no time") == "no time"
