@@ -9,7 +9,7 @@ of the parsers run, and one skip says why.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +83,24 @@ def opened(machine: Result, dump: Dump) -> Iterator[Opened]:
     """Open a dump for the tests of it; closed when the next one comes."""
     with Opened(machine, dump) as found:
         yield found
+
+
+@pytest.fixture
+def run_vmemmap(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Give a function that runs the command line in this process and gives what it printed.
+
+    It fails unless the command ends with exit code 0 and nothing on stderr.
+    """
+    from vmemmap.cli.main import run
+
+    def call(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", ["vmemmap", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            run()
+        captured = capsys.readouterr()
+        assert (exit_.value.code, captured.err) == (0, "")
+        return captured.out
+
+    return call
