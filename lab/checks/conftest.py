@@ -1,0 +1,106 @@
+"""Which machines are checked: those whose folders the option or the environment names.
+
+A test that takes ``machine`` runs for each, one that takes ``machine`` and ``dump`` for each dump
+of each (those that makedumpfile has spoiled are ``spoiled_dump``), one that takes ``moment`` for
+the moments of each at which there are dumps. Without any machine only the tests
+of the parsers run, and one skip says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.checks.opened import Opened
+from lab.checks.machine_facts import spoiled
+from lab.results import Dump, Result, load_all
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+FOLDER = pytest.StashKey[Path]()
+MACHINES = pytest.StashKey[list[Result]]()
+TAKEN = ("machine", "dump", "spoiled_dump", "moment")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names the folder."""
+    parser.addoption(
+        "--vmemmap-lab",
+        default=os.environ.get("VMEMMAP_LAB") or str(REPOSITORY / "build" / "lab"),
+        help="folder with what the machines of the lab left behind",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the machines."""
+    config.stash[FOLDER] = Path(config.getoption("--vmemmap-lab"))
+    config.stash[MACHINES] = load_all(config.stash[FOLDER])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test for each machine, dump or moment, as it asks."""
+    rows: dict[str, list[tuple[Result, object]]] = {"dump": [], "spoiled_dump": [], "moment": []}
+    machines = metafunc.config.stash[MACHINES]
+    for machine in machines:
+        rows["moment"] += [(machine, m) for m in dict.fromkeys(d.moment for d in machine.dumps)]
+        for dump in machine.dumps:
+            rows["spoiled_dump" if spoiled(machine, dump) else "dump"].append((machine, dump))
+    by = [name for name in TAKEN if name in metafunc.fixturenames]
+    if by == ["machine"]:
+        names = [machine.name for machine in machines]
+        metafunc.parametrize("machine", machines, ids=names, scope="session")
+    elif by:
+        ids = [f"{m.name}/{o.file if isinstance(o, Dump) else o}" for m, o in rows[by[1]]]
+        metafunc.parametrize(("machine", by[1]), rows[by[1]], ids=ids, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has no machine to run on; ``test_there_are_machines`` says so once."""
+    if config.stash[MACHINES]:
+        return
+    idle = [item for item in items if {*TAKEN} & {*getattr(item, "fixturenames", ())}]
+    if idle:
+        config.hook.pytest_deselected(items=idle)
+        items[:] = [item for item in items if item not in idle]
+
+
+@pytest.fixture(scope="session")
+def lab_folder(request: pytest.FixtureRequest) -> Path:
+    """The folder in which the machines were looked for."""
+    return request.config.stash[FOLDER]
+
+
+@pytest.fixture(scope="session")
+def machines(request: pytest.FixtureRequest) -> list[Result]:
+    """All machines."""
+    return request.config.stash[MACHINES]
+
+
+@pytest.fixture(scope="session")
+def opened(machine: Result, dump: Dump) -> Iterator[Opened]:
+    """Open a dump for the tests of it; closed when the next one comes."""
+    with Opened(machine, dump) as found:
+        yield found
+
+
+@pytest.fixture
+def run_vmemmap(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Give a function that runs the command line in this process and gives what it printed.
+
+    It fails unless the command ends with exit code 0 and nothing on stderr.
+    """
+    from vmemmap.cli.main import run
+
+    def call(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", ["vmemmap", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            run()
+        captured = capsys.readouterr()
+        assert (exit_.value.code, captured.err) == (0, "")
+        return captured.out
+
+    return call

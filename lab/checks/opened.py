@@ -1,0 +1,79 @@
+"""A dump opened once for all checks of it, with what the guest said at its moment."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+import vmemmap
+from lab.checks.guest_memory import (
+    Block,
+    Zone,
+    parse_buddyinfo,
+    parse_meminfo,
+    parse_memory_blocks,
+    parse_zoneinfo,
+)
+from lab.checks.machine_facts import said
+from lab.results import Dump, Result
+
+
+class Opened:
+    """A dump and what is known of its machine.
+
+    Attributes:
+        machine: The machine.
+        dump: The dump's record.
+        core: The dump, opened.
+    """
+
+    def __init__(self, machine: Result, dump: Dump) -> None:
+        self.machine, self.dump = machine, dump
+        self.core = vmemmap.open(machine.path(dump))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.core.close()
+
+    @cached_property
+    def usage(self) -> vmemmap.Usage:
+        """The census, taken once."""
+        return self.core.usage()
+
+    @property
+    def page_size(self) -> int:
+        """The kernel's page size, in bytes."""
+        return int(self.core.kernel.page_size.value)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The memory blocks that the guest had."""
+        return parse_memory_blocks(said(self.machine, "memory-blocks"))
+
+    @property
+    def zones(self) -> list[Zone]:
+        """The guest's zones that have memory, at the dump's moment."""
+        zones = parse_zoneinfo(self.said_then("zoneinfo"))
+        return [zone for zone in zones if zone.counts["spanned"]]
+
+    @property
+    def buddyinfo(self) -> dict[tuple[int, str], list[int]]:
+        """The guest's free blocks, at the dump's moment."""
+        return parse_buddyinfo(self.said_then("buddyinfo"))
+
+    @property
+    def meminfo(self) -> dict[str, int]:
+        """The guest's meminfo in KiB, at the dump's moment."""
+        return parse_meminfo(self.said_then("meminfo"))
+
+    def said_then(self, name: str) -> str:
+        """Give what the guest said a moment before the dump; skips the test without it."""
+        return said(self.machine, f"{self.dump.moment}/{name}")
