@@ -190,7 +190,7 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
         "has its block at {phys:#x}, in memory that the kernel had and no range of the dump covers "
         "(hot-added after the capture kernel was loaded): its struct pages cannot be read",
     )
-    absent = ranged & ~beside.source.present_many(table.phys[rows])
+    absent = ranged & ~beside.source.stored_many(table.phys[rows])
     yield from table.describe(
         "block_excluded",
         Severity.WARNING,

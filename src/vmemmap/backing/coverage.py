@@ -129,7 +129,9 @@ class VmemmapPart:
             number = np.arange(low, min(low + _ASKED_AT_A_TIME, int(ends[-1])))
             of = np.searchsorted(ends, number, side="right")
             phys = (first[of] + number - (ends[of] - counts[of])) * unit
-            absent = ~source.present_many(phys.astype(np.uint64))
+            at = phys.astype(np.uint64)
+            # A file that is cut off may end inside a page.
+            absent = ~(source.stored_many(at) & source.stored_many(at + np.uint64(unit - 1)))
             if absent.any():
                 start = phys[absent] - shift[of[absent]]
                 rows = np.column_stack([start, start + unit])

@@ -213,7 +213,7 @@ def _follow(
     inner = node[at] == following
     phys = np.where(following >= np.uint64(PAGE_OFFSET), following - np.uint64(PAGE_OFFSET), 0)
     linear = (following >= np.uint64(PAGE_OFFSET)) & (phys < np.uint64(LINEAR_SPAN))
-    absent = linear & ~search.source.present_many(phys.astype(np.uint64))
+    absent = linear & ~search.source.stored_many(phys.astype(np.uint64))
     outer = np.where(following == 0, _END, np.where(absent, _ABSENT, _DEAD))
     step = np.concatenate([np.where(inner, at, count + outer), count + np.arange(4)])
     step[:count][listed] = count + _LIVE

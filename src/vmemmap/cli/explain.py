@@ -26,7 +26,7 @@ def explain(
     ] = None,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Say what a finding of `vmemmap check` means, how it arises, what breaks, and what to do.
+    """Say what a finding of check, usage or dmesg means, how it arises, and what to do.
 
     Also what crash, makedumpfile, libkdumpfile and drgn would make of such a dump.
     """

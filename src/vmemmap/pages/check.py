@@ -114,7 +114,7 @@ class _Check:
 
     def report(self) -> CheckReport:
         table = self._list()
-        base = self._base()
+        base = self._base(table)
         coverage = listed = None
         if base is not None:
             coverage = self._beside(table, base)
@@ -157,7 +157,7 @@ class _Check:
         except FactError as error:
             self._note(_CODES.get(error.name, "psize_shift"), Severity.ERROR, str(error))
 
-    def _base(self) -> int | None:
+    def _base(self, table: BackingTable | None) -> int | None:
         """Give where the vmemmap begins, by mem_section if by nothing else."""
         try:
             return self._parts.base()
@@ -169,9 +169,15 @@ class _Check:
         try:
             return self._parts.map_base()
         except (FactError, ReadError):
-            if not conflict:
+            if not conflict and not self._out_of_reach(table):
                 self._note("base_unknown", Severity.WARNING, f"{first}; nothing can be compared")
             return None
+
+    def _out_of_reach(self, table: BackingTable | None) -> bool:
+        """Tell whether a finding says that nothing of the list can be read, and so the reason."""
+        unread = {"list_head_unreadable", "node_unreadable"}
+        empty = table is None or not len(table)
+        return empty and any(finding.code in unread for finding in self._findings)
 
     def _beside(self, table: BackingTable | None, base: int) -> Coverage | None:
         """Judge the list beside the sections, and count what it reaches."""

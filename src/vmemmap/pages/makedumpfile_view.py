@@ -238,7 +238,9 @@ class MakedumpfileView:
             free_orders[bad] = 0
         else:
             free, free_orders = free[:0], np.empty(0, dtype=np.uint64)
-        rows = np.union1d(heads[orders > 0], free[free_orders > 0])
+        several = np.zeros(window.count, dtype=np.bool_)
+        several[heads[orders > 0]] = several[free[free_orders > 0]] = True
+        rows = np.flatnonzero(several)
         most = np.maximum(self.end_pfn - window.first_pfn - rows, 1)
         pages, free_pages = (np.ones(len(rows), dtype=np.int64) for _ in range(2))
         for into, of, by in ((pages, heads, orders), (free_pages, free, free_orders)):

@@ -48,6 +48,14 @@ class _Hash:
         """Give the number that each has, if it is known at all."""
         return np.asarray(self.table[self.slot(said, tags, mapcount)])
 
+    def one_of_each_slot(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> list[int]:
+        """Give a row for each slot that any of the rows is in."""
+        slots = self.slot(said, tags, mapcount)
+        last = np.full(len(self.table), -1)
+        last[slots] = np.arange(len(slots))
+        rows: list[int] = last[last >= 0].tolist()
+        return rows
+
     def slot(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> NDArray[np.intp]:
         """Give the slots."""
         mixed = said ^ (tags * self._factors[1])
@@ -111,15 +119,16 @@ class Sorts:
         Returns:
             The numbers; None if there are more sorts than can be kept.
         """
-        sort = self._hash.find(said, tags, mapcount)
-        known = self._known(sort, said, tags, mapcount)
-        if known.all():
-            return sort
-        new = np.flatnonzero(~known)
-        with self._lock:
-            self._learn(said[new], tags[new], mapcount[new])
-        sort = self._hash.find(said, tags, mapcount)
-        return sort if self._known(sort, said, tags, mapcount).all() else None
+        while True:
+            table = self._hash
+            sort = table.find(said, tags, mapcount)
+            known = self._known(sort, said, tags, mapcount)
+            if known.all():
+                return sort
+            new = np.flatnonzero(~known)
+            with self._lock:
+                if not self._learn(said[new], tags[new], mapcount[new]) and table is self._hash:
+                    return None
 
     def _known(
         self, sort: NDArray[np.int16], said: U64, tags: U64, mapcount: NDArray[np.uint32]
@@ -129,15 +138,22 @@ class Sorts:
         known &= self._mapcount[sort] == mapcount
         return known
 
-    def _learn(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> None:
-        """Take in sorts that are new."""
-        rows = np.rec.fromarrays([said, tags, mapcount])
-        for at in np.unique(rows, return_index=True)[1].tolist():
+    def _learn(self, said: U64, tags: U64, mapcount: NDArray[np.uint32]) -> bool:
+        """Take in sorts that are new, of those that share a slot one; tell whether there were any.
+
+        Sorting the rows to take in all at once would cost more than coming again for the rest.
+        """
+        before = len(self.zone)
+        if before >= _SORTS_MAX:
+            return False
+        for at in self._hash.one_of_each_slot(said, tags, mapcount):
             one = slice(at, at + 1)
             same = self._said == said[at]
             same &= (self._tags == tags[at]) & (self._mapcount == mapcount[at])
-            if same.any() or len(self.zone) >= _SORTS_MAX:
+            if same.any():
                 continue
+            if len(self.zone) >= _SORTS_MAX:
+                break
             flags = said[one].view(self._words).astype(np.uint64)
             mapping = tags[one].view(self._words).astype(np.uint64)
             count = mapcount[one].view(self._halves).astype(np.uint32)
@@ -153,8 +169,11 @@ class Sorts:
             self._said = np.append(self._said, said[one])
             self._tags = np.append(self._tags, tags[one])
             self._mapcount = np.append(self._mapcount, mapcount[one])
+        if len(self.zone) == before:
+            return False
         # Last, since others look things up without the lock.
         self._hash = self._rehash()
+        return True
 
     def _rehash(self) -> _Hash:
         """Give a hash in which no two sorts share a slot; almost the first always does."""
@@ -162,8 +181,9 @@ class Sorts:
         for _ in range(_TRIES):
             fresh = _Hash(factor, 3 * factor & _ALL)
             slots = fresh.slot(self._said[1:], self._tags[1:], self._mapcount[1:])
-            fresh.table[slots] = np.arange(1, len(self._said))
-            if len(np.unique(slots)) == len(slots):
+            numbers = np.arange(1, len(self._said))
+            fresh.table[slots] = numbers
+            if (fresh.table[slots] == numbers).all():
                 break
             factor = factor * 6364136223846793005 + 1442695040888963407 & _ALL | 1
         return fresh

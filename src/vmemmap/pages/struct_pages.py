@@ -119,19 +119,26 @@ class Window:
             there[piece.start : piece.end] = True
         return there[np.where(inside, rows, self.count)]
 
-    def columns(self, members: Sequence[tuple[int, NDArray[np.generic]]]) -> None:
-        """Put several members of every struct page into columns, their bytes as they are.
+    def columns(
+        self,
+        members: Sequence[tuple[int, NDArray[np.generic]]],
+        first: int = 0,
+        end: int | None = None,
+    ) -> None:
+        """Put several members of struct pages into columns, their bytes as they are.
 
         Args:
             members: Offset (bytes) and column of each: one element a row, unsigned, as wide as the
                 member. Rows that cannot be read are left alone.
+            first: The first row wanted.
+            end: The row after the last one wanted; None for all.
         """
-        stride = (self.size,)
+        stride, end = (self.size,), self.count if end is None else end
         for piece in self.pieces:
-            start, end, data = piece.start, piece.end, piece.data
+            start, data = piece.start, piece.data
             # So little at a time that it is still in the cache for the next member.
-            for at in range(start, end, ROWS_IN_CACHE):
-                stop = min(at + ROWS_IN_CACHE, end)
+            for at in range(max(start, first), min(piece.end, end), ROWS_IN_CACHE):
+                stop = min(at + ROWS_IN_CACHE, piece.end, end)
                 into, rows = (at - start) * self.size, stop - at
                 for offset, out in members:
                     out[at:stop] = np.ndarray(rows, out.dtype, data, into + offset, stride)

@@ -20,6 +20,7 @@ class Explanation:
         breaks: What can no longer be relied on.
         peers: What other tools do with such a dump, by their names.
         do: What to do about it.
+        command: The command that tells of it.
     """
 
     code: str
@@ -29,6 +30,7 @@ class Explanation:
     breaks: str
     peers: dict[str, str]
     do: str
+    command: str = "check"
 
 
 @cache

@@ -122,6 +122,17 @@ class PhysicalSource(ABC):
             byte that is claimed can still not be read; see `is_stored`.
         """
 
+    def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell for each physical address whether its byte is really in the file.
+
+        Args:
+            addresses: As for `present_many`.
+
+        Returns:
+            Booleans of the same shape, as `is_stored` gives them one by one.
+        """
+        return self.present_many(addresses)
+
     def file_offset(self, address: int) -> int | None:
         """Give where the file has the byte at physical *address*.
 

@@ -120,6 +120,20 @@ class ElfSource(PhysicalSource):
         piece = self._find(address)
         return piece >= 0 and bool(self._kind[piece] == _IN_FILE)
 
+    def is_stored(self, address: int) -> bool:
+        """Tell whether the file has the byte; only a cut-off flattened one may lack more."""
+        if not self.is_present(address):
+            return False
+        piece = self._find(address)
+        return self._file.holds(int(self._offset[piece]) + address - self._starts[piece], 1)
+
+    def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which bytes the file has; see `PhysicalSource.stored_many`."""
+        there = self.present_many(addresses)
+        if self._file.truncated:
+            there[there] = [self.is_stored(address) for address in addresses[there].tolist()]
+        return there
+
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""
         piece = self._find(address)

@@ -169,6 +169,32 @@ class KdumpSource(PhysicalSource):
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
 
+    def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which bytes the file has; see `PhysicalSource.stored_many`.
+
+        A whole file has what its bitmap says; of one that is cut off the descriptors are asked.
+        """
+        there = self.present_many(addresses)
+        if not there.any() or not self.is_incomplete():
+            return there
+        wanted = addresses[there] >> np.uint64(self._shift)
+        pfns, at = np.unique(wanted, return_inverse=True)
+        runs = np.split(pfns, np.flatnonzero(np.diff(pfns) != 1) + 1)
+        there[there] = np.concatenate([self._kept(int(run[0]), len(run)) for run in runs])[at]
+        return there
+
+    def _kept(self, first: int, count: int) -> NDArray[np.bool_]:
+        """Tell of pages in a row, all in the bitmap, which the file has."""
+        found = self._descriptors_of(first, count)
+        if len(found) < count or self._view.truncated:  # cut off in the middle, or with holes
+            pages = range(first, first + count)
+            return np.array([self.is_stored(pfn << self._shift) for pfn in pages], dtype=np.bool_)
+        offset, size = found["offset"], found["size"].astype(np.uint64)
+        room = np.uint64(self._view.size)
+        return np.asarray(
+            (offset != 0) & (size <= room) & (offset <= room - np.minimum(size, room))
+        )
+
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`.
 

@@ -95,6 +95,13 @@ class SplitSource(PhysicalSource):
             present |= member.present_many(addresses)
         return present
 
+    def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which bytes the members' files have; see `PhysicalSource.stored_many`."""
+        stored = np.zeros(addresses.shape, dtype=np.bool_)
+        for member in self._members:
+            stored |= member.stored_many(addresses)
+        return stored
+
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page of every member."""
         for member in self._members:

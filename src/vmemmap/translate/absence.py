@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
-from vmemmap.errors import FactError, HotAdded, NotInDump, ReadError
+from vmemmap.errors import FactError, HotAdded, NotInDump, PageExcluded, ReadError
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.memory import Memory
 
@@ -45,18 +44,6 @@ _WORDS = {
 }
 
 
-class Stored(Memory, Protocol):
-    """What is asked of a dump here besides its bytes."""
-
-    def is_ram(self, address: int) -> bool:
-        """Tell whether a memory range covers *address*, stored or not."""
-        ...
-
-    def is_present(self, address: int) -> bool:
-        """Tell whether the container claims the byte at *address*."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ExplainedMemory:
     """A dump's memory whose errors say why the bytes are not there.
@@ -67,7 +54,7 @@ class ExplainedMemory:
         covered_end: The end of the dump's last memory range (physical, bytes).
     """
 
-    dump: Stored
+    dump: Memory
     sections: Callable[[], MemorySections]
     covered_end: Callable[[], int]
 
@@ -89,10 +76,14 @@ class ExplainedMemory:
 
     def explain(self, phys: int) -> Absence:
         """Say why the byte at a physical address, which is not in the dump, is not."""
-        if self.dump.is_present(phys):
-            return Absence.LOST
-        if self.dump.is_ram(phys):
+        try:
+            self.dump.read(phys, 1)
+        except PageExcluded:
             return Absence.EXCLUDED
+        except NotInDump:
+            pass  # why, the container cannot know
+        except ReadError:
+            return Absence.LOST
         try:
             section = self.sections().find(phys)
         except (FactError, ReadError):
