@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.facts.assumptions import check_assumptions
 from vmemmap.facts.fact import established
-from vmemmap.facts.kallsyms import read_kallsyms
 from vmemmap.facts.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.facts.obtain import read_vmcoreinfo_file
 from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
@@ -100,10 +99,10 @@ class Vmcore(Wiring):
             FactConflict: The vmlinux is of another kernel.
         """
         self._require_open()
-        if self._symbols is not None:
+        if self._symbols is not None and self._symbols.has_symbols:
             self.kernel.check_vmlinux(self._symbols)
             return self._symbols.table
-        return read_kallsyms(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+        return self._own_symbols
 
     def symbol(self, name: str) -> Symbol:
         """Give the kernel's symbol of this name.

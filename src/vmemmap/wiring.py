@@ -25,11 +25,15 @@ from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Facts, established
+from vmemmap.facts.kallsyms import read_kallsyms
+from vmemmap.facts.known_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.layouts import KernelFacts
 from vmemmap.facts.list_eras import may_duplicate
 from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo
+from vmemmap.facts.symbols import SymbolTable
+from vmemmap.facts.types import Types
 from vmemmap.facts.vmalloc_areas import KnownAreas, find_known_areas
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
@@ -106,6 +110,8 @@ class Wiring:
         """
         self._closed = True
         self.source.close()
+        if self._symbols is not None:
+            self._symbols.close()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -117,15 +123,32 @@ class Wiring:
 
         Raises:
             FactMissing: The dump carries no VMCOREINFO.
+            FactConflict: The user's vmlinux is of another kernel.
         """
+        exported = Vmcoreinfo(self._vmcoreinfo[0])
+        if self._symbols is not None:
+            self._symbols.check_kernel(exported)
+        types = KernelTypes(exported, self._symbols, self._own_types)
         return KernelFacts(
-            Vmcoreinfo(self._vmcoreinfo[0]),
+            CompletedVmcoreinfo(self._vmcoreinfo[0], types),
             self.source,
             self.source.machine,
             self.source.container_byte_order,
             self._symbols,
             self._assume,
+            types,
         )
+
+    def _own_types(self) -> Types:
+        """Read the types that the kernel carries in itself."""
+        from vmemmap.facts.own_types import read_own_types
+
+        return read_own_types(self._own_symbols, self.source)
+
+    @established
+    def _own_symbols(self) -> SymbolTable:
+        """The symbols that the kernel carries in itself."""
+        return read_kallsyms(self.kernel.vmcoreinfo, self.source, self.kernel.order)
 
     @established
     def _vmcoreinfo(self) -> tuple[bytes, Fact]:

@@ -24,6 +24,8 @@ class Origin(StrEnum):
     """Worked out from other facts, or read from the kernel's memory by means of them."""
     KALLSYMS = "kallsyms"
     """From the kernel's own symbol table."""
+    BTF = "btf"
+    """From the kernel's own description of its types, in the dump."""
     VMCOREINFO = "vmcoreinfo"
     """A key of VMCOREINFO."""
     USER = "user"

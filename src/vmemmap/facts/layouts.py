@@ -14,6 +14,7 @@ from vmemmap.address import ByteOrder
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.known_types import KernelTypes, no_types
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.facts.uts import ORDER_OF_MACHINE, Utsname, read_utsname
@@ -55,6 +56,7 @@ class KernelFacts:
         container_order: The container's byte order, the last resort for the memory's.
         symbols: A vmlinux named by the user, asked for what VMCOREINFO does not have.
         assume: What the user says.
+        types: The kernel's types, asked for what VMCOREINFO does not have.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class KernelFacts:
         container_order: ByteOrder,
         symbols: SymbolFile | None = None,
         assume: Assumptions | None = None,
+        types: KernelTypes | None = None,
     ) -> None:
         self.vmcoreinfo = vmcoreinfo
         self._memory = memory
@@ -72,6 +75,7 @@ class KernelFacts:
         self._container_order = container_order
         self._symbols = symbols
         self._assume = assume or Assumptions()
+        self.types = types or no_types(vmcoreinfo)
 
     @established
     def release(self) -> Fact:
@@ -137,7 +141,7 @@ class KernelFacts:
                 f"VMCOREINFO has SIZE(page)={value}; expected a multiple of 8 from 32 to 256",
                 name="SIZE(page)",
             )
-        return Fact("struct_page_size", value, Origin.VMCOREINFO, "SIZE(page)")
+        return self.vmcoreinfo.fact("struct_page_size", "SIZE(page)")
 
     @established
     def vmemmap_list(self) -> Fact:
@@ -155,7 +159,7 @@ class KernelFacts:
     def node_layout(self) -> NodeLayout:
         """The layout of ``struct vmemmap_backing``."""
         info = self.vmcoreinfo
-        if self._predates_export("vmemmap_list", "SIZE(vmemmap_backing)"):
+        if self._assumes_node_layout:
             return NodeLayout(24, 0, 8, 16, self.order)
         size = info.size("vmemmap_backing")
         offsets = [
@@ -197,7 +201,8 @@ class KernelFacts:
         info = self.vmcoreinfo
         index = self.psize_index.value
         defs = self.symbol("mmu_psize_defs")
-        if self._predates_export("mmu_psize_defs", "SIZE(mmu_psize_def)"):
+        key = "SIZE(mmu_psize_def)"
+        if self._predates_export("mmu_psize_defs", key) and self.types.value(key) is None:
             element, shift_at = self._psize_def_bytes(), 0
         else:
             element, shift_at = info.size("mmu_psize_def"), info.offset("mmu_psize_def.shift")
@@ -327,9 +332,15 @@ class KernelFacts:
     def node_size(self) -> Fact:
         """Size of one list node in bytes."""
         size = self.node_layout.size
-        if self._predates_export("vmemmap_list", "SIZE(vmemmap_backing)"):
+        if self._assumes_node_layout:
             return Fact("node_size", size, Origin.ASSUMED, "24 bytes in every kernel known")
-        return Fact("node_size", size, Origin.VMCOREINFO, "SIZE(vmemmap_backing)")
+        return self.vmcoreinfo.fact("node_size", "SIZE(vmemmap_backing)")
+
+    @property
+    def _assumes_node_layout(self) -> bool:
+        """The kernel exports nothing about list nodes, and nothing else tells."""
+        key = "SIZE(vmemmap_backing)"
+        return self._predates_export("vmemmap_list", key) and self.types.value(key) is None
 
     @established
     def _utsname(self) -> Utsname | None:

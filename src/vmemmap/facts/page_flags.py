@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_LAST = "__NR_PAGEFLAGS"
+_BITS_MAX = 32
 _OLD = "locked error referenced uptodate dirty lru active slab owner_priv_1 arch_1 reserved"
 
 
@@ -95,6 +97,24 @@ FLAG_ERAS = (
         "dropbehind mlocked hwpoison",
     ),
 )
+
+
+def era_by_types(flags: Mapping[str, int]) -> FlagEra:
+    """Make the row of a kernel whose ``enum pageflags`` is known.
+
+    Args:
+        flags: Name (``PG_lru``) to bit number, in the order of the enum: up to ``__NR_PAGEFLAGS``
+            each bit's own name, behind it other names for the same bits.
+    """
+    own: dict[int, str] = {}
+    for name, bit in flags.items():
+        if name == _LAST:
+            break
+        if name.startswith("PG_") and 0 <= bit < _BITS_MAX:
+            own.setdefault(bit, name.removeprefix("PG_"))
+    names = tuple(own.get(bit, f"bit_{bit}") for bit in range(max(own, default=-1) + 1))
+    swapcache = flags.get("PG_swapcache", -1)
+    return FlagEra((0, 0, 0), names, own.get(swapcache, "swapcache"))
 
 
 def find_era(exported: Mapping[str, int], release: tuple[int, int, int] | None) -> FlagEra | None:

@@ -1,7 +1,8 @@
 """How a ``struct page`` is laid out in the dumped kernel, and what the values in it mean.
 
-Everything is asked of VMCOREINFO by key; what a kernel did not export yet (before 3.9 most of it)
-is worked out from what it did, or assumed by name, and each such value is a fact with its origin.
+Everything is asked of VMCOREINFO by key; what a kernel did not export (before 3.9 most of it) is
+asked of its types, and only where there are none is it worked out from what was exported, or
+assumed by name. Each value that VMCOREINFO lacks is a fact with its origin.
 
 Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetlb}.h.
 """
@@ -9,13 +10,16 @@ Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetl
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import FactInvalid, FactMissing
+from vmemmap.errors import FactInvalid
+from vmemmap.facts.compound_words import Word, find_compound_words
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.page_flags import FlagEra, find_era
+from vmemmap.facts.known_types import KernelTypes, no_types
+from vmemmap.facts.page_flags import FlagEra, era_by_types, find_era
+from vmemmap.facts.page_reader import PageReader
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 
 FLAGS_EXPORTED = ("lru", "slab", "private", "swapcache", "swapbacked", "hwpoison", "buddy")
@@ -24,15 +28,6 @@ _ORDERS_MAX = 21
 """LENGTH(zone.free_area) is 9 or 13 by default and at most a little more by configuration."""
 _GIGANTIC_BYTES_SHIFT = 34
 """The largest compound page of a ppc64 kernel is the 16 GiB huge page."""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A number inside a struct page: *width* bytes at *offset*, of which the bits of *mask*."""
-
-    offset: int
-    width: int
-    mask: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,66 +106,29 @@ class PageLayout:
         return bool(flags >> self.bits.get("swapbacked", 63) & 1)
 
 
+_BUDDY_VALUES = (
+    ((0, 0, 0), -2),
+    ((2, 6, 39), -128),
+    ((4, 18, 0), ~0x80),
+    ((6, 11, 0), ~0x4000_0000),
+    ((6, 12, 0), 0xF0 << 24),
+)
+"""``_mapcount`` of a free block by the first release that has it so."""
+
+
 def read_release(text: str) -> tuple[int, int, int] | None:
     """Give (major, minor, patch) of an OSRELEASE; only to decide between equal evidence."""
     found = re.match(r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?", text, re.ASCII)
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
-class _Reader:
-    """VMCOREINFO with the checks and the notes on origin that this layout needs."""
-
-    def __init__(self, info: Vmcoreinfo, size: int) -> None:
-        self.info = info
-        self.size = size
-        self.facts: list[Fact] = []
-
-    def offset(self, member: str, width: int = 8) -> int | None:
-        """Give OFFSET(member) if it is there and lies inside a struct page."""
-        key = f"OFFSET({member})"
-        if key not in self.info:
-            return None
-        value = self.info.offset(member)
-        if value % width or value + width > self.size:
-            raise FactInvalid(
-                f"VMCOREINFO has {key}={value}; expected a multiple of {width} inside the "
-                f"{self.size} bytes of a struct page",
-                name=key,
-            )
-        return value
-
-    def required(self, *members: str, width: int = 8) -> int:
-        """Give the first of several members that is there."""
-        for member in members:
-            value = self.offset(member, width)
-            if value is not None:
-                return value
-        raise FactMissing(f"VMCOREINFO has no OFFSET({members[0]})", name=f"OFFSET({members[0]})")
-
-    def number(self, name: str) -> int | None:
-        """Give NUMBER(name), or None."""
-        return self.info.number(name) if f"NUMBER({name})" in self.info else None
-
-    def type_value(self, name: str) -> int | None:
-        """Give a value of ``_mapcount`` as the 32-bit number in memory, or None."""
-        value = self.number(f"PAGE_{name}_MAPCOUNT_VALUE")
-        return None if value is None else value & 0xFFFF_FFFF
-
-    def derive_offset(self, name: str, value: int, width: int, why: str) -> int | None:
-        """Note an offset that is assumed; None if that cannot be one."""
-        if value < 0 or value + width > self.size:
-            return None
-        return self.derive(name, value, why, Origin.ASSUMED)
-
-    def derive(self, name: str, value: int | None, why: str, origin: Origin) -> int | None:
-        """Note where a value comes from that VMCOREINFO does not have."""
-        if value is not None:
-            self.facts.append(Fact(name, value, origin, why))
-        return value
-
-
 def find_page_layout(
-    info: Vmcoreinfo, size: int, order: ByteOrder, page_size: int, release: str
+    info: Vmcoreinfo,
+    size: int,
+    order: ByteOrder,
+    page_size: int,
+    release: str,
+    types: KernelTypes | None = None,
 ) -> PageLayout:
     """Establish the layout of ``struct page``.
 
@@ -180,11 +138,13 @@ def find_page_layout(
         order: The memory's byte order.
         page_size: The kernel's page size in bytes.
         release: OSRELEASE, which decides only where nothing is exported.
+        types: The kernel's types, asked for what VMCOREINFO lacks.
 
     Raises:
-        FactError: VMCOREINFO lacks an offset that every kernel exports, or has one that cannot be.
+        FactError: VMCOREINFO lacks an offset that every kernel exports and no types have it, or it
+            is one that cannot be.
     """
-    read = _Reader(info, size)
+    read = PageReader(info, size, types or no_types(info))
     version = read_release(release)
     flags = read.required("page.flags")
     mapping = read.required("page.mapping")
@@ -203,19 +163,21 @@ def find_page_layout(
         at = mapping - 8 if refcount % 8 == 0 else lru + 16
         why = "next to page.mapping and page.lru, as in 2.6.35 to 3.8"
         private = read.derive_offset("page.private", at, 8, why)
-    mapcount = read.offset("page._mapcount", 4)
+    mapcount = read.offset("page._mapcount", width=4)
     if mapcount is None:
         at = refcount + 4 if refcount % 8 == 0 else refcount - 4
         why = "in one 8-byte word with page._count, as in every kernel"
         mapcount = read.derive_offset("page._mapcount", at, 4, why)
-    head = read.offset("page.compound_info")
-    head = read.offset("page.compound_head") if head is None else head
-    if head is None and "tail" not in bits:
+    head = read.offset("page.compound_info", "page.compound_head")
+    if head is None and "tail" not in bits and not read.types.known:
         # Since Linux commit 1d798ca3f164 ("mm: make compound_head() robust") (in v4.4); the offset
         # is exported since 4.6.
         why = "in the word of page.lru.next, as in 4.4 and 4.5"
         head = read.derive("page.compound_head", lru, why, Origin.ASSUMED)
-    order_at, dtor_at, dtor = _compound_words(read, flags, lru, head)
+    first_page = None
+    if head is None:
+        first_page = private if not read.types.known else read.offset("page.first_page")
+    order_at, dtor_at, dtor = find_compound_words(read, flags, lru, head)
     slab = read.type_value("SLAB")
     orders = _orders(read, page_size)
     return PageLayout(
@@ -227,7 +189,7 @@ def find_page_layout(
         mapping=mapping,
         private=private,
         head=head,
-        first_page=private if head is None else None,
+        first_page=first_page,
         bits=bits,
         era=era,
         buddy=_buddy_value(read, bits, version),
@@ -260,7 +222,7 @@ def _exported(info: Vmcoreinfo) -> frozenset[str]:
 
 
 def _flag_bits(
-    read: _Reader, version: tuple[int, int, int] | None
+    read: PageReader, version: tuple[int, int, int] | None
 ) -> tuple[dict[str, int], FlagEra | None]:
     bits: dict[str, int] = {}
     for name in FLAGS_EXPORTED:
@@ -282,6 +244,9 @@ def _flag_bits(
                 name="NUMBER(PG_head_mask)",
             )
         bits["head"] = (mask & -mask).bit_length() - 1
+    flags = read.types.flags()
+    if flags is not None:
+        return _with_types(read, bits, flags)
     era = find_era(bits, version)
     if era is None:
         return bits, None
@@ -300,71 +265,34 @@ def _flag_bits(
     return bits, era
 
 
+def _with_types(
+    read: PageReader, bits: dict[str, int], flags: Mapping[str, int]
+) -> tuple[dict[str, int], FlagEra]:
+    """Add the bits that only the types tell, and name all of them."""
+    for name in FLAGS_USED:
+        bit = flags.get(f"PG_{name}")
+        if name not in bits and bit is not None and 0 <= bit < 32:
+            bits[name] = bit
+            read.facts.append(read.types.note(f"PG_{name}", bit))
+    return bits, era_by_types(flags)
+
+
 def _buddy_value(
-    read: _Reader, bits: dict[str, int], version: tuple[int, int, int] | None
+    read: PageReader, bits: dict[str, int], version: tuple[int, int, int] | None
 ) -> int | None:
     value = read.type_value("BUDDY")
     if value is not None or "buddy" in bits or version is None:
         return value
     # Since Linux commit 5f24ce5fd34c ("thp: remove PG_buddy") (in v2.6.38) free blocks are marked
-    # in _mapcount: -2 in that release, -128 from the next; exported since 3.9.
-    value = -2 if version < (2, 6, 39) else -128
+    # in _mapcount; exported since 3.9.
+    value = [number for since, number in _BUDDY_VALUES if version >= since][-1]
     why = f"as in kernels of the time of {'.'.join(map(str, version))}"
     return read.derive("PAGE_BUDDY_MAPCOUNT_VALUE", value & 0xFFFF_FFFF, why, Origin.ASSUMED)
 
 
-def _compound_words(
-    read: _Reader, flags: int, lru: int, head: int | None
-) -> tuple[Word | None, Word | None, int | None]:
-    """Say where a compound's order is, where its kind, and which value means hugetlb.
-
-    The first way that the keys allow, newest kernels first.
-    """
-    low_byte = Word(flags, 8, 0xFF)
-    hugetlb_bit = read.number("PG_hugetlb")
-    if read.type_value("HUGETLB") is not None:
-        return low_byte, None, None
-    if hugetlb_bit is not None:
-        if not 0 <= hugetlb_bit < 64:
-            raise FactInvalid(
-                f"VMCOREINFO has NUMBER(PG_hugetlb)={hugetlb_bit}; expected a bit below 64",
-                name="NUMBER(PG_hugetlb)",
-            )
-        return low_byte, Word(flags, 8, 1 << hugetlb_bit), 1 << hugetlb_bit
-    number = read.number("HUGETLB_PAGE_DTOR")
-    for owner, skip in (("folio._folio", read.size), ("page.compound", 0)):
-        keys = (f"OFFSET({owner}_order)", f"OFFSET({owner}_dtor)")
-        if keys[0] not in read.info or keys[1] not in read.info:
-            continue
-        at = read.info.offset(f"{owner}_order") - skip
-        dtor = read.info.offset(f"{owner}_dtor") - skip
-        # They stand side by side, so their distance is their width: 4 bytes until 4.15, then 1.
-        width = at - dtor
-        if width not in (1, 2, 4) or dtor < 0 or at + width > read.size:
-            raise FactInvalid(
-                f"VMCOREINFO has {keys[1]}={dtor + skip} and {keys[0]}={at + skip}; expected them "
-                "side by side in the second struct page of a compound",
-                name=keys[0],
-            )
-        word = partial(Word, width=width, mask=(1 << 8 * width) - 1)
-        if number is not None and not 0 <= number < 1 << 8 * width:
-            raise FactInvalid(
-                f"VMCOREINFO has NUMBER(HUGETLB_PAGE_DTOR)={number}; expected a number of "
-                f"{8 * width} bits",
-                name="NUMBER(HUGETLB_PAGE_DTOR)",
-            )
-        return word(at), word(dtor) if number is not None else None, number
-    if head is not None:
-        return None, None, None  # 4.4 and 4.5 export neither place
-    # Until 4.3: lru.prev of the second page is the order, lru.next the destructor's address.
-    wide = (1 << 64) - 1
-    huge = read.info.symbol("free_huge_page") if "SYMBOL(free_huge_page)" in read.info else None
-    return Word(lru + 8, 8, wide), Word(lru, 8, wide) if huge is not None else None, huge
-
-
-def _orders(read: _Reader, page_size: int) -> int:
+def _orders(read: PageReader, page_size: int) -> int:
     key = "LENGTH(zone.free_area)"
-    if key not in read.info:
+    if key not in read.info and read.types.value(key) is None:
         default = 9 if page_size == 65536 else 13
         read.derive("zone.free_area", default, "the default of ppc64 kernels", Origin.ASSUMED)
         return default

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from vmemmap.address import U64_MAX
 from vmemmap.errors import FactConflict, FactInvalid, FactMissing
+from vmemmap.facts.fact import Fact, Origin
 
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{1,16}", re.ASCII)
 _DECIMAL = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -91,6 +92,22 @@ class Vmcoreinfo:
                 name="PAGESIZE",
             )
         return value
+
+    def integer(self, key: str) -> int:
+        """Give the value of a whole key, such as ``SIZE(page)``, by the method for its kind."""
+        kind, _, name = key.removesuffix(")").partition("(")
+        kinds = {
+            "SYMBOL": self.symbol,
+            "SIZE": self.size,
+            "OFFSET": self.offset,
+            "LENGTH": self.length,
+            "NUMBER": self.number,
+        }
+        return kinds[kind](name)
+
+    def fact(self, name: str, key: str) -> Fact:
+        """Give the value of a whole key as the fact *name*, with its origin."""
+        return Fact(name, self.integer(key), Origin.VMCOREINFO, key)
 
     def _integer(self, key: str, form: re.Pattern[str], base: int, expected: str) -> int:
         text = self.text(key)

@@ -1,54 +1,78 @@
-"""Symbols from a vmlinux that the user names: only its symbol table, no debug information.
+"""A vmlinux that the user names: its symbols, its types, and whether it is the dump's kernel.
 
-For kernels that do not export the list in VMCOREINFO (before 3.13), or not their symbols (before
-6.0).
+It may have only some of that: a stripped one has types (BTF) and no symbols, one from before 5.2
+without debug information has symbols and no types. What it lacks is said when that is needed.
 
-Source: the ELF-64 object file format.
+Source: the ELF-64 object file format; Linux include/asm-generic/vmlinux.lds.h (the sections).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import ByteOrder, numpy_prefix
-from vmemmap.errors import CorruptDump, DumpError, UnsupportedDump
-from vmemmap.facts.fact import Fact, Origin
+from vmemmap.address import numpy_prefix
+from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
+from vmemmap.facts.elf_file import ElfFile
+from vmemmap.facts.fact import Fact, Origin, established
 from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET
 from vmemmap.facts.symbols import Symbol, SymbolTable
-from vmemmap.formats import elf64
-from vmemmap.source.file_view import ByteView
+from vmemmap.facts.types import Types
+from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.formats.notes import walk_notes
 from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
+_SHT_NOTE = 7
 _SHN_UNDEF = 0
 _STT_SECTION, _STT_FILE = 3, 4
-_SYMTAB_MAX_BYTES = 1 << 30
+_NT_GNU_BUILD_ID = 3
+_NOTES_MAX_BYTES = 1 << 20
+_BANNER = re.compile(rb"Linux version ([0-9]+\.[0-9][!-~]{0,63}) \(")
+_BANNER_SPAN = 64 << 20
+"""The banner stands in the kernel's constants, which come early in the file."""
 
 
 class SymbolFile:
-    """The symbol table of a vmlinux.
+    """A vmlinux; of its contents, what is asked for is read.
 
     Args:
-        path: The file; it is closed again when this returns.
+        path: The file; mapped until `close`.
+
+    Attributes:
+        build_id: What the linker gave it, in hex; empty if it has none.
+        has_symbols: It has a symbol table.
 
     Raises:
-        DumpError: It cannot be read, is no PowerPC64 ELF file, or has no symbol table.
+        DumpError: It cannot be read, is no PowerPC64 ELF file, or has neither symbols nor types.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        view = open_bytes(path, "the vmlinux")
+        self._view = open_bytes(path, "the vmlinux")
         try:
-            self._names, self._symbols = _read_symbols(view)
+            self._file = ElfFile(self._view)
+            symbols = _read_symbols(self._file)
+            self.has_symbols = symbols is not None
+            if symbols is None and self._types_in() is None:
+                raise UnsupportedDump(
+                    "this vmlinux has no symbol table (it was stripped) and no types; use the one "
+                    "from the kernel's debug package"
+                )
+            self._names, self._symbols = symbols or (b"", np.zeros(0, _symbol_dtype("<")))
+            self.build_id = _build_id(self._file)
         except DumpError as error:
             error.path = self.path
+            self._view.close()
             raise
-        finally:
-            view.close()
+
+    def close(self) -> None:
+        """Release the file; symbols stay, types that were not asked for are gone."""
+        self._view.close()
 
     def find(self, name: str) -> Symbol | None:
         """Give a symbol by its name, or None."""
@@ -83,22 +107,77 @@ class SymbolFile:
             Fact("symbols", len(found), Origin.USER, f"symbol table of {self.path}"),
         )
 
+    def release(self) -> str:
+        """Give the kernel's release by its banner, or an empty text."""
+        found = _BANNER.search(self._view.view(0, min(self._view.size, _BANNER_SPAN)))
+        return found[1].decode("latin-1") if found else ""
 
-def _read_symbols(view: ByteView) -> tuple[bytes, NDArray[np.void]]:
-    order = _order_of(view)
-    header = elf64.decode_header(view.view(0, elf64.HEADER_BYTES), order)
-    word = numpy_prefix(order)
-    sections = _table(
-        view, header.e_shoff, header.e_shnum, elf64.section_header_dtype(order), "section headers"
-    )
-    symtabs = sections[sections["sh_type"] == _SHT_SYMTAB]
-    if not len(symtabs) or int(symtabs[0]["sh_link"]) >= len(sections):
-        raise UnsupportedDump(
-            "this vmlinux has no symbol table (it was stripped); use the one from the kernel's "
-            "debug package"
-        )
-    symtab, strtab = symtabs[0], sections[int(symtabs[0]["sh_link"])]
-    layout = np.dtype(
+    def check_kernel(self, info: Vmcoreinfo) -> None:
+        """Check that this is the kernel of a dump, by its build ID or else its release.
+
+        Raises:
+            FactConflict: It is another one.
+        """
+        key, ours = "BUILD-ID", self.build_id
+        if not ours or key not in info:
+            if "OSRELEASE" not in info:
+                return
+            key, ours = "OSRELEASE", self.release()
+        theirs = info.text(key)
+        if ours and ours != theirs:
+            raise FactConflict(
+                f"{self.path} is not the vmlinux of this dump's kernel: its "
+                f"{'build ID' if key == 'BUILD-ID' else 'release'} is {ours}, and VMCOREINFO has "
+                f"{key}={theirs}",
+                name="vmlinux",
+            )
+
+    @established
+    def types(self) -> Types:
+        """The kernel's types, by BTF or else by debug information.
+
+        Raises:
+            FactMissing: It has neither.
+            FactInvalid: They are damaged.
+        """
+        name = self._types_in()
+        detail = f"{'BTF' if name == '.BTF' else 'debug information'} of {self.path}"
+        if name == ".BTF":
+            from vmemmap.facts.btf import Btf
+
+            section = self._file.find(name)
+            assert section is not None
+            try:
+                data = bytes(self._file.content(section.offset, section.size, detail))
+            except DumpError as error:
+                raise FactMissing(f"{detail}: {error}", name="types") from error
+            return Btf(data, detail)
+        if name is None:
+            raise FactMissing(
+                f"{self.path} has no types (neither BTF nor debug information)", name="types"
+            )
+        from vmemmap.facts.dwarf import Dwarf
+
+        return Dwarf(self._file, detail)
+
+    def _types_in(self) -> str | None:
+        """Give the section that has types: BTF is the quicker to read."""
+        return next((n for n in (".BTF", ".debug_info") if self._file.find(n)), None)
+
+
+def _build_id(file: ElfFile) -> str:
+    """Give the build ID in hex, or an empty text."""
+    for section in file.sections:
+        if section.kind == _SHT_NOTE and section.size <= _NOTES_MAX_BYTES:
+            data = file.content(section.offset, section.size, f"the section {section.name}")
+            for note in walk_notes(data, file.order):
+                if note.name == "GNU" and note.kind == _NT_GNU_BUILD_ID:
+                    return note.desc.hex()
+    return ""
+
+
+def _symbol_dtype(word: str) -> np.dtype[np.void]:
+    return np.dtype(
         [
             ("st_name", word + "u4"),
             ("st_info", "u1"),
@@ -108,42 +187,15 @@ def _read_symbols(view: ByteView) -> tuple[bytes, NDArray[np.void]]:
             ("st_size", word + "u8"),
         ]
     )
-    count = int(symtab["sh_size"]) // layout.itemsize
-    symbols = _table(view, int(symtab["sh_offset"]), count, layout, "symbols")
-    offset, size = int(strtab["sh_offset"]), int(strtab["sh_size"])
-    if not view.holds(offset, size) or size > _SYMTAB_MAX_BYTES:
-        raise _outside(view, "the symbols' names", offset, size)
-    return bytes(view.view(offset, size)), symbols.copy()
 
 
-def _table(
-    view: ByteView, offset: int, count: int, layout: np.dtype[np.void], what: str
-) -> NDArray[np.void]:
-    size = count * layout.itemsize
-    if not view.holds(offset, size) or size > _SYMTAB_MAX_BYTES:
-        raise _outside(view, f"the table of {count} {what}", offset, size)
-    return np.frombuffer(view.view(offset, size), dtype=layout)
-
-
-def _outside(view: ByteView, what: str, offset: int, size: int) -> CorruptDump:
-    return CorruptDump(
-        what,
-        file_offset=offset,
-        expected=f"it to end before the file's end at {view.size:#x}",
-        found=f"{size} bytes",
-    )
-
-
-def _order_of(view: ByteView) -> ByteOrder:
-    head = bytes(view.view(0, elf64.HEADER_BYTES))
-    if len(head) < elf64.HEADER_BYTES or not head.startswith(elf64.MAGIC):
-        raise UnsupportedDump(
-            f"this is no vmlinux: expected an ELF file, found {head[:4].hex(' ') or 'nothing'} at "
-            "its start (a vmlinuz or zImage has no symbols: use the kernel's debug package)"
-        )
-    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
-    for order in orders:
-        header = elf64.decode_header(head, order)
-        if head[elf64.EI_CLASS] == elf64.CLASS_64 and header.e_machine == elf64.EM_PPC64:
-            return order
-    raise UnsupportedDump("this is no vmlinux of a PowerPC64 kernel (e_machine is not 21)")
+def _read_symbols(file: ElfFile) -> tuple[bytes, NDArray[np.void]] | None:
+    """Read names and symbols; None if there is no symbol table."""
+    symtab = next((s for s in file.sections if s.kind == _SHT_SYMTAB), None)
+    if symtab is None or symtab.link >= len(file.sections):
+        return None
+    strtab = file.sections[symtab.link]
+    layout = _symbol_dtype(numpy_prefix(file.order))
+    symbols = file.table(symtab.offset, symtab.size // layout.itemsize, layout, "symbols")
+    names = file.content(strtab.offset, strtab.size, "the symbols' names")
+    return bytes(names), symbols.copy()

@@ -75,6 +75,7 @@ class ElfHeader:
     e_phnum: int
     e_shentsize: int
     e_shnum: int
+    e_shstrndx: int
 
 
 _FIELDS = "HHIQQQIHHHHHH"  # from offset 16 to 64
@@ -87,10 +88,9 @@ def decode_header(data: bytes | memoryview, order: ByteOrder) -> ElfHeader:
     """
     fields = struct.unpack_from(numpy_prefix(order) + _FIELDS, data, 16)
     e_type, machine, version, _entry, phoff, shoff, flags = fields[:7]
-    _ehsize, phentsize, phnum, shentsize, shnum, _shstrndx = fields[7:]
-    return ElfHeader(
-        order, e_type, machine, version, phoff, shoff, flags, phentsize, phnum, shentsize, shnum
-    )
+    _ehsize, phentsize, phnum, shentsize, shnum, shstrndx = fields[7:]
+    first = (order, e_type, machine, version, phoff, shoff, flags)
+    return ElfHeader(*first, phentsize, phnum, shentsize, shnum, shstrndx)
 
 
 def container_order(data: bytes | memoryview) -> ByteOrder | None:

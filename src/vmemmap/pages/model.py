@@ -81,6 +81,7 @@ class PageModel:
             kernel.order,
             self._page_size,
             release,
+            kernel.types,
         )
 
     @established
