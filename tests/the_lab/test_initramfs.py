@@ -11,7 +11,8 @@ from lab import initramfs
 def entries(packed: bytes) -> dict[str, tuple[int, bytes]]:
     """Read a cpio archive (newc) as the kernel's documentation describes it."""
     data = gzip.decompress(packed)
-    found, at = {}, 0
+    found: dict[str, tuple[int, bytes]] = {}
+    at = 0
     while True:
         assert data[at : at + 6] == b"070701"
         assert at % 4 == 0

@@ -87,7 +87,7 @@ def test_a_host_that_will_not_do_is_told(tmp_path, monkeypatch) -> None:
     for name in ("apt-get", "apt-cache", "dpkg-deb"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
-    monkeypatch.setattr(host.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(host.HostUnfit, match=r"sudo apt-get .* qemu-system-ppc qemu-user-static"):
         host.prepare(tmp_path / "lab", 1, said.append)
     with pytest.raises(host.HostUnfit, match="MiB free; 100000000 machines need"):

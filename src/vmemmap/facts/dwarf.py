@@ -77,7 +77,9 @@ class Dwarf(Types):
             )
         little = self._order == "little"
         info = DWARFInfo(
-            config=DwarfConfig(little_endian=little, machine_arch="64-bit PowerPC", default_address_size=8),
+            config=DwarfConfig(
+                little_endian=little, machine_arch="64-bit PowerPC", default_address_size=8
+            ),
             **sections,
         )
         return list(info.iter_CUs())
