@@ -2,6 +2,7 @@
 # make test    all tests, on the built wheel            make lock    renew requirements/dev.txt
 # make check   style, types, layers                     make clean   remove all that is made here
 # make lab     real kernels in QEMU, crashed and compared; MATRIX=all for every machine
+# make corpus  the fixtures of tests/corpus, made anew from the lab
 #
 # Each sets up what it needs in .venv; nothing else has to be installed but Python 3.11 or later.
 
@@ -15,7 +16,7 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 # Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
 MATRIX ?= few
 
-.PHONY: demo test check bench lab lock clean
+.PHONY: demo test check bench lab corpus lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
@@ -36,7 +37,10 @@ bench: .venv/.wheel
 
 # LAB takes further options: see python -m lab --help.
 lab: .venv/.wheel
-	@PYTHONPATH=tools $(BIN)/python -m lab $(MATRIX) $(LAB)
+	@PYTHONPATH=tools:tests $(BIN)/python -m lab $(MATRIX) $(LAB)
+
+corpus: .venv/.wheel
+	@PYTHONPATH=tools:tests $(BIN)/python -m lab.corpus
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

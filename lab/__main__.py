@@ -25,6 +25,8 @@ from lab.packages import Packages, PackagesMissing
 from lab.qemu import MachineFailed
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "build" / "lab"
+JOBS = os.cpu_count() or 1
 MACHINE_SECONDS = 1500
 
 
@@ -103,11 +105,22 @@ class Lab:
         return None
 
 
+def boot(choice: str, folder: Path) -> int:
+    """Run machines and no comparisons; give the exit code, 0 if all ran or had run."""
+    lab = Lab(
+        argparse.Namespace(folder=folder, jobs=JOBS, again=False, update=False, debuginfo=True)
+    )
+    lab.run(machines(choice))
+    for text in (*lab.skipped, *lab.failures):
+        print(f"lab: {text}", file=sys.stderr)
+    return 1 if lab.skipped or lab.failures else 0
+
+
 def main() -> int:
     """Run the lab; give the exit code: that of the checks, or 1 if a machine failed."""
     parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     parser.add_argument("choice", nargs="?", default="few", help="few, ci, all, or names")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)), metavar="N")
+    parser.add_argument("--jobs", type=int, default=JOBS, metavar="N")
     parser.add_argument("--again", action="store_true", help="boot again what ran before")
     parser.add_argument("--update", action="store_true", help="look for newer packages")
     parser.add_argument(
@@ -121,7 +134,7 @@ def main() -> int:
         action="store_true",
         help="where QEMU or packages cannot be had, say so and end well all the same",
     )
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "lab", metavar="DIR")
+    parser.add_argument("--folder", type=Path, default=FOLDER, metavar="DIR")
     options = parser.parse_args()
     lab = Lab(options)
     try:

@@ -182,7 +182,7 @@ def command_line(spec: Spec, folder: Path) -> list[str]:
         *("-m", f"{sum(spec.nodes)}M,slots=16,maxmem={spec.max_gib}G"),
         *nodes,
         *("-kernel", str(share / "vmlinux"), "-initrd", str(share / "initrd.img")),
-        *("-append", f"console=hvc0 crashkernel=384M {spec.append}".strip()),
+        *("-append", f"console=hvc0 crashkernel=384M no_hash_pointers {spec.append}".strip()),
         *("-nographic", "-nodefaults", "-no-reboot", "-monitor", "none"),
         *("-serial", f"file:{_escaped(folder / 'console.txt')}"),
         *("-fsdev", f"local,id=share,path={_escaped(share)},security_model=none"),
