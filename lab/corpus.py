@@ -207,8 +207,8 @@ def _origin(
         tool, how = "the guest's kernel itself: /dev/kmsg read after the last message", LOG_HOW
     else:
         tool = (
-            f"crash {machine.versions['crash']} (Debian, ppc64el binary) with the kernel's own debug "
-            "information, on the full-size dump"
+            f"crash {machine.versions['crash']} (Debian, ppc64el binary) with the kernel's own "
+            "debug information, on the full-size dump"
         )
         how = HOW + (AIDED if misread_by_peers(machine) else "")
     origin["witness"] = {"tool": tool, "how": how}

@@ -155,3 +155,37 @@ def test_no_device_memory(release: str, page_size: int, altmap: int, tmp_path: P
         assert bool(said) == bool(in_device)
         if len(in_device) <= 20:
             assert said == sorted(in_device)
+
+
+def test_a_page_table_that_is_not_in_the_dump_is_named(
+    corpus_dump: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """makedumpfile leaves such out on radix with 4 KiB pages; that is no gap in the tables."""
+    asked: list[int] = []
+    lost: list[int] = []
+
+    def opened() -> vmemmap.Vmcore:
+        core = vmemmap.open(corpus_dump("radix-4k-6.12"))
+        read = core.source.read
+
+        def read_some(address: int, size: int) -> bytes:
+            if address in lost:
+                raise vmemmap.PageExcluded("it was excluded", phys=address)
+            asked.append(address)
+            return read(address, size)
+
+        monkeypatch.setattr(core.source, "read", read_some)
+        return core
+
+    with opened() as core:
+        base = int(core.facts["vmemmap_base"].value)
+        core.vtop(base)
+        lost += asked[-2:]
+    with opened() as core:
+        report = core.check()
+    (finding,) = (f for f in report.findings if f.severity is vmemmap.Severity.ERROR)
+    assert finding.code == "page_table_unreadable"
+    assert "entry at" in finding.message
+    assert finding.virt == base
+    assert report.coverage is not None
+    assert report.coverage.counts.readable == 0

@@ -6,7 +6,7 @@ itself. Here is what only shows beside something else. Every judgement is array 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,8 @@ class Beside:
         image: Physical memory that is certainly the kernel's own, in bytes.
         leaves_removed: The kernel may leave the entries of removed memory in the list.
         complete: The walk came to the list's end.
+        lost_table: Tells why no page table can be read for an address of the vmemmap; None where
+            one can.
     """
 
     source: PhysicalSource
@@ -48,6 +50,7 @@ class Beside:
     image: Intervals
     leaves_removed: bool
     complete: bool
+    lost_table: Callable[[int], str | None] = lambda virt: None
 
     @property
     def dumped(self) -> Intervals:
@@ -87,14 +90,16 @@ def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> I
     by = "entry in the list" if len(table) or table.block_size else "page table entry"
     for start, end in bare[:_FINDINGS_PER_CODE].tolist():
         virt = beside.base + start * beside.struct_page_size
-        yield Finding(
-            "section_without_entry",
-            Severity.ERROR,
-            f"memory {start * beside.page_size:#x} to {end * beside.page_size:#x} is present, and "
-            f"no {by} covers its struct pages from {virt:#x} on: what they say is lost",
-            phys=start * beside.page_size,
-            virt=virt,
-        )
+        phys, end_phys = start * beside.page_size, end * beside.page_size
+        what = f"memory {phys:#x} to {end_phys:#x} is present, and"
+        lost = None if len(table) else beside.lost_table(virt)
+        if lost:
+            message = f"{what} the way to its struct pages from {virt:#x} on is lost: {lost}"
+            yield Finding("page_table_unreadable", Severity.ERROR, message, phys=phys, virt=virt)
+        else:
+            message = f"{what} no {by} covers its struct pages from {virt:#x} on"
+            message += ": what they say is lost"
+            yield Finding("section_without_entry", Severity.ERROR, message, phys=phys, virt=virt)
     if len(bare) > _FINDINGS_PER_CODE:
         yield Finding(
             "section_without_entry",

@@ -30,7 +30,7 @@ from vmemmap.pages.nodes import NodeInfo
 from vmemmap.pages.rescue import kernel_image, start_search
 from vmemmap.pages.sections import SectionTable
 from vmemmap.source.base import PhysicalSource
-from vmemmap.translate.runs import NoRuns, VmemmapRuns
+from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
 
 _ENTRIES_COMPARED = 64
 _SECTIONS_ASKED = 1 << 12
@@ -197,6 +197,7 @@ class _Check:
             image=kernel_image(self._kernel),
             leaves_removed=may_leave_removed(self._release),
             complete=self._parts.complete() if table is not None else False,
+            lost_table=self._lost_table,
         )
         if table is not None:
             self._findings += audit_list(table, beside)
@@ -261,6 +262,13 @@ class _Check:
         found = np.concatenate(parts)
         # Where two runs of sections share a block, it comes twice, one behind the other.
         return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+
+    def _lost_table(self, virt: int) -> str | None:
+        """Tell why no page table can be read for an address of the vmemmap, if that is so."""
+        with suppress(FactError, ReadError):
+            runs = self._parts.tables()
+            return runs.why_lost(virt) if isinstance(runs, TableRuns) else None
+        return None
 
     def _homes(self, sections: Sections) -> dict[int, Intervals]:
         """Give the pages of each node: by their spans, by struct pages where those overlap."""

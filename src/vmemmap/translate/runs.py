@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.errors import ReadError, TranslateError
 from vmemmap.translate.page_table import PageTable
 
 
@@ -81,6 +82,16 @@ class TableRuns:
         """Give the runs that reach into ``[start, end)``; see `VmemmapRuns.rows`."""
         page = self._page_size
         return merge(self._tables.mapped(start // page * page, -(-end // page) * page))
+
+    def why_lost(self, virt: int) -> str | None:
+        """Tell why the tables for an address cannot be read; None where they can."""
+        try:
+            self._tables.translate(virt)
+        except ReadError as error:
+            return str(error)
+        except TranslateError:
+            pass
+        return None
 
 
 class NoRuns:
