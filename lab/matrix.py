@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 MATRIX = Path(__file__).with_name("matrix.toml")
 CPU = {"hash": "POWER8", "radix": "POWER9"}
 DUMPS = ("qemu", "kdump")
+WAY = re.compile(r"(zlib|lzo|flat):([12]?\d|3[01])")
 
 
 class MatrixError(Exception):
@@ -49,6 +51,7 @@ class Spec:
     append: str = ""
     script: str = ""
     nodes: tuple[int, ...] = (1024,)
+    makedumpfile: tuple[str, ...] = ("zlib:31", "lzo:31", "zlib:24", "lzo:17", "flat:31")
     cpus: int = 1
     max_gib: int = 8
     table: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -88,6 +91,10 @@ def _spec(name: str, table: dict[str, Any]) -> Spec:
         values["nodes"] = tuple(table["nodes"])
     if values["mmu"] not in CPU or not set(values["dumps"]) <= set(DUMPS):
         raise MatrixError(f"{name}: mmu is hash or radix, and dumps are of {', '.join(DUMPS)}")
+    if "makedumpfile" in table:
+        values["makedumpfile"] = tuple(table["makedumpfile"])
+        if wrong := [way for way in values["makedumpfile"] if not WAY.fullmatch(way)]:
+            raise MatrixError(f"{name}: {wrong[0]!r} is not zlib:LEVEL, lzo:LEVEL or flat:LEVEL")
     try:
         return Spec(name=name, table=table, **values)
     except TypeError as error:

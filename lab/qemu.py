@@ -115,7 +115,7 @@ class Qemu:
         """
         status, output = self.share / f"{side}.status", self.share / f"{side}.out"
         status.unlink(missing_ok=True)
-        lines = [f"{name}={value}\n" for name, value in variables.items()]
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in variables.items()]
         text = "".join(lines) + (GUEST_SCRIPTS / f"{script}.sh").read_text()
         fresh = self.share / f"{side}.sh.new"
         fresh.write_text(text)

@@ -25,14 +25,6 @@ DUMP_SECONDS = 300
 SETTLE_SECONDS = 3
 SPARSE_SECONDS = 120
 QEMU_FORMATS = {"elf": "qemu.elf", "kdump-zlib": "qemu.kdump-zlib"}
-MADE_IN_CAPTURE = (
-    Dump("vmcore.elf", "kernel", "crash"),
-    Dump("vmcore.d31.zlib", "makedumpfile", "crash", 31),
-    Dump("vmcore.d31.lzo", "makedumpfile", "crash", 31),
-    Dump("vmcore.d24.zlib", "makedumpfile", "crash", 24),
-    Dump("vmcore.d17.lzo", "makedumpfile", "crash", 17),
-    Dump("vmcore.d31.flat", "makedumpfile", "crash", 31),
-)
 Say = Callable[[str], None]
 
 
@@ -130,8 +122,12 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         await machine.run("guest", "moment", SCRIPT_SECONDS, MOMENT="crash")
         await machine.crash(CAPTURE_BOOT_SECONDS)
         say("crashed; the capture kernel is up")
-        await machine.run("capture", "capture", CAPTURE_SECONDS)
-        dumps += MADE_IN_CAPTURE
+        ways = " ".join(spec.makedumpfile)
+        await machine.run("capture", "capture", CAPTURE_SECONDS, WAYS=ways)
+        dumps.append(Dump("vmcore.elf", "kernel", "crash"))
+        for way in spec.makedumpfile:
+            form, _, level = way.partition(":")
+            dumps.append(Dump(f"vmcore.d{level}.{form}", "makedumpfile", "crash", int(level)))
         say("captured")
     return dumps
 

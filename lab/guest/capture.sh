@@ -1,10 +1,15 @@
-# In the capture kernel: the kernel's own vmcore, then what makedumpfile makes of it.
+# In the capture kernel: the kernel's own vmcore, then what makedumpfile makes of it. $WAYS is set by
+# the host: zlib:LEVEL, lzo:LEVEL or flat:LEVEL.
 set -e
 dmesg > /mnt/dumps/capture-dmesg.txt
 dd if=/proc/vmcore of=/mnt/dumps/vmcore.elf bs=1M 2> /dev/null
-for way in "-c 31 zlib" "-l 31 lzo" "-c 24 zlib" "-l 17 lzo"; do
-    set -- $way
-    makedumpfile $1 -d $2 /proc/vmcore /mnt/dumps/vmcore.d$2.$3 > /mnt/dumps/makedumpfile.d$2.$3.txt 2>&1
+for way in $WAYS; do
+    form=${way%:*} level=${way#*:}
+    out=/mnt/dumps/vmcore.d$level.$form log=/mnt/dumps/makedumpfile.d$level.$form.txt
+    case $form in
+        zlib) makedumpfile -c -d $level /proc/vmcore $out > $log 2>&1 ;;
+        lzo) makedumpfile -l -d $level /proc/vmcore $out > $log 2>&1 ;;
+        flat) makedumpfile -F -c -d $level /proc/vmcore > $out 2> $log ;;
+    esac
 done
-makedumpfile -F -c -d 31 /proc/vmcore > /mnt/dumps/vmcore.d31.flat 2> /mnt/dumps/makedumpfile.d31.flat.txt
 sync

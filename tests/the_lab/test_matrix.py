@@ -46,6 +46,7 @@ def test_an_unknown_name_is_told_with_those_there_are() -> None:
         ('dumps = ["photograph"]', "dumps are of qemu, kdump"),
         ('memory = ["add a"]', "neither 'add NAME MIB"),
         ('memory = ["lose a"]', "neither 'add NAME MIB"),
+        ('makedumpfile = ["zlib:32"]', "'zlib:32' is not zlib:LEVEL"),
         ("colour = 3", "colour"),
     ],
 )
