@@ -14,10 +14,10 @@ import pytest
 import vmemmap
 from lab.checks import peer_run
 from lab.checks.guest_kernel import parse_kallsyms, parse_modules, parse_vmallocinfo
-from lab.checks.machine_facts import misread_by_peers, said
+from lab.checks.machine_facts import fullest, misread_by_peers, said
 from lab.checks.opened import Opened
 from lab.checks.peer_crash import Session, is_complete, parse_session, script
-from lab.results import Dump, Result
+from lab.results import Result
 
 SECONDS = 400
 STRUCT_PAGE_WORDS = 8
@@ -31,20 +31,10 @@ MOST_SCATTERED = 400
 LINEAR = 0xC << 60
 
 
-def chosen(machine: Result, moment: str) -> Dump:
-    """Choose a dump of a moment: the kernel's own, or QEMU's, one that has all pages."""
-    dumps = [dump for dump in machine.dumps if dump.moment == moment]
-    plain = [d for d in dumps if d.maker != "makedumpfile" or not d.level]
-    ranked = sorted(
-        plain or dumps, key=lambda dump: (dump.maker != "kernel", "elf" not in dump.file)
-    )
-    return ranked[0]
-
-
 @pytest.fixture(scope="session")
 def dump_of_moment(machine: Result, moment: str) -> Iterator[Opened]:
     """The dump that crash is asked about, opened."""
-    with Opened(machine, chosen(machine, moment)) as opened:
+    with Opened(machine, fullest(machine, moment)) as opened:
         yield opened
 
 
