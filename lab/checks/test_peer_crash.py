@@ -85,7 +85,7 @@ def addresses(opened: Opened) -> list[int]:
     for at, count in struct_page_runs(opened):
         virts += [at, at + 8 * count - 1, at + 8 * count]
     # Where entries meet, and the ends of the list: what lies just outside is not mapped.
-    entries = [entry.virt for entry in opened.core.backing]
+    entries = [int(entry.virt) for entry in opened.core.backing]
     size = opened.core.backing.block_size or 0
     for virt in spaced(entries, MOST_SCATTERED // 8):
         virts += [virt - 1, virt, virt + size - 1, virt + size]
