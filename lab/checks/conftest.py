@@ -1,10 +1,14 @@
 """Which machines are checked: those whose folders the option or the environment names.
 
-A test that takes ``machine`` runs for each; with ``dump`` for each dump of each, with
-``further_dump`` for all but the fullest of each moment, with ``own_dump`` for those that the kernel
-itself wrote, with ``spoiled_dump`` for those (then not among the others) that makedumpfile has
-spoiled, with ``moment`` for each moment at which there are dumps. Without any machine only the
-tests of the parsers run, and one skip says why.
+A test that takes ``machine`` runs for each, and with one of these for each that a machine has:
+
+``dump``            a dump, but for those that makedumpfile has spoiled
+``spoiled_dump``    one that it has spoiled
+``moment``          a moment at which there are dumps
+``whole_dump``      the fullest dump of a moment, if nothing is left out of it
+``further_dump``    the other dumps of a moment
+
+Without any machine only the tests of the parsers run, and one skip says why.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from lab.results import Dump, Result, load_all
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = pytest.StashKey[Path]()
 MACHINES = pytest.StashKey[list[Result]]()
-TAKEN = ("machine", "dump", "further_dump", "own_dump", "spoiled_dump", "moment")
+TAKEN = ("machine", "dump", "further_dump", "whole_dump", "spoiled_dump", "moment")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,11 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for moment in dict.fromkeys(dump.moment for dump in machine.dumps):
             rows["moment"].append((machine, moment))
             full = fullest(machine, moment)
+            if not full.level:
+                rows["whole_dump"].append((machine, full))
             rows["further_dump"] += [(machine, d) for d in sound(machine, moment) if d != full]
         for dump in machine.dumps:
             rows["spoiled_dump" if spoiled(machine, dump) else "dump"].append((machine, dump))
-            if dump.maker == "kernel":
-                rows["own_dump"].append((machine, dump))
     by = [name for name in TAKEN if name in metafunc.fixturenames]
     if by == ["machine"]:
         names = [machine.name for machine in machines]
@@ -109,9 +113,9 @@ def reference(machine: Result, further_dump: Dump) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="session")
-def own(machine: Result, own_dump: Dump) -> Iterator[Opened]:
-    """Open the kernel's own dump, which leaves nothing out."""
-    with Opened(machine, own_dump) as found:
+def whole(machine: Result, whole_dump: Dump) -> Iterator[Opened]:
+    """Open a dump that leaves nothing out."""
+    with Opened(machine, whole_dump) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-"""makedumpfile on the kernel's own dump: what each level would leave out, by its count and ours.
+"""makedumpfile on a dump that has all pages: how many each level would leave out.
 
 Some levels by default, all with ``VMEMMAP_LAB_LEVELS=all`` in the environment. (Which pages the
 dumps lack that it wrote in the capture kernel is in ``test_containers``.)
@@ -40,11 +40,12 @@ def level(request: pytest.FixtureRequest) -> int:
 
 def counts(opened: Opened, level: int) -> dict[str, int]:
     """Let makedumpfile count, once for each dump and level."""
-    machine, dump = opened.machine, opened.machine.path(opened.dump)
+    machine = opened.machine
+    dump = peer_run.readable(machine, opened.dump)
     program = peer_run.find(machine, "usr/bin/makedumpfile")
     words = options(level)
     key = peer_run.key_of([str(word) for word in words], program, dump)
-    name = f"{dump.name}.makedumpfile-d{level}.txt"
+    name = f"{opened.dump.file}.makedumpfile-d{level}.txt"
     said = peer_run.kept(machine, name, key)
     if said is None:
         command = [program, *words, dump, dump.with_suffix(".none")]
@@ -56,14 +57,14 @@ def counts(opened: Opened, level: int) -> dict[str, int]:
 
 
 def test_it_leaves_out_as_many(
-    machine: Result, own: Opened, level: int, version: tuple[int, ...]
+    machine: Result, whole: Opened, level: int, version: tuple[int, ...]
 ) -> None:
     if misread_by_peers(machine):
         pytest.skip("makedumpfile reads one page of the root table of 64 KiB: wrong here")
-    said = counts(own, level)
+    said = counts(whole, level)
     zero = said.pop("zero")
-    assert said.pop("pages") == own.usage.original_pages
-    ours = own.usage.makedumpfile[level]
+    assert said.pop("pages") == whole.usage.original_pages
+    ours = whole.usage.makedumpfile[level]
     assert ours is not None
     if why := loses_tails(machine, level, version):
         assert said.pop("user") >= ours["user"]
@@ -73,4 +74,4 @@ def test_it_leaves_out_as_many(
     if not level & 1:
         assert zero == 0
     elif level in READ_ALL:
-        assert zero == own.core.page_model.zero_pages(level)
+        assert zero == whole.core.page_model.zero_pages(level)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
+import pytest
+
 from lab.checks.peer_crash import Answer, is_complete, parse_session, script
+from lab.checks.peer_input import rewrite
 from lab.checks.peer_makedumpfile import NAMES, parse_report, parse_version
 
 SESSION = """\
@@ -106,3 +112,30 @@ def test_makedumpfile_report() -> None:
 def test_makedumpfile_version() -> None:
     assert parse_version("makedumpfile: version 1.7.8 (released on 30 Oct 2025)\n") == (1, 7, 8)
     assert parse_version("") == ()
+
+
+def test_headers_of_qemu_are_rewritten(tmp_path: Path) -> None:
+    """A big-endian file with two segments; what is read back is found by readelf's rules."""
+    text = b"OSRELEASE=6.1.0\nPAGESIZE=65536\n"
+    note = struct.pack("<III", 11, len(text), 0) + b"VMCOREINFO\0\0" + text
+    low = bytes(100) + b"VMCOREINFO\0 of another kind" + bytes(400) + note
+    low, high = low.ljust(0x2000, b"\0"), bytes(range(256)) * 16
+    rows = [(4, 0, 232, 0, 0, 0, 0, 0), (1, 0, 300, 0, 0, len(low), len(low), 0)]
+    rows.append((1, 0, 300 + len(low), 0, 0x40000000, len(high), len(high), 0))
+    head = b"\x7fELF\x02\x02\x01".ljust(16, b"\0")
+    head += struct.pack(">HHIQQQIHHHHHH", 4, 21, 1, 0, 64, 0, 0, 64, 56, len(rows), 0, 0, 0)
+    head += b"".join(struct.pack(">IIQQQQQQ", *row) for row in rows)
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(head.ljust(300, b"\0") + low + high)
+    rewrite(old, new)
+    data = new.read_bytes()
+    assert data[:6] == b"\x7fELF\x02\x01"
+    found = [struct.unpack_from("<IIQQQQQQ", data, 64 + 56 * row) for row in range(3)]
+    kept = data[found[0][2] : found[0][2] + found[0][5]]
+    assert kept.startswith(b"\x0b\0\0\0")
+    assert text in kept
+    for row, (phys, content) in zip(found[1:], ((0, low), (0x40000000, high)), strict=True):
+        assert row[3:5] == ((0xC << 60) + phys, phys)
+        assert data[row[2] : row[2] + row[5]] == content
+    with pytest.raises(ValueError, match="big-endian"):
+        rewrite(new, tmp_path / "again")
