@@ -1,9 +1,14 @@
 """Which machines are checked: those whose folders the option or the environment names.
 
-A test that takes ``machine`` runs for each, one that takes ``machine`` and ``dump`` for each dump
-of each (those that makedumpfile has spoiled are ``spoiled_dump``), one that takes ``moment`` for
-the moments of each at which there are dumps. Without any machine only the tests
-of the parsers run, and one skip says why.
+A test that takes ``machine`` runs for each, and with one of these for each that a machine has:
+
+``dump``            a dump, but for those that makedumpfile has spoiled
+``spoiled_dump``    one that it has spoiled
+``moment``          a moment at which there are dumps
+``whole_dump``      the fullest dump of a moment, if nothing is left out of it
+``further_dump``    the other dumps of a moment
+
+Without any machine only the tests of the parsers run, and one skip says why.
 """
 
 from __future__ import annotations
@@ -14,14 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from lab.checks.machine_facts import fullest, sound, spoiled
 from lab.checks.opened import Opened
-from lab.checks.machine_facts import spoiled
 from lab.results import Dump, Result, load_all
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = pytest.StashKey[Path]()
 MACHINES = pytest.StashKey[list[Result]]()
-TAKEN = ("machine", "dump", "spoiled_dump", "moment")
+TAKEN = ("machine", "dump", "further_dump", "whole_dump", "spoiled_dump", "moment")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,10 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test for each machine, dump or moment, as it asks."""
-    rows: dict[str, list[tuple[Result, object]]] = {"dump": [], "spoiled_dump": [], "moment": []}
+    rows: dict[str, list[tuple[Result, object]]] = {name: [] for name in TAKEN[1:]}
     machines = metafunc.config.stash[MACHINES]
     for machine in machines:
-        rows["moment"] += [(machine, m) for m in dict.fromkeys(d.moment for d in machine.dumps)]
+        for moment in dict.fromkeys(dump.moment for dump in machine.dumps):
+            rows["moment"].append((machine, moment))
+            full = fullest(machine, moment)
+            if not full.level:
+                rows["whole_dump"].append((machine, full))
+            rows["further_dump"] += [(machine, d) for d in sound(machine, moment) if d != full]
         for dump in machine.dumps:
             rows["spoiled_dump" if spoiled(machine, dump) else "dump"].append((machine, dump))
     by = [name for name in TAKEN if name in metafunc.fixturenames]
@@ -57,10 +67,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has no machine to run on; ``test_there_are_machines`` says so once."""
-    if config.stash[MACHINES]:
-        return
-    idle = [item for item in items if {*TAKEN} & {*getattr(item, "fixturenames", ())}]
+    """Leave out what has nothing to run on; ``test_there_are_machines`` says it once."""
+    idle = [
+        item
+        for item in items
+        for mark in item.iter_markers("skip")
+        if mark.kwargs.get("reason", "").startswith("got empty parameter set")
+    ]
     if idle:
         config.hook.pytest_deselected(items=idle)
         items[:] = [item for item in items if item not in idle]
@@ -82,6 +95,27 @@ def machines(request: pytest.FixtureRequest) -> list[Result]:
 def opened(machine: Result, dump: Dump) -> Iterator[Opened]:
     """Open a dump for the tests of it; closed when the next one comes."""
     with Opened(machine, dump) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def further(machine: Result, further_dump: Dump) -> Iterator[Opened]:
+    """Open a dump that is not the fullest of its moment."""
+    with Opened(machine, further_dump) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def reference(machine: Result, further_dump: Dump) -> Iterator[Opened]:
+    """Open the fullest dump of the same moment."""
+    with Opened(machine, fullest(machine, further_dump.moment)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def whole(machine: Result, whole_dump: Dump) -> Iterator[Opened]:
+    """Open a dump that leaves nothing out."""
+    with Opened(machine, whole_dump) as found:
         yield found
 
 

@@ -85,3 +85,17 @@ def loses_tails(machine: Result, level: int, version: tuple[int, ...] = (1, 7, 9
 def misread_by_peers(machine: Result) -> bool:
     """Tell if crash and makedumpfile cannot follow the kernel's page tables."""
     return mmu_of(machine) == "radix" and page_size_of(machine) == 4096
+
+
+def sound(machine: Result, moment: str) -> list[Dump]:
+    """Give the dumps of a moment that are not spoiled; all of them if there are no others."""
+    dumps = [dump for dump in machine.dumps if dump.moment == moment]
+    return [dump for dump in dumps if not spoiled(machine, dump)] or dumps
+
+
+def fullest(machine: Result, moment: str) -> Dump:
+    """Give the dump of a moment with the most pages: the kernel's own if there is one, as ELF."""
+    return min(
+        sound(machine, moment),
+        key=lambda dump: (dump.level, dump.maker != "kernel", "elf" not in dump.file),
+    )

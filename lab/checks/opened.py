@@ -59,6 +59,17 @@ class Opened:
         return parse_memory_blocks(said(self.machine, "memory-blocks"))
 
     @property
+    def struct_pages(self) -> list[tuple[int, int]]:
+        """Where the struct pages of each memory block are: virtual addresses, half-open."""
+        base = int(self.core.facts["vmemmap_base"].value)
+        size = int(self.core.kernel.struct_page_size.value)
+        page = self.page_size
+        return [
+            (base + block.start // page * size, base + block.end // page * size)
+            for block in self.blocks
+        ]
+
+    @property
     def zones(self) -> list[Zone]:
         """The guest's zones that have memory, at the dump's moment."""
         zones = parse_zoneinfo(self.said_then("zoneinfo"))

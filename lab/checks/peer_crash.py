@@ -95,8 +95,8 @@ def _read(found: Session, words: list[str], lines: list[str]) -> None:
     elif words == ["help", "-m"]:
         _read_machine(found, lines)
     elif words == ["kmem", "-i"]:
-        rows = (_TOTAL.match(line + " ") for line in lines)
-        found.totals = {row[1]: int(row[2]) for row in rows if row}
+        totals = (_TOTAL.match(line + " ") for line in lines)
+        found.totals = {row[1]: int(row[2]) for row in totals if row}
     elif words == ["kmem", "-f"]:
         for row in filter(None, map(_AREA.match, lines)):
             order = int(row[1])
@@ -105,8 +105,8 @@ def _read(found: Session, words: list[str], lines: list[str]) -> None:
         if total:
             found.free_found = int(total[1] or total[0].split()[1])
     elif words == ["kmem", "-n"]:
-        rows = (_SECTION.match(line) for line in lines)
-        found.sections = [(int(row[1]), row[2], int(row[3])) for row in rows if row]
+        sections = (_SECTION.match(line) for line in lines)
+        found.sections = [(int(row[1]), row[2], int(row[3])) for row in sections if row]
     elif words[0] == "vtop":
         answer = next((row for row in map(_PHYS.match, lines) if row), None)
         if answer and int(answer[1], 16) == int(words[1], 16):

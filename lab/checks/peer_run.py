@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.results import Result
+from lab.checks.peer_input import rewrite
+from lab.results import Dump, Result
 
 EMULATOR = shutil.which("qemu-ppc64le-static") or shutil.which("qemu-ppc64le")
 NATIVE = platform.machine() == "ppc64le"
@@ -90,3 +91,23 @@ def key_of(words: list[str], *files: Path) -> str:
         status = file.stat()
         parts.append(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def readable(machine: Result, dump: Dump) -> Path:
+    """Give a dump in a form that the peers read; skips the test if there is none.
+
+    QEMU's ELF dumps are rewritten once, into the folder of what is kept.
+    """
+    path = machine.path(dump)
+    if dump.maker != "qemu":
+        return path
+    target = machine.folder / KEPT / f"{dump.file}.{key_of([], path)[:12]}.elf"
+    if not target.exists():
+        target.parent.mkdir(exist_ok=True)
+        for old in target.parent.glob(f"{dump.file}.*.elf"):
+            old.unlink()
+        try:
+            rewrite(path, target)
+        except ValueError as error:
+            pytest.skip(f"{dump.file} cannot be put into a form that the peers read: {error}")
+    return target

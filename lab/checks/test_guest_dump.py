@@ -1,4 +1,4 @@
-"""What the dump says of itself and its kernel, beside the guest; and that nothing is found amiss."""
+"""What a dump says of itself and its kernel, beside the guest; and that nothing is amiss."""
 
 from __future__ import annotations
 
@@ -65,8 +65,9 @@ def test_dump_claims_no_memory_that_the_guest_had_not(machine: Result, opened: O
 
 
 def test_dump_has_all_memory_that_it_can(machine: Result, opened: Opened) -> None:
-    """QEMU leaves nothing out. The kernel's own dump has what was there at boot, but for what the
-    capture kernel was to run in; later memory depends on when that was loaded.
+    """QEMU leaves nothing out, the kernel what the capture kernel was to run in.
+
+    Whether the kernel's own dump has hot-added memory depends on when that was loaded.
     """
     found = [tuple(row) for row in opened.core.source.ranges().tolist()]
     if opened.dump.maker == "qemu":

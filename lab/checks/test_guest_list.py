@@ -17,21 +17,6 @@ def test_list_is_there_where_the_kernel_keeps_one(machine: Result, opened: Opene
     assert bool(len(opened.core.backing)) == keeps_list(machine)
 
 
-def struct_pages(opened: Opened) -> list[tuple[int, int]]:
-    """Give the addresses of the struct pages of each memory block, half-open."""
-    base, page = vmemmap_base(opened), opened.page_size
-    size = int(opened.core.kernel.struct_page_size.value)
-    return [
-        (base + block.start // page * size, base + block.end // page * size)
-        for block in opened.blocks
-    ]
-
-
-def vmemmap_base(opened: Opened) -> int:
-    """Give where the struct page of page 0 is."""
-    return int(opened.core.facts["vmemmap_base"].value)
-
-
 def test_every_block_is_covered(machine: Result, opened: Opened) -> None:
     """By an entry; where the kernel keeps no list, by its page tables."""
     core = opened.core
@@ -40,7 +25,7 @@ def test_every_block_is_covered(machine: Result, opened: Opened) -> None:
         if len(core.backing)
         else []
     )
-    for start, end in struct_pages(opened):
+    for start, end in opened.struct_pages:
         if keeps_list(machine):
             assert any(low <= start and end <= high for low, high in covered), hex(start)
         step = min(core.backing.block_size or 4096, 4096)
@@ -51,7 +36,7 @@ def test_every_block_is_covered(machine: Result, opened: Opened) -> None:
 
 def test_no_entry_backs_memory_that_is_not_there(opened: Opened) -> None:
     """An entry can reach beyond a block of memory, but not be without any."""
-    wanted = join(struct_pages(opened))
+    wanted = join(opened.struct_pages)
     for entry in opened.core.backing:
         end = entry.virt + opened.core.backing.block_size
         assert any(low < end and entry.virt < high for low, high in wanted), entry

@@ -107,9 +107,9 @@ def test_meminfo() -> None:
 
 SLABINFO = """\
 slabinfo - version: 2.1
-# name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> : slabdata
-9p-fcall               7     12 131096    4    8 : tunables    0    0    0 : slabdata      3      3      0
-kmalloc-8           1000   1024      8  512    1 : tunables    0    0    0 : slabdata      1      2      0
+# name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
+9p-fcall               7     12 131096    4    8 : tunables 0 0 0 : slabdata  3  3  0
+kmalloc-8           1000   1024      8  512    1 : tunables 0 0 0 : slabdata  1  2  0
 """
 
 

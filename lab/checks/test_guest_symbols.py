@@ -32,7 +32,7 @@ def module_symbols(machine: Result, kallsyms: list[Symbol]) -> list[Symbol]:
     """Those of modules that are loaded as such: [bpf] and the like are none."""
     modules = {module.name for module in parse_modules(said(machine, "modules"))}
     found = [symbol for symbol in kallsyms if symbol.module in modules]
-    assert len(found) > 1000
+    assert len(found) > 20 * len(modules)
     return found
 
 
@@ -80,10 +80,10 @@ def test_module_names_are_where_the_modules_are(
     machine: Result, opened: Opened, module_symbols: list[Symbol]
 ) -> None:
     """``__this_module`` is the struct module: a state, two links, and then its name."""
-    found = 0
-    for row in module_symbols:
-        if row.name != "__this_module":
-            continue
+    names = [row for row in module_symbols if row.name == "__this_module"]
+    if not names:
+        pytest.skip("this kernel's kallsyms has code only")
+    for row in names:
         try:
             data = opened.core.read(row.address, NAME_AT + NAME_BYTES)
         except vmemmap.ReadError as error:
@@ -91,8 +91,7 @@ def test_module_names_are_where_the_modules_are(
                 pytest.skip(f"{why}: {error}")
             raise
         assert data[NAME_AT:].partition(b"\0")[0].decode() == row.module
-        found += 1
-    assert found == len(parse_modules(said(machine, "modules")))
+    assert len(names) == len(parse_modules(said(machine, "modules")))
 
 
 def test_vmalloc_areas_are_mapped_as_the_guest_says(machine: Result, opened: Opened) -> None:

@@ -18,14 +18,9 @@ import pytest
 import vmemmap
 from lab.checks.guest_kernel import boot_memory, hotplug
 from lab.checks.guest_memory import join, parse_memory_blocks
-from lab.checks.machine_facts import keeps_list, mmu_of, page_size_of, said
-from lab.results import Dump, Result
+from lab.checks.machine_facts import fullest, keeps_list, mmu_of, page_size_of, said
+from lab.results import Result
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
-
-
-def first_dump(machine: Result, moment: str) -> Dump:
-    """Give a dump of a moment; what the list holds does not depend on the container."""
-    return next(dump for dump in machine.dumps if dump.moment == moment)
 
 
 def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
@@ -72,7 +67,7 @@ def test_log_leads_to_the_memory_blocks(machine: Result, moment: str) -> None:
 
 
 def test_list_is_that_of_the_simulator(machine: Result, moment: str) -> None:
-    with vmemmap.open(machine.path(first_dump(machine, moment))) as core:
+    with vmemmap.open(machine.path(fullest(machine, moment))) as core:
         backing = core.backing
         real = list(zip(backing.node.tolist(), backing.virt.tolist(), strict=True))
         spec = spec_of(machine, moment, backing.block_size if keeps_list(machine) else 0)
