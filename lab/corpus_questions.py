@@ -16,6 +16,8 @@ MOST_BLOCKS = 40
 """So many blocks are asked about where there are more, spread over the list."""
 MOST_PAGES_OF_AN_AREA = 600
 WORDS = 8
+POINTS = 60
+"""So many places are asked about where there are fewer blocks."""
 UNMAPPED = (0xC007_FFFF_FFFF_FFF8, 0xC008_FFFF_0000_0000, 0xC00A_FFFF_0000_0000)
 
 
@@ -56,7 +58,9 @@ def questions(machine: Result, core: vmemmap.Vmcore, *, areas: bool) -> Question
         words.append((int(entry.node), 3))
     for virt in starts:
         vtop += [virt, virt + 64, virt + size - 8, virt + size - 1, virt + page]
-        words.append((virt, WORDS))
+        inside = range(virt, virt + size, max(page, size * len(starts) // POINTS // 8 * 8))
+        vtop += [at + 8 * i for i, at in enumerate(inside)]
+        words += [(at, WORDS) for at in inside]
     top = max(starts) + size
     vtop += [top, top + (1 << 40), min(starts) + size // 2 + 3]
     for phys in (0, page, 0x100_0008, 0x1000_0000 - 1):

@@ -146,7 +146,10 @@ class Packages:
             apt = self._apt(suite)
             (path,) = apt.download([package])
             vmlinux.parent.mkdir(parents=True, exist_ok=True)
-            extract_file(path, (vmlinux.name, "vmlinux"), vmlinux)  # newer packages: the latter
+            row = _described(path)
+            # Newer packages call it by the second name.
+            row["vmlinux_sha256"] = extract_file(path, (vmlinux.name, "vmlinux"), vmlinux)
+            Path(f"{vmlinux}.json").write_text(json.dumps(row, indent=2) + "\n")
             path.unlink()
         except (OSError, SubprocessError, ValueError) as error:
             self._say(f"{package}: {error}; crash will not be run")
