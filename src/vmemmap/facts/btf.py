@@ -72,7 +72,7 @@ class Btf(Types):
 
     def _walk(self) -> NDArray[np.intp]:
         """Go from record to record; give where each one begins, type 1 first."""
-        words, end = memoryview(self._words), len(self._words)  # faster one by one than numpy
+        words, end = self._words.data, len(self._words)  # one by one this is faster than numpy
         fixed = [3] * 32
         each = [0] * 32
         for kind, tail in btf.TAIL_WORDS.items():

@@ -82,8 +82,8 @@ def _by_members(read: PageReader, typed: bool) -> Places | None:
             continue
         if typed and _is_pointer(read, names[1]):
             return None  # 4.0 to 4.3 have members, which lie in the words of lru
-        places = (read.integer(name, key) for name, key in zip(names, keys, strict=True))
-        return _side_by_side(read, keys, *places, skip)
+        order, kind = (read.integer(name, key) for name, key in zip(names, keys, strict=True))
+        return _side_by_side(read, keys, order, kind, skip)
     return None
 
 

@@ -10,15 +10,16 @@ Source: the DWARF standard, versions 2 to 5.
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import CorruptDump, FactInvalid
+from vmemmap.errors import DumpError, FactInvalid, FactMissing
 from vmemmap.facts.elf_file import ElfFile
 from vmemmap.facts.types import Form, RawMember, TypeNode, Types
 
@@ -61,7 +62,7 @@ class Dwarf(Types):
         try:
             found = {name: file.find(f".debug_{name}") for name in _SECTIONS}
             self._data = {n: file.unpacked(s) for n, s in found.items() if s is not None}
-        except CorruptDump as error:
+        except DumpError as error:
             raise self._damage(str(error)) from error
         self._units = self._guarded(self._open)
         self._search(_ANCHOR)
@@ -70,17 +71,23 @@ class Dwarf(Types):
         """Give all compilation units, of which only the headers are read."""
         from elftools.dwarf.dwarfinfo import DebugSectionDescriptor, DwarfConfig, DWARFInfo
 
-        sections: dict[str, Any] = dict.fromkeys(_ARGUMENTS)
+        # Each version has a parameter for every section that it knows.
+        wanted = inspect.signature(DWARFInfo.__init__).parameters
+        sections: dict[str, Any] = {name: None for name in wanted if name.endswith("_sec")}
         for name, data in self._data.items():
             sections[f"debug_{name}_sec"] = DebugSectionDescriptor(
-                stream=_Window(data), name=name, global_offset=0, size=len(data), address=0
+                stream=cast(IO[bytes], _Window(data)),
+                name=name,
+                global_offset=0,
+                size=len(data),
+                address=0,
             )
-        little = self._order == "little"
-        info = DWARFInfo(
-            config=DwarfConfig(little_endian=little, machine_arch="64-bit PowerPC", default_address_size=8),
-            **sections,
+        config = DwarfConfig(
+            little_endian=self._order == "little",
+            machine_arch="64-bit PowerPC",
+            default_address_size=_POINTER_BYTES,
         )
-        return list(info.iter_CUs())
+        return list(DWARFInfo(config=config, **sections).iter_CUs())
 
     def _damage(self, why: str) -> FactInvalid:
         return FactInvalid(f"{self.detail} is damaged: {why}", name="types")
@@ -91,6 +98,12 @@ class Dwarf(Types):
             return ask(*arguments)
         except FactInvalid:
             raise
+        except ImportError as error:
+            raise FactMissing(
+                f"{self.detail} is read with pyelftools, which is not installed: pip install "
+                "pyelftools",
+                name="types",
+            ) from error
         except Exception as error:
             raise self._damage(f"{type(error).__name__}: {error}") from error
 
@@ -203,12 +216,6 @@ class Dwarf(Types):
 
 
 _SECTIONS = ("info", "abbrev", "str", "line_str", "str_offsets", "addr")
-_ARGUMENTS = (
-    *(f"debug_{name}_sec" for name in _SECTIONS),
-    *("debug_aranges_sec", "debug_frame_sec", "eh_frame_sec", "debug_loc_sec", "debug_ranges_sec"),
-    *("debug_line_sec", "debug_pubtypes_sec", "debug_pubnames_sec", "debug_loclists_sec"),
-    *("debug_rnglists_sec", "debug_sup_sec", "gnu_debugaltlink_sec", "debug_types_sec"),
-)
 
 
 class _Window(io.RawIOBase):
@@ -249,7 +256,7 @@ def _number(die: Any, name: str) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, list) and len(value) > 1 and value[0] == _PLUS_UCONST:
-        return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(value[1:11]))
+        return sum((int(byte) & 0x7F) << 7 * place for place, byte in enumerate(value[1:11]))
     raise ValueError(f"{name} is no number")
 
 

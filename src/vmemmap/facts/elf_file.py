@@ -123,7 +123,9 @@ class ElfFile:
             )
         engine = zlib.decompressobj()
         try:
-            out = engine.decompress(data[_COMPRESSION_HEADER_BYTES:], max(min(size, TABLE_MAX_BYTES), 1))
+            out = engine.decompress(
+                data[_COMPRESSION_HEADER_BYTES:], max(min(size, TABLE_MAX_BYTES), 1)
+            )
         except zlib.error as error:
             raise CorruptDump(
                 f"the section {section.name}",

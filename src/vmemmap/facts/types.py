@@ -141,10 +141,7 @@ class Types(ABC):
             handle = found.type
         assert found is not None
         node = self._resolve(handle)
-        if found.bits:
-            width = (at % 8 + found.bits + 7) // 8
-        else:
-            width = self._size(handle)
+        width = (at % 8 + found.bits + 7) // 8 if found.bits else self._size(handle)
         count = node.count if node is not None and node.form is Form.ARRAY else None
         return Member(at // 8, width, count, at, found.bits)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.facts.page_layout import PageLayout, Word
+from vmemmap.facts.compound_words import Word
+from vmemmap.facts.page_layout import PageLayout
 from vmemmap.pages.classify import Columns, Marks
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.struct_pages import Window
