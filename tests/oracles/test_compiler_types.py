@@ -20,7 +20,14 @@ COMPILERS = [
     for name in ("gcc", "powerpc64-linux-gnu-gcc", "powerpc64le-linux-gnu-gcc")
     if (path := shutil.which(name))
 ]
-FORMS = ("-gbtf", "-gdwarf-2 -gstrict-dwarf", "-gdwarf-3", "-gdwarf-4", "-gdwarf-5", "-gdwarf-5 -gz")
+FORMS = (
+    "-gbtf",
+    "-gdwarf-2 -gstrict-dwarf",
+    "-gdwarf-3",
+    "-gdwarf-4",
+    "-gdwarf-5",
+    "-gdwarf-5 -gz",
+)
 SOURCE = """
 #define offsetof(type, member) __builtin_offsetof(type, member)
 typedef struct { int counter; } atomic_t;
