@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin, established
@@ -18,6 +19,8 @@ from vmemmap.facts.type_keys import FLAGS, may_tell, value_by_types
 from vmemmap.facts.types import Member, Types
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
+
+T = TypeVar("T")
 
 _BASICS = ("SIZE(page)", "OFFSET(page.flags)")
 """What any description that is worth asking has."""
@@ -104,8 +107,7 @@ class KernelTypes:
         if self._reading or not may_tell(key):
             return None  # what the types themselves are found by does not come from them
         if key not in self._given:
-            chosen = self._chosen
-            value = None if chosen is None else value_by_types(chosen[0], key)
+            value = self._ask(lambda types: value_by_types(types, key))
             self._given[key] = None if value is None else self.note(key, value)
         fact = self._given[key]
         if fact is not None:
@@ -114,13 +116,24 @@ class KernelTypes:
 
     def member(self, path: str) -> Member | None:
         """Say where a member lies, or None if no types tell; errors as for `value`."""
-        chosen = self._chosen
-        return None if chosen is None else chosen[0].member(path)
+        return self._ask(lambda types: types.member(path))
 
     def enumerators(self, name: str) -> Mapping[str, int] | None:
         """Give an enum's values by name, in order, or None; errors as for `value`."""
+        return self._ask(lambda types: types.enumerators(name))
+
+    def _ask(self, ask: Callable[[Types], T | None]) -> T | None:
+        """Ask the chosen types; what is damaged in those of the dump is as if it was not there."""
         chosen = self._chosen
-        return None if chosen is None else chosen[0].enumerators(name)
+        if chosen is None:
+            return None
+        try:
+            return ask(chosen[0])
+        except FactInvalid as error:
+            if chosen[1] is Origin.USER:
+                raise
+            self._lacking.append(str(error))
+            return None
 
     def flags(self) -> Mapping[str, int] | None:
         """Give the bits of ``page.flags`` by name (``PG_lru``), in order, or None."""
