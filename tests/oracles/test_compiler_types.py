@@ -4,14 +4,17 @@ debug information. Any gcc will do; those for PowerPC64 of either byte order are
 
 from __future__ import annotations
 
+import random
 import shutil
 import struct
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from vmemmap.errors import VmemmapError
 from vmemmap.facts.types import Types
 from vmemmap.facts.vmlinux import SymbolFile
 
@@ -207,3 +210,35 @@ def content_at(compiled: Compiled, address: int, size: int) -> bytes:
         if kind == 1 and virt <= address and address + size <= virt + stored:
             return compiled.data[offset + address - virt : offset + address - virt + size]
     raise AssertionError(f"{address:#x} is not in the program")
+
+
+def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_path: Path) -> None:
+    """It ends in time, and with no error but ours."""
+    (tmp_path / "types.c").write_text(SOURCE)
+    out, damaged = tmp_path / "whole", tmp_path / "vmlinux"
+    command = [compiler, "-gdwarf-4", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-o", str(out)]
+    subprocess.run([*command, str(tmp_path / "types.c")], check=True, capture_output=True)
+    whole = bytearray(out.read_bytes())
+    struct.pack_into("<H" if whole[5] == 1 else ">H", whole, 18, 21)
+    rng = random.Random(11)
+    places = [
+        place for name in (b"vmemmap_backing\0", b"types.c\0") if (place := whole.find(name)) > 0
+    ]
+    refused = 0
+    for turn in range(150):
+        data = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(max(places[0] - 3000, 0), len(data) - 4)
+            data[at : at + 2] = rng.choice((b"\0\0", b"\xff\xff", rng.randbytes(2)))
+        damaged.unlink(missing_ok=True)
+        damaged.write_bytes(data)
+        started = time.monotonic()
+        try:
+            types = SymbolFile(damaged).types
+            types.member("page._mapcount")
+            types.size("zone")
+            types.enumerators("pageflags")
+        except VmemmapError:
+            refused += 1
+        assert time.monotonic() - started < 10, turn
+    assert refused
