@@ -1,9 +1,9 @@
 """Which description of the kernel's types is believed, and what was taken from it.
 
 VMCOREINFO goes first; what it lacks is asked of the vmlinux that the user named, then of the BTF in
-the dump itself. Nothing is read before something is lacking. Whatever both VMCOREINFO and the types
-say has to be the same: a vmlinux that says otherwise is of another kernel, which is an error, and
-BTF in the dump that says otherwise is damaged, and not used.
+the dump itself. Nothing is read before something is lacking. What both VMCOREINFO and the types say
+of memory management has to be the same: a vmlinux that says otherwise is of another kernel, which
+is an error, and BTF in the dump that says otherwise is damaged, and not used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 _BASICS = ("SIZE(page)", "OFFSET(page.flags)")
 """What any description that is worth asking has."""
+_COMPARED = re.compile(
+    r"(?:SIZE|OFFSET|LENGTH)\((?:page|folio|zone|pglist_data|mem_section|free_area|list_head"
+    r"|nodemask_t|vmemmap_backing|mmu_psize_def)[.)].*|NUMBER\(.*"
+)
+"""Keys about what a kernel has one of. Other structs, such as ``log``, can have namesakes."""
 
 
 class KernelTypes:
@@ -57,7 +62,9 @@ class KernelTypes:
             if self._vmlinux is not None:
                 try:
                     types = self._vmlinux.types
-                    self._check(types, self._vmlinux.path)
+                    self._check(
+                        types, f"{self._vmlinux.path} is not the vmlinux of this dump's kernel"
+                    )
                     return types, Origin.USER
                 except FactConflict:
                     raise
@@ -65,7 +72,7 @@ class KernelTypes:
                     self._lacking.append(str(error))
             try:
                 types = self._own()
-                self._check(types, "it")
+                self._check(types, "it is damaged")
                 return types, Origin.BTF
             except FactError as error:
                 self._lacking.append(f"the dump has no types of its own: {error}")
@@ -73,8 +80,8 @@ class KernelTypes:
         finally:
             self._reading = False
 
-    def _check(self, types: Types, whose: str) -> None:
-        """Compare the types with all that VMCOREINFO says.
+    def _check(self, types: Types, follows: str) -> None:
+        """Compare the types with what VMCOREINFO says.
 
         Raises:
             FactConflict: Something is different.
@@ -82,7 +89,7 @@ class KernelTypes:
         """
         if any(value_by_types(types, key) is None for key in _BASICS):
             raise FactInvalid(f"{types.detail} has no struct page", name="types")
-        for key in self._info:
+        for key in filter(_COMPARED.fullmatch, self._info):
             there = value_by_types(types, key)
             if there is None:
                 continue
@@ -92,8 +99,7 @@ class KernelTypes:
                 continue  # that is for whoever needs it to say
             if here != there:
                 raise FactConflict(
-                    f"{whose} is not the vmlinux of this dump's kernel: {key} is {there} by "
-                    f"{types.detail}, and {here} in VMCOREINFO",
+                    f"{follows}: {key} is {there} by {types.detail}, and {here} in VMCOREINFO",
                     name=key,
                 )
 
