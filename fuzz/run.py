@@ -310,7 +310,8 @@ def seeds(target: str) -> Iterator[tuple[str, bytes]]:
     elif target == "elf":
         yield from elf_seeds()
     elif target == "vmlinux":
-        from containers.vmlinux_file import build_vmlinux
+        from builders.btf import STRUCT, UNION, BtfBuilder
+        from containers.vmlinux_file import SHT_PROGBITS, build_vmlinux
 
         symbols = [
             ("vmemmap_list", 0xC000000001000000, 8),
@@ -318,6 +319,13 @@ def seeds(target: str) -> Iterator[tuple[str, bytes]]:
         ]
         yield "little", build_vmlinux(symbols)
         yield "big", build_vmlinux([*symbols, ("psize_defs", 1, 2)], order="big", merge_tails=True)
+        types = BtfBuilder("big")
+        word = types.integer("unsigned long", 8)
+        inner = types.composite(UNION, "", 8, [("_mapcount", word, 0)])
+        types.composite(STRUCT, "page", 64, [("flags", word, 0), ("", inner, 64)])
+        types.enum("pageflags", {"PG_lru": 5, "PG_head": 6})
+        extra = {".BTF": (SHT_PROGBITS, types.build())}
+        yield "types", build_vmlinux(symbols, order="big", extra=extra)
     elif target == "flattened":
         for number in (0, 1, 3):
             machine = images[number].machine

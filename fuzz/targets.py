@@ -34,6 +34,7 @@ from builders.machine_state import Machine
 from builders.notes import Notes, build_note
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.cli.info import collect
+from vmemmap.facts.type_keys import value_by_types
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.report import as_json, as_text
 from vmemmap.source.base import PhysicalSource
@@ -129,6 +130,8 @@ def exercise_vmlinux(data: bytes) -> None:
             symbols.find(name)
         for symbol in itertools.islice(symbols.table, 200):
             str(symbols.table.at(symbol.address))
+        for key in ("SIZE(page)", "OFFSET(page._mapcount)", "NUMBER(PG_head_mask)"):
+            value_by_types(symbols.types, key)
 
 
 def exercise_vmcoreinfo(data: bytes) -> None:

@@ -58,8 +58,9 @@ def open_vmcore(
             snappy, zstd or raw pages), flattened or not; or all members of a split dump. A pipe, or
             ``-`` for the standard input, is copied to an unnamed temporary file first.
         vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
-        vmlinux: The kernel, of which only the symbol table is read: for kernels that do not export
-            the list (before 3.13) or their symbols (before 6.0), and dumps without VMCOREINFO.
+        vmlinux: The kernel: its symbols, for kernels that do not export the list (before 3.13) or
+            their symbols (before 6.0), and dumps without VMCOREINFO; and its types (BTF or debug
+            information), for whatever VMCOREINFO lacks.
         progress: Told how far long work has come: what it is, how much is done, how much there is.
         assume: Facts that the caller knows better than the dump, by name: memory_byte_order, mmu,
             layout, page_table. They go before whatever the dump says.

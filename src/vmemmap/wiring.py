@@ -197,7 +197,19 @@ class Wiring:
                     facts.add(establish())
             except FactError as error:
                 facts.missing[name] = error
+        for fact in self.typed_facts:
+            facts.add(fact)
         return facts
+
+    @property
+    def typed_facts(self) -> tuple[Fact, ...]:
+        """What the kernel's types gave so far, and the vmlinux of the user's that may give it."""
+        try:
+            types = self.kernel.types
+        except FactError:
+            return ()
+        vmlinux = () if self._symbols is None else (self._symbols.fact,)
+        return (*vmlinux, *types.used.values())
 
     @property
     def mmu(self) -> Fact:

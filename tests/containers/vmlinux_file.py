@@ -14,6 +14,7 @@ from builders.byte_order import Order, prefix
 EM_PPC64 = 21
 ET_EXEC, ET_DYN = 2, 3
 SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 1, 2, 3, 8
+SHT_NOTE = 7
 _EHDR = "HHIQQQIHHHHHH"
 _EHDR_NAMES = (
     *("e_type", "e_machine", "e_version", "e_entry", "e_phoff", "e_shoff", "e_flags"),
@@ -37,6 +38,7 @@ def build_vmlinux(
     elf_class: int = 2,
     header: Mapping[str, int] | None = None,
     sections: Mapping[str, Mapping[str, int]] | None = None,
+    extra: Mapping[str, tuple[int, bytes]] | None = None,
 ) -> bytes:
     """Return the file.
 
@@ -48,6 +50,7 @@ def build_vmlinux(
         elf_class: EI_CLASS.
         header: ELF header fields to overwrite (``e_machine`` and so on).
         sections: Section -> fields of its header to overwrite; ``""`` is section 0.
+        extra: More sections -> their type and content.
     """
     mark = prefix(order)
     names, at_name = _string_table([name for name, _, _ in symbols], merge_tails)
@@ -55,10 +58,16 @@ def build_vmlinux(
         struct.pack(mark + "IBBHQQ", at_name[name], 0x11, 0, 1, address, size)
         for name, address, size in symbols
     )
-    titles, at_title = _string_table(["", ".text", ".symtab", ".strtab", ".shstrtab"], False)
+    titles, at_title = _string_table(
+        ["", ".text", ".symtab", ".strtab", ".shstrtab", *(extra or {})], False
+    )
     body, parts = 64, []
     rows: dict[str, dict[str, int]] = {"": {}, ".text": {"sh_type": SHT_NOBITS, "sh_size": 99}}
     kept = {".symtab": table, ".strtab": names} if symtab else {}
+    for title, (kind, content) in (extra or {}).items():
+        rows[title] = {"sh_type": kind, "sh_offset": body, "sh_size": len(content)}
+        body += len(content)
+        parts.append(content)
     for title, content in {**kept, ".shstrtab": titles}.items():
         rows[title] = {"sh_type": SHT_STRTAB, "sh_offset": body, "sh_size": len(content)}
         body += len(content)
@@ -78,6 +87,13 @@ def build_vmlinux(
     values |= dict(header or {})
     ident = b"\x7fELF" + bytes((elf_class, 1 if order == "little" else 2, 1)) + bytes(9)
     return b"".join([ident, struct.pack(mark + _EHDR, *values.values()), *parts, section_headers])
+
+
+def build_id_note(build_id: bytes, order: Order) -> bytes:
+    """Return the content of a .notes section with a GNU build ID, behind a note of another kind."""
+    mark = prefix(order)
+    other = struct.pack(mark + "3I", 6, 4, 0x100) + b"Linux\0\0\0" + bytes(4)
+    return other + struct.pack(mark + "3I", 4, len(build_id), 3) + b"GNU\0" + build_id
 
 
 def _string_table(names: Sequence[str], merge_tails: bool) -> tuple[bytes, dict[str, int]]:

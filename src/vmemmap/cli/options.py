@@ -65,7 +65,8 @@ VmlinuxOption = Annotated[
     typer.Option(
         "--vmlinux",
         metavar="FILE",
-        help="Take symbols that the dump lacks (kernels before 6.0) from this vmlinux.",
+        help="Take symbols and types that the dump lacks from this vmlinux: its symbol table, and "
+        "its BTF or debug information.",
     ),
 ]
 AssumeOption = Annotated[

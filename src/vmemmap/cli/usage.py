@@ -147,7 +147,9 @@ def collect(core: Vmcore, counted: Usage, zero_pages: int | None) -> dict[str, A
                 "origin": str(fact.origin),
                 "detail": fact.detail,
             }
-            for fact in core.pages.layout.facts
+            for fact in {
+                fact.name: fact for fact in (*core.typed_facts, *core.pages.layout.facts)
+            }.values()
         ],
     }
 

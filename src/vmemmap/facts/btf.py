@@ -23,6 +23,7 @@ BTF_MAX_BYTES = 32 << 20
 """Distributions' kernels have 4 to 8 MiB."""
 _POINTER_BYTES = 8
 _NAME_MAX_BYTES = 512
+_NAMESAKES_MAX = 16
 _NAMED = (Kind.STRUCT, Kind.UNION, Kind.TYPEDEF)
 
 
@@ -72,7 +73,7 @@ class Btf(Types):
 
     def _walk(self) -> NDArray[np.intp]:
         """Go from record to record; give where each one begins, type 1 first."""
-        words, end = memoryview(self._words), len(self._words)  # faster one by one than numpy
+        words, end = self._words.data, len(self._words)  # one by one this is faster than numpy
         fixed = [3] * 32
         each = [0] * 32
         for kind, tail in btf.TAIL_WORDS.items():
@@ -103,8 +104,8 @@ class Btf(Types):
         rows = self._rows(name, kinds)
         if len(rows) > 1:
             # A driver may have a type of the same name. It is another one if it has another size.
-            sizes = {self._size(int(row) + 1) for row in rows}
-            if len(sizes) > 1:
+            sizes = {self._size(int(row) + 1) for row in rows[:_NAMESAKES_MAX]}
+            if len(sizes) > 1 or len(rows) > _NAMESAKES_MAX:
                 return None
         return int(rows[0]) + 1 if len(rows) else None
 

@@ -76,14 +76,14 @@ def _by_members(read: PageReader, typed: bool) -> Places | None:
     for owner, skip in (("folio._folio", read.size), ("page.compound", 0)):
         names = (f"{owner}_order", f"{owner}_dtor")
         keys = [f"OFFSET({name})" for name in names]
-        is_exported = any(key in read.info for key in keys)
-        is_known = all(key in read.info or read.types.value(key) is not None for key in keys)
-        if not is_known or is_exported == typed:
+        if any(key in read.info for key in keys) == typed:
+            continue
+        if not all(key in read.info or read.types.value(key) is not None for key in keys):
             continue
         if typed and _is_pointer(read, names[1]):
             return None  # 4.0 to 4.3 have members, which lie in the words of lru
-        places = (read.integer(name, key) for name, key in zip(names, keys, strict=True))
-        return _side_by_side(read, keys, *places, skip)
+        order, kind = (read.integer(name, key) for name, key in zip(names, keys, strict=True))
+        return _side_by_side(read, keys, order, kind, skip)
     return None
 
 

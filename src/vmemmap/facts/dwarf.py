@@ -10,15 +10,16 @@ Source: the DWARF standard, versions 2 to 5.
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import CorruptDump, FactInvalid
+from vmemmap.errors import DumpError, FactInvalid, FactMissing
 from vmemmap.facts.elf_file import ElfFile
 from vmemmap.facts.types import Form, RawMember, TypeNode, Types
 
@@ -53,7 +54,7 @@ class Dwarf(Types):
     def __init__(self, file: ElfFile, detail: str) -> None:
         self.detail = detail
         self._order: ByteOrder = file.order
-        self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._deadline = 0.0
         self._named: dict[str, list[Any]] = {}
         self._enums: dict[str, list[Any]] = {}
         self._read_units: set[int] = set()
@@ -61,7 +62,7 @@ class Dwarf(Types):
         try:
             found = {name: file.find(f".debug_{name}") for name in _SECTIONS}
             self._data = {n: file.unpacked(s) for n, s in found.items() if s is not None}
-        except CorruptDump as error:
+        except DumpError as error:
             raise self._damage(str(error)) from error
         self._units = self._guarded(self._open)
         self._search(_ANCHOR)
@@ -70,29 +71,48 @@ class Dwarf(Types):
         """Give all compilation units, of which only the headers are read."""
         from elftools.dwarf.dwarfinfo import DebugSectionDescriptor, DwarfConfig, DWARFInfo
 
-        sections: dict[str, Any] = dict.fromkeys(_ARGUMENTS)
+        # Each version has a parameter for every section that it knows.
+        wanted = inspect.signature(DWARFInfo.__init__).parameters
+        sections: dict[str, Any] = {name: None for name in wanted if name.endswith("_sec")}
         for name, data in self._data.items():
             sections[f"debug_{name}_sec"] = DebugSectionDescriptor(
-                stream=_Window(data), name=name, global_offset=0, size=len(data), address=0
+                stream=cast(IO[bytes], _Window(data)),
+                name=name,
+                global_offset=0,
+                size=len(data),
+                address=0,
             )
-        little = self._order == "little"
-        info = DWARFInfo(
-            config=DwarfConfig(
-                little_endian=little, machine_arch="64-bit PowerPC", default_address_size=8
-            ),
-            **sections,
+        config = DwarfConfig(
+            little_endian=self._order == "little",
+            machine_arch="64-bit PowerPC",
+            default_address_size=_POINTER_BYTES,
         )
-        return list(info.iter_CUs())
+        units = []
+        for unit in DWARFInfo(config=config, **sections).iter_CUs():
+            units.append(unit)
+            self._keep_time()
+        return units
+
+    def _keep_time(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise self._damage(f"it takes more than {_PATIENCE_SECONDS:.0f} s to read")
 
     def _damage(self, why: str) -> FactInvalid:
         return FactInvalid(f"{self.detail} is damaged: {why}", name="types")
 
     def _guarded(self, ask: Any, *arguments: Any) -> Any:
         """Call what works on pyelftools, which lets any error through that damage can cause."""
+        self._deadline = time.monotonic() + _PATIENCE_SECONDS
         try:
             return ask(*arguments)
         except FactInvalid:
             raise
+        except ImportError as error:
+            raise FactMissing(
+                f"{self.detail} is read with pyelftools, which is not installed: pip install "
+                "pyelftools",
+                name="types",
+            ) from error
         except Exception as error:
             raise self._damage(f"{type(error).__name__}: {error}") from error
 
@@ -116,8 +136,6 @@ class Dwarf(Types):
                     self._guarded(self._read_unit, unit)
                 if name in self._named or name in self._enums:
                     return
-                if time.monotonic() > self._deadline:
-                    raise self._damage(f"no {name} found in it within {_PATIENCE_SECONDS:.0f} s")
 
     def _units_with(self, name: str) -> Iterator[Any]:
         """Yield a few of the units that speak of *name*, in order."""
@@ -149,8 +167,7 @@ class Dwarf(Types):
 
     def _read_unit(self, unit: Any) -> None:
         """Note what types a unit defines, without looking into them."""
-        top = unit.get_top_DIE()
-        for die in top.iter_children():
+        for die in self._children(unit.get_top_DIE()):
             label = die.attributes.get("DW_AT_name")
             if label is None or "DW_AT_declaration" in die.attributes:
                 continue
@@ -170,13 +187,13 @@ class Dwarf(Types):
             return TypeNode(Form.ALIAS, target=_type_of(die))
         if die.tag == "DW_TAG_array_type":
             count = 1
-            for each in die.iter_children():
+            for each in self._children(die):
                 if each.tag == "DW_TAG_subrange_type":
                     count *= _length(each)
             return TypeNode(Form.ARRAY, target=_type_of(die), count=count)
         size = _number(die, "DW_AT_byte_size")
         if die.tag in _RECORDS:
-            members = (each for each in die.iter_children() if each.tag == "DW_TAG_member")
+            members = (each for each in self._children(die) if each.tag == "DW_TAG_member")
             return TypeNode(Form.RECORD, size or 0, members=tuple(map(self._member, members)))
         is_pointer = die.tag == "DW_TAG_pointer_type"
         return TypeNode(Form.OTHER, size or (_POINTER_BYTES if is_pointer else 0))
@@ -200,17 +217,50 @@ class Dwarf(Types):
         die = self._choose(self._enums, name)
         if die is None:
             return None
-        found: dict[str, int] = self._guarded(_enumerators, die)
+        found: dict[str, int] = self._guarded(self._enumerators, die)
         return found
+
+    def _enumerators(self, die: Any) -> dict[str, int]:
+        found = {}
+        for each in self._children(die):
+            if each.tag == "DW_TAG_enumerator":
+                name = each.attributes["DW_AT_name"].value.decode("utf-8", "surrogateescape")
+                found[name] = int(each.attributes["DW_AT_const_value"].value)
+        return found
+
+    def _children(self, die: Any) -> Iterator[Any]:
+        """Yield what is directly inside an entry; each step goes forward, so that this ends."""
+        if not die.has_children:
+            return
+        at = die.offset + die.size
+        while True:
+            child = die.cu.get_DIE_from_refaddr(at)
+            if child.is_null():
+                return
+            yield child
+            self._keep_time()
+            following = self._behind(child)
+            if following <= at:
+                raise self._damage(f"an entry at {at:#x} is followed by one at {following:#x}")
+            at = following
+
+    def _behind(self, die: Any) -> int:
+        """Give where the entry after *die* and all that is inside it begins."""
+        if not die.has_children:
+            return int(die.offset + die.size)
+        sibling = die.attributes.get("DW_AT_sibling")
+        if sibling is not None:
+            return int(die.get_DIE_from_attribute("DW_AT_sibling").offset)
+        at, depth = die.offset + die.size, 1
+        while depth:
+            inner = die.cu.get_DIE_from_refaddr(at)
+            depth += -1 if inner.is_null() else int(inner.has_children)
+            at += max(inner.size, 1)
+            self._keep_time()
+        return int(at)
 
 
 _SECTIONS = ("info", "abbrev", "str", "line_str", "str_offsets", "addr")
-_ARGUMENTS = (
-    *(f"debug_{name}_sec" for name in _SECTIONS),
-    *("debug_aranges_sec", "debug_frame_sec", "eh_frame_sec", "debug_loc_sec", "debug_ranges_sec"),
-    *("debug_line_sec", "debug_pubtypes_sec", "debug_pubnames_sec", "debug_loclists_sec"),
-    *("debug_rnglists_sec", "debug_sup_sec", "gnu_debugaltlink_sec", "debug_types_sec"),
-)
 
 
 class _Window(io.RawIOBase):
@@ -251,7 +301,7 @@ def _number(die: Any, name: str) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, list) and len(value) > 1 and value[0] == _PLUS_UCONST:
-        return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(value[1:11]))
+        return sum((int(byte) & 0x7F) << 7 * place for place, byte in enumerate(value[1:11]))
     raise ValueError(f"{name} is no number")
 
 
@@ -261,12 +311,3 @@ def _length(die: Any) -> int:
         last = _number(die, "DW_AT_upper_bound")
         count = 0 if last is None else last + 1
     return max(count, 0)
-
-
-def _enumerators(die: Any) -> dict[str, int]:
-    found = {}
-    for each in die.iter_children():
-        if each.tag == "DW_TAG_enumerator":
-            name = each.attributes["DW_AT_name"].value.decode("utf-8", "surrogateescape")
-            found[name] = int(each.attributes["DW_AT_const_value"].value)
-    return found

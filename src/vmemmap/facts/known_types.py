@@ -1,9 +1,9 @@
 """Which description of the kernel's types is believed, and what was taken from it.
 
 VMCOREINFO goes first; what it lacks is asked of the vmlinux that the user named, then of the BTF in
-the dump itself. Nothing is read before something is lacking. Whatever both VMCOREINFO and the types
-say has to be the same: a vmlinux that says otherwise is of another kernel, which is an error, and
-BTF in the dump that says otherwise is damaged, and not used.
+the dump itself. Nothing is read before something is lacking. What both VMCOREINFO and the types say
+of memory management has to be the same: a vmlinux that says otherwise is of another kernel, which
+is an error, and BTF in the dump that says otherwise is damaged, and not used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin, established
@@ -19,8 +20,15 @@ from vmemmap.facts.types import Member, Types
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 
+T = TypeVar("T")
+
 _BASICS = ("SIZE(page)", "OFFSET(page.flags)")
 """What any description that is worth asking has."""
+_COMPARED = re.compile(
+    r"(?:SIZE|OFFSET|LENGTH)\((?:page|folio|zone|pglist_data|mem_section|free_area|list_head"
+    r"|nodemask_t|vmemmap_backing|mmu_psize_def)[.)].*|NUMBER\(.*"
+)
+"""Keys about what a kernel has one of. Other structs, such as ``log``, can have namesakes."""
 
 
 class KernelTypes:
@@ -54,7 +62,9 @@ class KernelTypes:
             if self._vmlinux is not None:
                 try:
                     types = self._vmlinux.types
-                    self._check(types, self._vmlinux.path)
+                    self._check(
+                        types, f"{self._vmlinux.path} is not the vmlinux of this dump's kernel"
+                    )
                     return types, Origin.USER
                 except FactConflict:
                     raise
@@ -62,7 +72,7 @@ class KernelTypes:
                     self._lacking.append(str(error))
             try:
                 types = self._own()
-                self._check(types, "it")
+                self._check(types, "it is damaged")
                 return types, Origin.BTF
             except FactError as error:
                 self._lacking.append(f"the dump has no types of its own: {error}")
@@ -70,8 +80,8 @@ class KernelTypes:
         finally:
             self._reading = False
 
-    def _check(self, types: Types, whose: str) -> None:
-        """Compare the types with all that VMCOREINFO says.
+    def _check(self, types: Types, follows: str) -> None:
+        """Compare the types with what VMCOREINFO says.
 
         Raises:
             FactConflict: Something is different.
@@ -79,7 +89,7 @@ class KernelTypes:
         """
         if any(value_by_types(types, key) is None for key in _BASICS):
             raise FactInvalid(f"{types.detail} has no struct page", name="types")
-        for key in self._info:
+        for key in filter(_COMPARED.fullmatch, self._info):
             there = value_by_types(types, key)
             if there is None:
                 continue
@@ -89,8 +99,7 @@ class KernelTypes:
                 continue  # that is for whoever needs it to say
             if here != there:
                 raise FactConflict(
-                    f"{whose} is not the vmlinux of this dump's kernel: {key} is {there} by "
-                    f"{types.detail}, and {here} in VMCOREINFO",
+                    f"{follows}: {key} is {there} by {types.detail}, and {here} in VMCOREINFO",
                     name=key,
                 )
 
@@ -104,8 +113,7 @@ class KernelTypes:
         if self._reading or not may_tell(key):
             return None  # what the types themselves are found by does not come from them
         if key not in self._given:
-            chosen = self._chosen
-            value = None if chosen is None else value_by_types(chosen[0], key)
+            value = self._ask(lambda types: value_by_types(types, key))
             self._given[key] = None if value is None else self.note(key, value)
         fact = self._given[key]
         if fact is not None:
@@ -114,13 +122,24 @@ class KernelTypes:
 
     def member(self, path: str) -> Member | None:
         """Say where a member lies, or None if no types tell; errors as for `value`."""
-        chosen = self._chosen
-        return None if chosen is None else chosen[0].member(path)
+        return self._ask(lambda types: types.member(path))
 
     def enumerators(self, name: str) -> Mapping[str, int] | None:
         """Give an enum's values by name, in order, or None; errors as for `value`."""
+        return self._ask(lambda types: types.enumerators(name))
+
+    def _ask(self, ask: Callable[[Types], T | None]) -> T | None:
+        """Ask the chosen types; what is damaged in those of the dump is as if it was not there."""
         chosen = self._chosen
-        return None if chosen is None else chosen[0].enumerators(name)
+        if chosen is None:
+            return None
+        try:
+            return ask(chosen[0])
+        except FactInvalid as error:
+            if chosen[1] is Origin.USER:
+                raise
+            self._lacking.append(str(error))
+            return None
 
     def flags(self) -> Mapping[str, int] | None:
         """Give the bits of ``page.flags`` by name (``PG_lru``), in order, or None."""

@@ -262,8 +262,9 @@ class KernelFacts:
         self.check_vmlinux(symbols)
         found = symbols.find(name)
         if found is None or linear_phys(found.address) is None:
+            why = "" if symbols.has_symbols else ", which has no symbol table (it was stripped)"
             raise FactMissing(
-                f"neither VMCOREINFO nor {symbols.path} has the symbol {name}", name=name
+                f"neither VMCOREINFO nor {symbols.path} has the symbol {name}{why}", name=name
             )
         return Fact(name, found.address, Origin.USER, f"symbol table of {symbols.path}", True)
 

@@ -1,7 +1,8 @@
 """Where NUMA nodes and zones are described, and which bits of ``page.flags`` name them.
 
 VMCOREINFO has the places but not the widths of the two bit fields. They follow from the number of
-nodes, which it has, and the number of zones, which the size of ``struct pglist_data`` gives away.
+nodes, which it has, and the number of zones, which the kernel's types have, and without them the
+size of ``struct pglist_data`` gives away. The types also say where a zone has the rest.
 
 Source: Linux include/linux/{mmzone,page-flags-layout}.h, kernel/bounds.c.
 """
@@ -12,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from vmemmap.address import is_power_of_two
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.facts.fact import Origin
+from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.known_types import KernelTypes, no_types
 from vmemmap.facts.vmcoreinfo import Vmcoreinfo
 
 ZONES_MAX = 8
@@ -30,7 +32,7 @@ class FlagFields:
         node_bits: How many bits it has.
         zone_shift: Lowest bit of the zone number.
         zone_bits: How many bits it has.
-        origin: Derived, or assumed where the number of zones cannot be told.
+        origin: That of the number of zones; assumed where it cannot be told.
         detail: The evidence in words.
     """
 
@@ -56,6 +58,23 @@ class FlagFields:
 
 
 @dataclass(frozen=True, slots=True)
+class ZonePlaces:
+    """Where a ``struct zone`` has what no VMCOREINFO tells; offsets in bytes.
+
+    Attributes:
+        present: Of present_pages.
+        managed: Of managed_pages (since 3.8); None where older.
+        start: Of zone_start_pfn, or None where it is not known.
+        name: Of the pointer to its name, or None where it is not known.
+    """
+
+    present: int
+    managed: int | None
+    start: int | None
+    name: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeLayout:
     """Where things are in ``struct pglist_data`` and ``struct zone``; offsets and sizes in bytes.
 
@@ -71,7 +90,8 @@ class NodeLayout:
         node_id: Offset of node_id (4 bytes).
         zone_size: SIZE(zone).
         zone_spanned: Offset of spanned_pages in a zone.
-        zone_managed: Offset of managed_pages, before it (since 3.8); None where older.
+        zone_rest: What VMCOREINFO does not tell of a zone.
+        zone_total: How many zones a node can have, as the fact that says so, or None.
         free_area: Offset of the free_area array in a zone.
         vm_stat: Offset of the counters in a zone.
         nr_free_pages: Index of the count of free pages in them.
@@ -91,7 +111,8 @@ class NodeLayout:
     node_id: int
     zone_size: int
     zone_spanned: int
-    zone_managed: int | None
+    zone_rest: ZonePlaces
+    zone_total: Fact | None
     free_area: int
     vm_stat: int
     nr_free_pages: int
@@ -101,12 +122,13 @@ class NodeLayout:
     nodemask_size: int
 
 
-def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
+def find_node_layout(info: Vmcoreinfo, numa: bool, types: KernelTypes | None = None) -> NodeLayout:
     """Read the places of nodes and zones out of VMCOREINFO.
 
     Args:
         info: VMCOREINFO.
         numa: Whether the kernel has an array node_data.
+        types: The kernel's types, asked for what no VMCOREINFO has.
 
     Raises:
         FactError: A key is missing, its value impossible, or the number of nodes cannot be told.
@@ -138,8 +160,7 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
             f"VMCOREINFO has LENGTH(node_data)={count}; expected 1 to {NODES_MAX}",
             name="LENGTH(node_data)",
         )
-    # Exported for the first time in 3.9, when zones had managed_pages since one release.
-    has_managed = "OFFSET(page._mapcount)" in info and spanned >= 16
+    types = types or no_types(info)
     layout = NodeLayout(
         numa=numa,
         node_count=count,
@@ -151,7 +172,8 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         node_id=inside("pglist_data.node_id", pgdat, 4),
         zone_size=zone,
         zone_spanned=spanned,
-        zone_managed=spanned - 8 if has_managed else None,
+        zone_rest=_zone_places(info, types, spanned, zone),
+        zone_total=_zone_total(types),
         free_area=inside("zone.free_area", zone),
         vm_stat=inside("zone.vm_stat", zone),
         nr_free_pages=info.number("NR_FREE_PAGES"),
@@ -161,6 +183,34 @@ def find_node_layout(info: Vmcoreinfo, numa: bool) -> NodeLayout:
         nodemask_size=info.size("nodemask_t"),
     )
     return layout if told or not numa else _with_node_count(layout)
+
+
+def _zone_places(info: Vmcoreinfo, types: KernelTypes, spanned: int, size: int) -> ZonePlaces:
+    """Say where a zone has what VMCOREINFO does not tell."""
+    present = _typed(types, "zone.present_pages", size)
+    if present is not None:
+        managed, start = (
+            _typed(types, f"zone.{member}", size) for member in ("managed_pages", "zone_start_pfn")
+        )
+        return ZonePlaces(present, managed, start, _typed(types, "zone.name", size))
+    # Exported for the first time in 3.9, when zones had managed_pages since one release.
+    has_managed = "OFFSET(page._mapcount)" in info and spanned >= 16
+    managed = spanned - 8 if has_managed else None
+    return ZonePlaces(spanned + 8, managed, spanned - 16 if has_managed else None, None)
+
+
+def _typed(types: KernelTypes, member: str, size: int) -> int | None:
+    """Give where a word of a zone is by the types, or None."""
+    fact = types.value(f"OFFSET({member})")
+    at = -1 if fact is None else int(fact.value)
+    return at if 0 <= at <= size - 8 else None
+
+
+def _zone_total(types: KernelTypes) -> Fact | None:
+    zones = (types.enumerators("zone_type") or {}).get("__MAX_NR_ZONES")
+    if zones is None or not 1 <= zones <= ZONES_MAX:
+        return None
+    return types.note("MAX_NR_ZONES", zones)
 
 
 def _with_node_count(layout: NodeLayout) -> NodeLayout:
@@ -206,7 +256,12 @@ def find_flag_fields(layout: NodeLayout) -> FlagFields | None:
         return None
     node_bits = layout.node_count.bit_length() - 1
     zones = _zone_counts(layout)
-    if len(zones) == 1:
+    if layout.zone_total is not None:
+        total = int(layout.zone_total.value)
+        origin = layout.zone_total.origin
+        detail = f"{layout.node_count} nodes and {total} zones, by {layout.zone_total.detail}"
+        zone_bits = (total - 1).bit_length()
+    elif len(zones) == 1:
         origin = Origin.DERIVED
         detail = f"{layout.node_count} nodes and {zones[0]} zones, by the size of pglist_data"
         # ZONES_SHIFT: one bit for two zones, two for up to four, three for up to eight.

@@ -158,7 +158,8 @@ def find_page_layout(
     refcount = read.required("page._refcount", "page._count", width=4)
     bits, era = _flag_bits(read, version)
     private = read.offset("page.private")
-    if private is None:
+    # A kernel that exports what marks a free block exports where its order is: it is missing.
+    if private is None and "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)" not in info:
         # Until 3.1 it stands before mapping; with the layout made for SLUB (3.2) after lru.
         at = mapping - 8 if refcount % 8 == 0 else lru + 16
         why = "next to page.mapping and page.lru, as in 2.6.35 to 3.8"

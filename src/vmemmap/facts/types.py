@@ -9,6 +9,7 @@ hostile descriptions end every walk within a bound.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,8 +19,8 @@ from vmemmap.errors import FactInvalid
 
 _ALIASES_MAX = 64
 """How many typedefs and qualifiers may stand between a name and a type."""
-_NODES_MAX = 4096
-"""How many anonymous structs and unions one search may look into."""
+_MEMBERS_MAX = 1 << 14
+"""How many members one search may look at; the largest of a kernel's structs has some hundreds."""
 _SIZE_MAX = 1 << 40
 
 
@@ -141,26 +142,23 @@ class Types(ABC):
             handle = found.type
         assert found is not None
         node = self._resolve(handle)
-        if found.bits:
-            width = (at % 8 + found.bits + 7) // 8
-        else:
-            width = self._size(handle)
+        width = (at % 8 + found.bits + 7) // 8 if found.bits else self._size(handle)
         count = node.count if node is not None and node.form is Form.ARRAY else None
         return Member(at // 8, width, count, at, found.bits)
 
     def _find_member(self, handle: Any, name: str) -> RawMember | None:
         """Search a struct or union, and the anonymous ones in it."""
-        waiting, seen = [(handle, 0)], 0
+        waiting, seen = deque([(handle, 0)]), 0
         while waiting:
-            inside, at = waiting.pop(0)
-            seen += 1
-            if seen > _NODES_MAX:
-                raise FactInvalid(
-                    f"{self.detail}: a struct with more than {_NODES_MAX} anonymous members",
-                    name="types",
-                )
+            inside, at = waiting.popleft()
             node = self._resolve(inside)
-            for member in node.members if node is not None else ():
+            members = node.members if node is not None else ()
+            seen += 1 + len(members)
+            if seen > _MEMBERS_MAX:
+                raise FactInvalid(
+                    f"{self.detail}: a struct of more than {_MEMBERS_MAX} members", name="types"
+                )
+            for member in members:
                 here = at + member.bit_offset
                 if member.name == name:
                     return RawMember(name, member.type, here, member.bits)
@@ -193,6 +191,8 @@ class Types(ABC):
                 break
             total *= node.count
             handle = node.target
+            if total > _SIZE_MAX:
+                break
         if total > _SIZE_MAX:
             raise FactInvalid(f"{self.detail}: a type of {total} bytes", name="types")
         return total

@@ -107,6 +107,17 @@ class SymbolFile:
             Fact("symbols", len(found), Origin.USER, f"symbol table of {self.path}"),
         )
 
+    @property
+    def fact(self) -> Fact:
+        """The fact that the user named this file, and what it has."""
+        has = ["symbols"] if self.has_symbols else []
+        has += {".BTF": ["BTF"], None: []}.get(self._types_in(), ["debug information"])
+        lacks = [] if self.has_symbols else ["symbols"]
+        lacks += [] if self._types_in() else ["types"]
+        detail = f"has {' and '.join(has)}" + (f", no {lacks[0]}" if lacks else "")
+        detail += f"; build ID {self.build_id}" if self.build_id else ""
+        return Fact("vmlinux", self.path, Origin.USER, detail)
+
     def release(self) -> str:
         """Give the kernel's release by its banner, or an empty text."""
         found = _BANNER.search(self._view.view(0, min(self._view.size, _BANNER_SPAN)))

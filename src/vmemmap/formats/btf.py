@@ -27,9 +27,7 @@ RECORD_WORDS = 3
 
 
 class Kind(IntEnum):
-    """What a record describes. Kinds are added at the end: 16 in 5.13, 17 in 5.16, 18 in 5.17, 19
-    in 6.0.
-    """
+    """What a record describes; new kinds are added at the end, in 5.2 there were 16."""
 
     VOID = 0
     INT = 1

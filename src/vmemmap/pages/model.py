@@ -222,7 +222,7 @@ class PageModel:
     @established
     def _node_reader(self) -> tuple[NodeReader, NodeLayout]:
         numa = self._address("node_data") is not None
-        layout = find_node_layout(self._kernel.vmcoreinfo, numa)
+        layout = find_node_layout(self._kernel.vmcoreinfo, numa, self._kernel.types)
         return NodeReader(self._source, layout, self._kernel.order), layout
 
     def _address(self, symbol: str) -> int | None:

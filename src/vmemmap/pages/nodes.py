@@ -152,15 +152,15 @@ class NodeReader:
         return most
 
     def _zone(self, at: int, node: int, index: int, start: int, node_spanned: int) -> ZoneInfo:
-        layout = self._layout
+        layout, places = self._layout, self._layout.zone_rest
         spanned = self.word(at + layout.zone_spanned)
-        present: int | None = self.word(at + layout.zone_spanned + 8)
+        present: int | None = self.word(at + places.present)
         managed: int | None = None
         if present is not None and present > spanned:
             present = None
-        if layout.zone_managed is not None and present is not None:
-            managed = self.word(at + layout.zone_managed)
-            first = self.word(at + layout.zone_managed - 8)
+        if places.managed is not None and places.start is not None and present is not None:
+            managed = self.word(at + places.managed)
+            first = self.word(at + places.start)
             inside = start <= first <= first + spanned <= start + node_spanned
             if managed > present or (spanned and not inside):
                 managed = None  # the words are something else in this kernel
@@ -175,18 +175,25 @@ class NodeReader:
 
         The member's place is not exported, but no other pointer leads to such a text.
         """
+        known = self._layout.zone_rest.name
+        if known is not None:
+            return self._name_at(self.word(zone + known))
         data = self.bytes_at(zone, self._layout.zone_size)
         for at in range(0, len(data), 8):
-            pointer = self._number(data[at : at + 8])
-            if linear_phys(pointer) is None:
-                continue
-            try:
-                text = self.bytes_at(pointer, 8).split(b"\0")[0].decode("latin-1")
-            except ReadError:
-                continue
-            if text in ZONE_NAMES:
-                return text
+            name = self._name_at(self._number(data[at : at + 8]))
+            if name is not None:
+                return name
         return None
+
+    def _name_at(self, pointer: int) -> str | None:
+        """Read a zone's name, or None if what is there is none."""
+        if linear_phys(pointer) is None:
+            return None
+        try:
+            text = self.bytes_at(pointer, 8).split(b"\0")[0].decode("latin-1")
+        except ReadError:
+            return None
+        return text if text in ZONE_NAMES else None
 
 
 def check_fields(
