@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from lab.checks.machine_facts import fullest, sound, spoiled
-from lab.checks.opened import Opened
-from lab.results import Dump, Result, load_all
+from lab.checks.opened import Opened, Opener
+from lab.results import Dump, Moment, Result, load_all
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = pytest.StashKey[Path]()
@@ -60,14 +60,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     by = [name for name in TAKEN if name in metafunc.fixturenames]
     if by == ["machine"]:
         names = [machine.name for machine in machines]
-        metafunc.parametrize("machine", machines, ids=names, scope="session")
+        metafunc.parametrize("machine", machines, ids=names)
     elif by:
         ids = [f"{m.name}/{o.file if isinstance(o, Dump) else o}" for m, o in rows[by[1]]]
-        metafunc.parametrize(("machine", by[1]), rows[by[1]], ids=ids, scope="session")
+        metafunc.parametrize(("machine", by[1]), rows[by[1]], ids=ids)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has nothing to run on; ``test_there_are_machines`` says it once."""
+    """Go machine by machine, so that dumps are opened once.
+
+    What has nothing to run on is left out; ``test_there_are_machines`` says it once.
+    """
     idle = [
         item
         for item in items
@@ -77,6 +80,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if idle:
         config.hook.pytest_deselected(items=idle)
         items[:] = [item for item in items if item not in idle]
+    names = [""] + [machine.name for machine in config.stash[MACHINES]]
+    items.sort(key=lambda item: names.index(machine_of(item)))
+
+
+def machine_of(item: pytest.Item) -> str:
+    """Give the name of the machine that a test runs on, or an empty string."""
+    call = getattr(item, "callspec", None)
+    machine = call.params.get("machine") if call else None
+    return machine.name if isinstance(machine, Result) else ""
 
 
 @pytest.fixture(scope="session")
@@ -92,31 +104,41 @@ def machines(request: pytest.FixtureRequest) -> list[Result]:
 
 
 @pytest.fixture(scope="session")
-def opened(machine: Result, dump: Dump) -> Iterator[Opened]:
-    """Open a dump for the tests of it; closed when the next one comes."""
-    with Opened(machine, dump) as found:
-        yield found
+def opener() -> Iterator[Opener]:
+    """What keeps dumps open."""
+    kept = Opener()
+    yield kept
+    kept.close()
 
 
-@pytest.fixture(scope="session")
-def further(machine: Result, further_dump: Dump) -> Iterator[Opened]:
-    """Open a dump that is not the fullest of its moment."""
-    with Opened(machine, further_dump) as found:
-        yield found
+@pytest.fixture
+def opened(opener: Opener, machine: Result, dump: Dump) -> Opened:
+    """A dump, opened."""
+    return opener.open(machine, dump)
 
 
-@pytest.fixture(scope="session")
-def reference(machine: Result, further_dump: Dump) -> Iterator[Opened]:
-    """Open the fullest dump of the same moment."""
-    with Opened(machine, fullest(machine, further_dump.moment)) as found:
-        yield found
+@pytest.fixture
+def further(opener: Opener, machine: Result, further_dump: Dump) -> Opened:
+    """A dump that is not the fullest of its moment."""
+    return opener.open(machine, further_dump)
 
 
-@pytest.fixture(scope="session")
-def whole(machine: Result, whole_dump: Dump) -> Iterator[Opened]:
-    """Open a dump that leaves nothing out."""
-    with Opened(machine, whole_dump) as found:
-        yield found
+@pytest.fixture
+def reference(opener: Opener, machine: Result, further_dump: Dump) -> Opened:
+    """The fullest dump of the same moment."""
+    return opener.open(machine, fullest(machine, further_dump.moment))
+
+
+@pytest.fixture
+def whole(opener: Opener, machine: Result, whole_dump: Dump) -> Opened:
+    """A dump that leaves nothing out."""
+    return opener.open(machine, whole_dump)
+
+
+@pytest.fixture
+def of_moment(opener: Opener, machine: Result, moment: Moment) -> Opened:
+    """The fullest dump of a moment."""
+    return opener.open(machine, fullest(machine, moment))
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from types import TracebackType
-from typing import Self
+from pathlib import Path
 
 import vmemmap
+from lab.checks.guest_kernel import Symbol, parse_kallsyms
 from lab.checks.guest_memory import (
     Block,
     Zone,
@@ -32,21 +32,15 @@ class Opened:
         self.machine, self.dump = machine, dump
         self.core = vmemmap.open(machine.path(dump))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.core.close()
-
     @cached_property
     def usage(self) -> vmemmap.Usage:
         """The census, taken once."""
         return self.core.usage()
+
+    @cached_property
+    def kallsyms(self) -> list[Symbol]:
+        """What the guest's kallsyms had."""
+        return parse_kallsyms(said(self.machine, "kallsyms"))
 
     @property
     def page_size(self) -> int:
@@ -88,3 +82,26 @@ class Opened:
     def said_then(self, name: str) -> str:
         """Give what the guest said a moment before the dump; skips the test without it."""
         return said(self.machine, f"{self.dump.moment}/{name}")
+
+
+class Opener:
+    """Keeps the dumps of one machine open, and what was found out about them, for all tests."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._open: dict[str, Opened] = {}
+
+    def open(self, machine: Result, dump: Dump) -> Opened:
+        """Give an opened dump; those of other machines are closed."""
+        if machine.folder != self._folder:
+            self.close()
+            self._folder = machine.folder
+        if dump.file not in self._open:
+            self._open[dump.file] = Opened(machine, dump)
+        return self._open[dump.file]
+
+    def close(self) -> None:
+        """Close all."""
+        for opened in self._open.values():
+            opened.core.close()
+        self._open.clear()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lab.checks import page_sets
-from lab.checks.guest_kernel import capture_room, parse_kallsyms
-from lab.checks.machine_facts import loses_tails, said
+from lab.checks.guest_kernel import capture_room
+from lab.checks.machine_facts import loses_tails
 from lab.checks.opened import Opened
 from lab.results import Result
 
@@ -44,7 +44,7 @@ def test_log_is_the_same(further: Opened, reference: Opened) -> None:
 
 def test_addresses_translate_the_same(machine: Result, further: Opened, reference: Opened) -> None:
     symbols = np.array(
-        [symbol.address for symbol in parse_kallsyms(said(machine, "kallsyms")) if symbol.address],
+        [symbol.address for symbol in further.kallsyms if symbol.address],
         dtype=np.uint64,
     )
     vmemmap_virts = np.concatenate(

@@ -21,23 +21,17 @@ NAME_AT, NAME_BYTES = 24, 56
 """Where struct module has its name, in bytes, since long."""
 
 
-@pytest.fixture(scope="session")
-def kallsyms(machine: Result) -> list[Symbol]:
-    """What the guest's kallsyms had."""
-    return parse_kallsyms(said(machine, "kallsyms"))
-
-
 @pytest.fixture
-def module_symbols(machine: Result, kallsyms: list[Symbol]) -> list[Symbol]:
+def module_symbols(machine: Result, opened: Opened) -> list[Symbol]:
     """Those of modules that are loaded as such: [bpf] and the like are none."""
     modules = {module.name for module in parse_modules(said(machine, "modules"))}
-    found = [symbol for symbol in kallsyms if symbol.module in modules]
+    found = [symbol for symbol in opened.kallsyms if symbol.module in modules]
     assert len(found) > 20 * len(modules)
     return found
 
 
-def test_every_symbol_of_the_kernel(opened: Opened, kallsyms: list[Symbol]) -> None:
-    own = [(row.address, row.kind, row.name) for row in kallsyms if not row.module]
+def test_every_symbol_of_the_kernel(opened: Opened) -> None:
+    own = [(row.address, row.kind, row.name) for row in opened.kallsyms if not row.module]
     assert len(own) > 30_000
     try:
         found = [(row.address, row.kind, row.name) for row in opened.core.symbols]
@@ -46,8 +40,9 @@ def test_every_symbol_of_the_kernel(opened: Opened, kallsyms: list[Symbol]) -> N
     assert found == own
 
 
-def test_vmlinux_has_the_same_addresses(machine: Result, kallsyms: list[Symbol]) -> None:
+def test_vmlinux_has_the_same_addresses(machine: Result) -> None:
     """The guest ran where its image was linked to, so a table from outside gives the same."""
+    kallsyms = parse_kallsyms(said(machine, "kallsyms"))
     own = {(row.address, row.name) for row in kallsyms if not row.module}
     path = machine.path(machine.dumps[0])
     with vmemmap.open(path, vmlinux=machine.vmlinux) as core, vmemmap.open(path) as plain:

@@ -5,7 +5,7 @@ A session under qemu-user takes about a minute; what it said is kept beside the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pytest
 
 import vmemmap
 from lab.checks import peer_run
-from lab.checks.guest_kernel import parse_kallsyms, parse_modules, parse_vmallocinfo
-from lab.checks.machine_facts import fullest, misread_by_peers, said
+from lab.checks.guest_kernel import parse_modules, parse_vmallocinfo
+from lab.checks.machine_facts import misread_by_peers, said
 from lab.checks.opened import Opened
 from lab.checks.peer_crash import Session, is_complete, parse_session, script
 from lab.results import Result
@@ -31,28 +31,21 @@ MOST_SCATTERED = 400
 LINEAR = 0xC << 60
 
 
-@pytest.fixture(scope="session")
-def dump_of_moment(machine: Result, moment: str) -> Iterator[Opened]:
-    """The dump that crash is asked about, opened."""
-    with Opened(machine, fullest(machine, moment)) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def session(machine: Result, dump_of_moment: Opened) -> Session:
+@pytest.fixture
+def session(machine: Result, of_moment: Opened) -> Session:
     """What crash says of it."""
     if misread_by_peers(machine):
         pytest.skip("crash reads one page of the root table of 64 KiB: wrong on radix with 4 KiB")
     if machine.debug_vmlinux is None:
         pytest.skip("crash needs the kernel's debugging information, which was not fetched")
-    dump = peer_run.readable(machine, dump_of_moment.dump)
+    dump = peer_run.readable(machine, of_moment.dump)
     crash, vmlinux = peer_run.find(machine, "usr/bin/crash"), Path(machine.debug_vmlinux)
-    text = script(addresses(dump_of_moment), struct_page_runs(dump_of_moment))
+    text = script(addresses(of_moment), struct_page_runs(of_moment))
     key = peer_run.key_of([text], crash, vmlinux, dump)
-    name = f"{dump_of_moment.dump.file}.crash.txt"
+    name = f"{of_moment.dump.file}.crash.txt"
     answer = peer_run.kept(machine, name, key)
     if answer is None:
-        commands = machine.folder / peer_run.KEPT / f"{dump_of_moment.dump.file}.crash.cmd"
+        commands = machine.folder / peer_run.KEPT / f"{of_moment.dump.file}.crash.cmd"
         commands.parent.mkdir(exist_ok=True)
         commands.write_text(text)
         options = ["--no_crashrc", "--no_scroll", "-i", commands]
@@ -88,7 +81,7 @@ def addresses(opened: Opened) -> list[int]:
         virts += [virt - 1, virt, virt + size - 1, virt + size]
     for block in opened.blocks:
         virts += [LINEAR + block.start, LINEAR + block.end - 1]
-    symbols = parse_kallsyms(said(machine, "kallsyms"))
+    symbols = opened.kallsyms
     for module in parse_modules(said(machine, "modules")):
         own = [symbol.address for symbol in symbols if symbol.module == module.name]
         virts += spaced(own, SYMBOLS_PER_MODULE)
@@ -113,26 +106,26 @@ def spaced(values: list[int], count: int) -> list[int]:
     return [values[at * (len(values) - 1) // (count - 1)] for at in range(count)]
 
 
-def test_kernel_is_the_same(session: Session, dump_of_moment: Opened) -> None:
-    assert session.release == dump_of_moment.core.facts["release"].value
+def test_kernel_is_the_same(session: Session, of_moment: Opened) -> None:
+    assert session.release == of_moment.core.facts["release"].value
 
 
 def test_list_is_the_same_byte_for_byte(
-    session: Session, dump_of_moment: Opened, run_vmemmap: Callable[..., str]
+    session: Session, of_moment: Opened, run_vmemmap: Callable[..., str]
 ) -> None:
-    machine, backing = dump_of_moment.machine, dump_of_moment.core.backing
-    path = machine.path(dump_of_moment.dump)
+    machine, backing = of_moment.machine, of_moment.core.backing
+    path = machine.path(of_moment.dump)
     said = run_vmemmap("list", path, "--format", "crash")
     assert said == "".join(line + "\n" for line in session.list_lines)
     if len(backing):
         assert session.count == len(backing) == len(session.list_lines)
-        assert session.base == dump_of_moment.core.facts["vmemmap_base"].value
+        assert session.base == of_moment.core.facts["vmemmap_base"].value
         assert session.block_size == backing.block_size
 
 
-def test_memory_is_counted_the_same(session: Session, dump_of_moment: Opened) -> None:
+def test_memory_is_counted_the_same(session: Session, of_moment: Opened) -> None:
     """``kmem -i``: of what the CPUs count for themselves crash's figure lacks some."""
-    usage, lag = dump_of_moment.usage, sum(zone.lag for zone in dump_of_moment.zones)
+    usage, lag = of_moment.usage, sum(zone.lag for zone in of_moment.zones)
     found = usage.as_crash
     assert session.totals["TOTAL MEM"] == found["total"]
     assert session.totals["FREE"] == found["free"]
@@ -146,19 +139,19 @@ def test_memory_is_counted_the_same(session: Session, dump_of_moment: Opened) ->
     assert slab == marked or whole - lag <= slab <= most
 
 
-def test_free_blocks_are_those_of_the_free_lists(session: Session, dump_of_moment: Opened) -> None:
+def test_free_blocks_are_those_of_the_free_lists(session: Session, of_moment: Opened) -> None:
     """``kmem -f`` goes through the lists themselves: every block, at the same moment."""
     if session.free_found is None:
         pytest.skip("crash's kmem -f did not come to its end")
-    usage = dump_of_moment.usage
+    usage = of_moment.usage
     assert session.free_found == usage.free
     assert [session.free_blocks.get(order, 0) for order in range(len(usage.free_blocks))] == list(
         usage.free_blocks
     )
 
 
-def test_sections_are_the_same(session: Session, dump_of_moment: Opened) -> None:
-    table = dump_of_moment.core.pages.sections
+def test_sections_are_the_same(session: Session, of_moment: Opened) -> None:
+    table = of_moment.core.pages.sections
     assert len(session.sections) == len(table)
     for number, state, pfn in session.sections:
         run = table.find(pfn)
@@ -168,10 +161,10 @@ def test_sections_are_the_same(session: Session, dump_of_moment: Opened) -> None
         assert run.online in (None, "O" in state)
 
 
-def test_addresses_translate_the_same(session: Session, dump_of_moment: Opened) -> None:
+def test_addresses_translate_the_same(session: Session, of_moment: Opened) -> None:
     """Of the list, the linear map and the page tables; where crash meets a hole, we do there."""
-    core = dump_of_moment.core
-    present = [(block.start, block.end) for block in dump_of_moment.blocks]
+    core = of_moment.core
+    present = [(block.start, block.end) for block in of_moment.blocks]
     methods: dict[str, int] = {}
     for virt, answer in session.vtop.items():
         if answer.phys is None:
@@ -187,15 +180,15 @@ def test_addresses_translate_the_same(session: Session, dump_of_moment: Opened) 
         methods[found.method] = methods.get(found.method, 0) + 1
         if found.method == "linear":
             assert any(low <= found.phys < high for low, high in present)
-    asked = set(addresses(dump_of_moment))
+    asked = set(addresses(of_moment))
     assert len(session.vtop) > 0.9 * len(asked), "crash left most unanswered"
     assert methods["page_table"] > 20
-    assert methods["linear"] >= len(dump_of_moment.blocks)
+    assert methods["linear"] >= len(of_moment.blocks)
     assert methods["none"] > 5
 
 
-def test_struct_pages_have_the_same_bytes(session: Session, dump_of_moment: Opened) -> None:
-    core, compared = dump_of_moment.core, 0
+def test_struct_pages_have_the_same_bytes(session: Session, of_moment: Opened) -> None:
+    core, compared = of_moment.core, 0
     for virt, word in session.words.items():
         try:
             data = core.read(virt, 8)
@@ -203,7 +196,5 @@ def test_struct_pages_have_the_same_bytes(session: Session, dump_of_moment: Open
             continue  # of hot-added memory, in a dump whose headers are older
         assert int.from_bytes(data, core.kernel.order) == word, hex(virt)
         compared += 1
-    wanted = list(
-        chain.from_iterable(range(count) for _, count in struct_page_runs(dump_of_moment))
-    )
+    wanted = list(chain.from_iterable(range(count) for _, count in struct_page_runs(of_moment)))
     assert compared > 0.9 * len(wanted)

@@ -22,7 +22,7 @@ READ_ALL = (1, 31)
 """Levels at which pages of zeros are compared too, which reads nearly all of the dump."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def version(machine: Result) -> tuple[int, ...]:
     """Makedumpfile's version."""
     program = peer_run.find(machine, "usr/bin/makedumpfile")
