@@ -241,6 +241,7 @@ def main() -> int:
         return code
     failed = 0
     for name in names:
+        print(f"{name}: from {table[name]['machine']}/{table[name]['dump']}", flush=True)
         try:
             print(make(name, table[name], options.folder, options.into), flush=True)
         except (Unmade, vmemmap.VmemmapError, subprocess.TimeoutExpired) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,21 @@ def corpus_dump(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return path
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def same_machine() -> Callable[[str, str], None]:
+    """Give a function that skips the test unless a fixture was cut from a full-size dump's machine.
+
+    What crash said of one machine holds for its own dumps only, and `make corpus` makes others.
+    """
+
+    def check(fixture: str, dump: str) -> None:
+        origin = tomllib.loads((CORPUS / fixture / "origin.toml").read_text())
+        if origin.get("full_size") != dump.split("/")[0]:
+            pytest.skip(f"the fixture {fixture} was cut from another machine than {dump}")
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,8 @@ def test_fixture_agrees_with_crash(corpus_dump, run_vmemmap, name) -> None:
 
 
 @pytest.mark.parametrize(("dump", "fixture"), FULL)
-def test_full_dump_agrees_with_crash(real_dump, run_vmemmap, dump, fixture) -> None:
+def test_full_dump_agrees_with_crash(real_dump, same_machine, run_vmemmap, dump, fixture) -> None:
+    same_machine(fixture, dump)
     said = expected(fixture)
     compared = check_against_crash(real_dump(dump), said, run_vmemmap)
     assert compared >= len(said["words"]) - 4  # some words lie in memory that is not in the dump

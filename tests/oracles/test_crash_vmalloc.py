@@ -57,7 +57,10 @@ def test_every_page_of_every_area(corpus_dump, name: str) -> None:
 
 
 @pytest.mark.parametrize(("dump", "machine"), FULL)
-def test_every_page_of_every_area_of_the_full_dump(real_dump, dump: str, machine: str) -> None:
+def test_every_page_of_every_area_of_the_full_dump(
+    real_dump, same_machine, dump: str, machine: str
+) -> None:
+    same_machine(f"vmalloc-{machine}", dump)
     assert check_areas(real_dump(dump), said_by_crash(f"vmalloc-{machine}")) > 90
 
 
