@@ -164,8 +164,9 @@ def codes_in(folder: str) -> set[str]:
             at = CODE_AT.get(name, len(node.args))
             if name == "complain":
                 found |= set(re.findall(r"(?:error|warning): (\w+): ", ast.unparse(node)))
-            elif at < len(node.args) and isinstance(node.args[at], ast.Constant):
-                found.add(node.args[at].value)
+            elif at < len(node.args):
+                code = node.args[at]
+                found.add(code.value if isinstance(code, ast.Constant) else None)
     return {code for code in found if isinstance(code, str)}
 
 
