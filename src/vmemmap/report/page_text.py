@@ -94,7 +94,9 @@ def usage_lines(record: dict[str, Any]) -> Iterator[str]:
     yield "\n"
     yield f"  {'kind':22} {'pages':>14} {'':>11} {'':>7}\n"
     for kind, word in _WORDS.items():
-        if kinds[kind] or kind in _ALWAYS:
+        if kinds[kind] is None:
+            yield f"  {word:22} {'unknown':>14}\n"
+        elif kinds[kind] or kind in _ALWAYS:
             share = 100 * kinds[kind] / pages if pages else 0.0
             text = size_text(kinds[kind] * size) if kinds[kind] else "0"
             yield f"  {word:22} {kinds[kind]:14} {text:>11} {share:6.1f}%\n"
