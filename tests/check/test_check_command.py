@@ -147,7 +147,7 @@ def test_explain(run_vmemmap: Run) -> None:
     assert run_vmemmap("explain", "-f", "json", "list_cycle").json[0]["peers"]["drgn"]
 
 
-CODE_AT = {"_condemn": 4} | dict.fromkeys(
+CODE_AT = {"_condemn": 4, "_without": 5} | dict.fromkeys(
     ("Finding", "describe", "_error", "_note", "_end", "add"), 0
 )
 """Calls that take the code of a finding, and as which argument."""
