@@ -133,6 +133,8 @@ def supervise(target: str, seconds: int, corpus: Path, out: Path) -> None:
 def fuzz(target: str, seconds: int, corpus: Path, out: Path) -> None:
     """Fuzz in this process; every finding is saved, the smallest input for each place."""
     exercise, seen = targets.TARGETS[target], Counter[str]()
+    if target == "pages":
+        page_target.prepare()
 
     def test_one(data: bytes) -> None:
         try:

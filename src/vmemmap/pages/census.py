@@ -231,7 +231,6 @@ def take_census(
     levels: list[Counts | None] = [None for _ in LEVELS]
     if view is not None:
         levels = [_level(view, total.exclusions, level, free_listed) for level in LEVELS]
-    offline = sum(run.end - run.start for run in sections if run.online is False)
     read_all = not total.why.any()
     return Usage(
         pages=len(pages),
@@ -255,7 +254,7 @@ def take_census(
         original_pages=original_pages,
         sections=len(sections),
         sections_removed=sections.removed,
-        sections_offline=offline if sections.marks_online else None,
+        sections_offline=sections.not_online,
     )
 
 

@@ -27,6 +27,7 @@ from vmemmap.pages.nodes import NodeInfo, NodeReader, check_fields
 from vmemmap.pages.page import Surroundings
 from vmemmap.pages.sections import SectionTable, read_sections, sections_from_blocks
 from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.subsections import cut_to_subsections
 from vmemmap.pages.zero_pages import count_zero_pages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
@@ -285,5 +286,6 @@ def find_sections(
     except FactError as error:
         return None, layout.pages_per_section, str(error)
     if isinstance(table, SectionTable):
+        table = cut_to_subsections(table, source, layout, page_size)
         return table, layout.pages_per_section, ""
     return None, layout.pages_per_section, table
