@@ -32,11 +32,17 @@ except ImportError:
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "tests")]
 with atheris.instrument_imports(include=["vmemmap"]):
-    from fuzz import targets
+    from fuzz import page_target, targets
 
 CHILD_SECONDS = 240
 MAX_BYTES = 1 << 18
-MAX_BYTES_OF_TARGET = {"list": 1 << 12, "vmcoreinfo": 1 << 14, "zlib": 1 << 12, "lzo": 1 << 12}
+MAX_BYTES_OF_TARGET = {
+    "list": 1 << 12,
+    "vmcoreinfo": 1 << 14,
+    "zlib": 1 << 12,
+    "lzo": 1 << 12,
+    "pages": 1 << 11,
+}
 _PROGRESS = re.compile(rb"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
 
 
@@ -55,7 +61,8 @@ def main() -> None:
     options = parser.parse_args()
     out = ROOT / "build" / "fuzz" / options.target
     corpus = options.seed_dir or out / "corpus"
-    corpus.mkdir(parents=True, exist_ok=True)
+    for folder in (out, corpus):
+        folder.mkdir(parents=True, exist_ok=True)
     if options.replay:
         sys.exit(replay(options.target, options.replay))
     if options.child:
@@ -126,6 +133,8 @@ def supervise(target: str, seconds: int, corpus: Path, out: Path) -> None:
 def fuzz(target: str, seconds: int, corpus: Path, out: Path) -> None:
     """Fuzz in this process; every finding is saved, the smallest input for each place."""
     exercise, seen = targets.TARGETS[target], Counter[str]()
+    if target == "pages":
+        page_target.prepare()
 
     def test_one(data: bytes) -> None:
         try:
@@ -304,6 +313,9 @@ def seeds(target: str) -> Iterator[tuple[str, bytes]]:
     from builders.kdump_codecs import compress
     from builders.vmcoreinfo import vmcoreinfo_text
 
+    if target == "pages":
+        yield from page_target.seeds()
+        return
     images = [targets.base_image(number) for number in range(targets.BASES)]
     if target in ("kdump", "split"):
         yield from kdump_seeds() if target == "kdump" else split_seeds()

@@ -315,12 +315,14 @@ class Image:
     Args:
         machine: The machine; what a reader never looks at is dropped from its memory.
         with_note: Whether the file has VMCOREINFO in its notes; else it is found in memory.
+        whole: Keep all of its memory.
     """
 
     _TEXT_ROOM = 8192
 
-    def __init__(self, machine: Machine, with_note: bool) -> None:
-        slim(machine)
+    def __init__(self, machine: Machine, with_note: bool, whole: bool = False) -> None:
+        if not whole:
+            slim(machine)
         self.machine = machine
         text = vmcoreinfo_text(machine.vmcoreinfo)
         padded = text.ljust(self._TEXT_ROOM, b"\0")
@@ -367,17 +369,17 @@ class Image:
         elif what == 1:
             facts.pop(keys[which % len(keys)], None)
         elif what == 2:
-            self._put(elf, symbols["vmemmap_list"], value[:8])
+            self.put(elf, symbols["vmemmap_list"], value[:8])
         elif what == 3 and nodes:
-            self._put(elf, nodes[which % len(nodes)] + which // 64 * 8 % 24, value[:24])
+            self.put(elf, nodes[which % len(nodes)] + which // 64 * 8 % 24, value[:24])
         elif what == 4 and nodes and value:
             target = nodes[value[0] % len(nodes)] + int.from_bytes(value[1:2], "big", signed=True)
-            self._put(elf, nodes[which % len(nodes)], target.to_bytes(8, machine.byte_order))
+            self.put(elf, nodes[which % len(nodes)], target.to_bytes(8, machine.byte_order))
         elif what == 5:
             start = symbols["mmu_psize_defs"] if which % 2 else symbols["mmu_vmemmap_psize"]
-            self._put(elf, start + which // 2, value)
+            self.put(elf, start + which // 2, value)
         elif what == 6:
-            self._put(elf, symbols["swapper_pg_dir"] + which * 8, value)
+            self.put(elf, symbols["swapper_pg_dir"] + which * 8, value)
 
     def write_text(self, elf: bytearray, facts: dict[str, str], extra: bytes) -> None:
         """Put the text of *facts*, and *extra* after it, where the file has VMCOREINFO."""
@@ -385,7 +387,8 @@ class Image:
         for at in self._texts:
             elf[at : at + 4000] = (lines + extra)[:4000].ljust(4000, b"\0")
 
-    def _put(self, elf: bytearray, address: int, value: bytes) -> None:
+    def put(self, elf: bytearray, address: int, value: bytes) -> None:
+        """Write at a kernel address of the machine, if the file has it."""
         try:
             at = self.offset_of(address)
         except KeyError:

@@ -147,7 +147,7 @@ def test_explain(run_vmemmap: Run) -> None:
     assert run_vmemmap("explain", "-f", "json", "list_cycle").json[0]["peers"]["drgn"]
 
 
-CODE_AT = {"_condemn": 4} | dict.fromkeys(
+CODE_AT = {"_condemn": 4, "_without": 5} | dict.fromkeys(
     ("Finding", "describe", "_error", "_note", "_end", "add"), 0
 )
 """Calls that take the code of a finding, and as which argument."""
@@ -164,8 +164,9 @@ def codes_in(folder: str) -> set[str]:
             at = CODE_AT.get(name, len(node.args))
             if name == "complain":
                 found |= set(re.findall(r"(?:error|warning): (\w+): ", ast.unparse(node)))
-            elif at < len(node.args) and isinstance(node.args[at], ast.Constant):
-                found.add(node.args[at].value)
+            elif at < len(node.args):
+                code = node.args[at]
+                found.add(code.value if isinstance(code, ast.Constant) else None)
     return {code for code in found if isinstance(code, str)}
 
 

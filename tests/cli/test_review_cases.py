@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 from pathlib import Path
 
@@ -235,8 +236,14 @@ def test_huge_pages_that_nothing_marks_are_no_page_cache(run_vmemmap, tmp_path, 
     plan = [f"kernel.release={release}", "pages.huge=512", "pages.cache=40"]
     sets = [word for field in plan for word in ("--set", field)]
     run_vmemmap("simulate", "--memory", "512M", *sets, "-o", dump, "--vmlinux", vmlinux)
-    kinds = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json").json["kinds"]
-    assert (kinds["cache"], kinds["hugetlb"]) == (40, 0)
+    ran = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json")
+    kinds = ran.json["kinds"]
+    assert (ran.code, kinds["cache"], kinds["hugetlb"]) == (0, 40, None)
+    text = run_vmemmap("usage", dump, "--vmlinux", vmlinux)
+    assert re.search(r"^  hugetlb +unknown$", text.out, re.MULTILINE)
+    assert "info: hugetlb_unknown: " in text.err
+    table = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "csv").out
+    assert re.search(r"^,*hugetlb,,$", table, re.MULTILINE)
     assert kinds["other"] + kinds["compound_tail"] >= 512
 
 

@@ -35,6 +35,9 @@ def test_every_page_is_what_it_was_made(built: Built) -> None:
     assert found == expected
     counted = {kind: count for kind, count in usage.kinds.items() if count}
     assert counted == Counter(expected.values())
+    assert ("hugetlb" in usage.kinds) is built.pages.knows_hugetlb
+    assert usage.untold == (() if built.pages.knows_hugetlb else ("hugetlb",))
+    assert ("hugetlb_unknown" in {f.code for f in usage.findings}) is bool(usage.untold)
     assert usage.damaged == 0
     assert usage.pages == len(expected)
     assert usage.managed == len(expected) - 2

@@ -14,6 +14,7 @@ from builders.struct_pages import MAPPING, StructPages
 from pages.machines import Built, machine_of, one_of_everything, pfns_of
 from pages.test_quick_and_slow import tallies
 from vmemmap import Kind, Why
+from vmemmap.errors import Truncated
 
 PER_BLOCK = 65536 // 64
 
@@ -341,3 +342,31 @@ def test_empty_pages_of_the_root_array_may_be_missing(built: Built) -> None:
         usage = core.usage()
     assert usage.kinds == expected.kinds
     assert [(f.code, str(f.severity)) for f in usage.findings] == [("mem_section_part", "info")]
+
+
+@pytest.mark.parametrize("size", [56, 64])
+def test_a_file_that_ends_among_struct_pages(tmp_path: Path, size: int) -> None:
+    """All that are in it whole are read, by the scan as one by one."""
+    machine = machine_of("6.1.0", "little", struct_page_size=size)
+    built = Built(machine, StructPages(machine, zone_bits=1), tmp_path / "vmcore").saved()
+    data = built.path.read_bytes()
+    with built.open() as core:
+        last = max(machine.blocks, key=lambda block: block.phys)
+        at = core.source.file_offset(last.phys)
+        assert at is not None
+    for more in (1, 1000, 65535):
+        built.path.write_bytes(data[: at + more])
+        with built.open() as core:
+            rows = np.concatenate(list(core.pages.scan(("pfn", "kind", "why"))))
+            border = (last.virt - machine.vmemmap_base + more) // size
+            near = (rows["pfn"] >= border - 40) & (rows["pfn"] < border + 40)
+            assert (rows["why"][rows["pfn"] == border] == Why.TRUNCATED).all()
+            for row in rows[near]:
+                page = core.pages[int(row["pfn"])]
+                assert row["kind"] == page.kind
+                there = built.machine.page_virt(page.pfn), size
+                if row["why"] == Why.READ:
+                    assert len(core.read(*there)) == size
+                else:
+                    with pytest.raises(Truncated):
+                        core.read(*there)

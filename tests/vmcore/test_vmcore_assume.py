@@ -122,3 +122,18 @@ def test_on_the_command_line(tmp_path: Path, run_vmemmap) -> None:
     ran = run_vmemmap("vtop", path, "c008000000000000", "--assume", "page_table=radix-4k-4.7")
     assert ran.code == 3
     assert "page_table=radix-4k-4.7 was given" in ran.err
+
+
+def test_a_layout_that_fits_no_entry_gives_no_pfns(tmp_path: Path, run_vmemmap) -> None:
+    """They are unknown, which is not the same as a block without pages at pfn 0."""
+    machine = build_machine(layout="c00c")
+    path = tmp_path / "dump"
+    path.write_bytes(machine.elf())
+    ran = run_vmemmap("list", path, "--assume", "layout=0xf", "-f", "json")
+    assert {(row["pfn_start"], row["pfn_end"]) for row in ran.json["entries"]} == {(None, None)}
+    text = run_vmemmap("list", path, "--assume", "layout=0xf")
+    assert text.code == 1
+    assert text.out.count(" unknown\n") == len(machine.entries)
+    assert "outside the vmemmap region, 0xf000000000000000 to 0xf002000000000000" in text.err
+    with vmemmap.open(path, assume={"layout": "0xf"}) as core:
+        assert {(entry.pfn_start, entry.pfn_end) for entry in core.backing} == {(None, None)}

@@ -37,7 +37,8 @@ class Entry:
         phys: Physical start of the block (bytes).
         virt: vmemmap address that the block backs.
         size_bytes: Size of the block.
-        pfn_start: First pfn whose struct page begins in the block; None if SIZE(page) is unknown.
+        pfn_start: First pfn whose struct page begins in the block; None if SIZE(page) is unknown,
+            or the block is outside the vmemmap region.
         pfn_end: The pfn after the last such.
         rescued: None for an entry of the list; else how it was found: ``node_page`` (a node that
             the list does not reach) or ``struct_pages`` (the block alone; *node* is 0).
@@ -119,7 +120,7 @@ class BackingTable(Sequence[Entry]):
     def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        pfns = self._pfns
+        pfns = self._pfns if self.in_region[index] else None
         return Entry(
             Virt(int(self.node[index])),
             Phys(int(self.phys[index])),
@@ -135,7 +136,10 @@ class BackingTable(Sequence[Entry]):
 
     @property
     def pfn_start(self) -> NDArray[np.uint64] | None:
-        """First pfn whose struct page begins in each block, or None if SIZE(page) is unknown."""
+        """First pfn whose struct page begins in each block, or None if SIZE(page) is unknown.
+
+        A block outside the vmemmap region holds none that can be told: there both pfns are 0.
+        """
         return self._pfns[0] if self._pfns else None
 
     @property
@@ -182,6 +186,11 @@ class BackingTable(Sequence[Entry]):
         start, end = np.uint64(self._region.start), np.uint64(self._region.end)
         return (self.virt >= start) & (self.virt < end)
 
+    @property
+    def _bounds(self) -> str:
+        """The region as part of a message's template."""
+        return f", {self._region.start:#x} to {self._region.end:#x}" if self._region else ""
+
     def _judge(self) -> tuple[NDArray[np.bool_], list[Finding]]:
         """Find the entries that cannot be what they claim."""
         mask = np.uint64(max(self.block_size, 1) - 1)
@@ -198,7 +207,7 @@ class BackingTable(Sequence[Entry]):
             (
                 "virt_outside_region",
                 ~self.in_region & (self._region is not None),
-                "virt_addr {virt:#x} lies outside the vmemmap region",
+                "virt_addr {virt:#x} lies outside the vmemmap region" + self._bounds,
             ),
             (
                 "phys_misaligned",

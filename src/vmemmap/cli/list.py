@@ -103,16 +103,17 @@ def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
                 "node": f"{node:#x}",
                 "phys": f"{phys:#x}",
                 "virt": f"{virt:#x}",
-                "pfn_start": start,
-                "pfn_end": end,
+                "pfn_start": start if there else None,
+                "pfn_end": end if there else None,
             }
             | ({"rescued": RESCUED[how]} if how else {})
-            for node, phys, virt, start, end, how in zip(
+            for node, phys, virt, start, end, there, how in zip(
                 backing.node[part].tolist(),
                 backing.phys[part].tolist(),
                 backing.virt[part].tolist(),
                 [None] * count if starts is None else starts[part].tolist(),
                 [None] * count if ends is None else ends[part].tolist(),
+                backing.in_region[part].tolist(),
                 backing.how[part].tolist(),
                 strict=True,
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -45,7 +47,6 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def main(
     version: Annotated[
         bool,
@@ -62,18 +63,35 @@ def main(
     """
 
 
-app.command("dmesg")(dmesg)
-app.command("drgn", context_settings=SCRIPT_ARGUMENTS)(drgn)
-app.command("info")(info)
-app.command("list")(list_)
-app.command("vtop")(vtop)
-app.command("simulate")(simulate)
-app.command("demo")(demo)
-app.command("page")(page)
-app.command("usage")(usage)
-app.command("pages")(pages)
-app.command("check")(check)
-app.command("explain")(explain)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "dmesg": dmesg,
+    "drgn": drgn,
+    "info": info,
+    "list": list_,
+    "vtop": vtop,
+    "simulate": simulate,
+    "demo": demo,
+    "page": page,
+    "usage": usage,
+    "pages": pages,
+    "check": check,
+    "explain": explain,
+}
+
+
+def help_of(function: Callable[..., None]) -> str:
+    """Give a docstring with each paragraph in one line, since Typer keeps the breaks of most."""
+    paragraphs = (getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+app.callback(help=help_of(main))(main)
+for name, command in COMMANDS.items():
+    app.command(
+        name,
+        help=help_of(command),
+        context_settings=SCRIPT_ARGUMENTS if command is drgn else None,
+    )(command)
 
 
 def _one_line(error: Exception) -> str:

@@ -104,7 +104,7 @@ def collect(core: Vmcore, counted: Usage, zero_pages: int | None) -> dict[str, A
     return {
         "pages": counted.pages,
         "page_size": core.pages.page_size,
-        "kinds": counted.kinds,
+        "kinds": _all_kinds(counted),
         "managed": counted.managed,
         "free_blocks": list(counted.free_blocks),
         "compound_heads": counted.compound_heads,
@@ -154,6 +154,13 @@ def collect(core: Vmcore, counted: Usage, zero_pages: int | None) -> dict[str, A
     }
 
 
+def _all_kinds(counted: Usage) -> dict[str, int | None]:
+    """Give the counts of all kinds; None for those that the kernel does not tell."""
+    from vmemmap.pages.kinds import COUNTED
+
+    return {kind.word: counted.kinds.get(kind.word) for kind in COUNTED}
+
+
 def _zone(zone: ZoneUsage) -> dict[str, Any]:
     kernel = zone.info
     return {
@@ -175,8 +182,8 @@ def _zone(zone: ZoneUsage) -> dict[str, Any]:
 def _rows(core: Vmcore, counted: Usage) -> Iterator[dict[str, Any]]:
     """Yield the counts as rows: all pages first, then by node and zone."""
     size = core.pages.page_size
-    for kind, pages in counted.kinds.items():
-        yield {"kind": kind, "pages": pages, "bytes": pages * size}
+    for kind, count in _all_kinds(counted).items():
+        yield {"kind": kind, "pages": count, "bytes": None if count is None else count * size}
     for zone in counted.zones:
         for kind, pages in zone.kinds.items():
             yield {

@@ -15,6 +15,7 @@ from vmemmap.address import numpy_prefix
 from vmemmap.backing.findings import Finding
 from vmemmap.facts.node_layout import FlagFields
 from vmemmap.pages.array import PageArray, Scanned
+from vmemmap.pages.classify import tells_hugetlb
 from vmemmap.pages.kinds import COUNTED, Kind
 from vmemmap.pages.makedumpfile_view import (
     LEVELS,
@@ -59,7 +60,9 @@ class Usage:
 
     Attributes:
         pages: How many there are: the sum of all kinds.
-        kinds: Pages by kind, all kinds.
+        kinds: Pages by kind, all kinds that this kernel's struct pages tell.
+        untold: The kinds that they do not tell, so that there is no count; their pages are among
+            those of other kinds.
         free_blocks: Free blocks by order, from order 0 on.
         compound_heads: How many compounds there are.
         compound_tails: How many pages are tails, whatever their kind.
@@ -85,6 +88,7 @@ class Usage:
 
     pages: int
     kinds: Counts
+    untold: tuple[str, ...]
     free_blocks: tuple[int, ...]
     compound_heads: int
     compound_tails: int
@@ -222,15 +226,16 @@ def take_census(
         total.add(tally)
     kinds = sum(total.zones.values(), np.zeros(len(Kind), dtype=np.int64))
     kinds[Kind.UNKNOWN] += int(total.why.sum())
+    untold = () if tells_hugetlb(pages.layout) else (Kind.HUGETLB,)
     sections = pages.sections
     levels: list[Counts | None] = [None for _ in LEVELS]
     if view is not None:
         levels = [_level(view, total.exclusions, level, free_listed) for level in LEVELS]
-    offline = sum(run.end - run.start for run in sections if run.online is False)
     read_all = not total.why.any()
     return Usage(
         pages=len(pages),
-        kinds={kind.word: int(kinds[kind]) for kind in COUNTED},
+        kinds={kind.word: int(kinds[kind]) for kind in COUNTED if kind not in untold},
+        untold=tuple(kind.word for kind in untold),
         free_blocks=tuple(total.free_blocks.tolist()),
         compound_heads=total.heads,
         compound_tails=total.tails,
@@ -249,7 +254,7 @@ def take_census(
         original_pages=original_pages,
         sections=len(sections),
         sections_removed=sections.removed,
-        sections_offline=offline if sections.marks_online else None,
+        sections_offline=sections.not_online,
     )
 
 

@@ -25,6 +25,15 @@ _KERNEL_TAG = 0xC000_0000_0000_0000
 """The top three bits of any address of kernel data: 0xc... and, before 5.2, 0xd... for modules."""
 
 
+def tells_hugetlb(layout: PageLayout) -> bool:
+    """Tell whether struct pages say which compounds are huge pages of hugetlbfs.
+
+    They do where the kernel exports what marks them: not in 4.4 and 4.5, nor before 3.16.
+    """
+    by_tail = layout.compound_dtor is not None and layout.hugetlb_dtor is not None
+    return layout.hugetlb is not None or by_tail
+
+
 @dataclass(slots=True)
 class Columns:
     """Room for a window's columns, used again for the next; one for each thread.
@@ -112,7 +121,7 @@ class Classifier:
                 ("offline", layout.offline),
             )
         }
-        self._blind_to_hugetlb = layout.hugetlb is None and layout.compound_dtor is None
+        self._blind_to_hugetlb = not tells_hugetlb(layout)
         self._anon_mask = raw64(_KERNEL_TOP | 1, order)
         self._anon_tag = raw64(_KERNEL_TAG | 1, order)
         self._cache_mask = raw64(_KERNEL_TOP | 3, order)

@@ -20,18 +20,26 @@ from vmemmap.facts.page_layout import PageLayout, find_page_layout
 from vmemmap.facts.section_layout import find_section_layout
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.census import Usage, take_census
+from vmemmap.pages.classify import tells_hugetlb
 from vmemmap.pages.free_lists import FreeBlock, FreeLists
 from vmemmap.pages.makedumpfile_view import LEVELS, MakedumpfileView, page_ranges
 from vmemmap.pages.nodes import NodeInfo, NodeReader, check_fields
 from vmemmap.pages.page import Surroundings
 from vmemmap.pages.sections import SectionTable, read_sections, sections_from_blocks
 from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.subsections import cut_to_subsections
 from vmemmap.pages.zero_pages import count_zero_pages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
 
 _DEFAULT_SECTION_BYTES = 1 << 24
+_HUGETLB_UNKNOWN = Finding(
+    "hugetlb_unknown",
+    Severity.INFO,
+    "this kernel's VMCOREINFO does not say what marks huge pages (free_huge_page, "
+    "HUGETLB_PAGE_DTOR): they are among the pages of kind other and compound_tail",
+)
 
 
 class PageModel:
@@ -178,6 +186,7 @@ class PageModel:
             blocks, whole = self.free_blocks
             free_listed = sum(1 << block.order for block in blocks) if whole else None
         fields_detail = self.fields[1]
+        notes = () if tells_hugetlb(self.layout) else (_HUGETLB_UNKNOWN,)
         touched = self._source.ranges()
         size = np.uint64(self._page_size)
         original = -(-touched[:, 1].astype(np.int64) // self._page_size) - (
@@ -187,7 +196,7 @@ class PageModel:
             self.array,
             self.view,
             self.nodes,
-            (*self.sections.findings, *self._findings),
+            (*self.sections.findings, *self._findings, *notes),
             fields_detail,
             int(original.sum()),
             free_listed,
@@ -278,5 +287,6 @@ def find_sections(
     except FactError as error:
         return None, layout.pages_per_section, str(error)
     if isinstance(table, SectionTable):
+        table = cut_to_subsections(table, source, layout, page_size)
         return table, layout.pages_per_section, ""
     return None, layout.pages_per_section, table

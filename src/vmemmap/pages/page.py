@@ -128,7 +128,7 @@ def describe(pages: PageArray, pfn: int, kind: Kind, order: int | None, reason: 
     }
     base = PageInfo(Pfn(pfn), Phys(pfn * pages.page_size), Virt(virt), kind)
     if section is None:
-        why = "mem_section has no section with struct pages there"
+        why = "mem_section has no section, or part of one, with struct pages there"
         return _with(base, reason=why, section=where["section"])
     found = pages.struct_pages.read(pfn)
     if isinstance(found, Why):

@@ -1,6 +1,6 @@
 """mem_section: which 16 MiB sections of memory have struct pages, and in what state they are.
 
-Only what SPARSEMEM_EXTREME has, as every ppc64 kernel; sub-sections are not exported and not here.
+Only what SPARSEMEM_EXTREME has, as every ppc64 kernel; parts of sections are in ``subsections.py``.
 
 Source: Linux mm/sparse.c, include/linux/mmzone.h.
 """
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.backing.findings import Finding, Severity
+from vmemmap.backing.intervals import Intervals, subtract
 from vmemmap.errors import PageExcluded, ReadError
 from vmemmap.facts.linear_map import linear_phys
 from vmemmap.facts.section_layout import (
@@ -38,6 +39,8 @@ _RUNS_MAX = 1 << 21
 @dataclass(frozen=True, slots=True)
 class SectionRun:
     """Sections in a row that are in the same state.
+
+    Of the first and the last there may be a part only; then another run may have another part.
 
     Attributes:
         start: Number of the first.
@@ -72,6 +75,8 @@ class SectionTable:
         findings: What is wrong with mem_section.
         removed: How many sections are marked present without a memory map.
         assumed: The runs are not from mem_section.
+        roots: Virtual address of the root array that they were read from.
+        pfns: Shape (n, 2), int64: the pages of each run, where some are of parts of sections.
     """
 
     def __init__(
@@ -81,20 +86,23 @@ class SectionTable:
         findings: tuple[Finding, ...] = (),
         removed: int = 0,
         assumed: bool = False,
+        roots: int = 0,
+        pfns: Intervals | None = None,
     ) -> None:
         self._runs = runs
+        self.roots = roots
         self.pages_per_section = pages_per_section
         self.findings = findings
         self.removed = removed
         self.assumed = assumed
         self.marks_online = bool((runs[:, 2] & IS_ONLINE).any())
         self.flags = runs[:, 2]
-        self.first_pfn = runs[:, 0] * pages_per_section
-        self.end_pfn = runs[:, 1] * pages_per_section
+        whole = runs[:, :2] * pages_per_section
+        self.first_pfn, self.end_pfn = np.ascontiguousarray((whole if pfns is None else pfns).T)
 
     def __len__(self) -> int:
         """How many sections there are."""
-        return int((self._runs[:, 1] - self._runs[:, 0]).sum())
+        return _count(self._runs)
 
     def __iter__(self) -> Iterator[SectionRun]:
         return (self._run(i) for i in range(len(self._runs)))
@@ -102,7 +110,12 @@ class SectionTable:
     @property
     def pages(self) -> int:
         """How many pages have a struct page."""
-        return len(self) * self.pages_per_section
+        return int((self.end_pfn - self.first_pfn).sum())
+
+    @property
+    def not_online(self) -> int | None:
+        """How many sections are not online; None where the kernel has no such mark."""
+        return _count(self._runs[self.flags & IS_ONLINE == 0]) if self.marks_online else None
 
     def find(self, pfn: int) -> SectionRun | None:
         """Give the run that holds *pfn*, or None if its section has no struct pages."""
@@ -116,6 +129,20 @@ class SectionTable:
             yield self._run(at)
             at += 1
 
+    def without(self, missing: Intervals, findings: tuple[Finding, ...]) -> SectionTable:
+        """Give the table without some pages, and with other findings.
+
+        Args:
+            missing: Pages that have no struct page, whatever their section has.
+            findings: What is wrong with mem_section.
+        """
+        pfns = subtract(np.column_stack([self.first_pfn, self.end_pfn]), missing)
+        per, row = self.pages_per_section, np.searchsorted(self.first_pfn, pfns[:, 0], "right") - 1
+        runs = np.column_stack([pfns[:, 0] // per, -(-pfns[:, 1] // per), self.flags[row]])
+        return SectionTable(
+            runs, per, findings, self.removed, self.assumed, roots=self.roots, pfns=pfns
+        )
+
     def _run(self, at: int) -> SectionRun:
         start, end, flags = (int(value) for value in self._runs[at])
         return SectionRun(
@@ -127,6 +154,12 @@ class SectionTable:
             bool(flags & IS_ONLINE) if self.marks_online else None,
             self.assumed,
         )
+
+
+def _count(runs: NDArray[np.int64]) -> int:
+    """Count the sections of runs, of which neighbours may share one."""
+    shared = np.count_nonzero(runs[1:, 0] < runs[:-1, 1])
+    return int((runs[:, 1] - runs[:, 0]).sum()) - int(shared)
 
 
 def read_sections(
@@ -180,6 +213,7 @@ class _Sections:
         self, source: PhysicalSource, layout: SectionLayout, base: int, address: int
     ) -> None:
         self._source, self._layout, self._base = source, layout, base
+        self._address = address
         self.good = 0
         self.strange = 0
         self._removed = 0
@@ -289,7 +323,11 @@ class _Sections:
         last = np.r_[first[1:] - 1, len(runs) - 1]
         joined = np.stack([runs[first, 0], runs[last, 1], runs[first, 2]], axis=1)
         return SectionTable(
-            joined, self._layout.pages_per_section, tuple(self.findings), self._removed
+            joined,
+            self._layout.pages_per_section,
+            tuple(self.findings),
+            self._removed,
+            roots=self._address,
         )
 
 

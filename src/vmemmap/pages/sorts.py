@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vmemmap.address import numpy_prefix
 from vmemmap.facts.node_layout import FlagFields
 from vmemmap.facts.page_layout import PageLayout
+from vmemmap.pages.classify import tells_hugetlb
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.makedumpfile_view import MakedumpfileView
 
@@ -202,8 +203,9 @@ class Sorts:
             layout.hugetlb: Kind.HUGETLB,
         }
         of_type = typed.get(mapcount)
-        blind = layout.hugetlb is None and layout.compound_dtor is None
-        may_be_huge = blind and self._has(flags, "head") and not self._has(flags, "lru")
+        may_be_huge = (
+            not tells_hugetlb(layout) and self._has(flags, "head") and not self._has(flags, "lru")
+        )
         cache = mapping == _KERNEL_TAG and not may_be_huge
         tests = (
             (tail, Kind.COMPOUND_TAIL),

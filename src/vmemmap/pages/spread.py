@@ -21,6 +21,8 @@ from vmemmap.pages.kinds import Kind
 from vmemmap.pages.struct_pages import Window
 
 Rows = NDArray[np.intp]
+Heads = tuple[Rows, NDArray[np.uint64]]
+"""Rows of heads, and their orders."""
 _KEPT_PER_WINDOW = 32
 _ORDER_UNKNOWN_MAX = 64
 
@@ -151,18 +153,14 @@ class Spreader:
         if not len(rows) or self._layout.private is None:
             return
         orders = window.gather(self._layout.private, 8, rows)
-        wrong = orders >= self._layout.orders
-        self._condemn(
-            found, window, kind, rows[wrong], "free_order",
+        heads = self._without(
+            found, window, kind, (rows, orders), orders >= self._layout.orders, "free_order",
             f"it heads a free block of an order that is not below {self._layout.orders}",
         )  # fmt: skip
-        rows, orders = rows[~wrong], orders[~wrong]
-        wrong = _misaligned(rows + window.first_pfn, orders)
-        self._condemn(
-            found, window, kind, rows[wrong], "free_misaligned",
+        rows, orders = self._without(
+            found, window, kind, heads, _misaligned(window, heads), "free_misaligned",
             "it heads a free block, but is no multiple of the block's size",
         )  # fmt: skip
-        rows, orders = rows[~wrong], orders[~wrong]
         inner = orders > 0
         starts, ends = _ranges(rows[inner], orders[inner], window.count)
         cover, deep = _cover(starts, ends, window.count)
@@ -204,19 +202,15 @@ class Spreader:
         if huge is not None:
             kind[rows[huge]] = Kind.HUGETLB
         orders = self.compound_orders(window, rows, tail)
-        wrong = (orders < 1) | (orders > self._layout.max_compound_order)
-        self._condemn(
-            found, window, kind, rows[wrong], "compound_order",
-            "it heads a compound of an order that is not between 1 and "
-            f"{self._layout.max_compound_order}",
+        most = self._layout.max_compound_order
+        heads = self._without(
+            found, window, kind, (rows, orders), (orders < 1) | (orders > most), "compound_order",
+            f"it heads a compound of an order that is not between 1 and {most}",
         )  # fmt: skip
-        rows, orders = rows[~wrong], orders[~wrong]
-        wrong = _misaligned(rows + window.first_pfn, orders)
-        self._condemn(
-            found, window, kind, rows[wrong], "compound_misaligned",
+        rows, orders = self._without(
+            found, window, kind, heads, _misaligned(window, heads), "compound_misaligned",
             "it heads a compound, but is no multiple of the compound's size",
         )  # fmt: skip
-        rows, orders = rows[~wrong], orders[~wrong]
         starts, ends = _ranges(rows, orders, window.count)
         cover, _ = _cover(starts, ends, window.count)
         if cover is None:
@@ -328,6 +322,21 @@ class Spreader:
                 "it is on a list for reclaim, but its mapping leads to no kernel data",
             )  # fmt: skip
 
+    def _without(
+        self,
+        found: Spread,
+        window: Window,
+        kind: NDArray[np.uint8],
+        heads: Heads,
+        wrong: NDArray[np.bool_],
+        code: str,
+        reason: str,
+    ) -> Heads:
+        """Condemn the heads that are wrong, and give the others."""
+        rows, orders = heads
+        self._condemn(found, window, kind, rows[wrong], code, reason)
+        return rows[~wrong], orders[~wrong]
+
     def _condemn(
         self,
         found: Spread,
@@ -346,9 +355,10 @@ class Spreader:
         found.damage += [Damage(pfn, code, reason) for pfn in pfns]
 
 
-def _misaligned(pfns: Rows, orders: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def _misaligned(window: Window, heads: Heads) -> NDArray[np.bool_]:
+    rows, orders = heads
     mask = (np.uint64(1) << orders) - np.uint64(1)
-    return np.asarray((pfns.astype(np.uint64) & mask) != 0)
+    return np.asarray(((rows + window.first_pfn).astype(np.uint64) & mask) != 0)
 
 
 def _ranges(rows: Rows, orders: NDArray[np.uint64], count: int) -> tuple[Rows, Rows]:

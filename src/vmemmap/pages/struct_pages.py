@@ -251,6 +251,9 @@ class StructPages:
                     window.pieces.append(Piece(row, row + 1, joined))
                     row += 1
                     into, data, length = into + need, data[need:], length - need
+                elif rest and need == length:  # and does not end in it either: the file does
+                    rest += bytes(data)
+                    continue
                 rest = b""
             stop = (into + length) // self.size
             if data is None:
@@ -310,4 +313,8 @@ class StructPages:
                 try:
                     yield virt + a - phys, self._source.view(a, b - a), b - a, Why.READ
                 except ReadError as error:
-                    yield virt + a - phys, None, b - a, why_of(error)
+                    why, end = why_of(error), min(max(error.phys, a), b)
+                    if why is Why.TRUNCATED and end > a:  # the file ends in the middle of it
+                        yield virt + a - phys, self._source.view(a, end - a), end - a, Why.READ
+                        a = end
+                    yield virt + a - phys, None, b - a, why

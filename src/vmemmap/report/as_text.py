@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console  # imported only where a table is printed: it takes a while
 
 _PIPE_WIDTH = 200
+_LINE_WIDTH = 80
+_INDENT = "    "
 
 
 def console() -> Console:
@@ -34,6 +36,33 @@ def console() -> Console:
         markup=False,
         emoji=False,
     )
+
+
+def fitted(start: str, parts: Iterable[str], gap: str = "  ") -> Iterator[str]:
+    """Give a line, or where it would be wider than the terminal (80 columns in pipes), several.
+
+    Args:
+        start: What the line begins with, if anything; stays alone if not all parts fit behind it.
+        parts: What is kept in one piece.
+        gap: What stands between parts.
+    """
+    words = list(parts)
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else _LINE_WIDTH
+    whole = f"{start}  {gap.join(words)}"
+    if len(whole) <= width:
+        yield f"{whole.rstrip()}\n"
+        return
+    if start:
+        yield f"{start.rstrip()}\n"
+    line = ""
+    for word in words:
+        if line and len(_INDENT) + len(line) + len(gap) + len(word) > width:
+            yield f"{_INDENT}{line}\n"
+            line = ""
+        line += (gap if line else "") + word
+    if line:
+        yield f"{_INDENT}{line}\n"
 
 
 def plain(value: object) -> str:
@@ -151,14 +180,15 @@ def crash_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Give translations as plain lines, one address each."""
+    """Give translations as plain lines, what does not fit behind an address below it."""
     yield f"{'virtual':18}  {'physical':18}  {'method':15}  {'in dump':7}  where\n"
     for row in rows:
         named = f" ({plain(row['symbol'])})" if row.get("symbol") else ""
         if "error" in row:
             # The line begins with the address already.
             where = row["reason"].removeprefix(f"cannot translate {row['virt']}: ") + named
-            yield f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}  {where}\n"
+            start = f"{row['virt']:18}  {'-':18}  {row['error']:15}  {'-':7}"
+            yield from fitted(start, where.split(" "), " ")
             continue
         where = row["region"] + named
         if row.get("entry") is not None:
@@ -167,7 +197,8 @@ def vtop_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         if "absence" in row:
             where += f": {row['reason']}"
         stored = "yes" if row["in_dump"] else "no"
-        yield f"{row['virt']:18}  {row['phys']:18}  {row['method']:15}  {stored:7}  {where}\n"
+        start = f"{row['virt']:18}  {row['phys']:18}  {row['method']:15}  {stored:7}"
+        yield from fitted(start, where.split(" "), " ")
 
 
 def _section(out: Console, title: str, lines: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from vmemmap.report.as_text import count_text, plain, size_text
+from vmemmap.report.as_text import count_text, fitted, plain, size_text
 
 _WORDS = {
     "free": "free",
@@ -94,15 +94,17 @@ def usage_lines(record: dict[str, Any]) -> Iterator[str]:
     yield "\n"
     yield f"  {'kind':22} {'pages':>14} {'':>11} {'':>7}\n"
     for kind, word in _WORDS.items():
-        if kinds[kind] or kind in _ALWAYS:
+        if kinds[kind] is None:
+            yield f"  {word:22} {'unknown':>14}\n"
+        elif kinds[kind] or kind in _ALWAYS:
             share = 100 * kinds[kind] / pages if pages else 0.0
             text = size_text(kinds[kind] * size) if kinds[kind] else "0"
             yield f"  {word:22} {kinds[kind]:14} {text:>11} {share:6.1f}%\n"
     if record["managed"] is not None:
         text = size_text(record["managed"] * size)
         yield f"  {'managed (not reserved)':22} {record['managed']:14} {text:>11}\n"
-    yield "\nFree blocks by order\n  "
-    yield "  ".join(f"{order}: {n}" for order, n in enumerate(record["free_blocks"])) + "\n"
+    yield "\nFree blocks by order\n"
+    yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
     yield from _nodes(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
     for name, count in record["makedumpfile"].items():
@@ -117,8 +119,8 @@ def _nodes(record: dict[str, Any]) -> Iterator[str]:
         for zone in node["zones"]:
             name = "all" if node["node"] is None else f"node {node['node']}, zone {zone['zone']}"
             name += f" {zone['name']}" if zone["name"] else ""
-            counts = "  ".join(f"{kind} {count}" for kind, count in zone["kinds"].items())
-            yield f"  {name:22} {zone['pages']:14}  {counts}\n"
+            counts = (f"{kind} {count}" for kind, count in zone["kinds"].items())
+            yield from fitted(f"  {name:22} {zone['pages']:14}", counts)
 
 
 def _line(name: str, text: object) -> str:
