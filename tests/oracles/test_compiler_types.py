@@ -8,13 +8,14 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from vmemmap.errors import VmemmapError
+from vmemmap.errors import FactMissing, VmemmapError
 from vmemmap.facts.types import Types
 from vmemmap.facts.vmlinux import SymbolFile
 
@@ -242,3 +243,14 @@ def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_p
             refused += 1
         assert time.monotonic() - started < 10, turn
     assert refused
+
+
+def test_without_pyelftools_it_says_what_to_install(
+    compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "elftools.dwarf.dwarfinfo", None)
+    if compiled.types.form == "BTF":
+        assert SymbolFile(compiled.path).types.size("zone")  # needs none
+        return
+    with pytest.raises(FactMissing, match="pip install pyelftools"):
+        _ = SymbolFile(compiled.path).types
