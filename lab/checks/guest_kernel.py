@@ -1,7 +1,8 @@
 """What a guest said of its kernel: symbols, modules, vmalloc areas, and what its log tells.
 
-Sources: Linux kernel/kallsyms.c (s_show), kernel/module/procfs.c (m_show), mm/vmalloc.c
-(s_show), mm/mm_init.c (free_area_init), kernel/printk/printk.c (msg_print_ext_body), arch/powerpc/platforms/pseries/hotplug-memory.c.
+Sources: Linux kernel/kallsyms.c (s_show), kernel/module/procfs.c (m_show), mm/vmalloc.c (s_show),
+mm/mm_init.c (free_area_init), kernel/printk/printk.c (msg_print_ext_body),
+arch/powerpc/platforms/pseries/hotplug-memory.c.
 """
 
 from __future__ import annotations
