@@ -1,7 +1,8 @@
 """What a guest said of its kernel: symbols, modules, vmalloc areas, and what its log tells.
 
-Sources: Linux kernel/kallsyms.c (s_show), kernel/module/procfs.c (m_show), mm/vmalloc.c
-(s_show), mm/mm_init.c (free_area_init), arch/powerpc/platforms/pseries/hotplug-memory.c.
+Sources: Linux kernel/kallsyms.c (s_show), kernel/module/procfs.c (m_show), mm/vmalloc.c (s_show),
+mm/mm_init.c (free_area_init), kernel/printk/printk.c (msg_print_ext_body),
+arch/powerpc/platforms/pseries/hotplug-memory.c.
 """
 
 from __future__ import annotations
@@ -117,3 +118,27 @@ def hotplug(log: str) -> list[Hotplug]:
     """Give what came and went, in the order of the log."""
     rows = re.findall(r"Memory at ([0-9a-f]+) \(drc index \w+\) was hot-(added|removed)", log)
     return [Hotplug("add" if word == "added" else "remove", int(at, 16)) for at, word in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as /dev/kmsg gives it: number, microseconds since boot, level, facility, text."""
+
+    seq: int
+    micros: int
+    level: int
+    facility: int
+    data: bytes
+
+
+def parse_kmsg(text: str) -> list[Message]:
+    """Read what /dev/kmsg gave, as text with surrogates for what is no UTF-8."""
+    found = []
+    for line in text.encode(errors="surrogateescape").split(b"\n"):
+        if not line or line.startswith(b" "):  # such lines say which device it is about
+            continue
+        head, _, data = line.partition(b";")
+        prefix, seq, micros = (int(word) for word in head.split(b",")[:3])
+        data = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), data)
+        found.append(Message(seq, micros, prefix & 7, prefix >> 3, data))
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.checks.guest_kernel import (
     Area,
     Hotplug,
+    Message,
     Module,
     Symbol,
     boot_memory,
@@ -12,6 +13,7 @@ from lab.checks.guest_kernel import (
     hotplug,
     log_text,
     parse_kallsyms,
+    parse_kmsg,
     parse_modules,
     parse_vmallocinfo,
 )
@@ -212,3 +214,11 @@ def test_what_a_log_tells() -> None:
     assert capture_room(old) == capture_room(new) == (0x20000000, 0x38000000)
     assert log_text("[    4.5][    T1] x [y] z") == "x [y] z"
     assert log_text("no time") == "no time"
+
+
+def test_kmsg() -> None:
+    text = "6,7,1500,-;plain\n SUBSYSTEM=pci\n13,8,1600,-;esc \\x1b \\xff\n"
+    assert parse_kmsg(text) == [
+        Message(7, 1500, 6, 0, b"plain"),
+        Message(8, 1600, 5, 1, b"esc \x1b \xff"),
+    ]

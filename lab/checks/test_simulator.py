@@ -11,6 +11,7 @@ guest's memory blocks say.
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
@@ -46,6 +47,18 @@ def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def list_of_model(spec: MachineSpec) -> list[tuple[int, int]]:
+    """Run the simulator: node and virt_addr of each entry, head first.
+
+    The moments of a machine have the same history, so one run does for them.
+    """
+    model = Machine(spec).boot().run_events()
+    assert model.crashed is None
+    assert {outcome.result for outcome in model.outcomes} == {0}
+    return [(node, virt) for node, _phys, virt in model.walk()]
+
+
 def test_log_leads_to_the_memory_blocks(machine: Result, moment: str) -> None:
     """Else what follows would compare with another history than the machine's."""
     spec = spec_of(machine, moment, 0)
@@ -72,12 +85,9 @@ def test_list_is_that_of_the_simulator(machine: Result, moment: str) -> None:
         real = list(zip(backing.node.tolist(), backing.virt.tolist(), strict=True))
         spec = spec_of(machine, moment, backing.block_size if keeps_list(machine) else 0)
     try:
-        model = Machine(spec).boot().run_events()
+        ours = list_of_model(spec)
     except vmemmap.SpecError as error:
         pytest.skip(f"the simulator cannot be such a machine: {error}")
-    assert model.crashed is None
-    assert {outcome.result for outcome in model.outcomes} == {0}
-    ours = [(node, virt) for node, _phys, virt in model.walk()]
     page = spec.page_size
     assert [virt for _, virt in ours] == [virt for _, virt in real]
     assert [node % page for node, _ in ours] == [node % page for node, _ in real]
