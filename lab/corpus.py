@@ -125,7 +125,12 @@ def _crash(machine: Result, vmlinux: Path, dump: Path, script: str, log: Path) -
     commands = log.with_suffix(".cmd")
     commands.write_text(script)
     run = [] if NATIVE else [str(EMULATOR), "-L", machine.tools]
-    crash = [str(Path(machine.tools, "usr/bin/crash")), "--no_crashrc", "--no_scroll"]
+    crash = [
+        str(Path(machine.tools, "usr/bin/crash")),
+        "--no_crashrc",
+        "--no_scroll",
+        "--no_modules",
+    ]
     with log.open("wb") as out:
         subprocess.run(
             [*run, *crash, "-i", commands, vmlinux, dump],
