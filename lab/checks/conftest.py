@@ -41,7 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Find the machines."""
     config.stash[FOLDER] = Path(config.getoption("--vmemmap-lab"))
-    config.stash[MACHINES] = load_all(config.stash[FOLDER])
+    chosen = os.environ.get("VMEMMAP_LAB_MACHINES")  # by the lab; all that are there without it
+    names = chosen.split(",") if chosen else None
+    found = load_all(config.stash[FOLDER])
+    config.stash[MACHINES] = [row for row in found if names is None or row.name in names]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
