@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from lab.checks.peer_makedumpfile import MESSAGES, parse_report
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 ROOT = CACHE / "vmemmap" / "peers" / "root"
@@ -33,19 +34,6 @@ needed = [
     ),
 ]
 
-NAMES = {
-    "zero": "Pages filled with zero",
-    "cache": "Non-private cache pages",
-    "cache_private": "Private cache pages",
-    "user": "User process data pages",
-    "free": "Free pages",
-    "hwpoison": "Hwpoison pages",
-    "offline": "Offline pages",
-    "pages": "Original pages",
-}
-"""Our names for the lines of its report."""
-REPORT = 4 + 8 + 16  # error, debug and report messages, but no progress bars
-
 
 def command(*options: object) -> list[str]:
     """Give the command line that runs it with *options*."""
@@ -56,7 +44,7 @@ def command(*options: object) -> list[str]:
 def run(*options: object) -> subprocess.CompletedProcess[str]:
     """Run it to its end, whatever the result."""
     return subprocess.run(
-        command("--message-level", REPORT, *options),
+        command("--message-level", MESSAGES, *options),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         errors="replace",
@@ -70,10 +58,9 @@ def counts(dump: Path, level: int, *options: object) -> dict[str, int]:
     done = run(*options, "--dry-run", "-d", level, dump, dump.with_suffix(".none"))
     report = done.stdout + done.stderr
     assert done.returncode == 0, report[-600:]
-    return {
-        name: int(re.findall(rf"^ *{line} *: 0x([0-9a-f]+)", report, re.MULTILINE)[0], 16)
-        for name, line in NAMES.items()
-    }
+    found = parse_report(report)
+    assert found is not None, report[-600:]
+    return found
 
 
 @functools.cache
