@@ -26,6 +26,7 @@ from typing import Any
 import vmemmap
 from lab import __main__ as lab_main
 from lab.checks.machine_facts import misread_by_peers
+from lab.checks.peer_crash import OPTIONS, is_complete
 from lab.checks.peer_run import EMULATOR, NATIVE
 from lab.corpus_questions import Questions, questions
 from lab.results import Result, load
@@ -76,7 +77,7 @@ def make(name: str, row: dict[str, Any], results: Path, into: Path) -> str:
         fresh = Path(work, "fixture")
         fresh.mkdir()
         with vmemmap.open(dump) as core:
-            origin = _origin(machine, core, row, name)
+            origin = _origin(machine, core, row)
             if row.get("log"):
                 asked, arguments = None, ["--log"]
             else:
@@ -125,12 +126,7 @@ def _crash(machine: Result, vmlinux: Path, dump: Path, script: str, log: Path) -
     commands = log.with_suffix(".cmd")
     commands.write_text(script)
     run = [] if NATIVE else [str(EMULATOR), "-L", machine.tools]
-    crash = [
-        str(Path(machine.tools, "usr/bin/crash")),
-        "--no_crashrc",
-        "--no_scroll",
-        "--no_modules",
-    ]
+    crash = [str(Path(machine.tools, "usr/bin/crash")), *OPTIONS]
     with log.open("wb") as out:
         subprocess.run(
             [*run, *crash, "-i", commands, vmlinux, dump],
@@ -140,8 +136,9 @@ def _crash(machine: Result, vmlinux: Path, dump: Path, script: str, log: Path) -
             timeout=CRASH_SECONDS,
             check=False,
         )
-    if "crash> q" not in log.read_text(errors="replace"):
-        raise Unmade(f"crash does not read {dump}: {log.read_text(errors='replace')[-300:]}")
+    said = log.read_text(errors="replace")
+    if not is_complete(said):
+        raise Unmade(f"crash does not read {dump}: {said[-300:]}")
     return log
 
 
@@ -176,9 +173,7 @@ def _recipe(name: str, *arguments: object) -> bytes:
     return done.stdout
 
 
-def _origin(
-    machine: Result, core: vmemmap.Vmcore, row: dict[str, Any], name: str
-) -> dict[str, Any]:
+def _origin(machine: Result, core: vmemmap.Vmcore, row: dict[str, Any]) -> dict[str, Any]:
     """Say where a fixture comes from; its checksum is not known yet."""
     kernel, spec = core.kernel, machine.spec
     page_size = int(kernel.page_size.value)

@@ -106,11 +106,6 @@ class Apt:
                     waiting.append(name)
         return found
 
-    def version(self, package: str) -> str:
-        """Give the version that would be downloaded."""
-        found = re.search(r"^Version: (\S+)", self._cache("show", package), re.MULTILINE)
-        return found[1] if found else ""
-
     def download(self, packages: Sequence[str]) -> list[Path]:
         """Download packages and give their files."""
         shutil.rmtree(self.debs)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+# Version 9.0.2 does not know struct module of 7.2, and no question here is about it.
+OPTIONS = ["--no_crashrc", "--no_scroll", "--no_modules"]
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

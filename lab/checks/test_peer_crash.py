@@ -16,12 +16,10 @@ from lab.checks import peer_run
 from lab.checks.guest_kernel import parse_modules, parse_vmallocinfo
 from lab.checks.machine_facts import misread_by_peers, said
 from lab.checks.opened import Opened
-from lab.checks.peer_crash import Session, is_complete, parse_session, script
+from lab.checks.peer_crash import OPTIONS, Session, is_complete, parse_session, script
 from lab.results import Result
 
 SECONDS = 400
-# Version 9.0.2 does not know struct module of 7.2, and no question here is about it.
-OPTIONS = ["--no_crashrc", "--no_scroll", "--no_modules"]
 STRUCT_PAGE_WORDS = 8
 WORDS_READ = 64
 SYMBOLS_PER_MODULE = 6
