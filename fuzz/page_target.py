@@ -18,7 +18,7 @@ from fuzz.targets import TARGETS, Image, in_file, limits
 
 # The package imports these when they are asked for, which is too late for instrumentation.
 import vmemmap
-import vmemmap.pages.check
+import vmemmap.check.whole_dump
 import vmemmap.pages.model
 from builders.machine_state import Machine
 from pages.machines import one_of_everything, pfns_of

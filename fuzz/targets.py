@@ -34,9 +34,10 @@ from builders.machine_state import Machine
 from builders.notes import Notes, build_note
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.cli.info import collect
-from vmemmap.facts.type_keys import value_by_types
+from vmemmap.facts.types.keys import value_by_types
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.report import as_json, as_text
+from vmemmap.report import as_json
+from vmemmap.report import text as as_text
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.codecs import decoder, zlib_head
 

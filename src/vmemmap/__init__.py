@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmemmap.backing.findings import Finding, Severity
     from vmemmap.backing.table import BackingTable, Entry
     from vmemmap.errors import (
         CodecUnavailable,
@@ -48,10 +47,11 @@ if TYPE_CHECKING:
         VmemmapError,
     )
     from vmemmap.facts.fact import Fact, Facts, Origin
-    from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable
+    from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable
+    from vmemmap.findings import Finding, Severity
     from vmemmap.kernel_log.record import KernelLog, LogRecord
     from vmemmap.pages.array import PageArray
-    from vmemmap.pages.census import Usage
+    from vmemmap.pages.count.census import Usage
     from vmemmap.pages.kinds import Kind
     from vmemmap.pages.page import PageInfo
     from vmemmap.pages.struct_pages import Why
@@ -116,7 +116,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "vmemmap.backing.findings": (
+    "vmemmap.findings": (
         "Finding",
         "Severity",
     ),
@@ -129,7 +129,7 @@ _HOMES = {
         "Facts",
         "Origin",
     ),
-    "vmemmap.facts.symbols": (
+    "vmemmap.facts.symbols.table": (
         "Symbol",
         "SymbolHit",
         "SymbolTable",
@@ -142,7 +142,7 @@ _HOMES = {
         "PageArray",
         "PageArray",
     ),
-    "vmemmap.pages.census": (
+    "vmemmap.pages.count.census": (
         "Usage",
         "Usage",
     ),

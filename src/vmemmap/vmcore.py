@@ -1,6 +1,6 @@
 """One opened dump, as users meet it: what can be asked, answered by the layers.
 
-It has no logic of its own; ``wiring.py`` joins the layers.
+It has no logic of its own; ``dump.py`` joins the layers.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, Phys, Virt
+from vmemmap.dump import Wiring
 from vmemmap.facts.assumptions import check_assumptions
 from vmemmap.facts.fact import established
-from vmemmap.facts.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.facts.obtain import read_vmcoreinfo_file
-from vmemmap.facts.symbols import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
+from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.kernel_log.read import find_log
 from vmemmap.kernel_log.record import KernelLog
+from vmemmap.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.absence import Absence
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
-from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import (
     CERTAIN_LINEAR,
 )
 from vmemmap.translate.result import Translation
-from vmemmap.wiring import Wiring
 
 if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
+    from vmemmap.check.whole_dump import CheckReport
     from vmemmap.pages.array import PageArray
-    from vmemmap.pages.census import Usage
-    from vmemmap.pages.check import CheckReport
+    from vmemmap.pages.count.census import Usage
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
 
@@ -293,7 +293,7 @@ class Vmcore(Wiring):
     @established
     def checked(self) -> CheckReport:
         """What `check` gives; established once."""
-        from vmemmap.pages.check import Parts, check_dump  # which no other command needs
+        from vmemmap.check.whole_dump import Parts, check_dump  # which no other command needs
 
         return check_dump(
             Parts(

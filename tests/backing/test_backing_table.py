@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from backing.walk_model import walk_machine
 from builders.machine import build_machine
 from vmemmap.address import Run
-from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
+from vmemmap.findings import Finding, Severity
 
 BASE = 0xC00C000000000000
 END = 0xC00E000000000000

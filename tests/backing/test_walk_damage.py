@@ -16,7 +16,7 @@ from backing.walk_model import (
     walk_machine,
 )
 from builders.machine import Entry, Machine, build_machine
-from vmemmap.backing.findings import Finding, Severity
+from vmemmap.findings import Finding, Severity
 
 SHAPES: list[dict[str, Any]] = [
     {"page_size": 4096, "block_shift": 12},

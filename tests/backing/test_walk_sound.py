@@ -11,7 +11,7 @@ from backing.walk_model import Outcome, expected_of, outcome_of, same, walk_mach
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import MachineSource, usual_node
 from vmemmap.backing.walk import walk_list
-from vmemmap.facts.layouts import NodeLayout
+from vmemmap.facts.kernel import NodeLayout
 
 ORDERS = ["little", "big"]
 SHAPES: list[dict[str, Any]] = [

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from builders.byte_order import Order
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
-from vmemmap.simulate.crash import write_vmcore
-from vmemmap.simulate.damage import Harm, apply_damage
+from vmemmap.simulate.crash.damage import Harm, apply_damage
+from vmemmap.simulate.crash.vmcore import write_vmcore
 
 MIB = 1 << 20
 

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 
 from check.damaged import SHAPES, crash
-from vmemmap.pages.check import _CODES
+from vmemmap.check.whole_dump import _CODES
 from vmemmap.report.explanations import explanations
-from vmemmap.simulate.damage import KINDS
+from vmemmap.simulate.crash.damage import KINDS
 
 SRC = Path(__file__).resolve().parent.parent.parent / "src" / "vmemmap"
 Run = Callable[..., Any]

@@ -8,7 +8,7 @@ import pytest
 
 import vmemmap
 from check.damaged import SHAPES, Shape, crash
-from vmemmap.simulate.damage import KINDS
+from vmemmap.simulate.crash.damage import KINDS
 
 NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
 """Findings that concern no node."""
@@ -87,7 +87,7 @@ def test_the_field_case_by_hotplug_alone(byte_order: str, tmp_path: Path) -> Non
     from dataclasses import replace
 
     from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
-    from vmemmap.simulate.crash import write_vmcore
+    from vmemmap.simulate.crash.vmcore import write_vmcore
 
     mib = 1 << 20
     spec = MachineSpec(

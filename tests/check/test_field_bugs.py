@@ -14,7 +14,7 @@ import vmemmap
 from builders.byte_order import Order
 from builders.machine import build_machine
 from check.damaged import Shape, crash
-from vmemmap.simulate.damage import KINDS
+from vmemmap.simulate.crash.damage import KINDS
 
 ORDERS: list[Order] = ["little", "big"]
 BY_KIND = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vmemmap
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
-from vmemmap.simulate.crash import write_symbols, write_vmcore
+from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 
 MIB = 1 << 20
 RELEASES = (

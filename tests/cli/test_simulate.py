@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 import vmemmap
-from vmemmap.simulate.spec_toml import EXAMPLE
+from vmemmap.simulate.spec.toml import EXAMPLE
 
 SPEC = """
 [kernel]

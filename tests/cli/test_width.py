@@ -9,7 +9,7 @@ import pytest
 
 from builders.machine import Machine, build_machine
 from vmemmap.cli.main import COMMANDS
-from vmemmap.report.as_text import fitted
+from vmemmap.report.text import fitted
 
 
 def paragraphs(text: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from builders.machine import Machine, build_machine
 from builders.notes import build_note, qemu_notes
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.errors import FactError, FactMissing
-from vmemmap.facts.vmcoreinfo_search import FoundText, find_in_memory
+from vmemmap.facts.vmcoreinfo.search import FoundText, find_in_memory
 
 FREE = 0x40000
 """Physical memory below the kernel's data that the machine does not use."""

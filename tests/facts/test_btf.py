@@ -13,8 +13,8 @@ from builders import btf as make
 from builders.btf import BtfBuilder
 from builders.byte_order import Order, prefix
 from vmemmap.errors import FactInvalid, VmemmapError
-from vmemmap.facts.btf import BTF_MAX_BYTES, Btf
-from vmemmap.facts.type_keys import value_by_types
+from vmemmap.facts.types.btf import BTF_MAX_BYTES, Btf
+from vmemmap.facts.types.keys import value_by_types
 
 ORDERS: tuple[Order, Order] = ("little", "big")
 

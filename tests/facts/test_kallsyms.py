@@ -15,7 +15,7 @@ from builders.kernel_data import PAGE_OFFSET
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import vmcore_of
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, UnknownSymbol
-from vmemmap.facts.symbols import SymbolTable
+from vmemmap.facts.symbols.table import SymbolTable
 from vmemmap.vmcore import Vmcore
 
 ORDERS = ["little", "big"]

@@ -12,8 +12,8 @@ from builders.machine import Machine, build_machine
 from vmcore.machine_source import facts_of, usual_node
 from vmemmap.errors import FactMissing, NotInDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.layouts import KernelFacts
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.kernel import KernelFacts
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.memory import BytesMemory
 
 VMCOREINFO, DERIVED, ASSUMED = Origin.VMCOREINFO, Origin.DERIVED, Origin.ASSUMED

@@ -11,7 +11,7 @@ from builders.kernel_era import mmu_page_shifts, version_of
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import facts_of
 from vmemmap.errors import FactError, FactInvalid, FactMissing, ReadError
-from vmemmap.facts.layouts import KernelFacts, NodeLayout
+from vmemmap.facts.kernel import KernelFacts, NodeLayout
 
 ORDERS = ["little", "big"]
 NODE = "vmemmap_backing"

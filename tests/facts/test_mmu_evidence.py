@@ -11,7 +11,7 @@ from vmcore.machine_source import facts_of
 from vmemmap.errors import FactError, FactInvalid, FactMissing, NotInDump, PageExcluded
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.mmu import decide_mmu, radix_from_vmcoreinfo
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 HASH, RADIX = frozenset({"hash"}), frozenset({"radix"})
 BOTH = HASH | RADIX

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from builders.machine import build_machine
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 Accessor = Callable[[Vmcoreinfo], int | str]
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
-from vmemmap.simulate.usage import Use
+from vmemmap.simulate.mm.usage import Use
 
 MIB = 1 << 20
 Version = tuple[int, ...]

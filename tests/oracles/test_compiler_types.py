@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from vmemmap.errors import FactMissing, VmemmapError
-from vmemmap.facts.types import Types
+from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmlinux import SymbolFile
 
 COMPILERS = [

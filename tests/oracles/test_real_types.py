@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from vmemmap.facts.type_keys import may_tell, value_by_types
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.types.keys import may_tell, value_by_types
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.source.detect import open_source
 from vmemmap.vmcore import Vmcore

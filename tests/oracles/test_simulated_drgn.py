@@ -14,7 +14,7 @@ import pytest
 
 import vmemmap
 from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
-from vmemmap.simulate.usage import Use
+from vmemmap.simulate.mm.usage import Use
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed: pip install drgn")
 

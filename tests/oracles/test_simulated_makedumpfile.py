@@ -36,7 +36,7 @@ from oracles.simulated import (
     zero_pages,
 )
 from vmemmap.errors import PageExcluded
-from vmemmap.simulate.image import VIRT
+from vmemmap.simulate.memory.image import VIRT
 
 pytestmark = makedumpfile.needed
 

@@ -1,6 +1,6 @@
 """makedumpfile's decisions, one page after the other, from ppc64-kernel.md 5.7 to 5.9.
 
-A second witness for ``vmemmap.pages.makedumpfile_view``: no numpy, no code of the package; it reads
+A second witness for ``vmemmap.pages.makedumpfile``: no numpy, no code of the package; it reads
 struct pages out of the synthetic machine and VMCOREINFO out of its text.
 """
 

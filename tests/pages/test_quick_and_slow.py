@@ -15,9 +15,9 @@ from pages.machines import Built, machine_of, pfns_of
 from pages.makedumpfile_model import Model
 from vmemmap import Vmcore
 from vmemmap.pages.array import Scanned
-from vmemmap.pages.census import Counter
-from vmemmap.pages.quick_count import QuickCounter
-from vmemmap.pages.tally import Tally
+from vmemmap.pages.count.census import Counter
+from vmemmap.pages.count.quick_count import QuickCounter
+from vmemmap.pages.count.tally import Tally
 
 RELEASES = ("3.18.19", "4.9.232", "4.18.0", "6.1.0", "6.4.6", "6.6.9", "6.10.0", "7.2.13")
 

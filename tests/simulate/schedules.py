@@ -9,9 +9,9 @@ from typing import Any
 
 from simulate.machines import NODE, NodePages, mapped_blocks, small_spec
 from vmemmap.simulate import HotplugEvent, Machine
-from vmemmap.simulate.image import PHYS
-from vmemmap.simulate.locks import LockRule
-from vmemmap.simulate.physical import phys_of
+from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.physical import phys_of
+from vmemmap.simulate.mm.locks import LockRule
 from vmemmap.simulate.steps import Access, Steps, Task, interleave
 
 Chooser = Callable[[int], int]

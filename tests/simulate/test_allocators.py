@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from vmemmap.simulate import MemoryRange
-from vmemmap.simulate.memblock import Memblock
-from vmemmap.simulate.page_allocator import PageAllocator
+from vmemmap.simulate.memory.memblock import Memblock
+from vmemmap.simulate.memory.page_allocator import PageAllocator
 
 ORDERS = 5
 PAGES = 96

@@ -20,9 +20,9 @@ from simulate.machines import (
     virts,
 )
 from vmemmap.simulate import HotplugEvent, Machine, MemoryRange
-from vmemmap.simulate.image import PHYS
+from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.steps import Task
-from vmemmap.simulate.supply import Altmap
 
 BOOT = (MemoryRange(0, 0, 64 * M),)
 AT = 1 << 30

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from simulate.machines import RELEASES, ListModel, M, small_spec, specs, virts
-from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan, boot
+from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.mm import boot
 
 
 def state_of(machine: Machine) -> dict[str, Any]:

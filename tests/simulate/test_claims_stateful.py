@@ -33,8 +33,8 @@ from simulate.machines import (
     virts,
 )
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
-from vmemmap.simulate.image import PHYS
-from vmemmap.simulate.physical import phys_of
+from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.physical import phys_of
 
 SLOTS = 10
 """Sections above the boot memory that the tests add and remove."""

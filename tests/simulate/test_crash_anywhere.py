@@ -25,8 +25,9 @@ from simulate.machines import (
     small_machine,
     virts,
 )
-from vmemmap.backing.findings import Severity
-from vmemmap.simulate import HotplugEvent, Machine, MemoryRange, image
+from vmemmap.findings import Severity
+from vmemmap.simulate import HotplugEvent, Machine, MemoryRange
+from vmemmap.simulate.memory import image
 from vmemmap.simulate.steps import Access, Steps, Task
 
 ERAS = ("2.6.35", "3.10", "3.16", "3.17", "4.18", "5.3", "5.10", "6.1", "7.3")

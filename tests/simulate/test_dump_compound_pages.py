@@ -13,7 +13,7 @@ import pytest
 
 import vmemmap
 from oracles.simulated import RELEASES, Dump, crash, numbers, spec_of
-from vmemmap.simulate.usage import PageRun, Use
+from vmemmap.simulate.mm.usage import PageRun, Use
 
 TOLD = [release for release in RELEASES if numbers(release) >= (3, 13)]
 HUGETLB_PAGE_DTOR = 2

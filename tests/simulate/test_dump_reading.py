@@ -29,8 +29,8 @@ from oracles.simulated import (
     spec_of,
     zero_pages,
 )
-from vmemmap.simulate.image import VIRT
-from vmemmap.simulate.usage import Use
+from vmemmap.simulate.memory.image import VIRT
+from vmemmap.simulate.mm.usage import Use
 
 MACHINES: tuple[dict[str, Any], ...] = (
     {"page": 65536},

@@ -22,8 +22,8 @@ from simulate.machines import (
     virts,
 )
 from vmemmap.simulate import Machine, MemoryRange
-from vmemmap.simulate.image import PHYS
-from vmemmap.simulate.physical import phys_of
+from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.physical import phys_of
 
 FIRST, SECOND = 128 * M, 256 * M
 OLD_ENOMEM = [r for r in RELEASES if version_of(r) < (5, 10)]

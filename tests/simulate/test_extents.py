@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmemmap.simulate.extents import Extents
+from vmemmap.simulate.memory.extents import Extents
 
 TOP = 40
 ranges = st.tuples(st.integers(0, TOP), st.integers(0, TOP))

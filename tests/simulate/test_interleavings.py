@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from simulate.machines import RELEASES, SECTION, ListModel, M, add, remove, small_machine
 from simulate.schedules import damage, race, schedules, turns_at
-from vmemmap.simulate import HotplugEvent, image
-from vmemmap.simulate.image import PHYS
-from vmemmap.simulate.locks import LockRule
+from vmemmap.simulate import HotplugEvent
+from vmemmap.simulate.memory import image
+from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.mm.locks import LockRule
 from vmemmap.simulate.steps import Access, Deadlock, Task
 
 FIRST, SECOND, THIRD = 128 * M, 256 * M, 384 * M

@@ -9,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from simulate.machines import M, add, remove, small_machine
 from vmemmap.simulate import Machine, MemoryRange, PagePlan
-from vmemmap.simulate.image import SWAPPER_PG_DIR
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.page_tables import PageTables
-from vmemmap.simulate.physical import PhysicalMemory
+from vmemmap.simulate.memory.image import SWAPPER_PG_DIR
+from vmemmap.simulate.memory.physical import PhysicalMemory
+from vmemmap.simulate.mm.page_tables import PageTables
 
 LINEAR = 0xC << 60
 GIB = 1 << 30

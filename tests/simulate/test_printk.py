@@ -7,8 +7,8 @@ import pytest
 import vmemmap
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
 from vmemmap.simulate import crash as crash_module
-from vmemmap.simulate.printk import Message
-from vmemmap.simulate.story import story
+from vmemmap.simulate.crash.printk import Message
+from vmemmap.simulate.crash.story import story
 
 MIB = 1 << 20
 RELEASES = ("2.6.35", "3.4.0", "3.6.0", "3.12.0", "4.18.0", "5.9.0", "5.10.0", "6.1.0", "7.3.0")

@@ -21,7 +21,7 @@ from vmemmap.simulate import (
     parse_spec,
 )
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.spec_toml import parse_size
+from vmemmap.simulate.spec.toml import parse_size
 
 GOOD = '[[memory]]\nsize = "64M"\nstart = 0\n'
 BOOT = (MemoryRange(0, 0, 64 * M), MemoryRange(1, 64 * M, 64 * M))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.kernel_era import VMALLOC_BASES, VMEMMAP_BASES
-from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.translate.regions import (
     BOOK3E,
     CERTAIN_LINEAR,

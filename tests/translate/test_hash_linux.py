@@ -23,8 +23,8 @@ from vmemmap.errors import (
     VmemmapError,
 )
 from vmemmap.facts.fact import Origin
-from vmemmap.translate.hash_linux import HASH_FORMATS
-from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.page_tables.hash_linux import HASH_FORMATS
+from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.vmcore import Vmcore
 
 NOWHERE = (1 << 64) - 1

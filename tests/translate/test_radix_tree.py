@@ -11,8 +11,8 @@ from builders.machine import Machine, build_machine
 from builders.page_tables import LEAF, LEAF_RIGHTS, POINTER_MASK, PRESENT
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import NotInDump, NotPresent, PageExcluded, PageLost, ReadError
-from vmemmap.translate.page_table import PageTable
-from vmemmap.translate.radix import RADIX_FORMATS
+from vmemmap.translate.page_tables.radix import RADIX_FORMATS
+from vmemmap.translate.page_tables.walk import PageTable
 
 LINEAR = 0xC000000000000000
 VMALLOC = 0xC008000000000000

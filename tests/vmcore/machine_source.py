@@ -15,8 +15,8 @@ from builders.machine import Machine
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump, PageExcluded, PageLost
-from vmemmap.facts.layouts import KernelFacts, NodeLayout
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.kernel import KernelFacts, NodeLayout
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.source.base import PhysicalSource
 from vmemmap.vmcore import Vmcore
 

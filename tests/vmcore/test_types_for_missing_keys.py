@@ -237,7 +237,7 @@ def test_the_first_commands_read_no_types(tmp_path: Path, monkeypatch) -> None:
 
     built = with_own_types(one_of_everything(tmp_path / "vmcore", "6.12.107", "big"))
     vmlinux = vmlinux_of(built, tmp_path / "vmlinux")
-    monkeypatch.setattr("vmemmap.facts.btf.Btf.__init__", refuse)
+    monkeypatch.setattr("vmemmap.facts.types.btf.Btf.__init__", refuse)
     with vmemmap.open(built.path, vmlinux=vmlinux) as core:
         assert not core.facts.missing
         assert core.vtop(built.machine.blocks[0].virt).phys == built.machine.blocks[0].phys

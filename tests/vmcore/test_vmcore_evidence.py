@@ -12,7 +12,6 @@ import pytest
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmcore.shapes import ALL, LINEAR, has_list, name_of, opened, shaped
-from vmemmap.backing.findings import Severity
 from vmemmap.errors import (
     FactConflict,
     FactError,
@@ -24,6 +23,7 @@ from vmemmap.errors import (
     VmemmapError,
 )
 from vmemmap.facts.fact import Origin
+from vmemmap.findings import Severity
 from vmemmap.source.base import PhysicalSource
 from vmemmap.vmcore import Vmcore
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.facts.layouts import NodeLayout
+from vmemmap.facts.kernel import NodeLayout
 
 
 class NodePage:

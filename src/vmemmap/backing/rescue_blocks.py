@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.backing.rescue import Found, Search
+from vmemmap.backing.rescue_nodes import Found, Search
 from vmemmap.errors import ReadError
 
 _CHUNK_BYTES = 4 << 20

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import Phys, Run, Virt
-from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.walk import Walk
+from vmemmap.findings import Finding, Severity
 
 FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
 """How an entry was found; see `BackingTable.how`."""

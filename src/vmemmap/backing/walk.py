@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.node_page import NodePage
 from vmemmap.errors import NotInDump, ReadError
-from vmemmap.facts.layouts import NodeLayout
-from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
+from vmemmap.facts.kernel import NodeLayout
+from vmemmap.findings import Finding, Severity
+from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.memory import Memory
 
 DEFAULT_LIMIT = 1 << 24

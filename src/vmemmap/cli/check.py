@@ -24,7 +24,7 @@ from vmemmap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vmemmap.pages.check import CheckReport
+    from vmemmap.check.whole_dump import CheckReport
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("severity", "code", "node", "virt", "phys", "message")
@@ -91,7 +91,7 @@ def _check(core: Vmcore, output: CheckFormat, strict: bool) -> int:
 
         sys.stdout.write(junit(core.source.path, record["findings"], failing))
     else:
-        from vmemmap.report.check_text import check_lines
+        from vmemmap.report.check import check_lines
 
         sys.stdout.writelines(check_lines(record))
     show_warnings(core)

@@ -57,7 +57,7 @@ def _info(core: Vmcore, output: Format) -> int:
 
         sys.stdout.writelines(as_csv.lines(("name", "value", "origin", "detail"), record["facts"]))
     else:
-        from vmemmap.report import as_text
+        from vmemmap.report import text as as_text
 
         as_text.print_info(record)
     show_warnings(core)

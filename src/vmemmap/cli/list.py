@@ -74,7 +74,7 @@ def _list(core: Vmcore, output: ListFormat) -> int:
         columns = (*COLUMNS, "rescued") if backing.rescued.any() else COLUMNS
         sys.stdout.writelines(as_csv.lines(columns, rows(core)))
     else:
-        from vmemmap.report import as_text
+        from vmemmap.report import text as as_text
 
         lines = (
             # crash would not have what was rescued
@@ -121,7 +121,7 @@ def rows(core: Vmcore) -> Iterator[dict[str, Any]]:
 
 
 def _summary(core: Vmcore) -> str:
-    from vmemmap.report.as_text import count_text, size_text
+    from vmemmap.report.text import count_text, size_text
 
     backing = core.backing
     if len(backing):

@@ -20,7 +20,7 @@ import typer
 from vmemmap.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from vmemmap.backing.findings import Finding
+    from vmemmap.findings import Finding
     from vmemmap.vmcore import Vmcore
 
 EXIT_FINDINGS = 1
@@ -202,7 +202,7 @@ def show_findings(core: Vmcore) -> None:
 
 def findings_code(findings: Iterable[Finding]) -> int:
     """Give the exit code for findings: 1 if any is worse than information."""
-    from vmemmap.backing.findings import Severity
+    from vmemmap.findings import Severity
 
     return EXIT_FINDINGS if any(f.severity is not Severity.INFO for f in findings) else 0
 

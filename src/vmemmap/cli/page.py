@@ -142,7 +142,7 @@ def _page(core: Vmcore, wanted: list[str], output: Format) -> int:
         flat = ({**row, "flags": "|".join(row.get("flags", ()))} for row in rows)
         sys.stdout.writelines(as_csv.lines(COLUMNS, flat))
     else:
-        from vmemmap.report import page_text
+        from vmemmap.report import page as page_text
 
         sys.stdout.writelines(page_text.page_lines(rows))
     show_warnings(core)

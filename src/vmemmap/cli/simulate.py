@@ -24,7 +24,7 @@ from vmemmap.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
-    from vmemmap.simulate.crash import Snapshot
+    from vmemmap.simulate.crash.vmcore import Snapshot
 
 
 def simulate(
@@ -89,7 +89,7 @@ def simulate(
     from vmemmap.errors import OutputError, SpecError, UnwritableFile
 
     if example:
-        from vmemmap.simulate.spec_toml import EXAMPLE
+        from vmemmap.simulate.spec.toml import EXAMPLE
 
         sys.stdout.write(EXAMPLE)
         raise typer.Exit(0)
@@ -123,7 +123,7 @@ def simulate(
 
 def _read(path: str | None, memory: str | None, changes: list[str]) -> MachineSpec:
     """Read the spec, or make the small one, with the changes of the command line."""
-    from vmemmap.simulate.spec_toml import load_spec, parse_spec
+    from vmemmap.simulate.spec.toml import load_spec, parse_spec
 
     if path is not None:
         return load_spec(path, changes)
@@ -140,7 +140,7 @@ def _simulate(
     damage: list[str],
 ) -> None:
     from vmemmap.simulate import Machine
-    from vmemmap.simulate.crash import write_vmcore
+    from vmemmap.simulate.crash.vmcore import write_vmcore
 
     with ProgressBar() as progress:
         machine = Machine(spec).boot().run_events(progress)
@@ -172,7 +172,7 @@ def _with_small_blocks(spec: MachineSpec) -> MachineSpec:
 
 def _damage(snapshot: Snapshot, names: list[str]) -> list[dict[str, Any]]:
     """Damage the machine; give what was done, and what a checker has to find."""
-    from vmemmap.simulate.damage import apply_damage
+    from vmemmap.simulate.crash.damage import apply_damage
 
     harms = []
     for name in names:
@@ -184,7 +184,7 @@ def _damage(snapshot: Snapshot, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _list_damage(output: Format) -> None:
-    from vmemmap.simulate.damage import KINDS
+    from vmemmap.simulate.crash.damage import KINDS
 
     rows = [
         {"name": name, "findings": list(kind.findings), "what": kind.what}
@@ -201,7 +201,7 @@ def _list_damage(output: Format) -> None:
 
 def collect_list(machine: Machine) -> dict[str, Any]:
     """Gather what is known of the list."""
-    from vmemmap.simulate import account
+    from vmemmap.simulate.crash import account
 
     found = asdict(account.list_account(machine))
     for name in ("no_node", "no_mapping"):
@@ -220,7 +220,7 @@ def collect(
         path: The dump.
         found: `collect_list`, from before any damage.
     """
-    from vmemmap.simulate import account
+    from vmemmap.simulate.crash import account
 
     kernel, spec = machine.kernel, machine.spec
     pages = account.page_account(machine, snapshot)
@@ -267,6 +267,6 @@ def _print(record: dict[str, Any], output: Format) -> None:
             rows = [{"kind": kind, "pages": count} for kind, count in record["pages"].items()]
             sys.stdout.writelines(as_csv.lines(("kind", "pages"), rows))
     else:
-        from vmemmap.report import simulated_as_text
+        from vmemmap.report import simulate as simulated_as_text
 
         sys.stdout.writelines(simulated_as_text.lines(record))

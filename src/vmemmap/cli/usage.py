@@ -28,7 +28,7 @@ from vmemmap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vmemmap.pages.census import Usage, ZoneUsage
+    from vmemmap.pages.count.census import Usage, ZoneUsage
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("node", "zone", "name", "kind", "pages", "bytes")
@@ -75,7 +75,7 @@ def _usage(core: Vmcore, output: Format, zero: bool) -> int:
 
         sys.stdout.writelines(as_csv.lines(COLUMNS, _rows(core, counted)))
     else:
-        from vmemmap.report import page_text
+        from vmemmap.report import page as page_text
 
         sys.stdout.writelines(page_text.usage_lines(record))
     show_warnings(core)

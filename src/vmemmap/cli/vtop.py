@@ -108,7 +108,7 @@ def _vtop(core: Vmcore, addresses: list[str], output: Format) -> int:
 
         sys.stdout.writelines(as_csv.lines(COLUMNS, rows))
     else:
-        from vmemmap.report import as_text
+        from vmemmap.report import text as as_text
 
         sys.stdout.writelines(as_text.vtop_lines(rows))
     show_warnings(core)

@@ -19,8 +19,8 @@ import drgn
 
 from vmemmap.drgn_plugin.segments import fault, logger
 from vmemmap.errors import VmemmapError
-from vmemmap.facts.linear_map import PAGE_OFFSET
 from vmemmap.facts.mmu import RADIX
+from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.vmcore import Vmcore
 
 if TYPE_CHECKING:

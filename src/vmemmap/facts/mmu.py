@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from vmemmap.errors import FactError, FactInvalid, FactMissing, ReadError
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 HASH = "hash"
 RADIX = "radix"

@@ -6,8 +6,8 @@ import os
 
 from vmemmap.errors import FactConflict, FactMissing, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
-from vmemmap.facts.vmcoreinfo_search import find_in_memory, read_by_symbols, release_in_memory
+from vmemmap.facts.vmcoreinfo.search import find_in_memory, read_by_symbols, release_in_memory
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.source.base import PhysicalSource

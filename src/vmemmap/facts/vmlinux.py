@@ -19,11 +19,11 @@ from vmemmap.address import numpy_prefix
 from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
 from vmemmap.facts.elf_file import ElfFile
 from vmemmap.facts.fact import Fact, Origin, established
-from vmemmap.facts.linear_map import LINEAR_SPAN, PAGE_OFFSET
-from vmemmap.facts.symbols import Symbol, SymbolTable
-from vmemmap.facts.types import Types
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.symbols.table import Symbol, SymbolTable
+from vmemmap.facts.types.types import Types
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import walk_notes
+from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET
 from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
@@ -154,7 +154,7 @@ class SymbolFile:
         name = self._types_in()
         detail = f"{'BTF' if name == '.BTF' else 'debug information'} of {self.path}"
         if name == ".BTF":
-            from vmemmap.facts.btf import Btf
+            from vmemmap.facts.types.btf import Btf
 
             section = self._file.find(name)
             assert section is not None
@@ -167,7 +167,7 @@ class SymbolFile:
             raise FactMissing(
                 f"{self.path} has no types (neither BTF nor debug information)", name="types"
             )
-        from vmemmap.facts.dwarf import Dwarf
+        from vmemmap.facts.types.dwarf import Dwarf
 
         return Dwarf(self._file, detail)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vmemmap.backing.findings import Finding, Severity
+from vmemmap.findings import Finding, Severity
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ Source: Linux kernel/printk/printk_ringbuffer.h, kernel/printk/printk.c (log_buf
 from __future__ import annotations
 
 from vmemmap.errors import FactInvalid
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 _STRUCT_MAX_BYTES = 4096
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, numpy_prefix
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.facts.linear_map import read_linear
 from vmemmap.kernel_log.damage import Damage
 from vmemmap.kernel_log.lockless_layout import LocklessLayout
 from vmemmap.kernel_log.record import LogRecord, caller_text
 from vmemmap.kernel_log.window import KernelVariables, Window
+from vmemmap.linear_map import read_linear
 
 _COUNT_BITS_MAX = 26
 _SIZE_BITS_MAX = 31

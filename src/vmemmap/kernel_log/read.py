@@ -6,7 +6,7 @@ from functools import partial
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactMissing
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.kernel_log.character_ring import read_character_ring
 from vmemmap.kernel_log.lockless_ring import read_lockless_ring
 from vmemmap.kernel_log.record import KernelLog

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vmemmap.backing.findings import Finding
+from vmemmap.findings import Finding
 from vmemmap.kernel_log.damage import Damage
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.kernel_log.character_ring import RING_MAX_BYTES
 from vmemmap.kernel_log.damage import Damage
 from vmemmap.kernel_log.record import LogRecord, caller_text

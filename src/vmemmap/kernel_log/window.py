@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactMissing
-from vmemmap.facts.linear_map import read_linear
-from vmemmap.facts.vmcoreinfo import Vmcoreinfo
+from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
+from vmemmap.linear_map import read_linear
 from vmemmap.memory import Memory
 
 _PIECE_BYTES = 1 << 18

@@ -15,14 +15,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.facts.node_layout import FlagFields
-from vmemmap.facts.page_layout import PageLayout
+from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.sections import SectionTable
+from vmemmap.pages.blocks import HeadOf, Spread, Spreader
 from vmemmap.pages.classify import Classifier, Columns, Marks
 from vmemmap.pages.kinds import Kind
+from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.page import PageInfo, Surroundings, describe
 from vmemmap.pages.records import SCAN_FIELDS, ScanField, records
-from vmemmap.pages.sections import SectionTable
-from vmemmap.pages.spread import HeadOf, Spread, Spreader
 from vmemmap.pages.struct_pages import StructPages, Window
 from vmemmap.source.spool import Progress, no_progress
 

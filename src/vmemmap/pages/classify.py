@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.facts.page_layout import PageLayout
 from vmemmap.pages.kinds import Kind
+from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.raw_words import low_byte, low_half, raw32, raw64
 from vmemmap.pages.struct_pages import Window
 

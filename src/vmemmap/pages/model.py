@@ -10,30 +10,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vmemmap.backing.findings import Finding, Severity
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.facts.fact import established
-from vmemmap.facts.layouts import KernelFacts
-from vmemmap.facts.node_layout import FlagFields, NodeLayout, find_flag_fields, find_node_layout
-from vmemmap.facts.page_layout import PageLayout, find_page_layout
-from vmemmap.facts.section_layout import find_section_layout
+from vmemmap.facts.kernel import KernelFacts
+from vmemmap.findings import Finding, Severity
+from vmemmap.mmzone.find_sections import find_sections
+from vmemmap.mmzone.node_layout import FlagFields, NodeLayout, find_flag_fields, find_node_layout
+from vmemmap.mmzone.nodes import NodeInfo, NodeReader, check_fields
+from vmemmap.mmzone.sections import SectionTable, sections_from_blocks
 from vmemmap.pages.array import PageArray
-from vmemmap.pages.census import Usage, take_census
 from vmemmap.pages.classify import tells_hugetlb
-from vmemmap.pages.free_lists import FreeBlock, FreeLists
-from vmemmap.pages.makedumpfile_view import LEVELS, MakedumpfileView, page_ranges
-from vmemmap.pages.nodes import NodeInfo, NodeReader, check_fields
+from vmemmap.pages.count.census import Usage, take_census
+from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
+from vmemmap.pages.count.zero_pages import count_zero_pages
+from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
+from vmemmap.pages.makedumpfile import LEVELS, MakedumpfileView, page_ranges
 from vmemmap.pages.page import Surroundings
-from vmemmap.pages.sections import SectionTable, read_sections, sections_from_blocks
 from vmemmap.pages.struct_pages import StructPages, Why
-from vmemmap.pages.subsections import cut_to_subsections
-from vmemmap.pages.zero_pages import count_zero_pages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
 
-_DEFAULT_SECTION_BYTES = 1 << 24
 _HUGETLB_UNKNOWN = Finding(
     "hugetlb_unknown",
     Severity.INFO,
@@ -260,33 +258,3 @@ class PageModel:
 
     def _note(self, code: str, message: str) -> None:
         self._findings.append(Finding(code, Severity.WARNING, message))
-
-
-def find_sections(
-    kernel: KernelFacts, source: PhysicalSource, base: int
-) -> tuple[SectionTable | None, int, str]:
-    """Read mem_section.
-
-    Args:
-        kernel: Facts about the kernel.
-        source: The dump's physical memory.
-        base: Virtual address of the struct page of pfn 0.
-
-    Returns:
-        The sections, or None; the pages in one; and why there are none.
-    """
-    page_size = int(kernel.page_size.value)
-    per = _DEFAULT_SECTION_BYTES // page_size
-    try:
-        symbol = int(kernel.symbol("mem_section").value)
-        layout = find_section_layout(kernel.vmcoreinfo, symbol, kernel.order, page_size)
-    except FactError as error:
-        return None, per, str(error)
-    try:
-        table = read_sections(source, layout, base)
-    except FactError as error:
-        return None, layout.pages_per_section, str(error)
-    if isinstance(table, SectionTable):
-        table = cut_to_subsections(table, source, layout, page_size)
-        return table, layout.pages_per_section, ""
-    return None, layout.pages_per_section, table

@@ -6,14 +6,14 @@ shares no code with the readers, so that each can witness against the other.
 """
 
 from vmemmap.simulate.machine import Machine
-from vmemmap.simulate.spec import (
+from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
     PagePlan,
 )
-from vmemmap.simulate.spec_toml import load_spec, parse_spec
+from vmemmap.simulate.spec.toml import load_spec, parse_spec
 
 __all__ = [
     "FaultPlan",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
-from vmemmap.simulate.physical import KernelMemory, PhysicalMemory, virt_of
+from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
 from vmemmap.simulate.steps import Access, Steps
 
 HEAD, LOCK = 0x1000, 0x1080

@@ -11,27 +11,27 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from vmemmap.simulate import boot
-from vmemmap.simulate.backing_list import ChunkList, FreeListList
-from vmemmap.simulate.crash import Snapshot, write_symbols, write_vmcore
+from vmemmap.simulate.crash.vmcore import Snapshot, write_symbols, write_vmcore
 from vmemmap.simulate.eras import TRACKERS, at
-from vmemmap.simulate.hotplug import MemoryHotplug
-from vmemmap.simulate.image import PHYS, write_image
 from vmemmap.simulate.kernel import MIB, Kernel
-from vmemmap.simulate.locks import HotplugLocks, LockRule
-from vmemmap.simulate.memblock import Memblock
-from vmemmap.simulate.page_allocator import PageAllocator
-from vmemmap.simulate.page_tables import PageTables
-from vmemmap.simulate.pgdat import Pgdat
-from vmemmap.simulate.physical import KernelMemory, PhysicalMemory, phys_of, virt_of
-from vmemmap.simulate.populate import Vmemmap
-from vmemmap.simulate.radix_vmemmap import RadixVmemmap
-from vmemmap.simulate.sparsemem import SparseMem
-from vmemmap.simulate.spec import IMAGE_BYTES, HotplugEvent, MachineSpec
+from vmemmap.simulate.memory.image import PHYS, write_image
+from vmemmap.simulate.memory.memblock import Memblock
+from vmemmap.simulate.memory.page_allocator import PageAllocator
+from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of, virt_of
+from vmemmap.simulate.memory.supply import Faults, Supply
+from vmemmap.simulate.mm import boot
+from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList
+from vmemmap.simulate.mm.hotplug import MemoryHotplug
+from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
+from vmemmap.simulate.mm.page_tables import PageTables
+from vmemmap.simulate.mm.pgdat import Pgdat
+from vmemmap.simulate.mm.populate import Vmemmap
+from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
+from vmemmap.simulate.mm.sparsemem import SparseMem
+from vmemmap.simulate.mm.usage import PageUsage
+from vmemmap.simulate.mm.vmalloc import map_vmalloc
+from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES, HotplugEvent, MachineSpec
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
-from vmemmap.simulate.supply import Faults, Supply
-from vmemmap.simulate.usage import PageUsage
-from vmemmap.simulate.vmalloc import map_vmalloc
 
 ERRNO_NAMES = {
     0: "done",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vmemmap.errors import FactError, HotAdded, NotInDump, PageExcluded, ReadError
-from vmemmap.facts.memory_sections import MemorySections
 from vmemmap.memory import Memory
+from vmemmap.mmzone.memory_sections import MemorySections
 
 
 class Absence(StrEnum):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
-from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
-from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import Layout, Method
 
 TablesOrWhy = Callable[[int], PageTable]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vmemmap.facts.mmu import HASH, RADIX
-from vmemmap.translate.page_table_choice import FACT as PAGE_TABLE
-from vmemmap.translate.page_table_choice import FORMATS
+from vmemmap.translate.page_tables.choice import FACT as PAGE_TABLE
+from vmemmap.translate.page_tables.choice import FORMATS
 from vmemmap.translate.regions import BOOK3E, LAYOUTS
 
 ASSUMABLE: dict[str, tuple[str, ...]] = {

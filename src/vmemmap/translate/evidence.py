@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.fact import Fact, Origin, established
-from vmemmap.facts.layouts import KernelFacts
+from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
-from vmemmap.facts.vmalloc_areas import KnownAreas
 from vmemmap.translate.regions import (
     BOOK3E,
     BY_SYMBOL,
@@ -27,6 +26,7 @@ from vmemmap.translate.regions import (
     find_layout_of_areas,
     mmus_of,
 )
+from vmemmap.translate.vmalloc_areas import KnownAreas
 
 _NONE = np.empty(0, dtype=np.uint64)
 

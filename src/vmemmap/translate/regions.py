@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.facts.linear_map import PAGE_OFFSET
+from vmemmap.linear_map import PAGE_OFFSET
 
 HASH = frozenset({"hash"})
 RADIX = frozenset({"radix"})

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import ReadError, TranslateError
-from vmemmap.translate.page_table import PageTable
+from vmemmap.translate.page_tables.walk import PageTable
 
 
 class MappedRun(NamedTuple):

@@ -1,0 +1,1 @@
+"""Does the list hold together, and what of the memory does it reach?"""

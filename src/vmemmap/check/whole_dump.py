@@ -1,0 +1,364 @@
+"""Everything that `check` says of a dump: the list, what it is judged by, and what it reaches.
+
+Wires the audit (``check/audit.py``) to what only the pages layer knows, the sections and nodes.
+What a reader of the dump would stop at becomes a finding here, as far as it concerns the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import Run
+from vmemmap.backing.list_eras import may_leave_removed
+from vmemmap.backing.rescue import kernel_image, start_search
+from vmemmap.backing.rescue_nodes import find_nodes
+from vmemmap.backing.table import BackingTable
+from vmemmap.check.audit import Beside, audit_coverage, audit_list
+from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
+from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
+from vmemmap.facts.kernel import KernelFacts
+from vmemmap.facts.mmu import radix_from_vmcoreinfo
+from vmemmap.findings import Finding, Severity
+from vmemmap.intervals import Intervals, join, total, touched
+from vmemmap.mmzone.find_sections import find_sections
+from vmemmap.mmzone.nodes import NodeInfo
+from vmemmap.mmzone.sections import SectionTable
+from vmemmap.source.base import PhysicalSource
+from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
+
+_ENTRIES_COMPARED = 64
+_SECTIONS_ASKED = 1 << 12
+_CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
+"""Facts that make the list unusable, and the finding that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` found.
+
+    Attributes:
+        findings: The worst first; of the same severity in the order in which they were met.
+        coverage: What of the memory the list reaches, with what was rescued of it; None where that
+            cannot be told.
+        listed: The same without what was rescued; None where nothing was.
+        entries: How many entries the list has, as far as it goes.
+        rescued: How many more were found in the rest of the dump.
+    """
+
+    findings: tuple[Finding, ...]
+    coverage: Coverage | None
+    listed: Coverage | None
+    entries: int
+    rescued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is checked; each is asked for once, and may raise a FactError.
+
+    Attributes:
+        kernel: Facts about the kernel.
+        source: The dump.
+        listed: Gives the list.
+        backing: Gives the list with what was rescued of it, where that was asked for.
+        list_findings: Gives what is known to be wrong with it by itself.
+        complete: Tells whether the walk came to the list's end.
+        base: Gives the virtual address of the struct page of pfn 0.
+        map_base: Gives the same by mem_section alone.
+        runs: Gives what a list's entries map.
+        tables: Gives what the page tables map.
+        nodes: Gives the NUMA nodes.
+        node_of: Gives the node of a page by its struct page, or None.
+        region: Gives the vmemmap, or None where it is not known.
+    """
+
+    kernel: KernelFacts
+    source: PhysicalSource
+    listed: Callable[[], BackingTable]
+    backing: Callable[[], BackingTable]
+    list_findings: Callable[[], tuple[Finding, ...]]
+    complete: Callable[[], bool]
+    base: Callable[[], int]
+    map_base: Callable[[], int]
+    runs: Callable[[BackingTable], VmemmapRuns]
+    tables: Callable[[], VmemmapRuns]
+    nodes: Callable[[], tuple[NodeInfo, ...]]
+    node_of: Callable[[int], int | None]
+    region: Callable[[], Run | None]
+
+
+def check_dump(parts: Parts) -> CheckReport:
+    """Check the list of a dump.
+
+    Raises:
+        FactError: The dump does not say so much as where the list is.
+    """
+    return _Check(parts).report()
+
+
+class _Check:
+    """One check under way."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._kernel = parts.kernel
+        self._findings: list[Finding] = []
+        self._page_size = int(parts.kernel.page_size.value)
+        self._section_table: tuple[SectionTable | None, int, str] | None = None
+
+    def report(self) -> CheckReport:
+        table = self._list()
+        base = self._base(table)
+        coverage = listed = None
+        if base is not None:
+            coverage = self._beside(table, base)
+            if table is not None:
+                self._against_mmu(table)
+                if coverage is not None and len(coverage.bare):
+                    self._unlinked(table, base)
+        entries = 0 if table is None else len(table)
+        rescued = 0
+        if table is not None and base is not None:
+            whole = self._parts.backing()
+            rescued = int(np.count_nonzero(whole.rescued))
+            if rescued:
+                listed, coverage = coverage, self._measure(whole, base)
+        order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+        ranked = sorted(self._findings, key=lambda finding: order.index(finding.severity))
+        return CheckReport(tuple(ranked), coverage, listed, entries, rescued)
+
+    def _list(self) -> BackingTable | None:
+        """Give the list, or None where something that everything depends on is damaged."""
+        try:
+            table = self._parts.listed()
+            self._findings += self._parts.list_findings()
+            if table.block_size:
+                self._sizes()
+            return table
+        except FactError as error:
+            # What VMCOREINFO lacks altogether is no damage of the list.
+            unreadable = isinstance(error, FactMissing) and error.name == "vmemmap_list"
+            code = "list_head_unreadable" if unreadable else _CODES.get(error.name)
+            if code is None:
+                raise
+            self._note(code, Severity.ERROR, f"{error}; the list cannot be used")
+            return None
+
+    def _sizes(self) -> None:
+        """Name a damaged block size that a rescue has done without."""
+        try:
+            _ = self._kernel.block_size
+        except FactError as error:
+            self._note(_CODES.get(error.name, "psize_shift"), Severity.ERROR, str(error))
+
+    def _base(self, table: BackingTable | None) -> int | None:
+        """Give where the vmemmap begins, by mem_section if by nothing else."""
+        try:
+            return self._parts.base()
+        except FactError as error:
+            conflict = isinstance(error, FactConflict)
+            if conflict:
+                self._note("mmu_conflict", Severity.ERROR, str(error))
+            first = str(error)
+        try:
+            return self._parts.map_base()
+        except (FactError, ReadError):
+            if not conflict and not self._out_of_reach(table):
+                self._note("base_unknown", Severity.WARNING, f"{first}; nothing can be compared")
+            return None
+
+    def _out_of_reach(self, table: BackingTable | None) -> bool:
+        """Tell whether a finding says that nothing of the list can be read, and so the reason."""
+        unread = {"list_head_unreadable", "node_unreadable"}
+        empty = table is None or not len(table)
+        return empty and any(finding.code in unread for finding in self._findings)
+
+    def _beside(self, table: BackingTable | None, base: int) -> Coverage | None:
+        """Judge the list beside the sections, and count what it reaches."""
+        try:
+            size = int(self._kernel.struct_page_size.value)
+        except FactError as error:
+            self._note("struct_page_size", Severity.WARNING, f"{error}; nothing can be compared")
+            return None
+        sections = self._sections(table, base)
+        beside = Beside(
+            source=self._parts.source,
+            page_size=self._page_size,
+            node_size=24 if table is None else self._kernel.node_layout.size,
+            base=base,
+            struct_page_size=size,
+            sections=sections if sections and sections.origin == "mem_section" else None,
+            image=kernel_image(self._kernel),
+            leaves_removed=may_leave_removed(self._release),
+            complete=self._parts.complete() if table is not None else False,
+            lost_table=self._lost_table,
+        )
+        if table is not None:
+            self._findings += audit_list(table, beside)
+        coverage = self._measure(table, base)
+        if table is not None and coverage is not None:
+            self._findings += audit_coverage(table, coverage, beside)
+        return coverage
+
+    def _measure(self, table: BackingTable | None, base: int) -> Coverage | None:
+        """Count what a list reaches."""
+        sections = self._sections(table, base)
+        if sections is None:
+            return None
+        size = int(self._kernel.struct_page_size.value)
+        part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
+        return measure(part, self._parts.source, self._page_size, self._homes(sections))
+
+    def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
+        found, per, _ = self._read_sections(base)
+        if found is not None:
+            pfns = np.column_stack([found.first_pfn, found.end_pfn])
+            return Sections(pfns, found.flags, per, "mem_section")
+        if table is None or not table.usable.any():
+            return None
+        if table.pfn_start is None or table.pfn_end is None:
+            return None
+        rows = np.column_stack([table.pfn_start[table.usable], table.pfn_end[table.usable]])
+        numbers = touched(join(*rows.astype(np.int64).T), per)
+        return Sections(numbers * per, np.full(len(numbers), 3), per, "vmemmap_list")
+
+    def _read_sections(self, base: int) -> tuple[SectionTable | None, int, str]:
+        """Read mem_section once, and take note of what is wrong with it."""
+        if self._section_table is None:
+            self._section_table = find_sections(self._kernel, self._parts.source, base)
+            found, _, why = self._section_table
+            if found is not None:
+                self._findings += found.findings
+            else:
+                self._note(
+                    "mem_section_unreadable",
+                    Severity.WARNING,
+                    f"mem_section cannot be used ({why}): what the list lacks cannot be told",
+                )
+        return self._section_table
+
+    def _backed(
+        self, table: BackingTable | None, sections: Sections, base: int, size: int
+    ) -> NDArray[np.uint64]:
+        """Give what backs the sections' struct pages: rows of virt, phys, size."""
+        runs: VmemmapRuns = NoRuns()
+        if table is not None and table.usable.any():
+            runs = self._parts.runs(table)
+        else:
+            with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
+                runs = self._parts.tables()
+        parts = [
+            runs.rows(base + start * size, base + end * size)
+            for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
+        ]
+        if not parts:
+            return np.empty((0, 3), dtype=np.uint64)
+        found = np.concatenate(parts)
+        # Where two runs of sections share a block, it comes twice, one behind the other.
+        return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+
+    def _lost_table(self, virt: int) -> str | None:
+        """Tell why no page table can be read for an address of the vmemmap, if that is so."""
+        with suppress(FactError, ReadError):
+            runs = self._parts.tables()
+            return runs.why_lost(virt) if isinstance(runs, TableRuns) else None
+        return None
+
+    def _homes(self, sections: Sections) -> dict[int, Intervals]:
+        """Give the pages of each node: by their spans, by struct pages where those overlap."""
+        try:
+            nodes = self._parts.nodes()
+        except (FactError, ReadError):
+            return {}
+        spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
+        if any(left[1] > right[0] for left, right in pairwise(spans)):
+            return self._homes_by_section(sections)
+        return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
+
+    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals]:
+        """Ask the first struct page of each section, as long as they are not too many."""
+        per, pfns = sections.per_section, sections.joined
+        if total(pfns) // per > _SECTIONS_ASKED:
+            return {}
+        homes: dict[int, list[int]] = {}
+        for start, end in pfns.tolist():
+            for pfn in range(start, end, per):
+                node = self._parts.node_of(pfn)
+                if node is not None:
+                    homes.setdefault(node, []).append(pfn)
+        starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
+        return {node: join(found, found + per) for node, found in starts.items()}
+
+    def _against_mmu(self, table: BackingTable) -> None:
+        """Compare a list with the page tables, where VMCOREINFO says that the MMU was radix.
+
+        Kernels that say so keep no list on radix, unless a distributor has mixed them; then the
+        page tables say the same.
+        """
+        try:
+            if not radix_from_vmcoreinfo(self._kernel.vmcoreinfo) or not len(table):
+                return
+        except FactError:
+            return
+        rows = np.flatnonzero(table.usable)[:_ENTRIES_COMPARED]
+        agree, why = 0, "no page table can be read"
+        try:
+            tables = self._parts.tables()
+            for virt, phys in zip(
+                table.virt[rows].tolist(), table.phys[rows].tolist(), strict=True
+            ):
+                run = next(iter(tables.clip(virt, virt + 1)), None)
+                agree += run is not None and run.phys == phys
+            why = f"the page tables have {agree} of the first {len(rows)} entries as the list has"
+        except (FactError, ReadError):
+            pass
+        if agree < len(rows) or not len(rows):
+            self._note(
+                "mmu_against_list",
+                Severity.ERROR,
+                f"VMCOREINFO has NUMBER(RADIX_MMU)=1, but vmemmap_list has {len(table)} entries, "
+                f"and {why}: one of the two is wrong",
+            )
+
+    def _unlinked(self, table: BackingTable, base: int) -> None:
+        """Look for nodes that a list which ends properly ought to have reached."""
+        region = self._parts.region()
+        if not self._parts.complete() or not len(table) or region is None:
+            return
+        try:
+            args = (self._kernel, self._parts.source, table, base, region, table.block_size)
+            search, sound = start_search(*args)
+        except FactError:
+            return
+        lost = (
+            find_nodes(search, table.node[sound], everywhere=False) if len(search.wanted) else None
+        )
+        if lost is not None and len(lost.node):
+            last = int(table.node[-1])
+            self._findings.append(
+                Finding(
+                    "list_truncated",
+                    Severity.ERROR,
+                    f"the list ends at node {last:#x}, but {len(lost.node)} nodes that it does not "
+                    f"reach, such as {int(lost.node[0]):#x}, describe memory that is present",
+                    node=last,
+                    virt=int(lost.virt[0]),
+                    phys=int(lost.phys[0]),
+                )
+            )
+
+    @property
+    def _release(self) -> str:
+        try:
+            return str(self._kernel.release.value)
+        except FactError:
+            return ""
+
+    def _note(self, code: str, severity: Severity, message: str) -> None:
+        self._findings.append(Finding(code, severity, message))

@@ -1,0 +1,1 @@
+"""The kernel's symbols: a table of them, and kallsyms in the dump."""

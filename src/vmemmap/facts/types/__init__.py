@@ -1,0 +1,1 @@
+"""The kernel's types: from VMCOREINFO's keys, BTF or debug information."""

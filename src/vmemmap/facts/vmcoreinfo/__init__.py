@@ -1,0 +1,1 @@
+"""VMCOREINFO: the kernel's own notes for dump tools, parsed, or found in memory."""

@@ -1,0 +1,1 @@
+"""Which memory there is: sections, parts of them, nodes and zones, layouts beside readers."""

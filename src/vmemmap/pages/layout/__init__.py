@@ -1,0 +1,1 @@
+"""How a struct page is laid out, and which bits and values mean what."""

@@ -1,0 +1,66 @@
+"""What a machine has to say of its life, as messages for the kernel's log.
+
+The wording is this model's own where the kernel prints nothing; the vmemmap and memory lines are
+those that a ppc64 kernel prints at boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from vmemmap.simulate.crash.printk import Message
+
+if TYPE_CHECKING:
+    from vmemmap.simulate.machine import Machine
+
+EMERG, WARN, NOTICE, INFO = 0, 4, 5, 6
+EVENT_NS = 10 * 10**9
+"""Between two hotplug events; the first comes this long after boot."""
+LINE_NS = 17_000
+
+
+def story(machine: Machine) -> list[Message]:
+    """Tell boot, every event with its outcome, what went wrong, and the crash."""
+    messages: list[Message] = []
+    for start, level, text in _told(machine):
+        last = messages[-1].time_ns + LINE_NS if messages else 0
+        messages.append(Message(max(start, last), level, text))
+    return messages
+
+
+def _told(machine: Machine) -> Iterator[tuple[int, int, str]]:
+    kernel, spec = machine.kernel, machine.spec
+    vmemmap = machine.block_size.bit_length() - 1
+    yield 0, NOTICE, f"Linux version {kernel.release} (vmemmap.simulate)"
+    if kernel.mmu == "hash":
+        virtual = kernel.page_shift
+        yield (
+            0,
+            INFO,
+            (
+                f"Page orders: linear mapping = 24, virtual = {virtual}, io = {virtual}, "
+                f"vmemmap = {vmemmap}"
+            ),
+        )
+    for name, region in (
+        ("vmalloc start    ", kernel.layout.vmalloc),
+        ("IO start         ", kernel.layout.io),
+        ("vmemmap start    ", kernel.layout.vmemmap),
+    ):
+        yield 0, INFO, f"{name} = {region.start:#x}"
+    yield 0, INFO, "Early memory node ranges"
+    for part in sorted(spec.memory, key=lambda part: part.start):
+        yield 0, INFO, f"  node {part.node:3}: [mem {part.start:#018x}-{part.end - 1:#018x}]"
+    if machine.lost_sections:
+        yield 0, WARN, f"sparse_init: {machine.lost_sections} sections have no struct pages"
+    for number, outcome in enumerate(machine.outcomes[1:], 1):
+        level = INFO if outcome.result == 0 else WARN
+        yield number * EVENT_NS, level, f"memory hotplug: {outcome.what}: {outcome.word}"
+    for virt in machine.vmemmap.losses.no_node:
+        yield 0, WARN, f"vmemmap_populate: block {virt:#x} has no list node"
+    for virt in machine.vmemmap.losses.no_mapping:
+        yield 0, WARN, f"vmemmap_populate: Unable to create vmemmap mapping of {virt:#x}"
+    crash = len(machine.outcomes) * EVENT_NS
+    reason = machine.crashed or "sysrq triggered crash"
+    yield crash, EMERG, f"Kernel panic - not syncing: {reason}"

@@ -1,0 +1,210 @@
+"""The VMCOREINFO text of the model's kernel: the keys its release exports, in its order.
+
+Only what the model really keeps in memory is named: there is no kallsyms table, so its keys are
+left out.
+
+Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vmemmap.simulate import eras
+from vmemmap.simulate.crash.printk import log_keys
+from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, VIRT, uts_name_offset
+from vmemmap.simulate.memory.physical import virt_of
+from vmemmap.simulate.mm import pgdat
+from vmemmap.simulate.mm.page_layout import (
+    COMPOUND,
+    FIELDS,
+    FLAGS,
+    HUGETLB_PAGE_DTOR,
+    PAGE_TYPES,
+)
+from vmemmap.simulate.mm.sparsemem import SparseMem
+from vmemmap.simulate.mm.vmalloc import VMAP_AREA_LIST
+
+LINE_LIMIT = 79
+"""The kernel's buffer for one line; what is longer is cut."""
+
+Line = tuple[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What VMCOREINFO is made from."""
+
+    kernel: Kernel
+    sparsemem: SparseMem
+    nodes: pgdat.Pgdat
+    free_huge_page: int
+    crash_time: int
+
+
+def vmcoreinfo_text(told: Told) -> bytes:
+    """Give the text, one KEY=value a line."""
+    lines = [f"{key}={value}"[:LINE_LIMIT] + "\n" for key, value in _lines(told)]
+    return "".join(lines).encode()
+
+
+def _symbol(name: str, value: int) -> Line:
+    return f"SYMBOL({name})", f"{value:x}"
+
+
+def _lines(told: Told) -> Iterator[Line]:
+    kernel = told.kernel
+    yield "OSRELEASE", kernel.release
+    yield "PAGESIZE", kernel.page_size
+    yield _symbol("init_uts_ns", VIRT["init_uts_ns"])
+    if kernel.version >= (5, 11):
+        yield "OFFSET(uts_namespace.name)", uts_name_offset(kernel)
+    yield _symbol("node_online_map", VIRT["node_online_map"])
+    yield _symbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR))
+    yield _symbol("_stext", virt_of(0))
+    yield from _vmalloc(kernel)
+    yield from _sections(told)
+    yield from _struct_page(told)
+    yield from _zones(told.nodes, kernel)
+    yield from _page_flags(told)
+    yield from _powerpc(kernel)
+    yield "CRASHTIME", told.crash_time
+
+
+def _vmalloc(kernel: Kernel) -> Iterator[Line]:
+    if kernel.version >= (6, 9):
+        yield "NUMBER(VMALLOC_START)", f"0x{kernel.layout.vmalloc.start:x}"
+        yield _symbol("vmemmap", kernel.vmemmap_base)
+    elif kernel.version >= (3, 10):
+        yield _symbol("vmap_area_list", VIRT["vmap_area_list"])
+    else:
+        yield _symbol("vmlist", VIRT["vmlist"])
+
+
+def _sections(told: Told) -> Iterator[Line]:
+    kernel = told.kernel
+    yield _symbol("mem_section", virt_of(told.sparsemem.roots_phys))
+    yield "LENGTH(mem_section)", told.sparsemem.length
+    yield "SIZE(mem_section)", told.sparsemem.entry_bytes
+    yield "OFFSET(mem_section.section_mem_map)", 0
+    if kernel.version >= (5, 13):
+        yield "NUMBER(SECTION_SIZE_BITS)", 24
+    if kernel.version >= (5, 9):
+        yield "NUMBER(MAX_PHYSMEM_BITS)", kernel.max_physmem_bits
+
+
+def _struct_page(told: Told) -> Iterator[Line]:
+    kernel, version = told.kernel, told.kernel.version
+    fields = eras.at(FIELDS, kernel.numbers)
+    compound = eras.at(COMPOUND, kernel.numbers)
+    yield "SIZE(page)", kernel.struct_page_size
+    yield "SIZE(pglist_data)", told.nodes.size
+    yield "SIZE(zone)", told.nodes.zone_bytes
+    yield "SIZE(free_area)", pgdat.FREE_AREA_BYTES
+    yield "SIZE(list_head)", pgdat.LIST_HEAD_BYTES
+    yield "SIZE(nodemask_t)", 32
+    yield "OFFSET(page.flags)", 0
+    yield f"OFFSET(page.{'_refcount' if version >= (4, 7) else '_count'})", fields.refcount
+    yield "OFFSET(page.mapping)", fields.mapping
+    yield "OFFSET(page.lru)", fields.lru
+    if version >= (3, 9):
+        yield "OFFSET(page._mapcount)", fields.mapcount
+        yield "OFFSET(page.private)", fields.private
+    if (4, 6) <= version < (6, 3):
+        yield "OFFSET(page.compound_dtor)", compound.dtor_at or 0
+        yield "OFFSET(page.compound_order)", compound.order_at
+    elif (6, 3) <= version < (6, 6):
+        # The second page of a compound page is the second part of a struct folio.
+        yield "OFFSET(folio._folio_dtor)", kernel.struct_page_size + (compound.dtor_at or 0)
+        yield "OFFSET(folio._folio_order)", kernel.struct_page_size + compound.order_at
+    if (4, 6) <= version < (7, 1):
+        yield "OFFSET(page.compound_head)", compound.head_at or 0
+    elif version >= (7, 1):
+        yield "OFFSET(page.compound_info)", compound.head_at or 0
+
+
+def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
+    """Tell of the node structures, and of the log, whose keys stand between theirs."""
+    yield "OFFSET(pglist_data.node_zones)", 0
+    yield "OFFSET(pglist_data.nr_zones)", nodes.nr_zones
+    yield "OFFSET(pglist_data.node_start_pfn)", nodes.node_start_pfn
+    yield "OFFSET(pglist_data.node_spanned_pages)", nodes.node_spanned_pages
+    yield "OFFSET(pglist_data.node_id)", nodes.node_id
+    yield "OFFSET(zone.free_area)", pgdat.ZONE_FREE_AREA
+    yield "OFFSET(zone.vm_stat)", nodes.vm_stat
+    yield "OFFSET(zone.spanned_pages)", nodes.spanned_pages
+    yield "OFFSET(free_area.free_list)", 0
+    yield "OFFSET(list_head.next)", 0
+    yield "OFFSET(list_head.prev)", 8
+    if kernel.version < (3, 10):
+        yield "OFFSET(vm_struct.addr)", 8
+    elif kernel.version < (6, 9):
+        yield "OFFSET(vmap_area.va_start)", 0
+        yield "OFFSET(vmap_area.list)", VMAP_AREA_LIST
+    yield "LENGTH(zone.free_area)", kernel.free_area_orders
+    yield from log_keys(kernel)
+    yield "LENGTH(free_area.free_list)", pgdat.MIGRATE_TYPES
+    yield "NUMBER(NR_FREE_PAGES)", pgdat.NR_FREE_PAGES
+
+
+def _page_flags(told: Told) -> Iterator[Line]:
+    kernel, version = told.kernel, told.kernel.version
+    flags, types = eras.at(FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
+    yield "NUMBER(PG_lru)", flags.lru
+    yield "NUMBER(PG_private)", flags.private
+    yield "NUMBER(PG_swapcache)", flags.swapcache
+    if version >= (4, 18):
+        yield "NUMBER(PG_swapbacked)", flags.swapbacked
+    if flags.slab is not None and version >= (3, 9):
+        yield "NUMBER(PG_slab)", flags.slab
+    elif types.slab is not None:
+        yield "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", types.slab
+    if version >= (3, 9):
+        yield "NUMBER(PG_hwpoison)", flags.hwpoison
+    if version >= (3, 16):
+        yield "NUMBER(PG_head_mask)", 1 << flags.head
+    if types.buddy is not None and version >= (3, 9):
+        yield "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", types.buddy
+    yield from _hugetlb(told)
+    if types.offline is not None:
+        yield "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)", types.offline
+
+
+def _hugetlb(told: Told) -> Iterator[Line]:
+    """Tell by what a huge page is known; nothing did before 3.16, nor in 4.4 and 4.5."""
+    version = told.kernel.version
+    types = eras.at(PAGE_TYPES, told.kernel.numbers)
+    if (3, 16) <= version < (4, 6):
+        yield _symbol("free_huge_page", told.free_huge_page)
+    elif (4, 6) <= version < (6, 6):
+        yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
+    elif (6, 6) <= version < (6, 9):
+        yield "NUMBER(PG_hugetlb)", eras.at(COMPOUND, told.kernel.numbers).hugetlb_bit or 0
+    elif types.hugetlb is not None:
+        yield "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)", types.hugetlb
+
+
+def _powerpc(kernel: Kernel) -> Iterator[Line]:
+    version = kernel.version
+    if kernel.numbers >= (2, 6, 37):
+        yield _symbol("node_data", VIRT["node_data"])
+        yield "LENGTH(node_data)", 256
+    if version >= (3, 13):
+        for name in ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs"):
+            yield _symbol(name, VIRT[name])
+        yield "SIZE(vmemmap_backing)", 24
+        for offset, name in enumerate(("list", "phys", "virt_addr")):
+            yield f"OFFSET(vmemmap_backing.{name})", offset * 8
+        yield "SIZE(mmu_psize_def)", eras.at(eras.PSIZE_DEF_BYTES, version)
+        yield "OFFSET(mmu_psize_def.shift)", 0
+    if kernel.numbers >= (6, 6, 9):
+        # Known in 6.6.9 and not in 6.4.6: a 6.6.0 does not say which MMU it runs on.
+        yield _symbol("cur_cpu_spec", VIRT["cur_cpu_spec"])
+        if version >= (6, 8):
+            yield "OFFSET(cpu_spec.cpu_features)", 16
+        yield "OFFSET(cpu_spec.mmu_features)", 32
+        yield "NUMBER(RADIX_MMU)", int(kernel.mmu == "radix")
+    if version >= (5, 7):
+        yield "KERNELOFFSET", "0"

@@ -1,0 +1,1 @@
+"""Simulated physical memory and who hands it out."""

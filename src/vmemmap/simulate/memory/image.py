@@ -1,0 +1,123 @@
+"""The kernel image: where the model keeps the kernel's own variables, and what boot puts there.
+
+The image lies at physical address 0, as on every ppc64 machine that was not relocated. Addresses
+are this model's; VMCOREINFO tells a reader where each one is.
+
+Source: Linux arch/powerpc/kernel/head_64.S, kernel/vmcore_info.c.
+"""
+
+from __future__ import annotations
+
+from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import MIB, Kernel
+from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
+from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES
+
+SWAPPER_PG_DIR = 16 * MIB
+"""64 KiB, aligned to its size: the radix root is that large."""
+STATIC_ROOTS = SWAPPER_PG_DIR + (1 << 16)
+"""mem_section[] of kernels before 4.15; at most 32,768 pointers with their 46 bits."""
+VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
+"""The note that the kernel keeps for its own crash, page-aligned."""
+TEXT_BYTES = 12 * MIB
+DATA = VMCOREINFO_NOTE + (1 << 16)
+
+VARIABLES = {
+    # name: bytes. The four of the tracker first; they share a cache line in the kernel, too.
+    "vmemmap_list": 8,
+    "next": 8,
+    "num_left": 4,
+    "num_freed": 4,
+    "mmu_vmemmap_psize": 4,
+    "mmu_psize_defs": 16 * 96,
+    "init_uts_ns": 8 + 6 * 65,
+    "node_online_map": 32,
+    "node_data": 256 * 8,
+    "vmap_area_list": 16,
+    "vmlist": 8,
+    "mem_section": 8,
+    "vmemmap": 8,
+    "cur_cpu_spec": 8,
+    "cpu_spec": 64,
+    "prb": 8,
+    "printk_rb_static": 88,
+    "clear_seq": 24,
+    "log_buf": 8,
+    "log_buf_len": 4,
+    "log_end": 4,
+    "logged_chars": 4,
+    "log_first_idx": 4,
+    "log_next_idx": 4,
+}
+UTS_FIELD_BYTES = 65
+MMU_FTR_TYPE_RADIX = 0x40
+
+
+def _place() -> dict[str, int]:
+    """Give each variable an address, aligned to 8, and to 128 where a cache line begins."""
+    addresses, at = {}, DATA
+    for name, size in VARIABLES.items():
+        addresses[name] = at
+        at += -(-size // 128) * 128 if size > 8 else 8
+    assert at <= IMAGE_BYTES
+    return addresses
+
+
+PHYS = _place()
+"""Physical address of each variable."""
+VIRT = {name: virt_of(phys) for name, phys in PHYS.items()}
+"""Kernel virtual address of each variable."""
+
+
+def psize_index(kernel: Kernel, block_size: int) -> int:
+    """Give the MMU_PAGE_ index of a block size in this kernel's table."""
+    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    return shifts.index(block_size.bit_length() - 1)
+
+
+def write_image(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
+    """Put the variables that never change after boot into memory.
+
+    Args:
+        memory: Where to.
+        kernel: Whose image it is.
+        block_size: The vmemmap block size that this boot has chosen, in bytes.
+    """
+    _write_text(memory)
+    _write_psizes(memory, kernel, block_size)
+    _write_uts(memory, kernel)
+    radix = MMU_FTR_TYPE_RADIX if kernel.mmu == "radix" else 0
+    memory.store_u64(PHYS["cur_cpu_spec"], VIRT["cpu_spec"])
+    memory.store_u64(PHYS["cpu_spec"] + 32, radix)
+    memory.store_u64(PHYS["vmemmap"], kernel.vmemmap_base)
+
+
+def uts_name_offset(kernel: Kernel) -> int:
+    """OFFSET(uts_namespace.name): a reference count came first until 5.10."""
+    return 0 if kernel.version >= (5, 11) else 4
+
+
+def _write_text(memory: PhysicalMemory) -> None:
+    """Put something into the text's page frames, so that none of them is a page of zeros."""
+    for at in range(0, TEXT_BYTES, 4096):
+        memory.store_u64(at, 0x6000000060000000 | at << 4)
+
+
+def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
+    size = eras.at(eras.PSIZE_DEF_BYTES, kernel.version)
+    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    hardware = {12, 16, 24, 34} if kernel.mmu == "hash" else {12, 16, 21, 30}
+    for index, shift in enumerate(shifts):
+        if shift in hardware:
+            memory.store_u32(PHYS["mmu_psize_defs"] + index * size, shift)
+    if kernel.keeps_list:  # radix without a list leaves it at 0, which is 4K and means nothing
+        memory.store_u32(PHYS["mmu_vmemmap_psize"], psize_index(kernel, block_size))
+
+
+def _write_uts(memory: PhysicalMemory, kernel: Kernel) -> None:
+    machine = "ppc64le" if kernel.byte_order == "little" else "ppc64"
+    names = ("Linux", "simulated", kernel.release, "#1 SMP vmemmap.simulate", machine, "(none)")
+    at = PHYS["init_uts_ns"] + uts_name_offset(kernel)
+    for name in names:
+        memory.write(at, name.encode()[: UTS_FIELD_BYTES - 1].ljust(UTS_FIELD_BYTES, b"\0"))
+        at += UTS_FIELD_BYTES

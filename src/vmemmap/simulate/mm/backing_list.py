@@ -1,0 +1,152 @@
+"""vmemmap_list and the allocator of its nodes, as the kernel has them, era by era.
+
+A node is ``struct vmemmap_backing {list, phys, virt_addr}``, three words. Nodes are cut from whole
+pages in ascending order and pushed at the head of the list, so the newest block comes first. There
+is no lock here: whoever calls must keep others out, and `BackingList` asserts that somebody does.
+
+`ChunkList` is the patch of 2010. `FreeListList`, since 3.17, unlinks the nodes of removed blocks
+and hands them out again, last in first out.
+
+Source: Linux arch/powerpc/mm/init_64.c, vmemmap_list_alloc(), vmemmap_list_populate(),
+vmemmap_list_free(); the list came with commit 91eea67c6d87 (in v2.6.35).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmemmap.simulate.memory.image import VIRT
+from vmemmap.simulate.memory.physical import KernelMemory
+from vmemmap.simulate.steps import Steps, Task
+
+NODE_BYTES = 24
+LIST, PHYS, VIRT_ADDR = 0, 8, 16
+"""Offsets of the node's three words."""
+
+AllocPage = Callable[[int], int | None]
+"""Gives a fresh page for nodes on a NUMA node, by its linear-map address; None on failure."""
+AssertHeld = Callable[[Task], None]
+
+
+class ChunkList:
+    """The patch itself (2.6.35 to 3.16): nodes from pages, never given back."""
+
+    def __init__(
+        self, memory: KernelMemory, page_size: int, alloc_page: AllocPage, assert_held: AssertHeld
+    ) -> None:
+        self.memory = memory
+        self.page_size = page_size
+        self.alloc_page = alloc_page
+        self.assert_held = assert_held
+
+    def vmemmap_list_alloc(self, node: int) -> Steps[int]:
+        """Hand out a node; 0 when no page can be had for one.
+
+        ``next`` moves on before the node is used, and ``num_left`` before it, so that a crash in
+        between loses a slot and never hands one out twice.
+        """
+        memory = self.memory
+        taken = yield from memory.load(VIRT["next"])
+        left = yield from memory.load_int(VIRT["num_left"])
+        if not taken or not left:
+            taken = yield from self._fresh_page(node)
+            if not taken:
+                return 0
+            left = self.page_size // NODE_BYTES
+        yield from memory.store_int(VIRT["num_left"], left - 1)
+        yield from memory.store(VIRT["next"], taken + NODE_BYTES)
+        return taken
+
+    def vmemmap_list_populate(self, task: Task, phys: int, start: int, node: int) -> Steps[bool]:
+        """Record that the block at *phys* backs the vmemmap from *start* on.
+
+        Returns:
+            False when there was no node for it; the list is as it was.
+        """
+        self.assert_held(task)
+        memory = self.memory
+        entry = yield from self.vmemmap_list_alloc(node)
+        if not entry:
+            return False
+        yield from memory.store(entry + PHYS, phys)
+        yield from memory.store(entry + VIRT_ADDR, start)
+        head = yield from memory.load(VIRT["vmemmap_list"])
+        yield from memory.store(entry + LIST, head)
+        yield from memory.store(VIRT["vmemmap_list"], entry)
+        return True
+
+    def vmemmap_list_free(self, task: Task, start: int) -> Steps[int]:
+        """Does nothing: this era never takes a node off the list.
+
+        Returns:
+            0, as if no block were known.
+        """
+        self.assert_held(task)
+        return 0
+        yield  # pragma: no cover (makes this a generator, like its successor)
+
+    def _fresh_page(self, node: int) -> Steps[int]:
+        """Take a page for nodes; ``next`` is NULL when there is none."""
+        page = self.alloc_page(node) or 0
+        yield from self.memory.store(VIRT["next"], page)
+        if page:
+            yield from self.memory.store_int(VIRT["num_left"], self.page_size // NODE_BYTES)
+        return page
+
+
+class FreeListList(ChunkList):
+    """Since 3.17: the nodes of removed blocks are kept on a stack and used first.
+
+    The bottom of the stack is the place in the page where fresh nodes go on, so that ``next``
+    serves both.
+    """
+
+    def vmemmap_list_alloc(self, node: int) -> Steps[int]:
+        """Hand out the node freed last, else a fresh one; 0 when no page can be had."""
+        memory = self.memory
+        freed = yield from memory.load_int(VIRT["num_freed"])
+        if freed:
+            yield from memory.store_int(VIRT["num_freed"], freed - 1)
+            taken = yield from memory.load(VIRT["next"])
+            below = yield from memory.load(taken + LIST)
+            yield from memory.store(VIRT["next"], below)
+            return taken
+        left = yield from memory.load_int(VIRT["num_left"])
+        if left:
+            taken = yield from memory.load(VIRT["next"])
+        else:
+            taken = yield from self._fresh_page(node)
+            if not taken:
+                return 0
+            left = self.page_size // NODE_BYTES
+        yield from memory.store_int(VIRT["num_left"], left - 1)
+        yield from memory.store(VIRT["next"], taken + NODE_BYTES)
+        return taken
+
+    def vmemmap_list_free(self, task: Task, start: int) -> Steps[int]:
+        """Take the node of the block at *start* off the list.
+
+        Returns:
+            The physical address of the block, or 0 when the list does not have it.
+        """
+        self.assert_held(task)
+        memory = self.memory
+        head = yield from memory.load(VIRT["vmemmap_list"])
+        before = entry = head
+        while entry:
+            if (yield from memory.load(entry + VIRT_ADDR)) == start:
+                break
+            before, entry = entry, (yield from memory.load(entry + LIST))
+        else:
+            return 0
+        after = yield from memory.load(entry + LIST)
+        if entry == head:
+            yield from memory.store(VIRT["vmemmap_list"], after)
+        else:
+            yield from memory.store(before + LIST, after)
+        stack = yield from memory.load(VIRT["next"])
+        yield from memory.store(entry + LIST, stack)
+        yield from memory.store(VIRT["next"], entry)
+        freed = yield from memory.load_int(VIRT["num_freed"])
+        yield from memory.store_int(VIRT["num_freed"], freed + 1)
+        return (yield from memory.load(entry + PHYS))

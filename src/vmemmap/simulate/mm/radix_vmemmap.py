@@ -1,0 +1,124 @@
+"""The radix MMU's own vmemmap since 6.6: page tables only, no list.
+
+One 2 MiB page backs each 2 MiB of the vmemmap; base pages do where no such page can be had, where
+an altmap's range begins or ends inside, and in 6.15 where populating begins inside.
+
+Source: Linux arch/powerpc/mm/book3s64/radix_pgtable.c, radix__vmemmap_populate(), since Linux
+commit 368a0590d954 (in v6.6).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import MIB
+from vmemmap.simulate.memory.supply import Altmap
+from vmemmap.simulate.mm.populate import ENOMEM, Vmemmap
+from vmemmap.simulate.steps import Steps, Task
+
+PMD_BYTES = 2 * MIB
+
+
+class RadixVmemmap(Vmemmap):
+    """`Vmemmap` of a kernel that keeps no list under the radix MMU."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._huge: set[int] = set()
+        self._paged: dict[int, int] = {}
+
+    def vmemmap_populate(
+        self, task: Task, start: int, end: int, node: int, altmap: Altmap | None = None
+    ) -> Steps[int]:
+        """Back the struct pages in ``[start, end)``: radix__vmemmap_populate().
+
+        Returns:
+            0, or -ENOMEM: a mapping can only fail for want of a page for the page table.
+        """
+        self.call(task, "vmemmap_populate")
+        self.call(task, "radix__vmemmap_populate")
+        page = self.kernel.page_size
+        at = start // page * page
+        while at < end:
+            huge = at // PMD_BYTES * PMD_BYTES
+            state = self._pmd_state(huge)
+            if self.map.find(at) is None and self.supply.faults.strikes("mapping"):
+                return -ENOMEM
+            if state == "huge" or (state == "none" and self._populate_huge(at, node, altmap)):
+                at = huge + PMD_BYTES
+            elif self._populate_page(at, node, altmap):
+                at += page
+            else:
+                return -ENOMEM
+        return 0
+        yield  # pragma: no cover (a generator, like the version that keeps a list)
+
+    def vmemmap_free(
+        self, task: Task, start: int, end: int, altmap: Altmap | None = None
+    ) -> Steps[None]:
+        """Take back what no valid subsection needs any more: radix__vmemmap_free()."""
+        self.call(task, "vmemmap_free")
+        self.call(task, "radix__vmemmap_free")
+        page = self.kernel.page_size
+        at = start // page * page
+        while at < end:
+            huge = at // PMD_BYTES * PMD_BYTES
+            block, size = (huge, PMD_BYTES) if self._pmd_state(huge) == "huge" else (at, page)
+            phys = self.map.find(block)
+            if phys is not None and not (yield from self.vmemmap_populated(block, size)):
+                self.map.unmap(block, size)
+                self.tables.unmap(block, phys, size)
+                self._forget(block, huge)
+                if not (altmap and altmap.holds(phys)):
+                    self.supply.free_block(phys, size)
+            at = block + size
+
+    def _pmd_state(self, huge: int) -> str:
+        """Tell what the PMD entry for 2 MiB holds: nothing, a leaf, or a table of pages."""
+        if huge in self._huge:
+            return "huge"
+        return "pages" if self._paged.get(huge) else "none"
+
+    def _populate_huge(self, at: int, node: int, altmap: Altmap | None) -> bool:
+        """Back the 2 MiB around *at* with one page, if that may be and can be had."""
+        huge = at // PMD_BYTES * PMD_BYTES
+        if altmap is not None:
+            if at != huge or self._crosses(huge, PMD_BYTES, altmap):
+                return False
+            phys = altmap.alloc(PMD_BYTES)
+        else:
+            if at != huge and not eras.at(eras.RADIX_HUGE_ANYWHERE, self.kernel.version):
+                return False
+            phys = self.supply.alloc_block(PMD_BYTES, node)
+        if phys is None:
+            return False
+        self.map.map(huge, phys, PMD_BYTES)
+        self.tables.map(huge, phys, PMD_BYTES)
+        self._huge.add(huge)
+        return True
+
+    def _populate_page(self, at: int, node: int, altmap: Altmap | None) -> bool:
+        """Back one base page, unless it is; False when no page can be had."""
+        if self.map.find(at) is not None:
+            return True
+        page = self.kernel.page_size
+        phys = None
+        if altmap is not None and not self._crosses(at, page, altmap):
+            phys = altmap.alloc(page)
+        if phys is None:
+            phys = self.supply.alloc_block(page, node)
+        if phys is None:
+            return False
+        self.map.map(at, phys, page)
+        self.tables.map(at, phys, page)
+        huge = at // PMD_BYTES * PMD_BYTES
+        self._paged[huge] = self._paged.get(huge, 0) + 1
+        return True
+
+    def _forget(self, block: int, huge: int) -> None:
+        """Note that a leaf is gone."""
+        if huge in self._huge:
+            self._huge.remove(huge)
+        elif block in range(huge, huge + PMD_BYTES) and self._paged.get(huge):
+            self._paged[huge] -= 1

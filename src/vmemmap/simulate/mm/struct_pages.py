@@ -1,0 +1,301 @@
+"""The bytes of the struct page array, made when they are looked at.
+
+Who owns which page frame is known to the allocators; what a struct page says follows from that.
+So the array, a thousandth of memory, is not kept: `StructPages.paint` makes any part of it, the
+same each time, from a `snapshot` of the allocators.
+
+Source: Linux include/linux/mm_types.h, mm/page_alloc.c, mm/hugetlb.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vmemmap.address import numpy_prefix
+from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.mm.page_layout import (
+    COMPOUND,
+    FIELDS,
+    FLAGS,
+    HUGETLB_PAGE_DTOR,
+    LAST_CPUPID_BITS,
+    MAPPING_ANON,
+    NODE_AT,
+    PAGE_TYPES,
+    SLAB_REFCOUNT,
+    SLABS_IN_MAPPING,
+    TAIL_MAPPING,
+    ZONE_DEVICE,
+)
+from vmemmap.simulate.mm.usage import PageRun, Use
+
+Frames = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who owns which page frame at one moment.
+
+    Attributes:
+        homes: Frames of each node, as arrays of shape (n, 2): start and end, ascending.
+        devices: Frames of device memory, with their nodes: (node, start, end).
+        reserved: Frames that the boot allocator kept, as (n, 2).
+        free: Free frames, as (n, 2).
+        blocks: First frames of free buddy blocks, by node and order, ascending.
+        runs: User pages, ascending.
+    """
+
+    homes: dict[int, Frames]
+    devices: list[tuple[int, int, int]]
+    reserved: Frames
+    free: Frames
+    blocks: dict[int, dict[int, Frames]]
+    runs: list[PageRun]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Kernel virtual addresses that struct pages point to.
+
+    Attributes:
+        mapping: A struct address_space, for the page cache.
+        anon_vma: A struct anon_vma, for anonymous pages.
+        buffers: A struct buffer_head, for pages with private data.
+        free_huge_page: The destructor of huge pages (before 4.4 a pointer in the page).
+    """
+
+    mapping: int
+    anon_vma: int
+    buffers: int
+    free_huge_page: int
+
+
+class ListHeads(Protocol):
+    """What is asked of the node structures; see ``pgdat.py``."""
+
+    @property
+    def zones(self) -> int:
+        """How many zones a node has."""
+        ...
+
+    def free_list(self, node: int, order: int) -> int:
+        """Give the virtual address of a buddy list's head."""
+        ...
+
+
+class StructPages:
+    """Paints struct pages of one machine."""
+
+    def __init__(self, kernel: Kernel, owners: Owners, objects: Objects, lists: ListHeads) -> None:
+        self.kernel = kernel
+        self.owners = owners
+        self.objects = objects
+        self.lists = lists
+        self.flags = eras.at(FLAGS, kernel.numbers)
+        self.types = eras.at(PAGE_TYPES, kernel.numbers)
+        self.compound = eras.at(COMPOUND, kernel.numbers)
+        self.fields = eras.at(FIELDS, kernel.numbers)
+        self.dtype = self._dtype()
+        bits = eras.at(LAST_CPUPID_BITS, kernel.version)
+        self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
+        self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
+        self._tail_mapping = eras.at(TAIL_MAPPING, kernel.version)
+        self._run_starts = np.array([run.start for run in owners.runs], np.int64)
+
+    def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
+        """Give *size* bytes of the array from *virt* on; pages may be cut at both ends."""
+        each = self.kernel.struct_page_size
+        offset = virt - self.kernel.vmemmap_base
+        first, last = offset // each, -(-(offset + size) // each)
+        data = self.paint_pages(first, last).view(np.uint8)
+        cut = offset - first * each
+        return data[cut : cut + size]
+
+    def paint_pages(self, first: int, last: int) -> Rows:
+        """Give the struct pages of the frames ``[first, last)`` as records of this layout."""
+        rows = np.zeros(last - first, self.dtype)
+        for node, home in self.owners.homes.items():
+            for low, high in _overlaps(home, first, last):
+                part = rows[low - first : high - first]
+                part["flags"] = node << NODE_AT | self._last_cpupid
+                part["mapcount"] = -1
+                part["refcount"] = 1
+        for node, start, end in self.owners.devices:
+            low, high = max(start, first), min(end, last)
+            if low < high:
+                part = rows[low - first : high - first]
+                zone = node << NODE_AT | ZONE_DEVICE << self._zone_at
+                part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
+                part["mapcount"] = -1
+                part["refcount"] = 1
+        for low, high in _overlaps(self.owners.reserved, first, last):
+            rows["flags"][low - first : high - first] |= np.uint64(1 << self.flags.reserved)
+            self._paint_untouched_lru(rows[low - first : high - first], low)
+        for low, high in _overlaps(self.owners.free, first, last):
+            rows["refcount"][low - first : high - first] = 0
+            self._paint_untouched_lru(rows[low - first : high - first], low)
+        self._paint_blocks(rows, first, last)
+        self._paint_runs(rows, first, last)
+        return rows
+
+    def lru_of(self, pfn: int) -> int:
+        """Give the virtual address of a page's ``lru``, through which free blocks are linked."""
+        page = self.kernel.vmemmap_base + pfn * self.kernel.struct_page_size
+        return page + self.fields.lru
+
+    def _paint_untouched_lru(self, part: Rows, low: int) -> None:
+        """Make ``lru`` the empty list that __init_single_page() makes of it.
+
+        It stays so until the page is put on a list for the first time.
+        """
+        own = np.arange(low, low + len(part), dtype=np.uint64)
+        own *= np.uint64(self.kernel.struct_page_size)
+        own += np.uint64(self.lru_of(0))
+        part["lru_next"] = part["lru_prev"] = own
+
+    def _dtype(self) -> np.dtype[np.void]:
+        word = numpy_prefix(self.kernel.byte_order)
+        fields = {
+            "flags": ("u8", 0),
+            "mapping": ("u8", self.fields.mapping),
+            "index": ("u8", self.fields.index),
+            "private": ("u8", self.fields.private),
+            "mapcount": ("i4", self.fields.mapcount),
+            "refcount": ("i4", self.fields.refcount),
+            "lru_next": ("u8", self.fields.lru),
+            "lru_prev": ("u8", self.fields.lru + 8),
+        }
+        compound = self.compound
+        if compound.head_at is not None:
+            fields["head"] = ("u8", compound.head_at)
+        if compound.dtor_at is not None:
+            fields["order"] = (f"u{compound.order_bytes}", compound.order_at)
+            fields["dtor"] = (f"u{compound.dtor_bytes}", compound.dtor_at)
+        return np.dtype(
+            {
+                "names": list(fields),
+                "formats": [word + kind for kind, _ in fields.values()],
+                "offsets": [at for _, at in fields.values()],
+                "itemsize": self.kernel.struct_page_size,
+            }
+        )
+
+    def _paint_blocks(self, rows: Rows, first: int, last: int) -> None:
+        """Mark the first page of each free block, and link the blocks of an order in a ring."""
+        for node, orders in self.owners.blocks.items():
+            for order, frames in orders.items():
+                low, high = np.searchsorted(frames, [first, last])
+                if low == high:
+                    continue
+                at = frames[low:high] - first
+                if self.types.buddy is not None:
+                    rows["mapcount"][at] = self.types.buddy
+                if self.flags.buddy is not None:
+                    rows["flags"][at] |= np.uint64(1 << self.flags.buddy)
+                rows["private"][at] = order
+                links = self._links(node, order, frames, int(low), int(high))
+                rows["lru_prev"][at], rows["lru_next"][at] = links[:-2], links[2:]
+
+    def _links(
+        self, node: int, order: int, frames: Frames, low: int, high: int
+    ) -> npt.NDArray[np.uint64]:
+        """Give the ring's addresses from the one before block *low* to the one at *high*."""
+        head = self.lists.free_list(node, order)
+        around = frames[max(low - 1, 0) : high + 1].astype(np.uint64)
+        links = np.uint64(self.lru_of(0)) + around * np.uint64(self.kernel.struct_page_size)
+        before = [] if low else [head]
+        after = [] if high < len(frames) else [head]
+        return np.concatenate([np.array(before, "u8"), links, np.array(after, "u8")])
+
+    def _paint_runs(self, rows: Rows, first: int, last: int) -> None:
+        """Mark the user pages."""
+        # A run is at most as long as the largest block, so those before that cannot reach here.
+        reach = 1 << (self.kernel.free_area_orders - 1)
+        begin = int(np.searchsorted(self._run_starts, first - reach))
+        end = int(np.searchsorted(self._run_starts, last))
+        for run in self.owners.runs[begin:end]:
+            low, high = max(run.start, first), min(run.end, last)
+            if low < high:
+                self._paint_run(rows[low - first : high - first], run, low)
+
+    def _paint_run(self, part: Rows, run: PageRun, low: int) -> None:
+        flags, types = self.flags, self.types
+        on_list = 1 << flags.uptodate | 1 << flags.referenced | 1 << flags.lru
+        frames = np.arange(low, low + len(part), dtype=np.uint64)
+        if run.use in (Use.CACHE, Use.CACHE_PRIVATE):
+            part["flags"] |= np.uint64(on_list)
+            part["mapping"] = self.objects.mapping
+            part["index"] = frames
+            if run.use is Use.CACHE_PRIVATE:
+                part["flags"] |= np.uint64(1 << flags.private)
+                part["private"] = self.objects.buffers
+                part["refcount"] = 2
+        elif run.use is Use.ANONYMOUS:
+            part["flags"] |= np.uint64(on_list | 1 << flags.swapbacked)
+            part["mapping"] = self.objects.anon_vma | MAPPING_ANON
+            part["index"] = frames
+            part["mapcount"] = 0
+        elif run.use is Use.HWPOISON:
+            part["flags"] |= np.uint64(1 << flags.hwpoison)
+        elif run.use is Use.OFFLINE:
+            part["mapcount"] = types.offline
+        if run.use is Use.SLAB:
+            # A tail page carries the mark of its slab in no release.
+            self._paint_slab(part[:1] if low == run.start else part[:0], run)
+        if run.order:
+            self._paint_compound(part, run, low)
+
+    def _paint_slab(self, head: Rows, run: PageRun) -> None:
+        """Mark the first page of a slab."""
+        version = self.kernel.version
+        if self.flags.slab is not None:
+            head["flags"] |= np.uint64(1 << self.flags.slab)
+        if self.types.slab is not None:
+            head["mapcount"] = self.types.slab
+        head["refcount"] = eras.at(SLAB_REFCOUNT, version)
+        if eras.at(SLABS_IN_MAPPING, version):
+            head["mapping"] = run.start % 4  # so many slabs follow on its processor's list
+
+    def _paint_compound(self, part: Rows, run: PageRun, low: int) -> None:
+        """Mark head and tails of a compound page; *part* is what of it is being painted."""
+        compound, flags = self.compound, self.flags
+        page = self.kernel.vmemmap_base + run.start * self.kernel.struct_page_size
+        huge = run.use is Use.HUGE
+        skip = 1 if low == run.start else 0
+        head, tails = part[:skip], part[skip:]
+        head["flags"] |= np.uint64(1 << flags.head)
+        tails["refcount"] = 0
+        if huge:
+            head["mapping"] = self.objects.mapping
+            if self.types.hugetlb is not None:
+                head["mapcount"] = self.types.hugetlb
+        tails["mapping"][max(0, run.start + 2 - low - skip) :] = self._tail_mapping
+        if compound.head_at is not None:
+            tails["head"] = page | 1
+        else:
+            tails["flags"] |= np.uint64(1 << (flags.tail or 0))
+            tails["private"] = page  # page.first_page shares its place
+        second = part[run.start + 1 - low :][:1] if low <= run.start + 1 else part[:0]
+        if compound.dtor_at is None:
+            second["flags"] |= np.uint64(run.order)
+            if huge and compound.hugetlb_bit is not None:
+                second["flags"] |= np.uint64(1 << compound.hugetlb_bit)
+        else:
+            second["order"] = run.order
+            if huge:
+                by_pointer = compound.head_at is None
+                second["dtor"] = self.objects.free_huge_page if by_pointer else HUGETLB_PAGE_DTOR
+
+
+def _overlaps(ranges: Frames, first: int, last: int) -> list[tuple[int, int]]:
+    """Give the parts of ascending (n, 2) *ranges* that lie in ``[first, last)``."""
+    low = int(np.searchsorted(ranges[:, 1], first, side="right"))
+    high = int(np.searchsorted(ranges[:, 0], last))
+    part = ranges[low:high]
+    return [(max(int(start), first), min(int(end), last)) for start, end in part.tolist()]

@@ -1,0 +1,1 @@
+"""What machine to simulate: plain data, checked, and read from TOML."""
