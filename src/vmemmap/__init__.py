@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vmemmap.absence import Absence
     from vmemmap.backing.table import BackingTable, Entry
     from vmemmap.errors import (
         CodecUnavailable,
@@ -51,11 +52,9 @@ if TYPE_CHECKING:
     from vmemmap.findings import Finding, Severity
     from vmemmap.kernel_log.record import KernelLog, LogRecord
     from vmemmap.pages.array import PageArray
-    from vmemmap.pages.count.census import Usage
+    from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.kinds import Kind
     from vmemmap.pages.page import PageInfo
-    from vmemmap.pages.struct_pages import Why
-    from vmemmap.translate.absence import Absence
     from vmemmap.translate.address_space import BulkTranslation
     from vmemmap.translate.result import Translation
     from vmemmap.vmcore import Vmcore
@@ -111,7 +110,6 @@ __all__ = [
     "Usage",
     "Vmcore",
     "VmemmapError",
-    "Why",
     "open",
 ]
 
@@ -142,10 +140,7 @@ _HOMES = {
         "PageArray",
         "PageArray",
     ),
-    "vmemmap.pages.count.census": (
-        "Usage",
-        "Usage",
-    ),
+    "vmemmap.pages.count.usage": ("Usage",),
     "vmemmap.pages.kinds": (
         "Kind",
         "Kind",
@@ -154,11 +149,8 @@ _HOMES = {
         "PageInfo",
         "PageInfo",
     ),
-    "vmemmap.pages.struct_pages": (
-        "Why",
-        "Why",
-    ),
-    "vmemmap.translate.absence": ("Absence",),
+    "vmemmap.pages.struct_pages": (),
+    "vmemmap.absence": ("Absence",),
     "vmemmap.translate.address_space": ("BulkTranslation",),
     "vmemmap.translate.result": ("Translation",),
     "vmemmap.vmcore": ("Vmcore",),

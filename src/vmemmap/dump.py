@@ -38,9 +38,9 @@ from vmemmap.findings import (
 from vmemmap.mmzone.memory_sections import MemorySections
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
-from vmemmap.translate.absence import ExplainedMemory
 from vmemmap.translate.address_space import AddressSpace
 from vmemmap.translate.evidence import LayoutEvidence
+from vmemmap.translate.explained import ExplainedMemory
 from vmemmap.translate.lookup import BlockTable
 from vmemmap.translate.page_tables.choice import TableEvidence, settle_format
 from vmemmap.translate.page_tables.table_format import Format

@@ -9,7 +9,7 @@
             CorruptDump           a header contradicts itself or the file; carries the offset
             UnsupportedDump       a real dump, but of a kind that is not handled (yet)
             CodecUnavailable      a page is compressed and the library for it is not installed
-        ReadError                 bytes at a physical address; carries the address
+        ReadError                 bytes at a physical address; carries the address and the reason
             NotInDump             absent: no memory range of the dump covers the address
                 HotAdded          the kernel had memory there, added after kexec was loaded
             PageExcluded          the dump tool left the page out on purpose
@@ -32,6 +32,8 @@
 """
 
 from __future__ import annotations
+
+from vmemmap.absence import Absence
 
 __all__ = [
     "CodecUnavailable",
@@ -146,7 +148,10 @@ class ReadError(VmemmapError):
 
     Attributes:
         phys: The first physical address that could not be read.
+        code: Why, as one of the `Absence` reasons.
     """
+
+    code = Absence.CORRUPT
 
     def __init__(self, message: str, *, phys: int) -> None:
         super().__init__(message)
@@ -156,25 +161,37 @@ class ReadError(VmemmapError):
 class NotInDump(ReadError):
     """No memory range of the dump covers the address."""
 
+    code = Absence.NOT_IN_DUMP
+
 
 class HotAdded(NotInDump):
     """The kernel had memory there, but it was added after the dump's headers were made."""
+
+    code = Absence.HOT_ADDED
 
 
 class PageExcluded(ReadError):
     """The dump tool left this page out on purpose; its content is unknown, not zero."""
 
+    code = Absence.EXCLUDED
+
 
 class PageLost(ReadError):
     """The dump says itself that this page was never written (no space, missing split member)."""
+
+    code = Absence.LOST
 
 
 class Truncated(ReadError):
     """The page should be in the file, but the file ends before it."""
 
+    code = Absence.TRUNCATED
+
 
 class CorruptPage(ReadError):
     """The page is in the file and cannot be decoded."""
+
+    code = Absence.CORRUPT
 
 
 class FactError(VmemmapError):

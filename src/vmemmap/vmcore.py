@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.dump import Wiring
 from vmemmap.facts.assumptions import check_assumptions
@@ -25,7 +26,6 @@ from vmemmap.kernel_log.record import KernelLog
 from vmemmap.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.source.detect import open_source
 from vmemmap.source.spool import Progress, no_progress
-from vmemmap.translate.absence import Absence
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.pages.array import PageArray
-    from vmemmap.pages.count.census import Usage
+    from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
 
@@ -337,6 +337,5 @@ class Vmcore(Wiring):
             self._vmemmap_runs,
             int(self.vmemmap_base.value),
             self.backing,
-            self._entry_of,
             self._progress,
         )

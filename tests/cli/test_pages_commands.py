@@ -41,8 +41,8 @@ def test_usage_counts_zero_pages_on_demand(built, run_vmemmap) -> None:
     pages = built.machine.pages
     gone: set[int] = set()
     with built.open() as core:
-        view, array = core.page_model.view, core.pages
-        for found in array.each(lambda scanned: view.excluded(scanned, 31)):
+        exclusions, array = core.page_model.exclusions, core.pages
+        for found in array.each(lambda scanned: exclusions.taken(scanned, 31)):
             for _, first, end in found:
                 gone.update(range(first, end))
     zero = [pfn for pfn, page in pages.items() if pfn not in gone and not any(page)]

@@ -14,10 +14,8 @@ from builders.struct_pages import FREE_HUGE_PAGE, StructPages
 from pages.machines import Built, machine_of, pfns_of
 from pages.makedumpfile_model import Model
 from vmemmap import Vmcore
-from vmemmap.pages.array import Scanned
-from vmemmap.pages.count.census import Counter
-from vmemmap.pages.count.quick_count import QuickCounter
-from vmemmap.pages.count.tally import Tally
+from vmemmap.pages.count.one_pass import OnePass, applies
+from vmemmap.pages.count.tally import Counter, Tally
 
 RELEASES = ("3.18.19", "4.9.232", "4.18.0", "6.1.0", "6.4.6", "6.6.9", "6.10.0", "7.2.13")
 
@@ -69,19 +67,18 @@ def build(path: Path, release: str, byte_order: Order, seed: int, damage: int = 
 
 
 def tallies(core: Vmcore) -> tuple[list[Tally | None], list[Tally]]:
-    """Count every window both ways."""
+    """Count every window both ways; None where the compiled pass leaves it to the other."""
     model = core.page_model
-    array = model.array
-    view = model.view
-    quick = QuickCounter(array.layout, array.fields, array.struct_pages.base, array.spreader, view)
-    counter = Counter(array, view)
-
-    def slow(scanned: Scanned) -> Tally:
-        return counter.count(scanned)
-
+    array, exclusions = model.array, model.exclusions
     firsts = list(array.struct_pages.windows(256))
-    quickly = [quick.count(array.struct_pages.window(first, 256)) for first in firsts]
-    return quickly, list(array.each(slow, threads=1, chunk_pages=256))
+    quickly: list[Tally | None] = []
+    for first in firsts if applies(array.layout) else ():
+        quick = OnePass(array.struct_pages, array.layout, array.fields, exclusions)
+        left = quick.count([first], 256)
+        quickly.append(None if left else quick.tally())
+    careful = Counter(array.layout, array.fields, exclusions)
+    slowly = list(array.each(careful.count, threads=1, chunk_pages=256))
+    return quickly or [None] * len(firsts), slowly
 
 
 def levels(tally: Tally) -> list[list[int]]:

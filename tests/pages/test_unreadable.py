@@ -13,7 +13,7 @@ from builders.machine import build_machine
 from builders.struct_pages import MAPPING, StructPages
 from pages.machines import Built, machine_of, one_of_everything, pfns_of
 from pages.test_quick_and_slow import tallies
-from vmemmap import Kind, Why
+from vmemmap import Absence, Kind
 from vmemmap.errors import Truncated
 
 PER_BLOCK = 65536 // 64
@@ -44,7 +44,7 @@ def test_left_out_memory_is_unknown_with_its_reason(built: Built) -> None:
     assert "left out" in info.reason
     lost = rows[rows["kind"] == Kind.UNKNOWN]
     assert lost["pfn"].tolist() == list(pfns_in_block(built, 2))
-    assert (lost["why"] == Why.EXCLUDED).all()
+    assert (lost["why"] == Absence.EXCLUDED).all()
     assert (lost["flags"] == 2**64 - 1).all()
     assert (lost["node"] == -1).all()
 
@@ -360,12 +360,12 @@ def test_a_file_that_ends_among_struct_pages(tmp_path: Path, size: int) -> None:
             rows = np.concatenate(list(core.pages.scan(("pfn", "kind", "why"))))
             border = (last.virt - machine.vmemmap_base + more) // size
             near = (rows["pfn"] >= border - 40) & (rows["pfn"] < border + 40)
-            assert (rows["why"][rows["pfn"] == border] == Why.TRUNCATED).all()
+            assert (rows["why"][rows["pfn"] == border] == Absence.TRUNCATED).all()
             for row in rows[near]:
                 page = core.pages[int(row["pfn"])]
                 assert row["kind"] == page.kind
                 there = built.machine.page_virt(page.pfn), size
-                if row["why"] == Why.READ:
+                if row["why"] == Absence.READ:
                     assert len(core.read(*there)) == size
                 else:
                     with pytest.raises(Truncated):

@@ -11,7 +11,7 @@ from builders.machine import Machine, build_machine
 from vmcore.machine_source import vmcore_of
 from vmcore.shapes import opened
 from vmemmap.errors import HotAdded, NotInDump, PageExcluded, PageLost, ReadError
-from vmemmap.translate.absence import Absence
+from vmemmap import Absence
 from vmemmap.vmcore import Vmcore
 
 LINEAR = 0xC000000000000000
@@ -211,7 +211,5 @@ def test_in_the_commands_output(run_vmemmap, tmp_path: Path) -> None:
 
 
 def test_every_reason_has_words() -> None:
-    from vmemmap.translate.absence import in_words
-
-    assert len({in_words(reason) for reason in Absence}) == len(Absence)
+    assert len({reason.explanation for reason in Absence}) == len(Absence)
     assert issubclass(HotAdded, ReadError)

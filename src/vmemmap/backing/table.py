@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vmemmap.address import Phys, Run, Virt
 from vmemmap.backing.walk import Walk
 from vmemmap.findings import Finding, Severity
+from vmemmap.translate.lookup import BlockTable, Hit
 
 FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
 """How an entry was found; see `BackingTable.how`."""
@@ -151,6 +152,25 @@ class BackingTable(Sequence[Entry]):
     def size_bytes(self) -> int:
         """Bytes in all blocks together."""
         return len(self) * self.block_size
+
+    @cached_property
+    def blocks(self) -> BlockTable:
+        """The usable entries, for translation."""
+        rows = self._usable_rows
+        return BlockTable(self.virt[rows], self.phys[rows], self.block_size or self._page_size)
+
+    def entry_at(self, virt: int) -> int | None:
+        """Give the place in the list of the usable entry that backs a vmemmap address, or None."""
+        hit = self.blocks.find(virt)
+        return None if hit is None else self.entry_of(hit)
+
+    def entry_of(self, hit: Hit) -> int:
+        """Give the place in the list of an entry that was found in `blocks`."""
+        return int(self._usable_rows[hit.row])
+
+    @cached_property
+    def _usable_rows(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.usable)
 
     @cached_property
     def node_pages(self) -> int:

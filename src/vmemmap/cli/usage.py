@@ -28,7 +28,7 @@ from vmemmap.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vmemmap.pages.count.census import Usage, ZoneUsage
+    from vmemmap.pages.count.usage import Usage, ZoneUsage
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("node", "zone", "name", "kind", "pages", "bytes")

@@ -125,7 +125,6 @@ def _vtop(core: Vmcore, addresses: list[str], output: Format) -> int:
 def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | None]:
     """Give the record of one address, and the error if it lay with the dump, not the address."""
     from vmemmap.errors import FactError, ReadError, TranslateError
-    from vmemmap.translate.absence import in_words
 
     row: dict[str, Any] = {"virt": f"{address:#x}"}
     try:
@@ -145,7 +144,7 @@ def translate(core: Vmcore, address: int) -> tuple[dict[str, Any], Exception | N
         "region": hit.region,
     }
     if hit.absence is not None:
-        row |= {"absence": str(hit.absence), "reason": in_words(hit.absence)}
+        row |= {"absence": str(hit.absence), "reason": hit.absence.explanation}
     if hit.entry is not None:
         row |= {"entry": hit.entry, "block_virt": f"{int(core.backing.virt[hit.entry]):#x}"}
         if core.backing.rescued[hit.entry]:

@@ -2,33 +2,45 @@
 
 A head says how many pages follow it; every struct page of those has to agree. Those that do not are
 damaged, and are named; nothing here can loop, since no pointer is ever followed further than once.
+The compiled pass (``one_pass.py``) knows the same blocks, but only sound ones; whatever it finds
+out of the ordinary comes here.
+
+Eight pages, a free block of order 1 and a compound of order 2, before and after::
+
+    pfn            8       9        10       11     12      13     14     15
+    by itself    free   other     cache    cache  other    tail   tail   tail
+    says      order 1                            order 2    ->12   ->12   ->12
+    kind         free    free     cache    cache  other   compound_tail
 
 Source: Linux mm/page_alloc.c (prep_compound_page, free blocks), include/linux/page-flags.h.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.pages.classify import Columns, Marks
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.compound_words import Word
 from vmemmap.pages.layout.page_layout import PageLayout
-from vmemmap.pages.struct_pages import Window
+from vmemmap.pages.members import Mask, MemberReader, Members
+from vmemmap.pages.rules import Judged, Mark, judge
+from vmemmap.pages.struct_pages import StructPages, Window
 
 Rows = NDArray[np.intp]
-Heads = tuple[Rows, NDArray[np.uint64]]
-"""Rows of heads, and their orders."""
+U64 = NDArray[np.uint64]
+
+NO_PFN = (1 << 64) - 1
+"""What stands for the head that no tail names."""
 _KEPT_PER_WINDOW = 32
-_ORDER_UNKNOWN_MAX = 64
+_HEADS_ASKED_MAX = 64
+_ENDLESS = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedPage:
     """A struct page that cannot be what it says.
 
     Attributes:
@@ -46,7 +58,7 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadOf:
+class Compound:
     """The compound that a page is in the middle of.
 
     Attributes:
@@ -58,74 +70,115 @@ class HeadOf:
     end_pfn: int
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Heads of blocks: their rows in a window, sorted, and their orders."""
+
+    rows: Rows
+    orders: U64
+
+    def only(self, which: Mask) -> Heads:
+        """Give some of them."""
+        return Heads(self.rows[which], self.orders[which])
+
+    def misaligned(self, window: Window) -> Mask:
+        """Tell which are no multiple of their block's size."""
+        mask = (np.uint64(1) << self.orders) - np.uint64(1)
+        return np.asarray(((self.rows + window.first_pfn).astype(np.uint64) & mask) != 0)
+
+    def behind(self, window: Window) -> tuple[Rows, Rows]:
+        """Give the rows behind each head: from the one after it to the last, cut at the window."""
+        ends = self.rows + (np.uint64(1) << self.orders).astype(np.intp)
+        return self.rows + 1, np.minimum(ends, window.count)
+
+
+def _no_heads() -> Heads:
+    return Heads(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.uint64))
+
+
 @dataclass(slots=True)
-class Spread:
-    """What the heads of a window say.
+class Blocks:
+    """The blocks of a window.
 
     Attributes:
-        free_rows: Rows of the heads of free blocks.
-        free_orders: Their orders.
-        head_rows: Rows of the heads of compounds.
-        head_orders: Their orders.
+        free: The heads of free blocks.
+        compounds: The heads of compounds.
         damaged: How many pages are damaged.
         damage: Some of them.
     """
 
-    free_rows: Rows
-    free_orders: NDArray[np.uint64]
-    head_rows: Rows
-    head_orders: NDArray[np.uint64]
+    free: Heads = field(default_factory=_no_heads)
+    compounds: Heads = field(default_factory=_no_heads)
     damaged: int = 0
-    damage: list[Damage] = field(default_factory=list)
+    damage: list[DamagedPage] = field(default_factory=list)
+
+    def order_at(self, row: int) -> int | None:
+        """Give the order of the free block or compound that a row of the window lies in."""
+        for heads in (self.free, self.compounds):
+            at = int(np.searchsorted(heads.rows, row, side="right")) - 1
+            if at >= 0 and row < int(heads.rows[at]) + (1 << int(heads.orders[at])):
+                return int(heads.orders[at])
+        return None
 
 
-class Spreader:
-    """Gives the pages behind a head the head's kind.
+def named_heads(layout: PageLayout, base: int, words: U64) -> U64:
+    """Give the pfn of the head that the words of tails name; `NO_PFN` where that is none.
 
     Args:
         layout: The kernel's struct page.
         base: Virtual address of the struct page of pfn 0.
-        head_of: Says of a pfn outside the window whether it heads a compound that reaches into it.
+        words: ``compound_head`` (bit 0 marks a tail) or, before 4.4, ``first_page`` of each.
+    """
+    at = words & ~np.uint64(1)
+    pfn, rest = np.divmod(at - np.uint64(base), np.uint64(layout.size))
+    return np.where((rest == 0) & (at >= np.uint64(base)), pfn, np.uint64(NO_PFN))
+
+
+class BlockReader:
+    """Gives the pages behind a head the head's kind.
+
+    Args:
+        layout: The kernel's struct page.
+        struct_pages: Where they are, for heads outside the window that is looked at.
     """
 
-    def __init__(
-        self, layout: PageLayout, base: int, head_of: Callable[[int], HeadOf | None]
-    ) -> None:
+    def __init__(self, layout: PageLayout, struct_pages: StructPages) -> None:
         self._layout = layout
-        self._base = base
-        self.head_of = head_of
+        self._struct_pages = struct_pages
 
-    def spread(
-        self, window: Window, columns: Columns, marks: Marks, usable: NDArray[np.bool_] | None
-    ) -> Spread:
-        """Complete ``columns.kind`` of a window.
+    def complete(
+        self, window: Window, members: Members, judged: Judged, usable: Mask | None
+    ) -> Blocks:
+        """Find the blocks of a window, and complete ``judged.kind`` by them.
 
         Args:
             window: The struct pages.
-            columns: Its columns; the kinds by themselves are in them.
-            marks: What the bits say.
+            members: Their members.
+            judged: What each is by itself.
             usable: Rows whose struct page counts, or None for all.
         """
-        kind = columns.kind
-        none, no_orders = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.uint64)
-        found = Spread(none, no_orders, none, no_orders)
-        self._free_blocks(window, kind, usable, found)
-        tail = marks.tail if usable is None else marks.tail & usable
-        if marks.head.any() or tail.any():
-            self._compounds(window, kind, marks, tail, usable, found)
-        self._wild_mappings(window, columns, marks, usable, found)
-        return found
+        if usable is None:
+            usable = np.ones(window.count, dtype=np.bool_)
+        work = _Completing(window, judged.kind, usable)
+        self._free_blocks(work)
+        head, tail = judged.has(Mark.HEAD) & usable, judged.has(Mark.TAIL) & usable
+        if head.any() or tail.any():
+            self._compounds(work, head, tail)
+        wild = judged.has(Mark.WILD_LRU) & usable & (members.mapping != 0)
+        work.condemn(
+            np.flatnonzero(wild), "wild_mapping",
+            "it is on a list for reclaim, but its mapping leads to no kernel data",
+        )  # fmt: skip
+        return work.found
 
-    def hugetlb_heads(self, window: Window, rows: Rows) -> NDArray[np.bool_] | None:
-        """Tell which heads their second page marks as hugetlb; None if the head itself tells."""
+    def hugetlb_heads(self, window: Window, rows: Rows) -> Mask:
+        """Tell which heads their second page marks as hugetlb, as until 6.8."""
         word, value = self._layout.compound_dtor, self._layout.hugetlb_dtor
-        if word is None or value is None or not len(rows):
-            return None
+        if word is None or value is None:
+            return np.zeros(len(rows), dtype=np.bool_)
         return np.asarray(self._second(window, rows, word) == np.uint64(value))
 
-    def compound_orders(
-        self, window: Window, rows: Rows, tail: NDArray[np.bool_]
-    ) -> NDArray[np.uint64]:
+    def compound_orders(self, window: Window, rows: Rows, tail: Mask) -> U64:
         """Give the orders that heads claim; where no member has it, that of the tails behind."""
         word = self._layout.compound_order
         if word is not None:
@@ -134,7 +187,38 @@ class Spreader:
         after = ends[np.searchsorted(ends, rows, side="right")]
         return np.log2((after - rows).astype(np.float64)).astype(np.uint64)
 
-    def _second(self, window: Window, rows: Rows, word: Word) -> NDArray[np.uint64]:
+    def named_heads(self, window: Window, rows: Rows) -> U64:
+        """Give the pfn that each of some tails names as its head; `NO_PFN` where that is none."""
+        layout = self._layout
+        offset = layout.head if layout.head is not None else layout.first_page
+        if offset is None:
+            return np.full(len(rows), NO_PFN, dtype=np.uint64)
+        return named_heads(layout, self._struct_pages.base, window.gather(offset, 8, rows))
+
+    def compound_at(self, pfn: int) -> Compound | None:
+        """Look at a page anywhere as the head of a compound; None if it heads none."""
+        if self._struct_pages.sections.find(pfn) is None:
+            return None
+        window = self._struct_pages.window(pfn, 2)
+        if window.missing:
+            return Compound(None, _ENDLESS)
+        if not window.complete:
+            return None
+        judged = judge(self._layout, MemberReader(self._layout).read(window))
+        tail = judged.has(Mark.TAIL)
+        if not judged.has(Mark.HEAD)[0] or not tail[1]:
+            return None
+        row = np.zeros(1, dtype=np.intp)
+        huge = bool(self.hugetlb_heads(window, row)[0])
+        kind = Kind.HUGETLB if huge else Kind(int(judged.kind[0]))
+        if self._layout.compound_order is None:
+            return Compound(kind, _ENDLESS)  # such a kernel does not say where the compound ends
+        order = int(self.compound_orders(window, row, tail)[0])
+        if not 1 <= order <= self._layout.max_compound_order:
+            return None
+        return Compound(kind, pfn + (1 << order))
+
+    def _second(self, window: Window, rows: Rows, word: Word) -> U64:
         """Give a number from the struct page after each head; 0 where that cannot be read."""
         out = np.zeros(len(rows), dtype=np.uint64)
         good = np.flatnonzero(window.readable(rows + 1))
@@ -142,142 +226,85 @@ class Spreader:
         out[good] = values & np.uint64(word.mask)
         return out
 
-    def _free_blocks(
-        self,
-        window: Window,
-        kind: NDArray[np.uint8],
-        usable: NDArray[np.bool_] | None,
-        found: Spread,
-    ) -> None:
+    def _free_blocks(self, work: _Completing) -> None:
+        window, kind = work.window, work.kind
         rows = np.flatnonzero(kind == Kind.FREE)
         if not len(rows) or self._layout.private is None:
             return
-        orders = window.gather(self._layout.private, 8, rows)
-        heads = self._without(
-            found, window, kind, (rows, orders), orders >= self._layout.orders, "free_order",
+        heads = Heads(rows, window.gather(self._layout.private, 8, rows))
+        heads = work.without(
+            heads, heads.orders >= self._layout.orders, "free_order",
             f"it heads a free block of an order that is not below {self._layout.orders}",
         )  # fmt: skip
-        rows, orders = self._without(
-            found, window, kind, heads, _misaligned(window, heads), "free_misaligned",
+        heads = work.without(
+            heads, heads.misaligned(window), "free_misaligned",
             "it heads a free block, but is no multiple of the block's size",
         )  # fmt: skip
-        inner = orders > 0
-        starts, ends = _ranges(rows[inner], orders[inner], window.count)
-        cover, deep = _cover(starts, ends, window.count)
-        if cover is not None:
-            if usable is not None:
-                cover &= usable
-            busy = cover & (kind != Kind.OTHER)
-            if deep or busy.any():
-                # The pages keep what they say themselves; the block's head is what is wrong.
-                bad = _owners(rows[inner], starts, ends, np.flatnonzero(busy))
-                self._condemn(
-                    found, window, kind, bad, "free_overlap",
-                    "it heads a free block, but pages in the block are in use",
-                )  # fmt: skip
-                keep = ~np.isin(rows, bad)
-                rows, orders = rows[keep], orders[keep]
-                inner = orders > 0
-                cover, _ = _cover(*_ranges(rows[inner], orders[inner], window.count), window.count)
-                if cover is not None:
-                    cover &= kind == Kind.OTHER
-                    if usable is not None:
-                        cover &= usable
-            if cover is not None:
-                np.maximum(kind, cover.view(np.uint8) * np.uint8(Kind.FREE), out=kind)
-        found.free_rows, found.free_orders = rows, orders
+        several = heads.only(heads.orders > 0)
+        cover, deep = _cover(*several.behind(window), window.count)
+        busy = cover & work.usable & (kind != Kind.OTHER)
+        if deep or busy.any():
+            # The pages keep what they say themselves; the block's head is what is wrong.
+            bad = _owners(several, window, np.flatnonzero(busy))
+            work.condemn(
+                bad, "free_overlap", "it heads a free block, but pages in the block are in use"
+            )
+            heads = heads.only(~np.isin(heads.rows, bad))
+            cover, _ = _cover(*heads.only(heads.orders > 0).behind(window), window.count)
+        kind[cover & work.usable & (kind == Kind.OTHER)] = Kind.FREE
+        work.found.free = heads
 
-    def _compounds(
-        self,
-        window: Window,
-        kind: NDArray[np.uint8],
-        marks: Marks,
-        tail: NDArray[np.bool_],
-        usable: NDArray[np.bool_] | None,
-        found: Spread,
-    ) -> None:
-        head = marks.head & (kind != Kind.FREE) & (kind != Kind.DAMAGED)
-        rows = np.flatnonzero(head if usable is None else head & usable)
-        huge = self.hugetlb_heads(window, rows)
-        if huge is not None:
-            kind[rows[huge]] = Kind.HUGETLB
-        orders = self.compound_orders(window, rows, tail)
-        most = self._layout.max_compound_order
-        heads = self._without(
-            found, window, kind, (rows, orders), (orders < 1) | (orders > most), "compound_order",
+    def _compounds(self, work: _Completing, head: Mask, tail: Mask) -> None:
+        window, kind, most = work.window, work.kind, self._layout.max_compound_order
+        rows = np.flatnonzero(head & (kind != Kind.FREE) & (kind != Kind.DAMAGED))
+        kind[rows[self.hugetlb_heads(window, rows)]] = Kind.HUGETLB
+        heads = Heads(rows, self.compound_orders(window, rows, tail))
+        heads = work.without(
+            heads, (heads.orders < 1) | (heads.orders > most), "compound_order",
             f"it heads a compound of an order that is not between 1 and {most}",
         )  # fmt: skip
-        rows, orders = self._without(
-            found, window, kind, heads, _misaligned(window, heads), "compound_misaligned",
+        heads = work.without(
+            heads, heads.misaligned(window), "compound_misaligned",
             "it heads a compound, but is no multiple of the compound's size",
         )  # fmt: skip
-        starts, ends = _ranges(rows, orders, window.count)
-        cover, _ = _cover(starts, ends, window.count)
-        if cover is None:
-            cover = np.zeros(window.count, dtype=np.bool_)
-        short = cover & ~tail if usable is None else cover & ~tail & usable
+        cover, _ = _cover(*heads.behind(window), window.count)
+        short = cover & ~tail & work.usable
         if short.any():
-            bad = _owners(rows, starts, ends, np.flatnonzero(short))
-            self._condemn(
-                found, window, kind, bad, "compound_short",
-                "it heads a compound, but a page in it is no tail",
-            )  # fmt: skip
-            keep = ~np.isin(rows, bad)
-            rows, orders = rows[keep], orders[keep]
-            starts, ends = _ranges(rows, orders, window.count)
-            again, _ = _cover(starts, ends, window.count)
-            cover = np.zeros(window.count, dtype=np.bool_) if again is None else again
-        found.head_rows, found.head_orders = rows, orders
-        self._give_kinds(window, kind, rows, starts, ends, cover & tail, found)
-        orphans = np.flatnonzero(tail & ~cover)
-        if len(orphans):
-            self._orphans(window, kind, orphans, found)
+            bad = _owners(heads, window, np.flatnonzero(short))
+            work.condemn(bad, "compound_short", "it heads a compound, but a page in it is no tail")
+            heads = heads.only(~np.isin(heads.rows, bad))
+            cover, _ = _cover(*heads.behind(window), window.count)
+        work.found.compounds = heads
+        self._give_kinds(work, heads, np.flatnonzero(cover & tail))
+        self._orphans(work, np.flatnonzero(tail & ~cover))
 
-    def _give_kinds(
-        self,
-        window: Window,
-        kind: NDArray[np.uint8],
-        rows: Rows,
-        starts: Rows,
-        ends: Rows,
-        members: NDArray[np.bool_],
-        found: Spread,
-    ) -> None:
+    def _give_kinds(self, work: _Completing, heads: Heads, tails: Rows) -> None:
         """Give tails the kind of their head, after a look at whether they name that head."""
-        at = np.flatnonzero(members)
-        if not len(at):
+        if not len(tails):
             return
+        kind = work.kind
+        starts, ends = heads.behind(work.window)
         # Sound compounds do not overlap, so the last head before a tail is the one that covers it.
         owner = np.repeat(
-            np.arange(len(rows)), np.searchsorted(at, ends) - np.searchsorted(at, starts)
+            np.arange(len(heads.rows)),
+            np.searchsorted(tails, ends) - np.searchsorted(tails, starts),
         )
-        own = kind[rows]
+        own = kind[heads.rows]
         # Of a kernel allocation no more is known than that; but a reserved one is reserved.
         own = np.where(own == Kind.OTHER, np.uint8(Kind.COMPOUND_TAIL), own)
-        poisoned = kind[at] == Kind.HWPOISON
-        kind[at] = np.where(poisoned, np.uint8(Kind.HWPOISON), own[owner])
-        named = self.named_heads(window, at)
-        expected = (rows.astype(np.uint64) + np.uint64(window.first_pfn))[owner]
-        wrong = at[named != expected]
-        self._condemn(
-            found, window, kind, wrong, "tail_wrong_head",
+        poisoned = kind[tails] == Kind.HWPOISON
+        kind[tails] = np.where(poisoned, np.uint8(Kind.HWPOISON), own[owner])
+        expected = (heads.rows.astype(np.uint64) + np.uint64(work.window.first_pfn))[owner]
+        work.condemn(
+            tails[self.named_heads(work.window, tails) != expected], "tail_wrong_head",
             "it lies in a compound, but names another page as its head",
         )  # fmt: skip
 
-    def named_heads(self, window: Window, rows: Rows) -> NDArray[np.uint64]:
-        """Give the pfn that each tail names as its head; 2**64 - 1 where that is none."""
-        layout = self._layout
-        offset = layout.head if layout.head is not None else layout.first_page
-        assert offset is not None
-        words = window.gather(offset, 8, rows)
-        if layout.head is not None:
-            words -= np.uint64(1)
-        into = words - np.uint64(self._base)
-        pfn, rest = np.divmod(into, np.uint64(layout.size))
-        return np.where(rest == 0, pfn, np.uint64((1 << 64) - 1))
-
-    def _orphans(self, window: Window, kind: NDArray[np.uint8], rows: Rows, found: Spread) -> None:
+    def _orphans(self, work: _Completing, rows: Rows) -> None:
         """Settle tails that no head in the window covers: the head may be before it, or lost."""
+        if not len(rows):
+            return
+        window = work.window
         named = self.named_heads(window, rows)
         lost = np.zeros(window.count, dtype=np.bool_)
         for gap in window.missing:
@@ -285,108 +312,56 @@ class Spreader:
         inside = (named >= window.first_pfn) & (named < window.first_pfn + window.count)
         settled = np.zeros(len(rows), dtype=np.bool_)
         settled[inside] = lost[(named[inside] - np.uint64(window.first_pfn)).astype(np.intp)]
-        outside = np.unique(named[~inside & (named < window.first_pfn)])[:_ORDER_UNKNOWN_MAX]
-        for pfn in outside.tolist():
-            owner = self.head_of(pfn)
+        before = np.unique(named[~inside & (named < window.first_pfn)])[:_HEADS_ASKED_MAX]
+        for pfn in before.tolist():
+            owner = self.compound_at(pfn)
             if owner is None:
                 continue
             mine = (named == pfn) & (rows + window.first_pfn < owner.end_pfn)
             settled |= mine
             if owner.kind not in (None, Kind.OTHER):
-                kind[rows[mine]] = owner.kind
-        self._condemn(
-            found, window, kind, rows[~settled], "tail_without_head",
+                work.kind[rows[mine]] = owner.kind
+        work.condemn(
+            rows[~settled], "tail_without_head",
             "it is the tail of a compound, but the page that it names does not head one with it",
         )  # fmt: skip
 
-    def _wild_mappings(
-        self,
-        window: Window,
-        columns: Columns,
-        marks: Marks,
-        usable: NDArray[np.bool_] | None,
-        found: Spread,
-    ) -> None:
-        """Find pages that can be reclaimed, whose mapping leads to no kernel data."""
-        odd = marks.lru & ~marks.tail & ~marks.cache & ~marks.anon & ~marks.slab
-        if not odd.any():
-            return
-        if usable is not None:
-            odd &= usable
-        rows = np.flatnonzero(odd & (columns.mapping != 0))
-        if len(rows):
-            values = window.gather(self._layout.mapping, 8, rows)
-            top = values >> np.uint64(61)
-            self._condemn(
-                found, window, columns.kind, rows[top != 6], "wild_mapping",
-                "it is on a list for reclaim, but its mapping leads to no kernel data",
-            )  # fmt: skip
 
-    def _without(
-        self,
-        found: Spread,
-        window: Window,
-        kind: NDArray[np.uint8],
-        heads: Heads,
-        wrong: NDArray[np.bool_],
-        code: str,
-        reason: str,
-    ) -> Heads:
-        """Condemn the heads that are wrong, and give the others."""
-        rows, orders = heads
-        self._condemn(found, window, kind, rows[wrong], code, reason)
-        return rows[~wrong], orders[~wrong]
+@dataclass(slots=True)
+class _Completing:
+    """One window under way: kinds that are being completed, and what was found so far."""
 
-    def _condemn(
-        self,
-        found: Spread,
-        window: Window,
-        kind: NDArray[np.uint8],
-        rows: Rows,
-        code: str,
-        reason: str,
-    ) -> None:
+    window: Window
+    kind: NDArray[np.uint8]
+    usable: Mask
+    found: Blocks = field(default_factory=Blocks)
+
+    def condemn(self, rows: Rows, code: str, reason: str) -> None:
+        """Call struct pages damaged, and keep some of them to be named."""
         if not len(rows):
             return
-        found.damaged += len(rows)
-        kind[rows] = Kind.DAMAGED
-        room = _KEPT_PER_WINDOW - len(found.damage)
-        pfns = (rows[: max(room, 0)] + window.first_pfn).tolist()
-        found.damage += [Damage(pfn, code, reason) for pfn in pfns]
+        self.found.damaged += len(rows)
+        self.kind[rows] = Kind.DAMAGED
+        room = max(_KEPT_PER_WINDOW - len(self.found.damage), 0)
+        pfns = (rows[:room] + self.window.first_pfn).tolist()
+        self.found.damage += [DamagedPage(pfn, code, reason) for pfn in pfns]
+
+    def without(self, heads: Heads, wrong: Mask, code: str, reason: str) -> Heads:
+        """Condemn the heads that are wrong, and give the others."""
+        self.condemn(heads.rows[wrong], code, reason)
+        return heads.only(~wrong)
 
 
-def _misaligned(window: Window, heads: Heads) -> NDArray[np.bool_]:
-    rows, orders = heads
-    mask = (np.uint64(1) << orders) - np.uint64(1)
-    return np.asarray(((rows + window.first_pfn).astype(np.uint64) & mask) != 0)
-
-
-def _ranges(rows: Rows, orders: NDArray[np.uint64], count: int) -> tuple[Rows, Rows]:
-    """Give the rows behind each head: from the one after it to the last, cut at the window."""
-    ends = rows + (np.uint64(1) << orders).astype(np.intp)
-    return rows + 1, np.minimum(ends, count)
-
-
-def _cover(starts: Rows, ends: Rows, count: int) -> tuple[NDArray[np.bool_] | None, bool]:
-    """Mark the rows inside the ranges, and tell whether ranges overlap; None if there are none."""
+def _cover(starts: Rows, ends: Rows, count: int) -> tuple[Mask, bool]:
+    """Mark the rows of a window that lie inside ranges, and tell whether ranges overlap."""
     some = ends > starts
-    if not some.any():
-        return None, False
     starts, ends = starts[some], ends[some]
-    overlap = bool((starts[1:] <= ends[:-1] - 1).any())
-    if overlap:
-        deltas = np.bincount(starts, minlength=count + 1)
-        deltas -= np.bincount(ends, minlength=count + 1)
-        return np.cumsum(deltas)[:count] > 0, True
-    # Gap, range, gap, range, ..., gap: cheaper than adding up where they begin and end.
-    bounds = np.zeros(2 * len(starts) + 2, dtype=np.intp)
-    bounds[1:-1:2], bounds[2:-1:2], bounds[-1] = starts, ends, count
-    inside = np.zeros(2 * len(starts) + 1, dtype=np.bool_)
-    inside[1::2] = True
-    return np.repeat(inside, np.diff(bounds)), False
+    deltas = np.bincount(starts, minlength=count + 1)
+    deltas -= np.bincount(ends, minlength=count + 1)
+    return np.cumsum(deltas)[:count] > 0, bool((starts[1:] < ends[:-1]).any())
 
 
-def _owners(rows: Rows, starts: Rows, ends: Rows, at: Rows) -> Rows:
-    """Give the heads whose range holds any of the rows *at* (sorted)."""
-    hit = np.searchsorted(at, ends) > np.searchsorted(at, starts)
-    return rows[hit]
+def _owners(heads: Heads, window: Window, at: Rows) -> Rows:
+    """Give the heads behind which any of the rows *at* (sorted) lies."""
+    starts, ends = heads.behind(window)
+    return heads.rows[np.searchsorted(at, ends) > np.searchsorted(at, starts)]

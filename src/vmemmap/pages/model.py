@@ -6,10 +6,9 @@ replace is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from vmemmap.absence import Absence
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.facts.fact import established
@@ -20,14 +19,16 @@ from vmemmap.mmzone.node_layout import FlagFields, NodeLayout, find_flag_fields,
 from vmemmap.mmzone.nodes import NodeInfo, NodeReader, check_fields
 from vmemmap.mmzone.sections import SectionTable, sections_from_blocks
 from vmemmap.pages.array import PageArray
-from vmemmap.pages.classify import tells_hugetlb
-from vmemmap.pages.count.census import Usage, take_census
+from vmemmap.pages.count.census import take_census
 from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
+from vmemmap.pages.count.usage import Usage
 from vmemmap.pages.count.zero_pages import count_zero_pages
+from vmemmap.pages.exclusion_rules import LEVELS
+from vmemmap.pages.exclusions import Exclusions, page_ranges
 from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
-from vmemmap.pages.makedumpfile import LEVELS, MakedumpfileView, page_ranges
-from vmemmap.pages.page import Surroundings
-from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.page import PageHomes
+from vmemmap.pages.rules import tells_hugetlb
+from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
@@ -49,7 +50,6 @@ class PageModel:
         runs: Which parts of the vmemmap are backed, and where.
         base: Virtual address of the struct page of pfn 0.
         backing: The list; empty where the kernel keeps none.
-        entry_of: Gives the list entry that backs a vmemmap address, or None.
         progress: Told how far a scan has come.
     """
 
@@ -60,11 +60,10 @@ class PageModel:
         runs: VmemmapRuns,
         base: int,
         backing: BackingTable,
-        entry_of: Callable[[int], int | None],
         progress: Progress = no_progress,
     ) -> None:
         self._kernel, self._source, self._runs = kernel, source, runs
-        self._base, self._backing, self._entry_of = base, backing, entry_of
+        self._base, self._backing = base, backing
         self._progress = progress
         self._page_size = int(kernel.page_size.value)
         self._findings: list[Finding] = []
@@ -153,34 +152,30 @@ class PageModel:
             self.layout,
             self.fields[0],
             self._page_size,
-            Surroundings(
-                self._phys_of,
-                self._entry_of,
-                self._source.file_offset,
-                {
-                    (zone.node, zone.index): zone.name
-                    for node in self.nodes
-                    for zone in node.zones
-                    if zone.name
-                },
-            ),
+            PageHomes(self._runs, self._backing, self._source),
+            {
+                (zone.node, zone.index): zone.name
+                for node in self.nodes
+                for zone in node.zones
+                if zone.name
+            },
             self._progress,
         )
 
     @established
-    def view(self) -> MakedumpfileView:
+    def exclusions(self) -> Exclusions:
         """What makedumpfile would decide."""
-        return MakedumpfileView(
+        return Exclusions(
             self.layout,
             page_ranges(self._source.ranges(), self._page_size),
-            self.array.spreader,
+            self.array.scanner.blocks,
             self.sections.pages_per_section,
         )
 
     def usage(self, threads: int = 1) -> Usage:
         """Count all pages; see `Usage`."""
         free_listed = None
-        if not self.view.reads_free_marks:
+        if not self.exclusions.knowledge.reads_free_marks:
             blocks, whole = self.free_blocks
             free_listed = sum(1 << block.order for block in blocks) if whole else None
         fields_detail = self.fields[1]
@@ -192,7 +187,7 @@ class PageModel:
         ).astype(np.int64)
         return take_census(
             self.array,
-            self.view,
+            self.exclusions,
             self.nodes,
             (*self.sections.findings, *self._findings, *notes),
             fields_detail,
@@ -210,7 +205,7 @@ class PageModel:
         if level not in LEVELS:
             raise ValueError(f"there is no dump level {level}: expected 0 to 31")
         ranges = page_ranges(self._source.ranges(), self._page_size)
-        return count_zero_pages(self._source, self.array, self.view, ranges, level)
+        return count_zero_pages(self._source, self.array, self.exclusions, ranges, level)
 
     @established
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
@@ -247,14 +242,10 @@ class PageModel:
         if self.sections.find(pfn) is None:
             return None
         data = self.struct_pages.read(pfn)
+        if isinstance(data, Absence):
+            return None
         at = self.layout.flags
-        return (
-            None if isinstance(data, Why) else int.from_bytes(data[at : at + 8], self.layout.order)
-        )
-
-    def _phys_of(self, virt: int) -> int | None:
-        run = next(iter(self._runs.clip(virt, virt + 1)), None)
-        return run.phys if run else None
+        return int.from_bytes(data[at : at + 8], self.layout.order)
 
     def _note(self, code: str, message: str) -> None:
         self._findings.append(Finding(code, Severity.WARNING, message))

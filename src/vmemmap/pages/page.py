@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from vmemmap.absence import Absence
 from vmemmap.address import Pfn, Phys, Virt
+from vmemmap.backing.table import BackingTable
+from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.pages.blocks import NO_PFN, named_heads
 from vmemmap.pages.kinds import Kind
-from vmemmap.pages.struct_pages import Why
+from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.struct_pages import StructPages
+from vmemmap.source.base import PhysicalSource
+from vmemmap.translate.runs import VmemmapRuns
 
-if TYPE_CHECKING:
-    from vmemmap.pages.array import PageArray
-
-_WORDS = {
-    Why.NO_ENTRY: "no vmemmap_list entry, or page table entry, says where its struct page is",
-    Why.EXCLUDED: "the memory of its struct page was left out of the dump",
-    Why.LOST: "the memory of its struct page was never written to the dump",
-    Why.NOT_IN_DUMP: "no memory range of the dump has its struct page",
-    Why.TRUNCATED: "the file ends before its struct page",
-    Why.CORRUPT: "the page with its struct page is in the file and cannot be decoded",
+_WHY_UNKNOWN = {
+    Absence.NO_ENTRY: "no vmemmap_list entry, or page table entry, says where its struct page is",
+    Absence.EXCLUDED: "the memory of its struct page was left out of the dump",
+    Absence.LOST: "the memory of its struct page was never written to the dump",
+    Absence.NOT_IN_DUMP: "no memory range of the dump has its struct page",
+    Absence.TRUNCATED: "the file ends before its struct page",
+    Absence.CORRUPT: "the page with its struct page is in the file and cannot be decoded",
 }
 
 
@@ -87,112 +92,141 @@ class PageInfo:
         return f"pfn {self.pfn:#x} ({self.phys:#x}): {self.kind.word}, {flags}"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a page's description needs beyond the struct page.
+class PageHomes:
+    """Where struct pages lie: in physical memory, in the list, in the dump file.
 
-    Attributes:
-        phys_of: Gives the physical address of a vmemmap address, or None.
-        entry_of: Gives the list entry that backs a vmemmap address, or None.
-        file_offset_of: Gives where the dump file has a physical address, or None.
+    Args:
+        runs: Which parts of the vmemmap are backed, and where.
+        backing: The list; empty where the kernel keeps none.
+        source: The dump's physical memory.
+    """
+
+    def __init__(self, runs: VmemmapRuns, backing: BackingTable, source: PhysicalSource) -> None:
+        self._runs, self._backing, self._source = runs, backing, source
+
+    def phys_of(self, virt: int) -> int | None:
+        """Give the physical address of a vmemmap address, or None."""
+        run = next(iter(self._runs.clip(virt, virt + 1)), None)
+        return run.phys if run else None
+
+    def entry_of(self, virt: int) -> int | None:
+        """Give the list entry that backs a vmemmap address, or None."""
+        return self._backing.entry_at(virt)
+
+    def file_offset_of(self, phys: int) -> int | None:
+        """Give where the dump file has a physical address, or None."""
+        return self._source.file_offset(phys)
+
+
+class PageDescriber:
+    """Puts together all that is known of one page.
+
+    Args:
+        struct_pages: Where the struct pages are.
+        layout: How one is laid out.
+        fields: Which bits of the flags have node and zone, or None.
+        page_size: The kernel's page size in bytes.
+        homes: Where they lie.
         zone_names: Node and zone index to the zone's name.
     """
 
-    phys_of: Callable[[int], int | None]
-    entry_of: Callable[[int], int | None] = lambda _: None
-    file_offset_of: Callable[[int], int | None] = lambda _: None
-    zone_names: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    def __init__(
+        self,
+        struct_pages: StructPages,
+        layout: PageLayout,
+        fields: FlagFields | None,
+        page_size: int,
+        homes: PageHomes,
+        zone_names: Mapping[tuple[int, int], str],
+    ) -> None:
+        self._struct_pages, self._layout, self._fields = struct_pages, layout, fields
+        self._page_size, self._homes, self._zone_names = page_size, homes, zone_names
 
+    def describe(self, pfn: int, kind: Kind, order: int | None, reason: str) -> PageInfo:
+        """Describe one page.
 
-def describe(pages: PageArray, pfn: int, kind: Kind, order: int | None, reason: str) -> PageInfo:
-    """Put together all that is known of one page.
+        Args:
+            pfn: Page frame number.
+            kind: What it is.
+            order: Order of the block or compound that holds it, or None.
+            reason: What is wrong with it, if anything is.
+        """
+        sections = self._struct_pages.sections
+        virt = self._struct_pages.base + pfn * self._layout.size
+        info = PageInfo(
+            Pfn(pfn),
+            Phys(pfn * self._page_size),
+            Virt(virt),
+            kind,
+            section=pfn // sections.pages_per_section,
+        )
+        section = sections.find(pfn)
+        if section is None:
+            why = "mem_section has no section, or part of one, with struct pages there"
+            return replace(info, reason=why)
+        struct_phys = self._homes.phys_of(virt)
+        offset = None if struct_phys is None else self._homes.file_offset_of(struct_phys)
+        info = replace(
+            info,
+            online=section.online,
+            early=None if section.assumed else section.early,
+            entry=self._homes.entry_of(virt),
+            struct_phys=None if struct_phys is None else Phys(struct_phys),
+            file_offset=offset,
+        )
+        found = self._struct_pages.read(pfn)
+        if isinstance(found, Absence):
+            return replace(info, reason=_WHY_UNKNOWN[found])
+        return self._with_members(replace(info, reason=reason, order=order), found)
 
-    Args:
-        pages: The array.
-        pfn: Page frame number.
-        kind: What it is.
-        order: Order of the block or compound that holds it, or None.
-        reason: What is wrong with it, if anything is.
-    """
-    virt = pages.struct_pages.base + pfn * pages.layout.size
-    around = pages.surroundings
-    struct_phys = around.phys_of(virt)
-    section = pages.sections.find(pfn)
-    where: dict[str, object] = {
-        "section": pfn // pages.sections.pages_per_section,
-        "online": section.online if section else None,
-        "early": section.early if section and not section.assumed else None,
-        "entry": around.entry_of(virt),
-        "struct_phys": None if struct_phys is None else Phys(struct_phys),
-        "file_offset": None if struct_phys is None else around.file_offset_of(struct_phys),
-    }
-    base = PageInfo(Pfn(pfn), Phys(pfn * pages.page_size), Virt(virt), kind)
-    if section is None:
-        why = "mem_section has no section, or part of one, with struct pages there"
-        return _with(base, reason=why, section=where["section"])
-    found = pages.struct_pages.read(pfn)
-    if isinstance(found, Why):
-        return _with(base, reason=_WORDS[found], **where)
-    return _with(base, reason=reason, order=order, **where, **_members(pages, found, kind, pfn))
+    def _with_members(self, info: PageInfo, data: bytes) -> PageInfo:
+        """Add what the members of the struct page say."""
+        layout, fields = self._layout, self._fields
 
+        def word(offset: int | None, width: int) -> int | None:
+            if offset is None:
+                return None
+            return int.from_bytes(data[offset : offset + width], layout.order)
 
-def _with(info: PageInfo, **members: object) -> PageInfo:
-    known = {name: getattr(info, name) for name in ("pfn", "phys", "virt", "kind")}
-    return PageInfo(**known, **members)  # type: ignore[arg-type]
-
-
-def _members(pages: PageArray, data: bytes, kind: Kind, pfn: int) -> dict[str, object]:
-    """Decode the members of a struct page."""
-    layout = pages.layout
-
-    def word(offset: int | None, width: int) -> int | None:
-        if offset is None:
-            return None
-        return int.from_bytes(data[offset : offset + width], layout.order)
-
-    flags = word(layout.flags, 8) or 0
-    mapcount, refcount = word(layout.mapcount, 4), word(layout.refcount, 4)
-    mapping, private = word(layout.mapping, 8), word(layout.private, 8)
-    head = _head(pages, data, flags, pfn)
-    is_tail = head is not None and head != pfn
-    # A count is -1 or more; below that, since 2.6.38, stands what type of page it is.
-    typed = mapcount is not None and _signed(mapcount) < -1
-    members: dict[str, object] = {
-        "flags": tuple(layout.flag_names(flags)),
-        "flags_raw": flags,
-        "refcount": None if refcount is None else _signed(refcount),
-        # The kernel counts from -1, so that a page mapped once has 0.
-        "mapcount": None if mapcount is None or typed else _signed(mapcount) + 1,
-        "page_type": mapcount if typed else None,
-        "mapping": mapping,
-        "mapping_kind": _mapping_kind(mapping, kind, is_tail),
-        "private": private,
-        "head": head,
-    }
-    fields = pages.fields
-    if fields is not None:
+        flags = word(layout.flags, 8) or 0
+        mapcount, refcount = word(layout.mapcount, 4), word(layout.refcount, 4)
+        mapping = word(layout.mapping, 8)
+        head = self._head(data, flags, info.pfn)
+        is_tail = head is not None and head != info.pfn
+        # A count is -1 or more; below that, since 2.6.38, stands what type of page it is.
+        typed = mapcount is not None and _signed(mapcount) < -1
+        info = replace(
+            info,
+            flags=tuple(layout.flag_names(flags)),
+            flags_raw=flags,
+            refcount=None if refcount is None else _signed(refcount),
+            # The kernel counts from -1, so that a page mapped once has 0.
+            mapcount=None if mapcount is None or typed else _signed(mapcount) + 1,
+            page_type=mapcount if typed else None,
+            mapping=mapping,
+            mapping_kind=_mapping_kind(mapping, info.kind, is_tail),
+            private=word(layout.private, 8),
+            head=head,
+        )
+        if fields is None:
+            return info
         node, zone = fields.node(flags), fields.zone(flags)
-        members |= {
-            "node": node,
-            "zone": zone,
-            "zone_name": pages.surroundings.zone_names.get((node, zone)),
-            "fields_origin": str(fields.origin),
-        }
-    return members
+        name = self._zone_names.get((node, zone))
+        return replace(info, node=node, zone=zone, zone_name=name, fields_origin=str(fields.origin))
 
-
-def _head(pages: PageArray, data: bytes, flags: int, pfn: int) -> Pfn | None:
-    layout = pages.layout
-    offset = layout.head if layout.head is not None else layout.first_page
-    if offset is not None:
-        word = int.from_bytes(data[offset : offset + 8], layout.order)
-        tail_bit = layout.bits.get("tail")
-        is_tail = word & 1 if layout.head is not None else tail_bit and flags >> tail_bit & 1
-        if is_tail:
-            head, rest = divmod((word & ~1) - pages.struct_pages.base, layout.size)
-            return Pfn(head) if not rest and head >= 0 else None
-    bit = layout.bits.get("head")
-    return Pfn(pfn) if bit is not None and flags >> bit & 1 else None
+    def _head(self, data: bytes, flags: int, pfn: int) -> Pfn | None:
+        layout = self._layout
+        offset = layout.head if layout.head is not None else layout.first_page
+        if offset is not None:
+            word = int.from_bytes(data[offset : offset + 8], layout.order)
+            tail_bit = layout.bits.get("tail")
+            is_tail = word & 1 if layout.head is not None else tail_bit and flags >> tail_bit & 1
+            if is_tail:
+                words = np.array([word], dtype=np.uint64)
+                named = int(named_heads(layout, self._struct_pages.base, words)[0])
+                return None if named == NO_PFN else Pfn(named)
+        bit = layout.bits.get("head")
+        return Pfn(pfn) if bit is not None and flags >> bit & 1 else None
 
 
 def _mapping_kind(mapping: int | None, kind: Kind, is_tail: bool) -> str | None:

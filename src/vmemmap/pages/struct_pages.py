@@ -8,58 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder, numpy_prefix
-from vmemmap.errors import (
-    CorruptPage,
-    NotInDump,
-    PageExcluded,
-    PageLost,
-    ReadError,
-    Truncated,
-)
+from vmemmap.errors import ReadError
 from vmemmap.mmzone.sections import SectionTable
-from vmemmap.source.base import PhysicalSource
+from vmemmap.source.base import Located, PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
 
 ROWS_IN_CACHE = 8192
-
-
-class Why(IntEnum):
-    """Why a struct page cannot be had; the name in lower case is what programs see."""
-
-    READ = 0
-    """It has been read."""
-    NO_ENTRY = 1
-    """No list entry, or no page table entry, says where it is."""
-    EXCLUDED = 2
-    """The dump tool left its memory out."""
-    LOST = 3
-    """The dump says that its memory was never written."""
-    NOT_IN_DUMP = 4
-    """No memory range of the dump has it."""
-    TRUNCATED = 5
-    """The file ends before it."""
-    CORRUPT = 6
-    """It is in the file and cannot be decoded."""
-
-
-_WHY_OF_ERROR: tuple[tuple[type[ReadError], Why], ...] = (
-    (PageExcluded, Why.EXCLUDED),
-    (PageLost, Why.LOST),
-    (NotInDump, Why.NOT_IN_DUMP),
-    (Truncated, Why.TRUNCATED),
-    (CorruptPage, Why.CORRUPT),
-)
-
-
-def why_of(error: ReadError) -> Why:
-    """Give the reason that a read error stands for."""
-    return next((why for kind, why in _WHY_OF_ERROR if isinstance(error, kind)), Why.CORRUPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +37,7 @@ class Missing:
 
     start: int
     end: int
-    why: Why
+    why: Absence
 
 
 @dataclass(slots=True)
@@ -226,11 +186,33 @@ class StructPages:
             self._fill(window, start, end)
         return window
 
+    def locate(self, stretches: NDArray[np.int64]) -> Located:
+        """Find the bytes of many struct pages at once.
+
+        Args:
+            stretches: int64, shape (n, 2): first pfn and the one after the last of each, sorted.
+
+        Returns:
+            Where they are; positions are bytes from the struct page of pfn 0 on.
+        """
+        found = [np.empty((0, 3), dtype=np.int64)]
+        for first, end in (stretches * self.size).tolist():
+            rows = self._runs.rows(self.base + first, self.base + end)
+            # Cut to the stretch; what lies before it is cut off of the physical address too.
+            position = (rows[:, 0] - np.uint64(self.base)).astype(np.int64)
+            before = np.maximum(first - position, 0)
+            behind = np.maximum(position + rows[:, 2].astype(np.int64) - end, 0)
+            phys, size = rows[:, 1].astype(np.int64), rows[:, 2].astype(np.int64)
+            found.append(np.column_stack([position, phys, size]))
+            found[-1] += np.column_stack([before, before, -before - behind])
+        runs = np.concatenate(found)
+        return self._source.locate(runs[runs[:, 2] > 0])
+
     def trim(self) -> None:
         """Let go of memory that holds what was read."""
         self._source.trim()
 
-    def read(self, pfn: int) -> bytes | Why:
+    def read(self, pfn: int) -> bytes | Absence:
         """Give the bytes of one struct page, or why they cannot be had; its section may be any."""
         window = Window(pfn, 1, self.size, self.order)
         self._fill(window, 0, 1)
@@ -264,7 +246,7 @@ class StructPages:
                 continue
             first = max(row, -(-into // self.size))
             if first > row:
-                window.missing.append(Missing(row, first, Why.NO_ENTRY))
+                window.missing.append(Missing(row, first, Absence.NO_ENTRY))
                 row = first
             if stop > row:
                 skip = row * self.size - into
@@ -274,25 +256,25 @@ class StructPages:
             if row < end:
                 rest = bytes(data[row * self.size - into :])
         if row < end:
-            window.missing.append(Missing(row, end, Why.NO_ENTRY))
+            window.missing.append(Missing(row, end, Absence.NO_ENTRY))
 
-    def _spans(self, start: int, end: int) -> Iterator[tuple[int, memoryview | None, int, Why]]:
+    def _spans(self, start: int, end: int) -> Iterator[tuple[int, memoryview | None, int, Absence]]:
         """Yield all of ``[start, end)`` in order: address, bytes or None, length, why None."""
         at = start
         for virt, phys, size in self._runs.clip(start, end):
             if virt > at:
-                yield at, None, virt - at, Why.NO_ENTRY
+                yield at, None, virt - at, Absence.NO_ENTRY
             try:
-                yield virt, self._source.view(phys, size), size, Why.READ
+                yield virt, self._source.view(phys, size), size, Absence.READ
             except ReadError:
                 yield from self._parts(virt, phys, size)
             at = virt + size
         if at < end:
-            yield at, None, end - at, Why.NO_ENTRY
+            yield at, None, end - at, Absence.NO_ENTRY
 
     def _parts(
         self, virt: int, phys: int, size: int
-    ) -> Iterator[tuple[int, memoryview | None, int, Why]]:
+    ) -> Iterator[tuple[int, memoryview | None, int, Absence]]:
         """Yield a run that cannot be read as a whole, page of the dump by page."""
         unit = self._unit
         edges = np.arange(phys // unit * unit, phys + size, unit, dtype=np.uint64)
@@ -305,16 +287,16 @@ class StructPages:
             if there[first]:
                 try:
                     view = self._source.view(low, high - low)
-                    yield virt + low - phys, view, high - low, Why.READ
+                    yield virt + low - phys, view, high - low, Absence.READ
                     continue
                 except ReadError:
                     pass
             for a, b in zip(edges[first:last].tolist(), ends[first:last].tolist(), strict=True):
                 try:
-                    yield virt + a - phys, self._source.view(a, b - a), b - a, Why.READ
+                    yield virt + a - phys, self._source.view(a, b - a), b - a, Absence.READ
                 except ReadError as error:
-                    why, end = why_of(error), min(max(error.phys, a), b)
-                    if why is Why.TRUNCATED and end > a:  # the file ends in the middle of it
-                        yield virt + a - phys, self._source.view(a, end - a), end - a, Why.READ
+                    why, end = error.code, min(max(error.phys, a), b)
+                    if why is Absence.TRUNCATED and end > a:  # the file ends in the middle of it
+                        yield virt + a - phys, self._source.view(a, end - a), end - a, Absence.READ
                         a = end
                     yield virt + a - phys, None, b - a, why

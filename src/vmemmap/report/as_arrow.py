@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.errors import OutputError
+from vmemmap.pages.blocks import NO_PFN
 from vmemmap.pages.kinds import Kind
-from vmemmap.pages.records import NO_PFN
-from vmemmap.pages.struct_pages import Why
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,7 @@ def _column(name: str, column: NDArray[Any], unread: NDArray[np.bool_] | None) -
     import pyarrow as pa
 
     if name in ("kind", "why"):
-        words = [kind.word for kind in Kind] if name == "kind" else [w.name.lower() for w in Why]
+        words = [kind.word for kind in Kind] if name == "kind" else [why.word for why in Absence]
         return pa.DictionaryArray.from_arrays(pa.array(column.astype(np.int8)), pa.array(words))
     mask = None
     if name in _READ_FROM_PAGE:

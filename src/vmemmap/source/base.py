@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
+from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
 
 PHYS_END = 1 << 64
@@ -31,6 +32,20 @@ class PageHeads:
     phys: NDArray[np.uint64]
     data: NDArray[np.uint8]
     done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Stretches of physical memory as places in one buffer.
+
+    Attributes:
+        data: The buffer.
+        spans: int64, shape (n, 3): position as it was given, bytes, offset in *data*; sorted like
+            what was asked for. What cannot be had is left out.
+    """
+
+    data: memoryview
+    spans: NDArray[np.int64]
 
 
 class PhysicalSource(ABC):
@@ -93,6 +108,27 @@ class PhysicalSource(ABC):
             ReadError: As for `read`.
         """
         out[:] = np.frombuffer(self.read(address, len(out)), dtype=np.uint8)
+
+    def locate(self, runs: NDArray[np.int64]) -> Located:
+        """Find many stretches of memory at once, without a copy where the file has them so.
+
+        Args:
+            runs: int64, shape (n, 3): a position of the caller's, which grows with the address
+                inside a stretch, the physical address and the length in bytes.
+
+        Returns:
+            The parts of the stretches that can be had, in their order.
+        """
+        out = np.empty(int(runs[:, 2].sum()), dtype=np.uint8)
+        spans, at = [], 0
+        for position, phys, size in runs.tolist():
+            try:
+                self.read_into(phys, out[at : at + size])
+            except ReadError:
+                continue
+            spans.append((position, size, at))
+            at += size
+        return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
 
     @abstractmethod
     def is_ram(self, address: int) -> bool:

@@ -31,9 +31,9 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
-from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
+from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.file_view import ByteView, FileView
-from vmemmap.source.overlaps import settle_overlaps
+from vmemmap.source.overlaps import cut_at, settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
 _HEADS_AT_A_TIME = 16384
@@ -149,6 +149,19 @@ class ElfSource(PhysicalSource):
         clipped = np.maximum(at, 0)
         inside = (at >= 0) & (addresses < self._end[clipped])
         return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
+
+    def locate(self, runs: NDArray[np.int64]) -> Located:
+        """Find many stretches of memory in the file; see `PhysicalSource.locate`."""
+        if not isinstance(self._file, FileView) or not len(self._start):
+            return super().locate(runs)
+        runs = cut_at(runs, self._start.astype(np.int64))
+        phys, size = runs[:, 1], runs[:, 2]
+        piece = np.maximum(np.searchsorted(self._start, phys.astype(np.uint64), "right") - 1, 0)
+        start, end = self._start[piece].astype(np.int64), self._end[piece].astype(np.int64)
+        there = (phys >= start) & (phys + size <= end) & (self._kind[piece] == _IN_FILE)
+        offset = self._offset[piece].astype(np.int64) + phys - start
+        spans = np.column_stack([runs[:, 0], size, offset])
+        return Located(self._file.view(0, self._file.size), spans[there])
 
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`."""

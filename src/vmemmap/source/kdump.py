@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,11 @@ from vmemmap.errors import (
     Truncated,
 )
 from vmemmap.formats import kdump as layout
-from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
+from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
+from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
 
 RANGES_LIMIT = 65536
@@ -45,20 +47,20 @@ TASK_BYTES = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Pages in a row that are decoded together.
+    """Pages that are decoded together, to places one behind the other.
 
     Attributes:
         out: Where their bytes go.
         page_bytes: Size of a page.
-        first: The first pfn.
-        skip: How far into that page *out* begins.
+        pfns: Their pfns.
+        skip: How far into the first page *out* begins.
         found: Their descriptors.
         plain: Which descriptors are known to be sound.
     """
 
     out: memoryview
     page_bytes: int
-    first: int
+    pfns: NDArray[np.int64]
     skip: int
     found: NDArray[np.void]
     plain: NDArray[np.bool_]
@@ -137,6 +139,41 @@ class KdumpSource(PhysicalSource):
             part = view[done : done + BATCH_BYTES - into]
             self._read_batch(address + done, part)
             done += len(part)
+
+    def locate(self, runs: NDArray[np.int64]) -> Located:
+        """Decode many stretches of memory, on all processors; see `PhysicalSource.locate`."""
+        if self._closed:
+            raise ValueError("the dump is closed")
+        size = self.block_size
+        if not len(runs):
+            return super().locate(runs)
+        first, last = runs[:, 1] // size, (runs[:, 1] + runs[:, 2] - 1) // size
+        ranges = zip(first.tolist(), last.tolist(), strict=True)
+        borders = np.sort(np.concatenate([np.arange(low, high + 1) for low, high in ranges]))
+        borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
+        pieces = cut_at(runs, borders * size)  # one for each page of the file
+        pfns = pieces[:, 1] // size
+        found = np.zeros(len(pfns), dtype=self._descriptor_dtype)
+        there = np.zeros(len(pfns), dtype=np.bool_)
+        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        for start, end in pairwise(edges.tolist()):
+            while start < end:
+                here = self._descriptors_of(int(pfns[start]), end - start)
+                found[start : start + len(here)] = here
+                there[start : start + len(here)] = True
+                start += len(here) + 1  # past the one that is not stored
+        pieces, pfns, found = pieces[there], pfns[there], found[there]
+        out = np.empty(len(pfns) * size, dtype=np.uint8)
+        batch = _Batch(out.data, size, pfns, 0, found, self._are_plain(found))
+        good = np.ones(len(pfns), dtype=np.bool_)
+        for start, end, error in self._decode_all(batch):
+            for row in range(start, end) if error is not None else ():
+                try:
+                    self._decode_into(batch, row, row + 1)
+                except ReadError:
+                    good[row] = False
+        offset = np.arange(len(pfns)) * size + pieces[:, 1] % size
+        return Located(out.data, np.column_stack([pieces[:, 0], pieces[:, 2], offset])[good])
 
     def is_ram(self, address: int) -> bool:
         """Tell whether the first bitmap has the page of physical *address*."""
@@ -327,19 +364,21 @@ class KdumpSource(PhysicalSource):
         count = ((address + len(out) - 1) >> self._shift) - first + 1
         found = self._descriptors_of(first, count)
         skip = address & (self.block_size - 1)
-        batch = _Batch(out, self.block_size, first, skip, found, self._are_plain(found))
-        step = max(1, TASK_BYTES >> self._shift)
-        jobs = [
-            self._threads.submit(self._decode_into, batch, start, min(start + step, len(found)))
-            for start in range(0, len(found), step)
-        ]
-        errors = [job.exception() for job in jobs]
-        for error in errors:  # in the order of addresses, so the first is the first byte's
-            if error is not None:
+        pfns = np.arange(first, first + len(found))
+        batch = _Batch(out, self.block_size, pfns, skip, found, self._are_plain(found))
+        for _, _, error in self._decode_all(batch):
+            if error is not None:  # in the order of addresses, so the first is the first byte's
                 raise error
         for pfn in range(first + len(found), first + count):
             # Not plainly there: page by page, which gives it or says why not.
             batch.put(pfn - first, self._page(pfn, max(address, pfn << self._shift)))
+
+    def _decode_all(self, batch: _Batch) -> list[tuple[int, int, BaseException | None]]:
+        """Decode the pages of a batch on all processors; say of each part how that went."""
+        step, count = max(1, TASK_BYTES >> self._shift), len(batch.found)
+        parts = [(start, min(start + step, count)) for start in range(0, count, step)]
+        jobs = [self._threads.submit(self._decode_into, batch, *part) for part in parts]
+        return [(*part, job.exception()) for part, job in zip(parts, jobs, strict=True)]
 
     def _are_plain(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
         """Tell which descriptors are sound, so that their pages need no further check."""
@@ -382,7 +421,7 @@ class KdumpSource(PhysicalSource):
                     continue
                 except ValueError:
                     pass  # the careful way says what is wrong
-            phys = ((batch.first + i) << self._shift) + max(-at, 0)
+            phys = (int(batch.pfns[i]) << self._shift) + max(-at, 0)
             batch.put(i, self._decode(phys, offset, size, flag))
 
     @cached_property

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmemmap.absence import Absence
 from vmemmap.address import Phys, Virt
-from vmemmap.translate.absence import Absence
 
 
 @dataclass(frozen=True, slots=True)

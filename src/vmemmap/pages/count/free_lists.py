@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from vmemmap.absence import Absence
 from vmemmap.errors import ReadError
 from vmemmap.findings import Finding, Severity
 from vmemmap.mmzone.node_layout import NodeLayout
 from vmemmap.mmzone.nodes import NodeInfo, NodeReader
-from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.pages.struct_pages import StructPages
 
 _FINDINGS_MAX = 20
 
@@ -75,7 +76,7 @@ class FreeLists:
                 self._broken(f"of order {order} comes to pfn {pfn:#x} a second time")
                 return
             data = self._pages.read(pfn)
-            if isinstance(data, Why):
+            if isinstance(data, Absence):
                 self._broken(f"of order {order}: pfn {pfn:#x} cannot be read")
                 return
             links = [

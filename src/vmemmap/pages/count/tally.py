@@ -1,4 +1,4 @@
-"""What a census has counted so far; windows are counted each by itself and added up."""
+"""Windows counted, each by itself, and what a census has counted so far."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.pages.blocks import Damage
-from vmemmap.pages.makedumpfile import Exclusions
-from vmemmap.pages.struct_pages import Why
+from vmemmap.absence import Absence
+from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.pages.blocks import DamagedPage
+from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
+from vmemmap.pages.kinds import Kind
+from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.rules import Mark
+from vmemmap.pages.scanned import Scanned
+from vmemmap.pages.struct_pages import Window
 
 DAMAGE_KEPT = 1000
 
@@ -33,14 +39,25 @@ class Tally:
 
     free_blocks: NDArray[np.int64]
     zones: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    why: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Why), dtype=np.int64))
+    why: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Absence), dtype=np.int64))
     heads: int = 0
     tails: int = 0
     slab_tails: int = 0
     reserved: int = 0
     damaged: int = 0
-    damage: list[Damage] = field(default_factory=list)
-    exclusions: Exclusions = field(default_factory=Exclusions)
+    damage: list[DamagedPage] = field(default_factory=list)
+    exclusions: ExclusionCounts = field(default_factory=ExclusionCounts)
+
+    @classmethod
+    def empty(cls, orders: int) -> Tally:
+        """Give a tally of nothing, for free blocks of so many orders."""
+        return cls(np.zeros(orders, dtype=np.int64))
+
+    def zone(self, key: int) -> NDArray[np.int64]:
+        """Give the counts by kind of a zone, which may be the first of them."""
+        if key not in self.zones:
+            self.zones[key] = np.zeros(len(Kind), dtype=np.int64)
+        return self.zones[key]
 
     def add(self, other: Tally) -> None:
         """Add what was counted elsewhere."""
@@ -55,3 +72,61 @@ class Tally:
         self.damaged += other.damaged
         self.damage += other.damage[: max(DAMAGE_KEPT - len(self.damage), 0)]
         self.exclusions.add(other.exclusions)
+
+
+def zone_mask(fields: FlagFields | None) -> int:
+    """Give the bits of a flags word's high half that name node and zone."""
+    return fields.mask >> 32 if fields else 0
+
+
+class Counter:
+    """Counts windows that were gone through page by page.
+
+    Args:
+        layout: The kernel's struct page.
+        fields: Which bits of the flags have node and zone, or None.
+        exclusions: makedumpfile's decisions, or None to leave them out.
+    """
+
+    def __init__(
+        self, layout: PageLayout, fields: FlagFields | None, exclusions: Exclusions | None
+    ) -> None:
+        self._orders, self._exclusions = layout.orders, exclusions
+        self._zone_mask = np.uint64(zone_mask(fields) << 32)
+
+    def count(self, scanned: Scanned) -> Tally:
+        """Count one window."""
+        blocks, kind, marks = scanned.blocks, scanned.judged.kind, scanned.judged.marks
+        orders = blocks.free.orders.astype(np.intp)
+        tally = Tally(np.bincount(orders, minlength=self._orders).astype(np.int64))
+        tally.heads = len(blocks.compounds.rows)
+        tally.damaged, tally.damage = blocks.damaged, blocks.damage
+        tally.why += self.count_missing(scanned.window).why
+        flags = scanned.members.flags
+        if not scanned.window.complete:
+            rows = np.flatnonzero((kind != Kind.ABSENT) & (kind != Kind.UNKNOWN))
+            kind, flags, marks = kind[rows], flags[rows], marks[rows]
+        tail = (marks & np.uint8(Mark.TAIL)) != 0
+        tally.tails = int(np.count_nonzero(tail))
+        tally.slab_tails = int(np.count_nonzero(tail & (kind == Kind.SLAB)))
+        tally.reserved = int(np.count_nonzero(marks & np.uint8(Mark.RESERVED)))
+        if len(kind):
+            self._by_zone(kind, flags & self._zone_mask, tally)
+        if self._exclusions is not None:
+            tally.exclusions = self._exclusions.count(scanned)
+        return tally
+
+    def count_missing(self, window: Window) -> Tally:
+        """Count a window of which no struct page can be read."""
+        tally = Tally.empty(self._orders)
+        for gap in window.missing:
+            tally.why[gap.why] += gap.end - gap.start
+        return tally
+
+    @staticmethod
+    def _by_zone(kind: NDArray[np.uint8], zone: NDArray[np.uint64], tally: Tally) -> None:
+        first = zone[0]
+        values = [first] if bool((zone == first).all()) else list(np.unique(zone))
+        for value in values:
+            mine = kind if len(values) == 1 else kind[zone == value]
+            tally.zone(int(value) >> 32)[:] += np.bincount(mine, minlength=len(Kind))

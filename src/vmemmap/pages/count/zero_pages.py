@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vmemmap.errors import ReadError
 from vmemmap.pages.array import PageArray
-from vmemmap.pages.makedumpfile import MakedumpfileView
+from vmemmap.pages.exclusions import Exclusions
 from vmemmap.source.base import PhysicalSource
 
 _PAGES_AT_ONCE = 256
@@ -22,7 +22,7 @@ _PAGES_AT_ONCE = 256
 def count_zero_pages(
     source: PhysicalSource,
     pages: PageArray,
-    view: MakedumpfileView,
+    exclusions: Exclusions,
     ranges: NDArray[np.int64],
     level: int,
 ) -> int | None:
@@ -31,7 +31,7 @@ def count_zero_pages(
     Args:
         source: The dump's physical memory.
         pages: The struct pages.
-        view: What makedumpfile would decide.
+        exclusions: What makedumpfile would decide.
         ranges: The dump's memory ranges in pages, shape (n, 2), sorted.
         level: A dump level, 0 to 31.
 
@@ -39,7 +39,7 @@ def count_zero_pages(
         How many; None if some that stay are not in the dump, so that it cannot be known.
     """
     zero = 0
-    taken = _taken(pages, view, level)
+    taken = _taken(pages, exclusions, level)
     gone: list[tuple[int, int]] = []
     ahead = next(taken, None)
     for start, end in ranges.tolist():
@@ -61,11 +61,11 @@ def count_zero_pages(
     return zero
 
 
-def _taken(pages: PageArray, view: MakedumpfileView, level: int) -> Iterator[tuple[int, int]]:
+def _taken(pages: PageArray, exclusions: Exclusions, level: int) -> Iterator[tuple[int, int]]:
     """Yield the pages that a level leaves out: first pfn and the one after the last."""
-    for window in pages.each(lambda scanned: view.excluded(scanned, level), threads=1):
-        for _, first, end in window:
-            yield first, end
+    for window in pages.each(lambda scanned: exclusions.taken(scanned, level), threads=1):
+        for taken in window:
+            yield taken.start, taken.end
 
 
 def _zero_among(

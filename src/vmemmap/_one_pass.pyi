@@ -1,0 +1,44 @@
+from collections.abc import Callable
+from typing import Any
+
+KINDS: int
+COUNTS: int
+
+_Word = tuple[int, int, int]
+
+class Pass:
+    def __init__(
+        self,
+        *,
+        size: int,
+        swap: bool,
+        places: tuple[int, int, int, int, int],
+        masks: tuple[int, int, int, int, int, int],
+        order: _Word,
+        dtor: _Word,
+        dtor_value: int,
+        orders: int,
+        max_order: int,
+        kinds: tuple[int, int, int, int],
+        base: int,
+        ranges: Any,
+        end_pfn: int,
+        huge_seen: int,
+        events: bool,
+        learn: Callable[[int, int, int], tuple[int, int, int]],
+        reach: Callable[[int], tuple[int, int]],
+    ) -> None: ...
+    def go(
+        self,
+        data: Any,
+        spans: Any,
+        stretches: Any,
+        status: Any,
+        kinds: Any = None,
+        orders: Any = None,
+        first: int = 0,
+    ) -> None: ...
+    def counts(self) -> bytes: ...
+    def free_orders(self) -> bytes: ...
+    def heads(self) -> int: ...
+    def events(self) -> bytes: ...

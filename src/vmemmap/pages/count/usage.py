@@ -1,0 +1,113 @@
+"""What a census gives: every page counted once, by kind, node and zone.
+
+Beside the count stands what the kernel says of itself, and what makedumpfile would leave out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmemmap.findings import Finding
+from vmemmap.mmzone.nodes import ZoneInfo
+from vmemmap.pages.blocks import DamagedPage
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneUsage:
+    """The pages whose flags name one zone.
+
+    Attributes:
+        node: NUMA node; None where the flags' layout cannot be known.
+        zone: Index of the zone, likewise.
+        name: Its name; None if it cannot be had.
+        pages: How many pages name it.
+        kinds: Pages by kind; kinds without any are left out.
+        info: What the kernel says of the zone; None if that cannot be read.
+    """
+
+    node: int | None
+    zone: int | None
+    name: str | None
+    pages: int
+    kinds: Counts
+    info: ZoneInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A census of all pages that have a struct page.
+
+    Attributes:
+        pages: How many there are: the sum of all kinds.
+        kinds: Pages by kind, all kinds that this kernel's struct pages tell.
+        untold: The kinds that they do not tell, so that there is no count; their pages are among
+            those of other kinds.
+        free_blocks: Free blocks by order, from order 0 on.
+        compound_heads: How many compounds there are.
+        compound_tails: How many pages are tails, whatever their kind.
+        slab_tails: Slab pages among them: crash counts slabs by the pages that carry the mark, and
+            where only heads do (since 4.18 with SLUB) these are missing from its figure.
+        managed: Pages that are not reserved: what crash and /proc/zoneinfo call total or managed;
+            None if a struct page could not be read.
+        unknown: Pages of kind unknown by the reason why they cannot be read.
+        zones: Pages by node and zone; unknown ones name none.
+        fields_origin: Where the place of node and zone in the flags is known from; None if nowhere.
+        fields_detail: The evidence for that, in words.
+        damaged: How many struct pages are damaged.
+        damage: The first of them, each with its pfn and reason.
+        findings: What is wrong with mem_section and with nodes and zones.
+        makedumpfile: For each dump level 0 to 31, pages that makedumpfile would leave out by class;
+            pages filled with zeros, which are decided by content, are not among them. None where
+            it would have to follow free lists that cannot be followed.
+        original_pages: Pages in the dump's memory ranges, which is what it starts from.
+        sections: How many sections have struct pages.
+        sections_removed: How many are marked present without having any.
+        sections_offline: How many are not online; None where the kernel has no such mark.
+    """
+
+    pages: int
+    kinds: Counts
+    untold: tuple[str, ...]
+    free_blocks: tuple[int, ...]
+    compound_heads: int
+    compound_tails: int
+    slab_tails: int
+    managed: int | None
+    unknown: Counts
+    zones: tuple[ZoneUsage, ...]
+    fields_origin: str | None
+    fields_detail: str
+    damaged: int
+    damage: tuple[DamagedPage, ...]
+    findings: tuple[Finding, ...]
+    makedumpfile: tuple[Counts | None, ...]
+    original_pages: int
+    sections: int
+    sections_removed: int
+    sections_offline: int | None
+
+    @property
+    def free(self) -> int:
+        """Free pages, those whose own struct page cannot be read included."""
+        return sum(count << order for order, count in enumerate(self.free_blocks))
+
+    @property
+    def as_crash(self) -> dict[str, int | None]:
+        """The figures of crash's ``kmem -i``, in pages: total, free, cached, slab.
+
+        crash takes free and cached from counters of the kernel, which lag behind by what each CPU
+        has not added yet; free is that counter here too, where it can be read. Its slab is that of
+        the pages which carry the mark, until version 8; later it is a counter again, in which
+        tails and large kmallocs are.
+        """
+        kinds = self.kinds
+        counted = [zone.info.free for zone in self.zones if zone.info is not None]
+        known = [count for count in counted if count is not None]
+        return {
+            "total": self.managed,
+            "free": sum(known) if known and len(known) == len(self.zones) else self.free,
+            "cached": kinds["cache"] + kinds["cache_private"],
+            "slab": kinds["slab"] - self.slab_tails,
+        }

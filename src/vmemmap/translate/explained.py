@@ -1,0 +1,62 @@
+"""A dump's memory whose errors say why the bytes are not there: by mem_section, where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vmemmap.absence import Absence
+from vmemmap.errors import FactError, HotAdded, NotInDump, ReadError
+from vmemmap.memory import Memory
+from vmemmap.mmzone.memory_sections import MemorySections
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedMemory:
+    """A dump's memory whose errors say why the bytes are not there.
+
+    Attributes:
+        dump: The dump.
+        sections: Gives the kernel's section table.
+        covered_end: The end of the dump's last memory range (physical, bytes).
+    """
+
+    dump: Memory
+    sections: Callable[[], MemorySections]
+    covered_end: Callable[[], int]
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read *size* bytes at *address*; see `Memory.read`.
+
+        Raises:
+            HotAdded: The kernel had memory there that was added after kexec was loaded.
+            ReadError: As the dump's own ``read``.
+        """
+        try:
+            return self.dump.read(address, size)
+        except NotInDump as error:
+            why = self.explain(error.phys)
+            if why is Absence.NOT_IN_DUMP:
+                raise
+            kind = HotAdded if why is Absence.HOT_ADDED else NotInDump
+            raise kind(f"{error} ({why.explanation})", phys=error.phys) from error
+
+    def explain(self, phys: int) -> Absence:
+        """Say why the byte at a physical address, which is not in the dump, is not."""
+        try:
+            self.dump.read(phys, 1)
+        except NotInDump:
+            pass  # why, the container cannot know
+        except ReadError as error:
+            # For whoever asks for an address it is the same how the file came to lack it.
+            return Absence.EXCLUDED if error.code is Absence.EXCLUDED else Absence.LOST
+        try:
+            section = self.sections().find(phys)
+        except (FactError, ReadError):
+            return Absence.NOT_IN_DUMP
+        if section is None:
+            return Absence.NO_MEMORY
+        hot_added = section.hot_added
+        if hot_added is None:  # kernels before 5.3 do not tell; the crash kernel lies in between
+            hot_added = phys >= self.covered_end()
+        return Absence.HOT_ADDED if hot_added else Absence.RESERVED
