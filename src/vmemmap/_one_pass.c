@@ -48,6 +48,13 @@ typedef struct {
     uint64_t mask;
 } Word;
 
+/* Where struct pages lie: spans of position from the base, bytes, and offset in the data. */
+typedef struct {
+    const uint8_t *data;
+    const int64_t *spans;
+    Py_ssize_t count, at;
+} Pieces;
+
 typedef struct {
     PyObject_HEAD
     /* The struct page. Masks that are tested page by page are as they lie in memory. */
@@ -81,15 +88,15 @@ typedef struct {
     int64_t run_start;
     int64_t free_begin, free_end, comp_begin, comp_end;
     int comp_kind;
-    uint64_t comp_word;
+    uint64_t comp_word, comp_head;
+    int64_t huge_at;
     int64_t next_pfn;
-    const uint8_t *data;
-    const int64_t *spans;
-    Py_ssize_t span_count, span;
+    Pieces pieces;
     int64_t stretch_start, stretch_end;
-    /* Where kinds and orders of single pages go, if anywhere. */
+    /* Where kinds, orders and heads of single pages go, if anywhere. */
     uint8_t *kind_out;
     int8_t *order_out;
+    uint64_t *head_out;
     int64_t out_first;
     /* Where what may be left out goes, if anywhere: start, end as free, end else, what is seen. */
     int64_t *event_out;
@@ -124,6 +131,45 @@ static uint64_t word_of(const Pass *self, const uint8_t *page, const Word *word)
 
 static uint64_t as_in_memory(const Pass *self, uint64_t value) {
     return self->swap ? __builtin_bswap64(value) : value;
+}
+
+/* ------------------------------------------------------------------ pieces */
+
+/* Give the struct page of *pfn*, put together in *room* where it lies in two pieces; or NULL. */
+static const uint8_t *page_at(const Pieces *pieces, int size, int64_t pfn, uint8_t *room) {
+    int64_t at = pfn * size;
+    int have = 0;
+    for (Py_ssize_t i = pieces->at; i < pieces->count && have < size; i++) {
+        const int64_t *span = pieces->spans + 3 * i;
+        if (span[0] + span[1] <= at)
+            continue;
+        if (span[0] > at)
+            return NULL;
+        int64_t into = at - span[0], left = span[1] - into;
+        if (have == 0 && left >= size)
+            return pieces->data + span[2] + into;
+        int64_t take = left < size - have ? left : size - have;
+        memcpy(room + have, pieces->data + span[2] + into, (size_t)take);
+        have += (int)take, at += take;
+    }
+    return have == size ? room : NULL;
+}
+
+/* Give the struct pages from *pfn* on that lie in one piece, and how many, at most *most*. */
+static const uint8_t *pages_at(Pieces *pieces, int size, int64_t pfn, int64_t most, uint8_t *room,
+                               int64_t *count) {
+    while (pieces->at < pieces->count &&
+           pieces->spans[3 * pieces->at] + pieces->spans[3 * pieces->at + 1] <= pfn * size)
+        pieces->at++;
+    *count = 1;
+    if (pieces->at == pieces->count)
+        return NULL;
+    const int64_t *span = pieces->spans + 3 * pieces->at;
+    int64_t into = pfn * size - span[0], rows = into < 0 ? 0 : (span[1] - into) / size;
+    if (rows == 0)
+        return page_at(pieces, size, pfn, room);
+    *count = rows < most ? rows : most;
+    return pieces->data + span[2] + into;
 }
 
 /* ------------------------------------------------------------------ combinations */
@@ -273,6 +319,9 @@ static int close_run(Pass *self, int64_t end) {
         int64_t until = end < self->comp_end ? end : self->comp_end;
         counts->kinds[self->comp_kind] += until - start;
         give_kind(self, start, until, self->comp_kind);
+        if (self->head_out != NULL)
+            for (int64_t pfn = start; pfn < until; pfn++)
+                self->head_out[pfn - self->out_first] = self->comp_head;
         start = until;
     }
     if (start < end) {
@@ -280,32 +329,13 @@ static int close_run(Pass *self, int64_t end) {
             return 0; /* the tail of no head */
         counts->kinds[said->kind] += end - start;
         give_kind(self, start, end, said->kind);
+        if (self->huge_at >= start && self->huge_at < end)
+            give_kind(self, self->huge_at, self->huge_at + 1, self->kind_huge);
     }
     return 1;
 }
 
 /* ------------------------------------------------------------------ heads */
-
-/* Give the struct page of *pfn*, put together in *room* where it lies in two pieces; or NULL. */
-static const uint8_t *page_at(const Pass *self, int64_t pfn, uint8_t *room) {
-    int64_t at = pfn * self->size;
-    Py_ssize_t span = self->span;
-    int have = 0;
-    for (; span < self->span_count && have < self->size; span++) {
-        const int64_t *row = self->spans + 3 * span; /* position, bytes, offset in the data */
-        if (row[0] + row[1] <= at)
-            continue;
-        if (row[0] > at)
-            return NULL;
-        int64_t into = at - row[0], left = row[1] - into;
-        if (have == 0 && left >= self->size)
-            return self->data + row[2] + into;
-        int64_t take = left < self->size - have ? left : self->size - have;
-        memcpy(room + have, self->data + row[2] + into, (size_t)take);
-        have += (int)take, at += take;
-    }
-    return have == self->size ? room : NULL;
-}
 
 /* Count what may go together with the head of a block, if it is in the dump's memory. */
 static int weigh(Pass *self, int64_t pfn, int64_t pages, int which, int seen) {
@@ -347,7 +377,7 @@ static int compound_head(Pass *self, int64_t pfn) {
     uint8_t room[SIZE_MAX_PAGE];
     if (pfn + 1 >= self->stretch_end)
         return 0;
-    const uint8_t *second = page_at(self, pfn + 1, room);
+    const uint8_t *second = page_at(&self->pieces, self->size, pfn + 1, room);
     if (second == NULL)
         return 0;
     uint64_t order = word_of(self, second, &self->order);
@@ -361,6 +391,7 @@ static int compound_head(Pass *self, int64_t pfn) {
         Counts *counts = counts_of(self, self->run);
         counts->kinds[said->kind]--;
         counts->kinds[kind]++;
+        self->huge_at = pfn;
     }
     self->window_heads++;
     if (self->order_out != NULL)
@@ -368,7 +399,7 @@ static int compound_head(Pass *self, int64_t pfn) {
     self->comp_begin = pfn + 1, self->comp_end = pfn + pages;
     self->comp_kind = kind == self->kind_other ? self->kind_tail : kind;
     uint64_t address = self->base + (uint64_t)pfn * (uint64_t)self->size;
-    self->comp_word = as_in_memory(self, address | self->head_tag);
+    self->comp_word = as_in_memory(self, address | self->head_tag), self->comp_head = (uint64_t)pfn;
     return weigh(self, pfn, pages, huge ? 2 : 1, said->seen | (huge ? self->huge_seen : 0));
 }
 
@@ -388,6 +419,7 @@ static int reach(Pass *self, int64_t pfn, uint64_t head) {
     if (kind < 0 || kind >= KINDS - 1 || end <= pfn)
         return 0;
     self->comp_begin = pfn, self->comp_end = end, self->comp_word = head;
+    self->comp_head = into / (uint64_t)self->size;
     self->comp_kind = kind == self->kind_other ? self->kind_tail : kind;
     return 1;
 }
@@ -462,7 +494,7 @@ static int go_over(Pass *self, const uint8_t *page, int64_t pfn, int64_t count) 
 }
 
 static void forget_run(Pass *self) {
-    self->run = -1, self->run_marks = 0;
+    self->run = -1, self->run_marks = 0, self->huge_at = -1;
     self->run_head_mask = 0, self->run_flags = UINT64_MAX; /* no flags have all bits set */
 }
 
@@ -472,30 +504,15 @@ static void forget_blocks(Pass *self) {
 
 /* Go over the struct pages of [pfn, end), wherever they lie. */
 static int stretch(Pass *self, int64_t pfn, int64_t end) {
-    const int64_t size = self->size;
     uint8_t room[SIZE_MAX_PAGE];
     forget_run(self);
     if (pfn != self->next_pfn)
         forget_blocks(self);
     self->stretch_start = pfn, self->stretch_end = end;
     while (pfn < end) {
-        while (self->span < self->span_count &&
-               self->spans[3 * self->span] + self->spans[3 * self->span + 1] <= pfn * size)
-            self->span++;
-        if (self->span == self->span_count)
-            return 0;
-        const int64_t *span = self->spans + 3 * self->span;
-        int64_t into = pfn * size - span[0], rows = into < 0 ? 0 : (span[1] - into) / size;
-        const uint8_t *page = into < 0 ? NULL : self->data + span[2] + into;
-        if (rows > end - pfn)
-            rows = end - pfn;
-        if (rows == 0) { /* it lies in two pieces */
-            page = page_at(self, pfn, room);
-            if (page == NULL)
-                return 0;
-            rows = 1;
-        }
-        int fine = go_over(self, page, pfn, rows);
+        int64_t rows;
+        const uint8_t *page = pages_at(&self->pieces, self->size, pfn, end - pfn, room, &rows);
+        int fine = page == NULL ? 0 : go_over(self, page, pfn, rows);
         if (fine <= 0)
             return fine;
         pfn += rows;
@@ -535,9 +552,10 @@ static void settle(Pass *self, int keep) {
 /* ------------------------------------------------------------------ from Python */
 
 /* Check that the pieces lie in the data, in order, and do not overlap. */
-static int check_spans(const int64_t *spans, Py_ssize_t count, Py_ssize_t data_bytes) {
+static int check_spans(const Pieces *pieces, Py_ssize_t data_bytes) {
+    const int64_t *spans = pieces->spans;
     int64_t end = 0;
-    for (Py_ssize_t i = 0; i < count; i++, spans += 3) {
+    for (Py_ssize_t i = 0; i < pieces->count; i++, spans += 3) {
         if (spans[0] < end || spans[1] < 0 || spans[2] < 0 || spans[1] > INT64_MAX - spans[0] ||
             spans[1] > data_bytes || spans[2] > data_bytes - spans[1]) {
             PyErr_SetString(PyExc_ValueError, "a piece of struct pages lies outside the data");
@@ -549,21 +567,24 @@ static int check_spans(const int64_t *spans, Py_ssize_t count, Py_ssize_t data_b
 }
 
 static const char go_doc[] =
-    "go(data, spans, stretches, status, kinds=None, orders=None, first=0)\n--\n\n"
+    "go(data, spans, stretches, status, kinds=None, orders=None, heads=None, first=0)\n--\n\n"
     "Count windows of struct pages.\n\n"
     "data: the bytes; spans: int64 (n, 3), position from the base, bytes, offset in data, sorted;\n"
     "stretches: int64 (m, 3), number of the window, first pfn, end pfn, sorted by pfn;\n"
     "status: uint8 for each window, set to 1 where it was counted and to 0 where it needs care;\n"
-    "kinds, orders: uint8 and int8 for each pfn from *first* on, filled if given.";
+    "kinds, orders, heads: uint8, int8 and uint64 for each pfn from *first* on, filled if given:\n"
+    "orders for heads of blocks alone, heads (pfns) for tails alone.";
 
 static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
-    static char *names[] = {"data", "spans", "stretches", "status", "kinds", "orders", "first", NULL};
-    Py_buffer data, spans, stretches, status, kinds = {0}, orders = {0};
+    static char *names[] = {"data",   "spans",  "stretches", "status", "kinds",
+                            "orders", "heads", "first",     NULL};
+    Py_buffer data, spans, stretches, status, kinds = {0}, orders = {0}, heads = {0};
     long long first = 0;
-    PyObject *kinds_given = Py_None, *orders_given = Py_None, *result = NULL;
-    PyObject *given[4];
-    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOO|OOL:go", names, &given[0], &given[1],
-                                     &given[2], &given[3], &kinds_given, &orders_given, &first))
+    PyObject *kinds_given = Py_None, *orders_given = Py_None, *heads_given = Py_None;
+    PyObject *given[4], *result = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOO|OOOL:go", names, &given[0], &given[1],
+                                     &given[2], &given[3], &kinds_given, &orders_given, &heads_given,
+                                     &first))
         return NULL;
     if (PyObject_GetBuffer(given[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
@@ -577,17 +598,21 @@ static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
         goto no_kinds;
     if (orders_given != Py_None && PyObject_GetBuffer(orders_given, &orders, PyBUF_WRITABLE) < 0)
         goto no_orders;
+    if (heads_given != Py_None && PyObject_GetBuffer(heads_given, &heads, PyBUF_WRITABLE) < 0)
+        goto no_heads;
     Py_ssize_t count = stretches.len / 24, windows = status.len;
     const int64_t *rows = stretches.buf;
-    self->data = data.buf, self->spans = spans.buf, self->span_count = spans.len / 24, self->span = 0;
-    self->kind_out = kinds.buf, self->order_out = orders.buf, self->out_first = first;
+    self->pieces = (Pieces){data.buf, spans.buf, spans.len / 24, 0};
+    self->kind_out = kinds.buf, self->order_out = orders.buf, self->head_out = heads.buf;
+    self->out_first = first;
     uint8_t *told = status.buf;
-    if (!check_spans(self->spans, self->span_count, data.len))
+    if (!check_spans(&self->pieces, data.len))
         goto done;
     for (Py_ssize_t i = 0; i < count; i++) {
         const int64_t *row = rows + 3 * i;
         int out = (kinds.buf != NULL && (row[1] < first || row[2] - first > kinds.len)) ||
-                  (orders.buf != NULL && (row[1] < first || row[2] - first > orders.len));
+                  (orders.buf != NULL && (row[1] < first || row[2] - first > orders.len)) ||
+                  (heads.buf != NULL && (row[1] < first || row[2] - first > heads.len / 8));
         if (row[0] < 0 || row[0] >= windows || row[1] < 0 || row[2] < row[1] || out ||
             row[2] > INT64_MAX / self->size) {
             PyErr_SetString(PyExc_ValueError, "a stretch of pages lies outside its window");
@@ -610,7 +635,11 @@ static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
     }
     result = Py_NewRef(Py_None);
 done:
-    self->data = NULL, self->spans = NULL, self->kind_out = NULL, self->order_out = NULL;
+    self->pieces = (Pieces){0};
+    self->kind_out = NULL, self->order_out = NULL, self->head_out = NULL;
+    if (heads.buf != NULL)
+        PyBuffer_Release(&heads);
+no_heads:
     if (orders.buf != NULL)
         PyBuffer_Release(&orders);
 no_orders:
@@ -624,6 +653,81 @@ no_stretches:
     PyBuffer_Release(&spans);
 no_spans:
     PyBuffer_Release(&data);
+    return result;
+}
+
+static const char copy_doc[] =
+    "copy(data, spans, size, swap, stretches, out, item, members)\n--\n\n"
+    "Copy members of struct pages into records, and tell whether all could be had.\n\n"
+    "data, spans: as for Pass.go; size: of a struct page; swap: turn the bytes of members around;\n"
+    "stretches: int64 (m, 2), first pfn and end pfn; out: records of *item* bytes, one for each\n"
+    "page of the stretches; members: int64 (k, 3), offset in a struct page, width, offset in out.";
+
+static void copy_page(const uint8_t *page, uint8_t *out, const int64_t *members, Py_ssize_t count,
+                      int swap) {
+    for (Py_ssize_t i = 0; i < count; i++, members += 3) {
+        const uint8_t *from = page + members[0];
+        uint8_t *to = out + members[2];
+        if (members[1] == 8) {
+            uint64_t value = load64(from);
+            value = swap ? __builtin_bswap64(value) : value;
+            memcpy(to, &value, 8);
+        } else {
+            uint32_t value = load32(from);
+            value = swap ? __builtin_bswap32(value) : value;
+            memcpy(to, &value, 4);
+        }
+    }
+}
+
+static PyObject *copy(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *given[5], *result = NULL;
+    Py_buffer buffers[5];
+    int size, swap, held = 0;
+    Py_ssize_t item;
+    if (!PyArg_ParseTuple(args, "OOipOOnO:copy", &given[0], &given[1], &size, &swap, &given[2],
+                          &given[3], &item, &given[4]))
+        return NULL;
+    for (; held < 5; held++)
+        if (PyObject_GetBuffer(given[held], &buffers[held],
+                               held == 3 ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
+            goto done;
+    Pieces pieces = {buffers[0].buf, buffers[1].buf, buffers[1].len / 24, 0};
+    const int64_t *stretches = buffers[2].buf, *members = buffers[4].buf;
+    Py_ssize_t stretch_count = buffers[2].len / 16, member_count = buffers[4].len / 24;
+    uint8_t *out = buffers[3].buf, *end = out + buffers[3].len, room[SIZE_MAX_PAGE];
+    if (!check_spans(&pieces, buffers[0].len))
+        goto done;
+    int fits = size >= 8 && size <= SIZE_MAX_PAGE && item > 0;
+    for (Py_ssize_t i = 0; i < member_count; i++) {
+        const int64_t *member = members + 3 * i;
+        fits = fits && (member[1] == 4 || member[1] == 8) && member[0] >= 0 && member[2] >= 0 &&
+               member[0] <= size - member[1] && member[2] <= item - member[1];
+    }
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "a member lies outside the struct page or the record");
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < stretch_count; i++) {
+        int64_t pfn = stretches[2 * i], stop = stretches[2 * i + 1], rows;
+        if (pfn < 0 || stop > INT64_MAX / size || stop - pfn > (end - out) / item) {
+            PyErr_SetString(PyExc_ValueError, "there is no room for so many records");
+            goto done;
+        }
+        for (; pfn < stop; pfn += rows) {
+            const uint8_t *page = pages_at(&pieces, size, pfn, stop - pfn, room, &rows);
+            if (page == NULL) {
+                result = Py_NewRef(Py_False);
+                goto done;
+            }
+            for (int64_t row = 0; row < rows; row++, page += size, out += item)
+                copy_page(page, out, members, member_count, swap);
+        }
+    }
+    result = Py_NewRef(Py_True);
+done:
+    while (held-- > 0)
+        PyBuffer_Release(&buffers[held]);
     return result;
 }
 
@@ -799,10 +903,16 @@ static PyModuleDef_Slot module_slots[] = {
     {0, NULL},
 };
 
+static PyMethodDef module_methods[] = {
+    {"copy", copy, METH_VARARGS, copy_doc},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._one_pass",
     .m_doc = "The compiled part of vmemmap: one pass over struct pages.",
+    .m_methods = module_methods,
     .m_slots = module_slots,
 };
 

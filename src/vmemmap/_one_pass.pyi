@@ -36,9 +36,22 @@ class Pass:
         status: Any,
         kinds: Any = None,
         orders: Any = None,
+        heads: Any = None,
         first: int = 0,
     ) -> None: ...
     def counts(self) -> bytes: ...
     def free_orders(self) -> bytes: ...
     def heads(self) -> int: ...
     def events(self) -> bytes: ...
+
+def copy(
+    data: Any,
+    spans: Any,
+    size: int,
+    swap: bool,
+    stretches: Any,
+    out: Any,
+    item: int,
+    members: Any,
+    /,
+) -> bool: ...

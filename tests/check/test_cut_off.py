@@ -13,8 +13,8 @@ import vmemmap
 from builders.machine import Machine, build_machine
 from containers.chain import chain, cut
 from vmcore.shapes import written
-from vmemmap.errors import ReadError, VmemmapError
 from vmemmap import Absence
+from vmemmap.errors import ReadError, VmemmapError
 
 LINEAR = 0xC000000000000000
 CORPUS = ("hash-64k-6.1", "hash-64k-6.1-elf", "radix-64k-6.1", "hash-4k-6.12")

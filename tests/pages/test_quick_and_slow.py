@@ -14,8 +14,8 @@ from builders.struct_pages import FREE_HUGE_PAGE, StructPages
 from pages.machines import Built, machine_of, pfns_of
 from pages.makedumpfile_model import Model
 from vmemmap import Vmcore
-from vmemmap.pages.count.one_pass import OnePass, applies
-from vmemmap.pages.count.tally import Counter, Tally
+from vmemmap.pages.count.tally import Counter, Tally, tally_of
+from vmemmap.pages.one_pass import OnePass, applies
 
 RELEASES = ("3.18.19", "4.9.232", "4.18.0", "6.1.0", "6.4.6", "6.6.9", "6.10.0", "7.2.13")
 
@@ -75,7 +75,7 @@ def tallies(core: Vmcore) -> tuple[list[Tally | None], list[Tally]]:
     for first in firsts if applies(array.layout) else ():
         quick = OnePass(array.struct_pages, array.layout, array.fields, exclusions)
         left = quick.count([first], 256)
-        quickly.append(None if left else quick.tally())
+        quickly.append(None if left else tally_of(quick))
     careful = Counter(array.layout, array.fields, exclusions)
     slowly = list(array.each(careful.count, threads=1, chunk_pages=256))
     return quickly or [None] * len(firsts), slowly

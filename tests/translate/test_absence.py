@@ -10,8 +10,8 @@ import pytest
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import vmcore_of
 from vmcore.shapes import opened
-from vmemmap.errors import HotAdded, NotInDump, PageExcluded, PageLost, ReadError
 from vmemmap import Absence
+from vmemmap.errors import HotAdded, NotInDump, PageExcluded, PageLost, ReadError
 from vmemmap.vmcore import Vmcore
 
 LINEAR = 0xC000000000000000

@@ -18,6 +18,7 @@ from vmemmap.mmzone.node_layout import FlagFields
 from vmemmap.mmzone.sections import SectionTable
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.one_pass import OnePass, applies
 from vmemmap.pages.page import PageDescriber, PageHomes, PageInfo
 from vmemmap.pages.records import SCAN_FIELDS, RecordMaker, ScanField
 from vmemmap.pages.scanned import Scanned, Scanner
@@ -137,7 +138,25 @@ class PageArray:
         unknown = [name for name in fields if name not in SCAN_FIELDS]
         if unknown:
             raise ValueError(f"unknown fields {unknown}; expected some of {list(SCAN_FIELDS)}")
-        yield from self.each(lambda done: self._records.make(done, fields), threads, chunk_pages)
+        if threads > 1 or not applies(self.layout):
+            yield from self.each(
+                lambda done: self._records.make(done, fields), threads, chunk_pages
+            )
+            return
+        quick = OnePass(self.struct_pages, self.layout, self.fields, None)
+        count = self._chunk(chunk_pages)
+        for (first,) in self.batches(1, count):
+            sound = quick.look(first, count)
+            if sound is not None:
+                yield self._records.make_sound(sound, fields)
+            else:
+                yield self._records.make(self.scanner.scan(first, count), fields)
+
+    def _chunk(self, wanted: int | None) -> int:
+        """Give how many pages to look at together, if about so many are wanted."""
+        if wanted is None:
+            return self.window_pages
+        return max(wanted // self._unit, 1) * self._unit
 
     def each(
         self,
@@ -152,9 +171,7 @@ class PageArray:
             threads: As for `scan`.
             chunk_pages: As for `scan`.
         """
-        count = self.window_pages
-        if chunk_pages is not None:
-            count = max(chunk_pages // self._unit, 1) * self._unit
+        count = self._chunk(chunk_pages)
         threads = min(threads, _THREADS_MAX)
 
         def one(first: int) -> tuple[int, int, T]:
@@ -169,16 +186,20 @@ class PageArray:
             yield result
         course.ended()
 
-    def batches(self, windows: int) -> Iterator[list[int]]:
-        """Give the first pfns of all windows of `window_pages`, so many at a time.
+    def batches(self, windows: int, window_pages: int) -> Iterator[list[int]]:
+        """Give the first pfns of all windows, so many at a time.
 
         Progress is told and memory let go of as they are asked for.
+
+        Args:
+            windows: How many at a time.
+            window_pages: Pages in a window.
         """
         course = _Course(self.struct_pages, self._progress)
-        firsts = self.struct_pages.windows(self.window_pages)
+        firsts = self.struct_pages.windows(window_pages)
         while batch := list(islice(firsts, windows)):
             yield batch
-            first, end = batch[0], batch[-1] + self.window_pages
+            first, end = batch[0], batch[-1] + window_pages
             pages = sum(
                 min(run.end_pfn, end) - max(run.first_pfn, first)
                 for run in self.sections.overlapping(first, end)

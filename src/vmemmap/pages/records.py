@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from vmemmap.mmzone.node_layout import FlagFields
 from vmemmap.pages.blocks import NO_PFN, BlockReader
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.one_pass import Sound, copy_members
 from vmemmap.pages.rules import Mark
 from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import ROWS_IN_CACHE
@@ -61,6 +62,13 @@ class RecordMaker:
 
     def __init__(self, layout: PageLayout, fields: FlagFields | None, blocks: BlockReader) -> None:
         self._layout, self._fields, self._blocks = layout, fields, blocks
+        self._members: dict[ScanField, tuple[int | None, int]] = {
+            "flags": (layout.flags, 8),
+            "refcount": (layout.refcount, 4),
+            "mapcount": (layout.mapcount, 4),
+            "mapping": (layout.mapping, 8),
+            "private": (layout.private, 8),
+        }
 
     def make(self, scanned: Scanned, wanted: tuple[ScanField, ...]) -> NDArray[np.void]:
         """Give the pages of a window that have a section; see `PageArray.scan`.
@@ -93,18 +101,53 @@ class RecordMaker:
             return out
         return np.concatenate([out[start:end] for start, end in window.valid])
 
+    def make_sound(self, sound: Sound, wanted: tuple[ScanField, ...]) -> NDArray[np.void]:
+        """The same for a window that the compiled pass has looked at."""
+        dtype = np.dtype([(name, _DTYPES[name]) for name in wanted], align=True)
+        lengths = sound.stretches[:, 1] - sound.stretches[:, 0]
+        out = np.empty(int(lengths.sum()), dtype=dtype)
+        self._copy_members(sound, out, [name for name in wanted if name in self._members])
+        flags = None
+        if self._fields is not None and {"node", "zone"} & set(wanted):
+            flags = np.empty(len(out), dtype=[("flags", "u8")])
+            self._copy_members(sound, flags, ["flags"])
+        whole = len(sound.stretches) == 1
+        at = sound.stretches[:, 0] - sound.first_pfn
+        # The rows of the window that there are; all of them, mostly.
+        rows: slice | NDArray[np.intp] = slice(int(at[0]), int(at[0] + lengths[0]))
+        if not whole:
+            rows = np.concatenate([np.arange(a, a + n) for a, n in zip(at, lengths, strict=True)])
+        for name in wanted:
+            if name == "pfn":
+                first = sound.first_pfn
+                out[name] = np.arange(first, first + len(sound.kind), dtype=np.uint64)[rows]
+            elif name in ("kind", "order", "head"):
+                out[name] = getattr(sound, name)[rows]
+            elif name in ("node", "zone"):
+                out[name] = -1 if flags is None else self._node_or_zone(flags["flags"], name)
+            elif name == "why":
+                out[name] = _MOSTLY[name]
+        return out
+
+    def _copy_members(
+        self, sound: Sound, out: NDArray[np.void], names: Sequence[ScanField]
+    ) -> None:
+        """Copy members of struct pages into the fields of records."""
+        places: Mapping[str, Any] = out.dtype.fields or {}
+        members = []
+        for name in names:
+            offset, width = self._members[name]
+            if offset is None:
+                out[name] = -1 if _DTYPES[name][0] == "i" else np.iinfo(_DTYPES[name]).max
+            else:
+                members.append((offset, width, places[name][1]))
+        copy_members(sound, self._layout, out, members)
+
     def _fill(
         self, scanned: Scanned, columns: Mapping[ScanField, NDArray[Any]], first: int, end: int
     ) -> None:
         """Fill some rows of the columns, but for what only few rows have."""
-        window, layout = scanned.window, self._layout
-        members = {
-            "flags": (layout.flags, 8),
-            "refcount": (layout.refcount, 4),
-            "mapcount": (layout.mapcount, 4),
-            "mapping": (layout.mapping, 8),
-            "private": (layout.private, 8),
-        }
+        window, layout, members = scanned.window, self._layout, self._members
         from_page: list[tuple[int, NDArray[np.generic]]] = []
         for name, column in columns.items():
             if name in members:
@@ -120,7 +163,7 @@ class RecordMaker:
             elif name == "kind":
                 column[first:end] = scanned.judged.kind[first:end]
             elif name in ("node", "zone"):
-                column[first:end] = self._node_or_zone(scanned, name, first, end)
+                column[first:end] = self._node_or_zone(scanned.members.flags[first:end], name)
             else:
                 column[first:end] = _MOSTLY[name]
         window.columns(from_page, first, end)
@@ -129,7 +172,7 @@ class RecordMaker:
                 column[first:end].byteswap(inplace=True)
 
     def _node_or_zone(
-        self, scanned: Scanned, name: Literal["node", "zone"], first: int, end: int
+        self, flags: NDArray[np.uint64], name: Literal["node", "zone"]
     ) -> NDArray[np.uint64] | int:
         fields = self._fields
         if fields is None:
@@ -138,5 +181,4 @@ class RecordMaker:
         bits = fields.node_bits if name == "node" else fields.zone_bits
         if not bits:
             return 0
-        flags = scanned.members.flags[first:end]
         return (flags >> np.uint64(shift)) & np.uint64((1 << bits) - 1)

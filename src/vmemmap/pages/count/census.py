@@ -12,12 +12,12 @@ from vmemmap.findings import Finding
 from vmemmap.mmzone.node_layout import FlagFields
 from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.pages.array import PageArray
-from vmemmap.pages.count import one_pass
-from vmemmap.pages.count.tally import Counter, Tally
+from vmemmap.pages.count.tally import Counter, Tally, tally_of
 from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
 from vmemmap.pages.exclusion_rules import LEVELS, Class, Knowledge, Level
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import COUNTED, Kind
+from vmemmap.pages.one_pass import OnePass, applies
 from vmemmap.pages.rules import tells_hugetlb
 
 _BATCH_BYTES = 32 << 20
@@ -27,15 +27,15 @@ _BATCH_BYTES = 32 << 20
 def count_all(pages: PageArray, exclusions: Exclusions | None, threads: int = 1) -> Tally:
     """Count all pages: sound windows by the compiled pass, the others page by page."""
     careful = Counter(pages.layout, pages.fields, exclusions)
-    if not one_pass.applies(pages.layout):
+    if not applies(pages.layout):
         total = Tally.empty(pages.layout.orders)
         for tally in pages.each(careful.count, threads):
             total.add(tally)
         return total
-    quick = one_pass.OnePass(pages.struct_pages, pages.layout, pages.fields, exclusions)
+    quick = OnePass(pages.struct_pages, pages.layout, pages.fields, exclusions)
     odd = Tally.empty(pages.layout.orders)
     count = pages.window_pages
-    for firsts in pages.batches(max(_BATCH_BYTES // (count * pages.layout.size), 1)):
+    for firsts in pages.batches(max(_BATCH_BYTES // (count * pages.layout.size), 1), count):
         for first in quick.count(firsts, count):
             window = pages.struct_pages.window(first, count)
             odd.add(
@@ -43,7 +43,7 @@ def count_all(pages: PageArray, exclusions: Exclusions | None, threads: int = 1)
                 if window.pieces
                 else careful.count_missing(window)
             )
-    total = quick.tally()
+    total = tally_of(quick)
     total.add(odd)
     return total
 

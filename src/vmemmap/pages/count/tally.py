@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.mmzone.node_layout import FlagFields
 from vmemmap.pages.blocks import DamagedPage
+from vmemmap.pages.exclusion_rules import Seen
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.one_pass import Combination, OnePass
 from vmemmap.pages.rules import Mark
 from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import Window
@@ -74,11 +76,6 @@ class Tally:
         self.exclusions.add(other.exclusions)
 
 
-def zone_mask(fields: FlagFields | None) -> int:
-    """Give the bits of a flags word's high half that name node and zone."""
-    return fields.mask >> 32 if fields else 0
-
-
 class Counter:
     """Counts windows that were gone through page by page.
 
@@ -92,7 +89,7 @@ class Counter:
         self, layout: PageLayout, fields: FlagFields | None, exclusions: Exclusions | None
     ) -> None:
         self._orders, self._exclusions = layout.orders, exclusions
-        self._zone_mask = np.uint64(zone_mask(fields) << 32)
+        self._zone_mask = np.uint64(0 if fields is None else fields.mask >> 32 << 32)
 
     def count(self, scanned: Scanned) -> Tally:
         """Count one window."""
@@ -130,3 +127,35 @@ class Counter:
         for value in values:
             mine = kind if len(values) == 1 else kind[zone == value]
             tally.zone(int(value) >> 32)[:] += np.bincount(mine, minlength=len(Kind))
+
+
+def tally_of(counted: OnePass) -> Tally:
+    """Give what the compiled pass has counted."""
+    tally = Tally(counted.free_blocks.copy())
+    tally.heads = counted.compounds
+    for each in counted.combinations():
+        pages = int(each.kinds.sum())
+        if not pages:
+            continue
+        tally.zone(each.zone)[:] += each.kinds
+        if each.marks & Mark.TAIL:
+            tally.tails += pages
+            tally.slab_tails += int(each.kinds[Kind.SLAB])
+        if each.marks & Mark.RESERVED:
+            tally.reserved += pages
+        _add_exclusions(tally.exclusions, each)
+    return tally
+
+
+def _add_exclusions(out: ExclusionCounts, counted: Combination) -> None:
+    """Add the pages that are seen in the dump's memory, and how many of them go with others."""
+    pages, *blocks = counted.weights
+    seen = counted.seen
+    out.single[seen] += pages
+    for which, as_seen in enumerate((seen, seen, seen | Seen.USER)):
+        heads, together = blocks[2 * which : 2 * which + 2]
+        free = 0 if which == 0 else 1
+        out.single[seen] -= heads
+        # One that heads a block of one sort counts alone where it is taken for the other.
+        out.blocks[as_seen, free] += together
+        out.blocks[as_seen, 1 - free] += heads

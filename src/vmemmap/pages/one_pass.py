@@ -1,4 +1,4 @@
-"""The census of sound windows, by the compiled pass over struct pages (``_one_pass.c``).
+"""Sound windows of struct pages, by the compiled pass over them (``_one_pass.c``).
 
 The pass knows no kernel: it is told here where the members of a struct page are, and asks here,
 once for each combination of members that it meets, what such a page is. That is answered by the
@@ -18,22 +18,24 @@ What it makes of eight pages, with kinds by their numbers (1 other, 3 cache, 6 t
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
 from vmemmap.mmzone.node_layout import FlagFields
-from vmemmap.pages.blocks import BlockReader
-from vmemmap.pages.count.tally import Tally, zone_mask
+from vmemmap.pages.blocks import NO_PFN, BlockReader
 from vmemmap.pages.exclusion_rules import Seen, see
-from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
+from vmemmap.pages.exclusions import Exclusions
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Members
 from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
 from vmemmap.pages.struct_pages import StructPages
+from vmemmap.source.base import Located
 
 try:
     from vmemmap import _one_pass as compiled
@@ -61,8 +63,49 @@ def applies(layout: PageLayout) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A window in which nothing is missing or out of the ordinary, with a word for every page.
+
+    Attributes:
+        first_pfn: The pfn of row 0.
+        stretches: int64, shape (n, 2): first pfn and end pfn of the pages that there are.
+        located: Where their struct pages are.
+        kind: A `Kind` for each row (uint8).
+        order: For each row the order of the block that it heads (int8); -1 for other pages.
+        head: For each row the pfn of the head whose tail it is (uint64); `NO_PFN` for other pages.
+    """
+
+    first_pfn: int
+    stretches: NDArray[np.int64]
+    located: Located
+    kind: NDArray[np.uint8]
+    order: NDArray[np.int8]
+    head: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Pages of which flags, sort of mapping, page type and zone are the same.
+
+    Attributes:
+        marks: What each is, a sum of `Mark`.
+        seen: What makedumpfile sees in it, a sum of `Seen`.
+        zone: The bits of the flags' high half that name node and zone.
+        kinds: Pages by kind.
+        weights: Pages in the dump's memory; then number and pages of the free blocks, of the
+            compounds, and of the compounds whose second page marks them as hugetlb, that they head.
+    """
+
+    marks: int
+    seen: int
+    zone: int
+    kinds: NDArray[np.int64]
+    weights: list[int]
+
+
 class OnePass:
-    """Counts sound windows of one kernel's struct pages.
+    """Looks at sound windows of one kernel's struct pages.
 
     Args:
         struct_pages: Where the struct pages are.
@@ -80,7 +123,7 @@ class OnePass:
     ) -> None:
         self._struct_pages, self._layout, self._exclusions = struct_pages, layout, exclusions
         self._blocks = BlockReader(layout, struct_pages)
-        self._zone_mask = zone_mask(fields) << 32
+        self._zone_mask = 0 if fields is None else fields.mask >> 32 << 32
         self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
         self._zones: list[int] = []
         self._answers: list[tuple[int, int, int]] = []
@@ -96,8 +139,49 @@ class OnePass:
         Returns:
             The first pfns of those that were not counted, since they need care.
         """
-        rows: list[tuple[int, int, int]] = []
         status = np.zeros(len(firsts), dtype=np.uint8)
+        stretches = self._stretches(firsts, pages)
+        if len(stretches):
+            found = self._struct_pages.locate(stretches[:, 1:])
+            self._pass.go(found.data, found.spans, stretches, status)
+        left: list[int] = np.array(firsts, dtype=np.int64)[status == 0].tolist()
+        return left
+
+    def look(self, first: int, pages: int) -> Sound | None:
+        """Look at every page of a window; None if it needs care."""
+        status = np.zeros(1, dtype=np.uint8)
+        stretches = self._stretches([first], pages)
+        if not len(stretches):
+            return None
+        found = self._struct_pages.locate(stretches[:, 1:])
+        kind = np.zeros(pages, dtype=np.uint8)
+        order = np.full(pages, -1, dtype=np.int8)
+        head = np.full(pages, NO_PFN, dtype=np.uint64)
+        self._pass.go(found.data, found.spans, stretches, status, kind, order, head, first)
+        if not status[0]:
+            return None
+        return Sound(first, np.ascontiguousarray(stretches[:, 1:]), found, kind, order, head)
+
+    @property
+    def free_blocks(self) -> NDArray[np.int64]:
+        """Free blocks counted, by order."""
+        return np.frombuffer(self._pass.free_orders(), dtype=np.int64)
+
+    @property
+    def compounds(self) -> int:
+        """Compounds counted."""
+        return int(self._pass.heads())
+
+    def combinations(self) -> Iterator[Combination]:
+        """Yield what was met, and how many pages of it were counted."""
+        rows = np.frombuffer(self._pass.counts(), dtype=np.int64)
+        rows = rows.reshape(len(self._answers), compiled.COUNTS)
+        for answer, zone, row in zip(self._answers, self._zones, rows, strict=True):
+            yield Combination(*answer[1:], zone, row[: len(Kind)], row[compiled.KINDS :].tolist())
+
+    def _stretches(self, firsts: Sequence[int], pages: int) -> NDArray[np.int64]:
+        """Give the pages of windows that have struct pages: number of the window, pfn, end pfn."""
+        rows: list[tuple[int, int, int]] = []
         for number, first in enumerate(firsts):
             runs = list(self._struct_pages.sections.overlapping(first, first + pages))
             if any(run.online is False for run in runs):
@@ -105,35 +189,7 @@ class OnePass:
             for run in runs:
                 low, high = max(run.first_pfn, first), min(run.end_pfn, first + pages)
                 rows.append((number, low, high))
-        stretches = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        if len(stretches):
-            # The runs of sections that touch are one stretch of struct pages.
-            found = self._struct_pages.locate(stretches[:, 1:])
-            self._pass.go(found.data, found.spans, stretches, status)
-        return [
-            first for first, counted in zip(firsts, status.tolist(), strict=True) if not counted
-        ]
-
-    def tally(self) -> Tally:
-        """Give all that was counted."""
-        tally = Tally(np.frombuffer(self._pass.free_orders(), dtype=np.int64).copy())
-        tally.heads = self._pass.heads()
-        counts = np.frombuffer(self._pass.counts(), dtype=np.int64)
-        rows = counts.reshape(len(self._answers), compiled.COUNTS)
-        for (_, marks, _), zone, row in zip(self._answers, self._zones, rows, strict=True):
-            kinds = row[: len(Kind)]
-            if not kinds.any():
-                continue
-            tally.zone(zone)[:] += kinds
-            if marks & Mark.TAIL:
-                tally.tails += int(kinds.sum())
-                tally.slab_tails += int(kinds[Kind.SLAB])
-            if marks & Mark.RESERVED:
-                tally.reserved += int(kinds.sum())
-        if self._exclusions is not None:
-            for (_, _, seen), row in zip(self._answers, rows, strict=True):
-                _add_exclusions(tally.exclusions, seen, row[compiled.KINDS :].tolist())
-        return tally
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
     def _make(self) -> Any:
         layout, exclusions = self._layout, self._exclusions
@@ -238,21 +294,28 @@ class _Raw:
         return int.from_bytes(value.to_bytes(4, self._order), sys.byteorder)
 
 
-def _add_exclusions(out: ExclusionCounts, seen: int, counted: list[int]) -> None:
-    """Add the pages of one combination: those seen, and how many of them go with others.
+def copy_members(
+    sound: Sound,
+    layout: PageLayout,
+    out: NDArray[np.void],
+    members: Sequence[tuple[int, int, int]],
+) -> None:
+    """Copy members of struct pages into records, in native byte order.
 
     Args:
-        out: What to add to.
-        seen: What makedumpfile sees in such a page.
-        counted: The pages in memory; then number and pages of the free blocks, of the compounds,
-            and of the compounds whose second page marks them as hugetlb, that such pages head.
+        sound: A window.
+        layout: The kernel's struct page.
+        out: A record for each page of the window that there is.
+        members: For each its offset in a struct page, its width (4 or 8 bytes), and its offset in
+            a record.
     """
-    pages, *blocks = counted
-    out.single[seen] += pages
-    for which, as_seen in enumerate((seen, seen, seen | Seen.USER)):
-        heads, together = blocks[2 * which : 2 * which + 2]
-        free = 0 if which == 0 else 1
-        out.single[seen] -= heads
-        # One that heads a block of one sort counts alone where it is taken for the other.
-        out.blocks[as_seen, free] += together
-        out.blocks[as_seen, 1 - free] += heads
+    compiled.copy(
+        sound.located.data,
+        sound.located.spans,
+        layout.size,
+        layout.order != sys.byteorder,
+        sound.stretches,
+        out.view(np.uint8),
+        out.dtype.itemsize,
+        np.array(members, dtype=np.int64),
+    )
