@@ -731,6 +731,60 @@ done:
     return result;
 }
 
+static const char zero_pages_doc[] =
+    "zero_pages(data, spans, page, out)\n--\n\n"
+    "Tell which pages are filled with zeros.\n\n"
+    "data, spans: as for Pass.go, each span a multiple of *page* bytes; out: a byte for each page of\n"
+    "the spans, set to 1 where it is, else to 0.";
+
+static int is_zero(const uint8_t *page, int64_t bytes) {
+    for (int64_t at = 0; at < bytes; at += 64) {
+        uint64_t any = 0;
+        for (int i = 0; i < 64; i += 8)
+            any |= load64(page + at + i);
+        if (any)
+            return 0;
+    }
+    return 1;
+}
+
+static PyObject *zero_pages(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *given[3], *result = NULL;
+    Py_buffer buffers[3];
+    int held = 0;
+    Py_ssize_t page;
+    if (!PyArg_ParseTuple(args, "OOnO:zero_pages", &given[0], &given[1], &page, &given[2]))
+        return NULL;
+    for (; held < 3; held++)
+        if (PyObject_GetBuffer(given[held], &buffers[held],
+                               held == 2 ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
+            goto done;
+    Pieces pieces = {buffers[0].buf, buffers[1].buf, buffers[1].len / 24, 0};
+    if (!check_spans(&pieces, buffers[0].len))
+        goto done;
+    if (page < 64 || page % 64) {
+        PyErr_SetString(PyExc_ValueError, "a page has a multiple of 64 bytes");
+        goto done;
+    }
+    uint8_t *out = buffers[2].buf, *end = out + buffers[2].len;
+    for (Py_ssize_t i = 0; i < pieces.count; i++) {
+        const int64_t *span = pieces.spans + 3 * i;
+        const uint8_t *at = pieces.data + span[2];
+        for (int64_t left = span[1]; left >= page; left -= page, at += page) {
+            if (out == end) {
+                PyErr_SetString(PyExc_ValueError, "there is no room for so many pages");
+                goto done;
+            }
+            *out++ = (uint8_t)is_zero(at, page);
+        }
+    }
+    result = Py_NewRef(Py_None);
+done:
+    while (held-- > 0)
+        PyBuffer_Release(&buffers[held]);
+    return result;
+}
+
 static PyObject *pass_counts(Pass *self, PyObject *Py_UNUSED(args)) {
     return PyBytes_FromStringAndSize((const char *)self->total,
                                      self->known_count * (Py_ssize_t)sizeof(Counts));
@@ -905,6 +959,7 @@ static PyModuleDef_Slot module_slots[] = {
 
 static PyMethodDef module_methods[] = {
     {"copy", copy, METH_VARARGS, copy_doc},
+    {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -204,8 +204,7 @@ class PageModel:
         """
         if level not in LEVELS:
             raise ValueError(f"there is no dump level {level}: expected 0 to 31")
-        ranges = page_ranges(self._source.ranges(), self._page_size)
-        return count_zero_pages(self._source, self.array, self.exclusions, ranges, level)
+        return count_zero_pages(self._source, self.array, self.exclusions, level)
 
     @established
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:

@@ -112,6 +112,7 @@ class OnePass:
         layout: How one is laid out; `applies` has to hold for it.
         fields: Which bits of the flags have node and zone, or None.
         exclusions: makedumpfile's decisions, or None to leave them out.
+        remember: Keep what may be left out, for `excludable`.
     """
 
     def __init__(
@@ -120,9 +121,12 @@ class OnePass:
         layout: PageLayout,
         fields: FlagFields | None,
         exclusions: Exclusions | None,
+        *,
+        remember: bool = False,
     ) -> None:
         self._struct_pages, self._layout, self._exclusions = struct_pages, layout, exclusions
         self._blocks = BlockReader(layout, struct_pages)
+        self._remember = remember
         self._zone_mask = 0 if fields is None else fields.mask >> 32 << 32
         self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
         self._zones: list[int] = []
@@ -161,6 +165,15 @@ class OnePass:
         if not status[0]:
             return None
         return Sound(first, np.ascontiguousarray(stretches[:, 1:]), found, kind, order, head)
+
+    def excludable(self) -> NDArray[np.int64]:
+        """Give, once, the pages looked at that makedumpfile would leave out at some level.
+
+        Returns:
+            Shape (n, 4): first pfn; the pfn after the last if they go as free memory; the same if
+            they go as anything else; what is seen in them, a sum of `Seen`.
+        """
+        return np.frombuffer(self._pass.events(), dtype=np.int64).reshape(-1, 4)
 
     @property
     def free_blocks(self) -> NDArray[np.int64]:
@@ -229,7 +242,7 @@ class OnePass:
             ranges=None if exclusions is None else np.ascontiguousarray(exclusions.ranges),
             end_pfn=0 if exclusions is None else exclusions.end_pfn,
             huge_seen=Seen.USER,
-            events=False,
+            events=self._remember,
             learn=self._learn,
             reach=self._reach,
         )
@@ -319,3 +332,28 @@ def copy_members(
         out.dtype.itemsize,
         np.array(members, dtype=np.int64),
     )
+
+
+def zero_pages(located: Located, page_size: int) -> NDArray[np.bool_]:
+    """Tell which pages are filled with zeros.
+
+    Args:
+        located: Where they are; every span has whole pages.
+        page_size: The size of a page in bytes.
+
+    Returns:
+        A value for each page, in their order.
+    """
+    counts = located.spans[:, 1] // page_size
+    out = np.zeros(int(counts.sum()), dtype=np.bool_)
+    if compiled is not None:
+        compiled.zero_pages(located.data, located.spans, page_size, out.view(np.uint8))
+        return out
+    at = 0
+    for (_, size, offset), count in zip(located.spans.tolist(), counts.tolist(), strict=True):
+        words = np.frombuffer(located.data[offset : offset + size], np.uint64).reshape(count, -1)
+        # Most pages that are not zero show it in their first words.
+        maybe = np.flatnonzero(~words[:, :64].any(axis=1))
+        out[at + maybe] = ~words[maybe].any(axis=1)
+        at += count
+    return out
