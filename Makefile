@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := $(shell find src -type f -not -name '*.so') pyproject.toml README.md LICENSE
+SOURCES := $(shell find src compiled -type f -not -name "*.so") pyproject.toml README.md LICENSE
 
 # Types in tests are checked, but fixtures need not be annotated.
 RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-any-generics

@@ -1,4 +1,4 @@
-"""Sound windows of struct pages, by the compiled pass over them (``_one_pass.c``).
+"""Sound windows of struct pages, by the compiled pass over them (``compiled/one_pass.c``).
 
 The pass knows no kernel: it is told here where the members of a struct page are, and asks here,
 once for each combination of members that it meets, what such a page is. That is answered by the
@@ -38,7 +38,7 @@ from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
 
 try:
-    from vmemmap import _one_pass as compiled
+    from vmemmap import _compiled as compiled
 except ImportError:
     compiled = None  # type: ignore[assignment]
 
