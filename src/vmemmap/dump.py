@@ -14,12 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, Run
-from vmemmap.backing.list_eras import may_duplicate
+from vmemmap.backing.list_eras import (
+    list_empty_mmu_unknown,
+    list_empty_on_hash,
+    may_duplicate,
+)
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
+from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
-from vmemmap.facts.fact import Fact, Facts, established
+from vmemmap.facts.fact import Fact, Facts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo
@@ -29,15 +34,10 @@ from vmemmap.facts.types.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.findings import (
-    Finding,
-    Severity,
-    list_empty_mmu_unknown,
-    list_empty_on_hash,
-)
+from vmemmap.findings import Finding, Severity
 from vmemmap.mmzone.memory_sections import MemorySections
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.absence import ExplainedMemory
 from vmemmap.translate.address_space import AddressSpace
 from vmemmap.translate.evidence import LayoutEvidence

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.dump import Wiring
+from vmemmap.established import established
 from vmemmap.facts.assumptions import check_assumptions
-from vmemmap.facts.fact import established
 from vmemmap.facts.obtain import read_vmcoreinfo_file
 from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.kernel_log.read import find_log
 from vmemmap.kernel_log.record import KernelLog
 from vmemmap.linear_map import PAGE_OFFSET, linear_phys
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.detect import open_source
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.absence import Absence
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE

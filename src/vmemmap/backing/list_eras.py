@@ -1,4 +1,4 @@
-"""What kernels leave in the list that is odd but legal, by their release.
+"""What kernels leave in the list that is odd but legal, by their release, and an empty list.
 
 Distributions carry parts of newer kernels back, so a release proves little: it only decides how bad
 a leftover is, never whether it is one.
@@ -11,6 +11,8 @@ memory can come in parts of one since 5.3.
 from __future__ import annotations
 
 import re
+
+from vmemmap.findings import Finding, Severity
 
 _VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
 _FIRST_THAT_UNLINKS = (3, 17)
@@ -37,6 +39,26 @@ def may_duplicate(release: str) -> bool:
     if version is None or may_leave_removed(release):
         return True
     return _FIRST_WITH_PARTS <= version < _FIRST_THAT_SEES_PARTS
+
+
+def list_empty_mmu_unknown(why: str) -> Finding:
+    """Make the finding for an empty list where it cannot be told whether that is right."""
+    return Finding(
+        "list_empty",
+        Severity.WARNING,
+        "vmemmap_list is empty: as it should be on the radix MMU since 6.6, damage on the hash "
+        f"MMU, and which it was cannot be told ({why})",
+    )
+
+
+def list_empty_on_hash(mmu_evidence: str) -> Finding:
+    """Make the finding for an empty list on a kernel that ran on the hash MMU."""
+    return Finding(
+        "list_empty",
+        Severity.ERROR,
+        "vmemmap_list is empty, but on the hash MMU it is the only record of the vmemmap "
+        f"(the MMU: {mmu_evidence})",
+    )
 
 
 def _version(release: str) -> tuple[int, int] | None:

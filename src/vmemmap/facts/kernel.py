@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
+from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.facts.types.kernel_types import KernelTypes, no_types
 from vmemmap.facts.uts import ORDER_OF_MACHINE, Utsname, read_utsname

@@ -10,9 +10,9 @@ from vmemmap.facts.vmcoreinfo.search import find_in_memory, read_by_symbols, rel
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
-from vmemmap.source.spool import Progress, no_progress
 
 SEARCH_SECONDS = 6.0
 

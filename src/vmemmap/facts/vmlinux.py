@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
+from vmemmap.established import established
 from vmemmap.facts.elf_file import ElfFile
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.symbols.table import Symbol, SymbolTable
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo

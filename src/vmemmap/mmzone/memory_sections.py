@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactInvalid
-from vmemmap.facts.fact import established
+from vmemmap.established import established
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Memory, read_u64

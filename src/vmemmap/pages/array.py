@@ -24,7 +24,7 @@ from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.page import PageInfo, Surroundings, describe
 from vmemmap.pages.records import SCAN_FIELDS, ScanField, records
 from vmemmap.pages.struct_pages import StructPages, Window
-from vmemmap.source.spool import Progress, no_progress
+from vmemmap.progress import Progress, no_progress
 
 T = TypeVar("T")
 

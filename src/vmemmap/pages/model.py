@@ -12,7 +12,7 @@ import numpy as np
 
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
-from vmemmap.facts.fact import established
+from vmemmap.established import established
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.mmzone.find_sections import find_sections
@@ -28,8 +28,8 @@ from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
 from vmemmap.pages.makedumpfile import LEVELS, MakedumpfileView, page_ranges
 from vmemmap.pages.page import Surroundings
 from vmemmap.pages.struct_pages import StructPages, Why
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
 
 _HUGETLB_UNKNOWN = Finding(

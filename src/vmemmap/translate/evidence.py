@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError, UnsupportedDump
+from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
 from vmemmap.translate.regions import (

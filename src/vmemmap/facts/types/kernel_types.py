@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.established import established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.types.keys import FLAGS, may_tell, value_by_types
 from vmemmap.facts.types.types import Member, Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
