@@ -18,9 +18,15 @@ from vmemmap.dump import Wiring
 from vmemmap.established import established
 from vmemmap.facts.assumptions import check_assumptions
 from vmemmap.facts.obtain import read_vmcoreinfo_file
-from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
+from vmemmap.facts.symbols.table import (
+    Symbol,
+    SymbolHit,
+    SymbolTable,
+    may_be_in_image,
+    resolve_symbol,
+)
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.kernel_log.read import find_log
+from vmemmap.kernel_log.read import read_log
 from vmemmap.kernel_log.record import KernelLog
 from vmemmap.linear_map import PAGE_OFFSET, linear_phys
 from vmemmap.progress import Progress, no_progress
@@ -113,7 +119,7 @@ class Vmcore(Wiring):
             FactConflict: There are several; ``symbols.find_all`` has them.
             FactError: There is no symbol table, as for `symbols`.
         """
-        return find_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        return resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
 
     def symbolize(self, virt: int) -> SymbolHit | None:
         """Name a kernel virtual address: its symbol and the offset in it.
@@ -136,7 +142,7 @@ class Vmcore(Wiring):
             FactMissing: VMCOREINFO does not say where the log is.
         """
         self._require_open()
-        return find_log(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+        return read_log(self.kernel.vmcoreinfo, self.kernel.memory)
 
     def vtop(self, virt: int) -> Translation:
         """Translate one kernel virtual address. O(log n) in list entries.

@@ -10,35 +10,31 @@ memory can come in parts of one since 5.3.
 
 from __future__ import annotations
 
-import re
-
+from vmemmap.facts.release import Release
 from vmemmap.findings import Finding, Severity
 
-_VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})", re.ASCII)
-_FIRST_THAT_UNLINKS = (3, 17)
-_FIRST_WITH_PARTS, _FIRST_THAT_SEES_PARTS = (5, 3), (5, 7)
+_FIRST_THAT_UNLINKS = Release("3.17")
+_FIRST_WITH_PARTS, _FIRST_THAT_SEES_PARTS = Release("5.3"), Release("5.7")
 
 
-def may_leave_removed(release: str) -> bool:
+def may_leave_removed(release: Release) -> bool:
     """Tell whether the kernel may leave the entries of removed memory in the list.
 
     Args:
-        release: As ``uname -r`` prints it; an unknown one may.
+        release: The kernel's; an unknown one may.
     """
-    version = _version(release)
-    return version is None or version < _FIRST_THAT_UNLINKS
+    return not release.is_known or release < _FIRST_THAT_UNLINKS
 
 
-def may_duplicate(release: str) -> bool:
+def may_duplicate(release: Release) -> bool:
     """Tell whether the kernel may have two entries for one place of the vmemmap.
 
     Args:
-        release: As ``uname -r`` prints it; an unknown one may.
+        release: The kernel's; an unknown one may.
     """
-    version = _version(release)
-    if version is None or may_leave_removed(release):
+    if may_leave_removed(release):
         return True
-    return _FIRST_WITH_PARTS <= version < _FIRST_THAT_SEES_PARTS
+    return _FIRST_WITH_PARTS <= release < _FIRST_THAT_SEES_PARTS
 
 
 def list_empty_mmu_unknown(why: str) -> Finding:
@@ -59,8 +55,3 @@ def list_empty_on_hash(mmu_evidence: str) -> Finding:
         "vmemmap_list is empty, but on the hash MMU it is the only record of the vmemmap "
         f"(the MMU: {mmu_evidence})",
     )
-
-
-def _version(release: str) -> tuple[int, int] | None:
-    match = _VERSION.match(release)
-    return (int(match[1]), int(match[2])) if match else None

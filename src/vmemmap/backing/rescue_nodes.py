@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run, numpy_prefix
 from vmemmap.errors import ReadError
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.intervals import Intervals, holds, subtract, touches
 from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET
@@ -70,7 +70,7 @@ class Search:
     """
 
     source: PhysicalSource
-    layout: NodeLayout
+    layout: BackingLayout
     page_size: int
     block_size: int
     region: Run
@@ -227,7 +227,7 @@ def _follow(
 
 
 def guess_block_size(
-    source: PhysicalSource, layout: NodeLayout, page_size: int, region: Run
+    source: PhysicalSource, layout: BackingLayout, page_size: int, region: Run
 ) -> int | None:
     """Tell the block size by nodes found in the dump, where neither it nor the list can be read.
 

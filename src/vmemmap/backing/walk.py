@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vmemmap.backing.node_page import NodePage
 from vmemmap.errors import NotInDump, ReadError
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
 from vmemmap.memory import Memory
@@ -62,7 +62,7 @@ EMPTY_WALK = Walk(_NOTHING, _NOTHING, _NOTHING, ())
 def walk_list(
     memory: Memory,
     head: int,
-    layout: NodeLayout,
+    layout: BackingLayout,
     page_size: int,
     block_size: int,
     limit: int = DEFAULT_LIMIT,
@@ -88,7 +88,7 @@ class _Walker:
     """The state of one walk."""
 
     def __init__(
-        self, memory: Memory, layout: NodeLayout, page_size: int, block_size: int, limit: int
+        self, memory: Memory, layout: BackingLayout, page_size: int, block_size: int, limit: int
     ) -> None:
         self._memory = memory
         self._layout = layout

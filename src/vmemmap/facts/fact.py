@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from vmemmap.errors import FactError
+
+V_co = TypeVar("V_co", bound=int | str, covariant=True)
 
 
 class Origin(StrEnum):
@@ -30,8 +33,8 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One fact.
+class Fact(Generic[V_co]):
+    """One fact: ``Fact[int]`` or ``Fact[str]``.
 
     Attributes:
         name: A stable name, such as ``page_size`` or ``vmemmap_list``.
@@ -42,7 +45,7 @@ class Fact:
     """
 
     name: str
-    value: int | str
+    value: V_co
     origin: Origin
     detail: str = ""
     is_address: bool = False
@@ -56,23 +59,26 @@ class Fact:
         return f"{self.value:#x}" if self.is_address else str(self.value)
 
 
+AnyFact = Fact[int | str]
+"""A fact of whatever kind."""
+
+
 @dataclass(slots=True)
-class Facts(Mapping[str, Fact]):
+class Facts(Mapping[str, AnyFact]):
     """Facts by name, in the order in which they were established.
 
     Attributes:
         missing: What could not be established: name to the error that says why.
     """
 
-    _facts: dict[str, Fact] = field(default_factory=dict)
+    _facts: dict[str, AnyFact] = field(default_factory=dict)
     missing: dict[str, FactError] = field(default_factory=dict)
 
-    def add(self, fact: Fact) -> Fact:
-        """Put a fact in and give it back."""
+    def add(self, fact: AnyFact) -> None:
+        """Put a fact in; one of the same name is replaced."""
         self._facts[fact.name] = fact
-        return fact
 
-    def __getitem__(self, name: str) -> Fact:
+    def __getitem__(self, name: str) -> AnyFact:
         return self._facts[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -46,7 +46,7 @@ def decide_mmu(
     layout_mmus: frozenset[str],
     block_size: int | None,
     read_root_entry: Callable[[], int],
-) -> Fact:
+) -> Fact[str]:
     """Decide between hash and radix, the strongest evidence first.
 
     Args:

@@ -15,8 +15,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.mmzone.node_layout import FlagFields
-from vmemmap.mmzone.sections import SectionTable
+from vmemmap.mmzone.flag_fields import FlagFields
+from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.pages.blocks import HeadOf, Spread, Spreader
 from vmemmap.pages.classify import Classifier, Columns, Marks
 from vmemmap.pages.kinds import Kind

@@ -22,7 +22,7 @@ from vmemmap.errors import (
     ReadError,
     Truncated,
 )
-from vmemmap.mmzone.sections import SectionTable
+from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
 

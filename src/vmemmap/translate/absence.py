@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from vmemmap.errors import FactError, HotAdded, NotInDump, PageExcluded, ReadError
 from vmemmap.memory import Memory
-from vmemmap.mmzone.memory_sections import MemorySections
+from vmemmap.mmzone.mem_section import MemSection
 
 
 class Absence(StrEnum):
@@ -55,7 +55,7 @@ class ExplainedMemory:
     """
 
     dump: Memory
-    sections: Callable[[], MemorySections]
+    sections: Callable[[], MemSection]
     covered_end: Callable[[], int]
 
     def read(self, address: int, size: int) -> bytes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.findings import Finding
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.mmzone.nodes import NodeInfo, ZoneInfo
 from vmemmap.pages.array import PageArray, Scanned
 from vmemmap.pages.blocks import Damage

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import HeadOf, Spreader
 from vmemmap.pages.count.sorts import (
     FAILED_TAIL,
