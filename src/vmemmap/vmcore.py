@@ -28,7 +28,7 @@ from vmemmap.facts.symbols.table import (
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.kernel_log.read import read_log
 from vmemmap.kernel_log.record import KernelLog
-from vmemmap.linear_map import PAGE_OFFSET, linear_phys
+from vmemmap.linear_map import linear_phys
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.detect import open_source
 from vmemmap.translate.absence import Absence
@@ -165,8 +165,9 @@ class Vmcore(Wiring):
         virt = index(virt)  # a numpy integer would overflow below
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
-        if virt in CERTAIN_LINEAR:  # needs no list and no layout
-            phys, method, region, row = virt - PAGE_OFFSET, "linear", CERTAIN_LINEAR.name, None
+        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
+        if certain is not None:  # needs no list and no layout
+            phys, method, region, row = certain, "linear", CERTAIN_LINEAR.name, None
         else:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
@@ -211,9 +212,10 @@ class Vmcore(Wiring):
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
         out: list[bytes] = []
-        if virt in CERTAIN_LINEAR:  # needs no list and no layout
+        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
+        if certain is not None:  # needs no list and no layout
             length = min(size, CERTAIN_LINEAR.end - virt)
-            out.append(self._memory.read(virt - PAGE_OFFSET, length))
+            out.append(self._memory.read(certain, length))
             virt, size = virt + length, size - length
         if size > 0:
             for phys, length in self._space.runs(virt, size):

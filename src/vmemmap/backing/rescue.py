@@ -22,7 +22,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, join, subtract
-from vmemmap.linear_map import linear_phys
+from vmemmap.linear_map import linear_phys, linear_phys_many
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.source.base import PhysicalSource
@@ -77,7 +77,8 @@ def start_search(
         present = join(sections.first_pfn, sections.end_pfn)
         known = np.concatenate([ranges, present * page_size])
         memory = join(known[:, 0], known[:, 1])
-    pages = np.unique(table.node % np.uint64(1 << 60) // np.uint64(page_size)).astype(np.int64)
+    nodes, _ = linear_phys_many(table.node)
+    pages = np.unique(nodes // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size
     for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel)):
         memory = subtract(memory, taken)
