@@ -166,6 +166,26 @@ def test_the_symbol_is_the_root_array_or_a_pointer_to_it(
     assert len(table_of(facts, machine)) == len(machine.sections)
 
 
+def test_what_stands_beside_the_pointer_does_not_end_the_search() -> None:
+    """Taken for the root array, the pointer's neighbours are roots, and lead anywhere."""
+    machine = machine_of("little", page_size=4096)
+    at, own = machine.symbols["log_buf"], 128 + 2  # a section of the second root
+    machine.poke_u64(at, machine.symbols["mem_section"])
+    machine.poke_u64(at + 8, 0xDEAD_BEEF)
+    root = 0xC000_0000_0000_0000 + (max(machine.pages) + 1) * 4096
+    machine.poke_u64(machine.symbols["mem_section"] + 8, root)
+    entry = machine.vmemmap_base | PRESENT | MAPPED | ONLINE | EARLY
+    machine.memory.write(root & (1 << 60) - 1, bytes(4096))
+    machine.poke_u64(root + 2 * ENTRY, entry)
+    changes = {
+        "SYMBOL(mem_section)": f"{at:x}",
+        "SYMBOL(swapper_pg_dir)": f"{0xC000_0000_0000_0000 + own * SECTION:x}",
+    }
+    one = MemSection(facts_of(machine, changes=changes))
+    assert one.find(own * SECTION) is not None
+    assert one.find((own + 1) * SECTION) is None
+
+
 def test_without_the_symbol_anywhere_nothing_is_claimed() -> None:
     machine = machine_of("little")
     facts = facts_of(machine, without=("SYMBOL(mem_section)",))
