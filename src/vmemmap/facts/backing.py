@@ -1,8 +1,9 @@
 """What the kernel says of vmemmap_list: where it begins, how a node lies, how large a block is.
 
-Each value has its origin and is established once. VMCOREINFO is asked first, since 3.13 it has all
-of this; impossible values are errors that name the key, never repaired. Nothing here walks the list
-(``vmemmap.backing.walk``).
+The list came with Linux commit 91eea67c6d87 ("powerpc: Track backing pages allocated by
+vmemmap_populate()") (in v2.6.35), and is exported since v3.13. Each value has its origin and is
+established once; impossible values are errors that name the key, never repaired. Nothing here
+walks the list (``vmemmap.backing.walk``).
 
 Source: Linux arch/powerpc/mm/init_64.c, arch/powerpc/kernel/vmcore_info.c.
 """
@@ -142,10 +143,10 @@ class BackingFacts:
         return self._is_unknown("vmemmap_list", "SIZE(vmemmap_backing)")
 
     def _is_unknown(self, symbol: str, key: str) -> bool:
-        """Tell a kernel that exports nothing about a structure from a damaged VMCOREINFO.
+        """Tell a kernel that says nothing about a structure from a damaged VMCOREINFO.
 
-        Kernels before 3.13 have neither symbol nor key; where the symbol is there the key has to be
-        as well. Then only the kernel's types can tell.
+        Kernels before 3.13 export neither symbol nor key, and then only the kernel's types can
+        tell; where the symbol is there the key has to be as well.
         """
         info = self._kernel.vmcoreinfo
         if f"SYMBOL({symbol})" in info or key in info:

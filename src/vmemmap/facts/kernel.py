@@ -112,8 +112,8 @@ class KernelFacts:
         if self._header_machine in ORDER_OF_MACHINE:
             return Fact("machine", self._header_machine, Origin.DERIVED, "the dump's header")
         order = self.memory_byte_order
-        word = "ppc64le" if order.value == "little" else "ppc64"
-        return Fact("machine", word, order.origin, f"memory is {order.value}-endian")
+        name = "ppc64le" if order.value == "little" else "ppc64"
+        return Fact("machine", name, order.origin, f"memory is {order.value}-endian")
 
     @established
     def struct_page_size(self) -> Fact[int]:

@@ -188,15 +188,15 @@ def _build_id(file: ElfFile) -> str:
     return ""
 
 
-def _symbol_dtype(word: str) -> np.dtype[np.void]:
+def _symbol_dtype(prefix: str) -> np.dtype[np.void]:
     return np.dtype(
         [
-            ("st_name", word + "u4"),
+            ("st_name", prefix + "u4"),
             ("st_info", "u1"),
             ("st_other", "u1"),
-            ("st_shndx", word + "u2"),
-            ("st_value", word + "u8"),
-            ("st_size", word + "u8"),
+            ("st_shndx", prefix + "u2"),
+            ("st_value", prefix + "u8"),
+            ("st_size", prefix + "u8"),
         ]
     )
 

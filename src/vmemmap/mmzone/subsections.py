@@ -4,6 +4,11 @@ VMCOREINFO does not say where a section's subsection_map is. It is in what the w
 section_mem_map points to, either first or behind an rcu_head; which of the two is told by the
 sections that are online, for those are always whole. Where nothing tells, all count as whole.
 
+Section 5 of eight parts, 32 pages of 64 KiB each, of which the first and the last two are there::
+
+    subsection_map   0b1100_0001
+    missing parts    1..5, pages [5 * 256 + 32, 5 * 256 + 192), cut out of the section's run
+
 Source: Linux include/linux/mmzone.h (struct mem_section_usage), mm/sparse.c (section_activate).
 """
 

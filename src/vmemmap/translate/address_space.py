@@ -189,8 +189,8 @@ class AddressSpace:
     def _not_backed(self, virt: int) -> NotBacked:
         below, above = self.blocks.neighbours(virt)
         near = [
-            f"nearest {word} {start:#x} +{self.block_size >> 10} KiB"
-            for word, start in (("below", below), ("above", above))
+            f"nearest {side} {start:#x} +{self.block_size >> 10} KiB"
+            for side, start in (("below", below), ("above", above))
             if start is not None
         ]
         return NotBacked(

@@ -67,7 +67,9 @@ class LayoutEvidence:
 
     @established
     def keeps_no_list(self) -> bool:
-        """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
+        """The list is empty on radix; mmu_vmemmap_psize then means nothing."""
+        # Since Linux commit 368a0590d954 (in v6.6) radix has its own vmemmap_populate(), which maps
+        # the vmemmap in page tables and keeps no list.
         try:
             if self._list_facts.list_head.value:
                 return False

@@ -1,6 +1,7 @@
 """The kernel address space as a table: which region an address lies in, and how it translates.
 
-A layout is chosen by what the dump says (the page size, where vmemmap_list's own addresses lie,
+Since Linux commit 0034d395f89d (in v5.2) the regions of every server kernel lie in the 0xc range. A
+layout is chosen by what the dump says (the page size, where vmemmap_list's own addresses lie,
 SYMBOL(vmemmap), RADIX_MMU), never by comparing version numbers.
 
 Source: Linux arch/powerpc/include/asm/book3s/64/{hash,hash-4k,hash-64k,radix}.h and
@@ -146,7 +147,7 @@ LAYOUTS: tuple[AddressLayout, ...] = (
 )  # fmt: skip
 
 DEFAULT_RADIX_LAYOUT = LAYOUTS[0]
-"""What every kernel that keeps no list has: radix, 6.6 and later."""
+"""What every kernel that keeps no list has: radix since Linux commit 368a0590d954 (in v6.6)."""
 
 BY_SYMBOL = "SYMBOL(vmemmap)"
 
@@ -168,7 +169,14 @@ def find_layout(
     vmemmap_symbol: int | None,
     radix: bool | None,
 ) -> LayoutChoice | None:
-    """Choose the layout that the dump's own addresses fit.
+    """Choose the layout that the dump's own addresses fit: the one that most of them lie in.
+
+    With 64 KiB pages, no symbol, and one of five entries damaged::
+
+        virts           0xf..0000  0xf..1000  0xf..2000  0xc00c..0  0xf..3000
+        in 0xc00c's     no         no         no         yes        no         1 vote
+        in 0xc00a's     no         no         no         no         no         0
+        in 0xf's        yes        yes        yes        no         yes        4: this one
 
     Args:
         page_size: The kernel's page size in bytes.

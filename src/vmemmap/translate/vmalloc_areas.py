@@ -67,33 +67,33 @@ def _from_vmap_area_list(info: Vmcoreinfo, memory: LinearMemory) -> list[int]:
         return []
     starts = []
     for way in ways:
-        link = _word(memory, head + way)
+        link = _find_word(memory, head + way)
         for _ in range(_LIMIT_EACH_WAY):
             if link is None or link == head:
                 break
-            start = _word(memory, link - link_at + start_at)
+            start = _find_word(memory, link - link_at + start_at)
             if start is not None:
                 starts.append(start)
-            link = _word(memory, link + way)
+            link = _find_word(memory, link + way)
     return [start for start in starts if start > PAGE_OFFSET]
 
 
 def _from_vmlist(info: Vmcoreinfo, memory: LinearMemory) -> list[int]:
     """Follow the singly linked list; ``next`` is the first member of ``struct vm_struct``."""
     start_at = info.offset("vm_struct.addr")
-    node = _word(memory, info.symbol("vmlist"))
+    node = _find_word(memory, info.symbol("vmlist"))
     starts = []
     for _ in range(_LIMIT_VMLIST):
         if not node or start_at > _MAX_OFFSET:
             break
-        start = _word(memory, node + start_at)
+        start = _find_word(memory, node + start_at)
         if start is not None:
             starts.append(start)
-        node = _word(memory, node)
+        node = _find_word(memory, node)
     return [start for start in starts if start > PAGE_OFFSET]
 
 
-def _word(memory: LinearMemory, virt: int) -> int | None:
+def _find_word(memory: LinearMemory, virt: int) -> int | None:
     """Read a word at a linear-map address; None where that is none or is not in the dump."""
     try:
         return memory.word(virt)
