@@ -154,7 +154,8 @@ class MemSection:
         Raises:
             FactError, ReadError: The table cannot be read, so that nothing is known.
         """
-        flags = flags_of(self._table.section_mem_map(self.layout.number_of(phys)))
+        table = self._table
+        flags = flags_of(table.section_mem_map(table.layout.number_of(phys)))
         if not flags & HAS_MEM_MAP:
             return None
         return SectionState(not flags & IS_EARLY if self._marks_early else None)
@@ -169,7 +170,7 @@ class MemSection:
         """
         return map_base_of(self._own_map)
 
-    @property
+    @established
     def _table(self) -> RootArray:
         return RootArray(self._kernel.memory, self.layout, self.roots.value)
 
@@ -195,7 +196,7 @@ class MemSection:
     def _own_map(self) -> int:
         return self._table.section_mem_map(self._own_section)
 
-    @property
+    @established
     def _marks_early(self) -> bool:
         """The kernel marks what was there at boot, as those before 5.3 do not."""
         return bool(self._own_map & IS_EARLY)
