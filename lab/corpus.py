@@ -176,7 +176,7 @@ def _recipe(name: str, *arguments: object) -> bytes:
 def _origin(machine: Result, core: vmemmap.Vmcore, row: dict[str, Any]) -> dict[str, Any]:
     """Say where a fixture comes from; its checksum is not known yet."""
     kernel, spec = core.kernel, machine.spec
-    page_size = int(kernel.page_size.value)
+    page_size = kernel.page_size.value
     package = next(
         n for n in sorted(machine.versions) if n.startswith("linux-") and machine.release in n
     )

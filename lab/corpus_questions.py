@@ -50,7 +50,7 @@ class Questions:
 def questions(machine: Result, core: vmemmap.Vmcore, *, areas: bool) -> Questions:
     """Choose the questions for a dump."""
     vtop, words = list[int](), list[tuple[int, int]]()
-    page, backing = int(core.kernel.page_size.value), core.backing
+    page, backing = core.kernel.page_size.value, core.backing
     size = backing.block_size or 2 << 20
     entries = list(backing) if len(backing) <= MOST_BLOCKS else _spaced(list(backing))
     starts = [int(entry.virt) for entry in entries] or _blocks_of_memory(core, size)

@@ -1,7 +1,7 @@
 """The arrows between the layers: a folder imports only what stands left of it.
 
 formats < source < facts < mmzone < kernel_log < translate < backing < pages < check < report < cli,
-and errors, address, memory, linear_map, findings, intervals for all.
+and errors, address, memory, linear_map, findings, intervals, progress, established for all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).resolve().parent.parent / "src" / "vmemmap"
-BASE = {"errors", "address", "memory", "linear_map", "findings", "intervals"}
+BASE = {
+    *("errors", "address", "memory", "linear_map", "findings", "intervals"),
+    *("progress", "established"),
+}
 ORDER = [
     *("formats", "source", "facts", "mmzone", "kernel_log", "translate", "backing", "pages"),
     *("check", "report", "cli"),

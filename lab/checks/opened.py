@@ -45,7 +45,7 @@ class Opened:
     @property
     def page_size(self) -> int:
         """The kernel's page size, in bytes."""
-        return int(self.core.kernel.page_size.value)
+        return self.core.kernel.page_size.value
 
     @property
     def blocks(self) -> list[Block]:
@@ -56,7 +56,7 @@ class Opened:
     def struct_pages(self) -> list[tuple[int, int]]:
         """Where the struct pages of each memory block are: virtual addresses, half-open."""
         base = int(self.core.facts["vmemmap_base"].value)
-        size = int(self.core.kernel.struct_page_size.value)
+        size = self.core.kernel.struct_page_size.value
         page = self.page_size
         return [
             (base + block.start // page * size, base + block.end // page * size)

@@ -14,30 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, Run
-from vmemmap.backing.list_eras import may_duplicate
+from vmemmap.backing.list_eras import (
+    list_empty_mmu_unknown,
+    list_empty_on_hash,
+    may_duplicate,
+)
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
 from vmemmap.errors import FactError, FactMissing, NotBacked
+from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
-from vmemmap.facts.fact import Fact, Facts, established
+from vmemmap.facts.backing import BackingFacts
+from vmemmap.facts.fact import AnyFact, Fact, Facts
 from vmemmap.facts.kernel import KernelFacts
+from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo
 from vmemmap.facts.symbols.kallsyms import read_kallsyms
 from vmemmap.facts.symbols.table import SymbolTable
-from vmemmap.facts.types.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.findings import (
-    Finding,
-    Severity,
-    list_empty_mmu_unknown,
-    list_empty_on_hash,
-)
-from vmemmap.mmzone.memory_sections import MemorySections
+from vmemmap.findings import Finding, Severity
+from vmemmap.mmzone.mem_section import MemSection
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.address_space import AddressSpace
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.explained import ExplainedMemory
@@ -45,9 +46,7 @@ from vmemmap.translate.lookup import BlockTable
 from vmemmap.translate.page_tables.choice import TableEvidence, settle_format
 from vmemmap.translate.page_tables.table_format import Format
 from vmemmap.translate.page_tables.walk import PageTable
-from vmemmap.translate.regions import (
-    Layout,
-)
+from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 from vmemmap.translate.vmalloc_areas import KnownAreas, find_known_areas
 
@@ -139,19 +138,24 @@ class Wiring:
             types,
         )
 
+    @established
+    def list_facts(self) -> BackingFacts:
+        """Facts about the list and its blocks; errors as for `kernel`."""
+        return BackingFacts(self.kernel)
+
     def _own_types(self) -> Types:
         """Read the types that the kernel carries in itself."""
         from vmemmap.facts.types.in_dump import read_own_types
 
-        return read_own_types(self._own_symbols, self.source)
+        return read_own_types(self._own_symbols, self.kernel.memory)
 
     @established
     def _own_symbols(self) -> SymbolTable:
         """The symbols that the kernel carries in itself."""
-        return read_kallsyms(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+        return read_kallsyms(self.kernel.vmcoreinfo, self.kernel.memory)
 
     @established
-    def _vmcoreinfo(self) -> tuple[bytes, Fact]:
+    def _vmcoreinfo(self) -> tuple[bytes, Fact[str]]:
         return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self._symbols, self._progress)
 
     @property
@@ -171,7 +175,7 @@ class Wiring:
             UnsupportedDump: It is of an embedded (Book3E) kernel.
         """
         facts = Facts()
-        steps: dict[str, Callable[[], Fact]] = {
+        steps: dict[str, Callable[[], AnyFact]] = {
             "vmcoreinfo": lambda: self._vmcoreinfo[1],
             "release": lambda: self.kernel.release,
             "machine": lambda: self.kernel.machine,
@@ -182,13 +186,13 @@ class Wiring:
             "vmemmap_base": lambda: self.vmemmap_base,
             "page_table": lambda: self.page_table,
             "struct_page_size": lambda: self.kernel.struct_page_size,
-            "vmemmap_list": lambda: self.kernel.vmemmap_list,
-            "list_head": lambda: self.kernel.list_head,
-            "node_size": lambda: self.kernel.node_size,
+            "vmemmap_list": lambda: self.list_facts.vmemmap_list,
+            "list_head": lambda: self.list_facts.list_head,
+            "node_size": lambda: self.list_facts.node_size,
         }
-        block_steps: dict[str, Callable[[], Fact]] = {
-            "mmu_vmemmap_psize": lambda: self.kernel.psize_index,
-            "block_size": lambda: self.kernel.block_size,
+        block_steps: dict[str, Callable[[], AnyFact]] = {
+            "mmu_vmemmap_psize": lambda: self.list_facts.psize_index,
+            "block_size": lambda: self.list_facts.block_size,
         }
         for name, establish in (steps | block_steps).items():
             try:
@@ -202,7 +206,7 @@ class Wiring:
         return facts
 
     @property
-    def typed_facts(self) -> tuple[Fact, ...]:
+    def typed_facts(self) -> tuple[AnyFact, ...]:
         """What the kernel's types gave so far, and the vmlinux of the user's that may give it."""
         try:
             types = self.kernel.types
@@ -212,7 +216,7 @@ class Wiring:
         return (*vmlinux, *types.used.values())
 
     @property
-    def mmu(self) -> Fact:
+    def mmu(self) -> Fact[str]:
         """``hash`` or ``radix``, with the evidence.
 
         Raises:
@@ -221,12 +225,12 @@ class Wiring:
         return self._evidence.mmu
 
     @property
-    def page_table(self) -> Fact:
+    def page_table(self) -> Fact[str]:
         """Name of the format of the kernel's page tables, and how it was chosen."""
         return self._page_table[1]
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> AddressLayout:
         """How this kernel divides its address space.
 
         Raises:
@@ -236,7 +240,7 @@ class Wiring:
         return self._evidence.layout
 
     @property
-    def vmemmap_base(self) -> Fact:
+    def vmemmap_base(self) -> Fact[int]:
         """Virtual address of the struct page of pfn 0, whether or not it is backed."""
         return self._evidence.vmemmap_base
 
@@ -286,9 +290,9 @@ class Wiring:
             block_size=0 if self._evidence.keeps_no_list else self._block_size,
             region=self._region,
             struct_page_size=struct_page_size,
-            node_size=self.kernel.node_layout.size,
+            node_size=self.list_facts.node_layout.size,
             page_size=self._page_size,
-            duplicates_legal=may_duplicate(self._release),
+            duplicates_legal=may_duplicate(self.kernel.parsed_release),
             how=how,
             distrusted=distrusted,
         )
@@ -336,7 +340,7 @@ class Wiring:
     @established
     def _block_size(self) -> int:
         try:
-            return int(self.kernel.block_size.value)
+            return int(self.list_facts.block_size.value)
         except FactError:
             size = self._inferred_block_size() if self._rescue else None
             if size is None:
@@ -351,7 +355,7 @@ class Wiring:
             return infer_block_size(self._walk.phys, self._walk.virt)
         if self._region is None:
             return None
-        layout = self.kernel.node_layout
+        layout = self.list_facts.node_layout
         return guess_block_size(self.source, layout, self._page_size, self._region)
 
     @property
@@ -375,16 +379,16 @@ class Wiring:
     def _walk(self) -> Walk:
         if self._evidence.keeps_no_list:
             return EMPTY_WALK
-        kernel = self.kernel
+        facts = self.list_facts
         try:
-            head = int(kernel.list_head.value)
+            head = facts.list_head.value
         except FactMissing as error:
             if not self._rescue or error.name != "vmemmap_list":
                 raise
             unreadable = Finding("list_head_unreadable", Severity.ERROR, str(error))
             return replace(EMPTY_WALK, findings=(unreadable,))
         try:
-            block_size = int(kernel.block_size.value)
+            block_size = facts.block_size.value
         except FactError:
             if not self._rescue:
                 raise
@@ -392,7 +396,7 @@ class Wiring:
         return walk_list(
             self._memory,
             head,
-            kernel.node_layout,
+            facts.node_layout,
             page_size=self._page_size,
             block_size=block_size,
         )
@@ -401,6 +405,7 @@ class Wiring:
     def _evidence(self) -> LayoutEvidence:
         return LayoutEvidence(
             self.kernel,
+            self.list_facts,
             lambda: self._walk.virt,
             self.source.path,
             self._assume,
@@ -474,13 +479,13 @@ class Wiring:
         )
 
     @established
-    def _page_table(self) -> tuple[Format, Fact]:
+    def _page_table(self) -> tuple[Format, Fact[str]]:
         """The format of the kernel's page tables, and the fact ``page_table``."""
         return settle_format(
             self._assume.given("page_table"),
-            mmu=str(self.mmu.value),
+            mmu=self.mmu.value,
             page_size=self._page_size,
-            release=self._release,
+            release=self.kernel.parsed_release,
             evidence=lambda: TableEvidence(
                 memory=self.source,
                 root=self.kernel.root_table_phys,
@@ -491,16 +496,9 @@ class Wiring:
             ),
         )
 
-    @property
-    def _release(self) -> str:
-        try:
-            return str(self.kernel.release.value)
-        except FactError:
-            return ""
-
     @established
     def _areas(self) -> KnownAreas:
-        return find_known_areas(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+        return find_known_areas(self.kernel.vmcoreinfo, self.kernel.memory)
 
     @property
     def _ram(self) -> NDArray[np.uint64]:
@@ -518,11 +516,8 @@ class Wiring:
         return int(self.source.ranges()[-1:, 1].max(initial=0))
 
     @established
-    def _sections(self) -> MemorySections:
-        kernel = self.kernel
-        return MemorySections(
-            kernel.vmcoreinfo, self.source, kernel.order, self._page_size, kernel.root_table_phys
-        )
+    def _sections(self) -> MemSection:
+        return MemSection(self.kernel)
 
     def _sections_map_base(self) -> int:
         return self._sections.map_base()

@@ -42,23 +42,3 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.code}: {self.message}"
-
-
-def list_empty_mmu_unknown(why: str) -> Finding:
-    """Make the finding for an empty list where it cannot be told whether that is right."""
-    return Finding(
-        "list_empty",
-        Severity.WARNING,
-        "vmemmap_list is empty: as it should be on the radix MMU since 6.6, damage on the hash "
-        f"MMU, and which it was cannot be told ({why})",
-    )
-
-
-def list_empty_on_hash(mmu_evidence: str) -> Finding:
-    """Make the finding for an empty list on a kernel that ran on the hash MMU."""
-    return Finding(
-        "list_empty",
-        Severity.ERROR,
-        "vmemmap_list is empty, but on the hash MMU it is the only record of the vmemmap "
-        f"(the MMU: {mmu_evidence})",
-    )

@@ -1,7 +1,12 @@
 """Sets of numbers as sorted half-open intervals, in arrays: cut, joined, and taken from each other.
 
 An array of intervals has shape (n, 2), int64, ascending, without overlap. All work is array work,
-so that a list of a million blocks costs no loop.
+so that a list of a million blocks costs no loop. By example::
+
+    join       [0, 4) [6, 8) [4, 5) [7, 9)    ->  [0, 5) [6, 9)
+    intersect  [0, 5) [6, 9)  and  [3, 7)     ->  [3, 5) [6, 7)
+    subtract   [0, 5) [6, 9)  less [3, 7)     ->  [0, 3) [7, 9)
+    touched    [3, 5) [6, 7)  in units of 4   ->  [0, 2)
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump
 
-__all__ = ["BytesMemory", "Memory", "read_u32", "read_u64"]
+__all__ = ["BytesMemory", "Memory"]
 
 
 class Memory(Protocol):
@@ -56,13 +55,3 @@ class BytesMemory:
                 f"cannot read {address + len(out):#x}: no memory there", phys=address + len(out)
             )
         return bytes(out)
-
-
-def read_u32(memory: Memory, address: int, order: ByteOrder) -> int:
-    """Read an unsigned 32-bit integer of the given byte order at *address*."""
-    return int.from_bytes(memory.read(address, 4), order)
-
-
-def read_u64(memory: Memory, address: int, order: ByteOrder) -> int:
-    """Read an unsigned 64-bit integer of the given byte order at *address*."""
-    return int.from_bytes(memory.read(address, 8), order)

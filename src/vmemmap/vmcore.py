@@ -16,16 +16,22 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX, Phys, Virt
 from vmemmap.dump import Wiring
+from vmemmap.established import established
 from vmemmap.facts.assumptions import check_assumptions
-from vmemmap.facts.fact import established
 from vmemmap.facts.obtain import read_vmcoreinfo_file
-from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, find_symbol, may_be_in_image
+from vmemmap.facts.symbols.table import (
+    Symbol,
+    SymbolHit,
+    SymbolTable,
+    may_be_in_image,
+    resolve_symbol,
+)
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.kernel_log.read import find_log
+from vmemmap.kernel_log.read import read_log
 from vmemmap.kernel_log.record import KernelLog
-from vmemmap.linear_map import PAGE_OFFSET, linear_phys
+from vmemmap.linear_map import linear_phys
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.detect import open_source
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
@@ -113,7 +119,7 @@ class Vmcore(Wiring):
             FactConflict: There are several; ``symbols.find_all`` has them.
             FactError: There is no symbol table, as for `symbols`.
         """
-        return find_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        return resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
 
     def symbolize(self, virt: int) -> SymbolHit | None:
         """Name a kernel virtual address: its symbol and the offset in it.
@@ -136,7 +142,7 @@ class Vmcore(Wiring):
             FactMissing: VMCOREINFO does not say where the log is.
         """
         self._require_open()
-        return find_log(self.kernel.vmcoreinfo, self.source, self.kernel.order)
+        return read_log(self.kernel.vmcoreinfo, self.kernel.memory)
 
     def vtop(self, virt: int) -> Translation:
         """Translate one kernel virtual address. O(log n) in list entries.
@@ -159,8 +165,9 @@ class Vmcore(Wiring):
         virt = index(virt)  # a numpy integer would overflow below
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
-        if virt in CERTAIN_LINEAR:  # needs no list and no layout
-            phys, method, region, row = virt - PAGE_OFFSET, "linear", CERTAIN_LINEAR.name, None
+        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
+        if certain is not None:  # needs no list and no layout
+            phys, method, region, row = certain, "linear", CERTAIN_LINEAR.name, None
         else:
             hit = self._space.translate(virt)
             phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
@@ -205,9 +212,10 @@ class Vmcore(Wiring):
         if not 0 <= virt <= U64_MAX:
             raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
         out: list[bytes] = []
-        if virt in CERTAIN_LINEAR:  # needs no list and no layout
+        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
+        if certain is not None:  # needs no list and no layout
             length = min(size, CERTAIN_LINEAR.end - virt)
-            out.append(self._memory.read(virt - PAGE_OFFSET, length))
+            out.append(self._memory.read(certain, length))
             virt, size = virt + length, size - length
         if size > 0:
             for phys, length in self._space.runs(virt, size):

@@ -11,7 +11,7 @@ from backing.walk_model import Outcome, expected_of, outcome_of, same, walk_mach
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import MachineSource, usual_node
 from vmemmap.backing.walk import walk_list
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 
 ORDERS = ["little", "big"]
 SHAPES: list[dict[str, Any]] = [
@@ -91,7 +91,7 @@ def test_an_empty_list(byte_order: str) -> None:
 )
 def test_another_node_layout(size: int, offsets: tuple[int, int, int]) -> None:
     machine = machine_of("big", page_size=4096, block_shift=12, blocks=1)
-    layout = NodeLayout(size, *offsets, "big")
+    layout = BackingLayout(size, *offsets, "big")
     per_page = 4096 // size
     base = 0x100 * 4096
     places = [base + (n // per_page) * 4096 + n % per_page * size for n in range(300)]

@@ -11,7 +11,8 @@ from builders.kernel_era import mmu_page_shifts, version_of
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import facts_of, usual_node
 from vmemmap.errors import FactMissing, NotInDump
-from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.backing import BackingFacts
+from vmemmap.facts.fact import AnyFact, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.memory import BytesMemory
@@ -37,7 +38,7 @@ def machine_of(byte_order: str, **options: Any) -> Machine:
     return build_machine(byte_order=byte_order, store="none", **options)  # type: ignore[arg-type]
 
 
-def pair(fact: Fact) -> tuple[int | str, Origin]:
+def pair(fact: AnyFact) -> tuple[int | str, Origin]:
     return fact.value, fact.origin
 
 
@@ -54,13 +55,13 @@ def test_every_fact_has_the_machines_value_and_its_origin(
     assert pair(facts.memory_byte_order) == (byte_order, DERIVED)
     assert pair(facts.machine) == (machine.utsname["machine"], DERIVED)
     assert pair(facts.struct_page_size) == (machine.struct_page_size, VMCOREINFO)
-    assert pair(facts.vmemmap_list) == (symbols["vmemmap_list"], VMCOREINFO)
-    assert pair(facts.list_head) == (machine.entries[0].node, DERIVED)
-    assert pair(facts.node_size) == (24, VMCOREINFO)
-    assert pair(facts.block_size) == (machine.block_size, DERIVED)
+    assert pair(BackingFacts(facts).vmemmap_list) == (symbols["vmemmap_list"], VMCOREINFO)
+    assert pair(BackingFacts(facts).list_head) == (machine.entries[0].node, DERIVED)
+    assert pair(BackingFacts(facts).node_size) == (24, VMCOREINFO)
+    assert pair(BackingFacts(facts).block_size) == (machine.block_size, DERIVED)
     shifts = mmu_page_shifts(version_of(machine.release))
-    assert pair(facts.psize_index) == (shifts.index(machine.block_shift), DERIVED)
-    assert facts.node_layout == usual_node(machine.byte_order)
+    assert pair(BackingFacts(facts).psize_index) == (shifts.index(machine.block_shift), DERIVED)
+    assert BackingFacts(facts).node_layout == usual_node(machine.byte_order)
     assert facts.order == byte_order
     assert facts.optional_symbol("no_such") is None
 
@@ -69,20 +70,21 @@ def test_facts_show_themselves_with_hex_addresses_and_the_evidence() -> None:
     machine = machine_of("little")
     facts = facts_of(machine)
     head = machine.entries[0].node
-    assert facts.list_head.shown == f"{head:#x}"
-    assert str(facts.vmemmap_list).endswith("(vmcoreinfo: SYMBOL(vmemmap_list))")
+    assert BackingFacts(facts).list_head.shown == f"{head:#x}"
+    assert str(BackingFacts(facts).vmemmap_list).endswith("(vmcoreinfo: SYMBOL(vmemmap_list))")
     assert str(facts.page_size) == "page_size = 65536 (vmcoreinfo: PAGESIZE)"
 
 
 def test_nothing_is_read_before_it_is_asked_for_and_once_only() -> None:
     machine = machine_of("little")
     facts = facts_of(machine)
-    source: Any = facts._memory
+    listed = BackingFacts(facts)
+    source: Any = facts._physical
     assert facts.page_size.value == 65536
     assert source.reads == 0
-    first = facts.list_head
+    first = listed.list_head
     reads = source.reads
-    assert facts.list_head is first
+    assert listed.list_head is first
     assert source.reads == reads > 0
 
 
@@ -138,7 +140,7 @@ def test_the_header_is_asked_next(byte_order: str, how: str) -> None:
     assert "header" in facts.memory_byte_order.detail
     if how != "another machine":
         assert pair(facts.machine) == (word, DERIVED)
-    assert facts.list_head.value == machine.entries[0].node
+    assert BackingFacts(facts).list_head.value == machine.entries[0].node
 
 
 @pytest.mark.parametrize("byte_order", ORDERS)
@@ -155,7 +157,7 @@ def test_the_list_head_is_asked_after_that(byte_order: str, how: str, header: st
     )
     assert pair(facts.memory_byte_order) == (byte_order, DERIVED)
     assert "vmemmap_list" in facts.memory_byte_order.detail
-    assert facts.list_head.value == machine.entries[0].node
+    assert BackingFacts(facts).list_head.value == machine.entries[0].node
     if how != "another machine":
         assert facts.machine.value == machine.utsname["machine"]
 

@@ -11,7 +11,8 @@ from builders.kernel_era import mmu_page_shifts, version_of
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import facts_of
 from vmemmap.errors import FactError, FactInvalid, FactMissing, ReadError
-from vmemmap.facts.kernel import KernelFacts, NodeLayout
+from vmemmap.facts.backing import BackingFacts, BackingLayout
+from vmemmap.facts.kernel import KernelFacts
 
 ORDERS = ["little", "big"]
 NODE = "vmemmap_backing"
@@ -38,7 +39,7 @@ def fails(
 def test_an_absurd_page_size(machine: Machine, value: str) -> None:
     facts = facts_of(machine, changes={"PAGESIZE": value})
     fails(facts, lambda f: f.page_size, FactInvalid, "PAGESIZE")
-    fails(facts, lambda f: f.node_layout, FactInvalid, "PAGESIZE")
+    fails(facts, lambda f: BackingFacts(f).node_layout, FactInvalid, "PAGESIZE")
 
 
 @pytest.mark.parametrize("value", ["0", "8", "24", "31", "33", "57", "257", "264", str(1 << 63)])
@@ -60,9 +61,9 @@ def test_an_index_beyond_mmu_psize_defs(byte_order: str, index: int) -> None:
     machine = build_machine(byte_order=byte_order, blocks=4, store="none")  # type: ignore[arg-type]
     machine.poke_u32(machine.symbols["mmu_vmemmap_psize"], index)
     facts = facts_of(machine)
-    error = fails(facts, lambda f: f.psize_index, FactInvalid, "mmu_vmemmap_psize")
+    error = fails(facts, lambda f: BackingFacts(f).psize_index, FactInvalid, "mmu_vmemmap_psize")
     assert str(index) in str(error)
-    fails(facts, lambda f: f.block_size, FactInvalid, "mmu_vmemmap_psize")
+    fails(facts, lambda f: BackingFacts(f).block_size, FactInvalid, "mmu_vmemmap_psize")
 
 
 RELEASES = ["3.14.0-x", "4.18.0-x", "6.1.0-x"]
@@ -86,9 +87,9 @@ def test_every_index_gives_its_own_shift_or_an_error(byte_order: str, release: s
     for index, shift in enumerate(mmu_page_shifts(version_of(release))):
         facts = with_index(byte_order, release, index)
         if shift in (12, 16, 24):
-            assert facts.block_size.value == 1 << shift
+            assert BackingFacts(facts).block_size.value == 1 << shift
         else:
-            fails(facts, lambda f: f.block_size, FactInvalid, "block_size")
+            fails(facts, lambda f: BackingFacts(f).block_size, FactInvalid, "block_size")
 
 
 @pytest.mark.parametrize("byte_order", ORDERS)
@@ -100,7 +101,7 @@ def test_an_index_that_no_kernels_table_has_is_never_a_block_size(
     # mmu_vmemmap_psize does, when it holds 24.
     for index in range(16, 32):
         with pytest.raises(FactInvalid):
-            assert with_index(byte_order, release, index).block_size, index
+            assert BackingFacts(with_index(byte_order, release, index)).block_size, index
 
 
 @pytest.mark.parametrize("byte_order", ORDERS)
@@ -109,7 +110,9 @@ def test_a_garbled_shift(byte_order: str, shift: int) -> None:
     machine = build_machine(byte_order=byte_order, blocks=4, store="none")  # type: ignore[arg-type]
     element = int(machine.vmcoreinfo["SIZE(mmu_psize_def)"])
     machine.poke_u32(machine.symbols["mmu_psize_defs"] + 2 * element, shift)
-    error = fails(facts_of(machine), lambda f: f.block_size, FactInvalid, "block_size")
+    error = fails(
+        facts_of(machine), lambda f: BackingFacts(f).block_size, FactInvalid, "block_size"
+    )
     assert str(shift) in str(error)
 
 
@@ -120,25 +123,25 @@ def test_a_garbled_shift(byte_order: str, shift: int) -> None:
 def test_an_impossible_mmu_psize_def(machine: Machine, size: int, offset: int) -> None:
     changes = {"SIZE(mmu_psize_def)": str(size), "OFFSET(mmu_psize_def.shift)": str(offset)}
     facts = facts_of(machine, changes=changes)
-    fails(facts, lambda f: f.block_size, FactInvalid, "SIZE(mmu_psize_def)")
+    fails(facts, lambda f: BackingFacts(f).block_size, FactInvalid, "SIZE(mmu_psize_def)")
 
 
 def test_an_element_beyond_the_linear_map(machine: Machine) -> None:
     facts = facts_of(machine, changes={"SYMBOL(mmu_psize_defs)": "c007ffffffffffff"})
-    fails(facts, lambda f: f.block_size, FactInvalid, "mmu_psize_defs")
+    fails(facts, lambda f: BackingFacts(f).block_size, FactInvalid, "mmu_psize_defs")
 
 
 @pytest.mark.parametrize("size", [0, 8, 16, 23, 25, 28, 65544, 1 << 32, (1 << 64) - 8])
 def test_an_impossible_node_size(machine: Machine, size: int) -> None:
     facts = facts_of(machine, changes={f"SIZE({NODE})": str(size)})
-    error = fails(facts, lambda f: f.node_layout, FactInvalid, f"SIZE({NODE})")
+    error = fails(facts, lambda f: BackingFacts(f).node_layout, FactInvalid, f"SIZE({NODE})")
     assert str(size) in str(error)
 
 
 def test_a_node_larger_than_the_page_of_this_kernel() -> None:
     machine = build_machine(page_size=4096, block_shift=12, blocks=4, store="none")
     facts = facts_of(machine, changes={f"SIZE({NODE})": "4104"})
-    fails(facts, lambda f: f.node_layout, FactInvalid, f"SIZE({NODE})")
+    fails(facts, lambda f: BackingFacts(f).node_layout, FactInvalid, f"SIZE({NODE})")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ def test_impossible_members(machine: Machine, offsets: tuple[int, int, int]) -> 
     members = zip(("list", "phys", "virt_addr"), offsets, strict=True)
     changes = {f"OFFSET({NODE}.{name})": str(value) for name, value in members}
     facts = facts_of(machine, changes=changes)
-    error = fails(facts, lambda f: f.node_layout, FactInvalid, f"OFFSET({NODE})")
+    error = fails(facts, lambda f: BackingFacts(f).node_layout, FactInvalid, f"OFFSET({NODE})")
     assert ", ".join(map(str, offsets)) in str(error)
 
 
@@ -170,7 +173,12 @@ def test_impossible_members(machine: Machine, offsets: tuple[int, int, int]) -> 
 @pytest.mark.parametrize("value", ["", "x", "-8", "0x8", "8.0", str(1 << 64)])
 def test_a_garbled_member_names_its_own_key(machine: Machine, member: str, value: str) -> None:
     key = f"OFFSET({NODE}.{member})"
-    fails(facts_of(machine, changes={key: value}), lambda f: f.node_layout, FactInvalid, key)
+    fails(
+        facts_of(machine, changes={key: value}),
+        lambda f: BackingFacts(f).node_layout,
+        FactInvalid,
+        key,
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,13 +190,13 @@ def test_another_sound_layout_is_believed(
     members = zip(("list", "phys", "virt_addr"), offsets, strict=True)
     changes = {f"OFFSET({NODE}.{name})": str(value) for name, value in members}
     facts = facts_of(machine, changes={**changes, f"SIZE({NODE})": str(size)})
-    assert facts.node_layout == NodeLayout(size, *offsets, "little")
+    assert BackingFacts(facts).node_layout == BackingLayout(size, *offsets, "little")
 
 
 SYMBOLS: list[tuple[str, Callable[[KernelFacts], Any]]] = [
-    ("vmemmap_list", lambda f: f.list_head),
-    ("mmu_vmemmap_psize", lambda f: f.psize_index),
-    ("mmu_psize_defs", lambda f: f.block_size),
+    ("vmemmap_list", lambda f: BackingFacts(f).list_head),
+    ("mmu_vmemmap_psize", lambda f: BackingFacts(f).psize_index),
+    ("mmu_psize_defs", lambda f: BackingFacts(f).block_size),
     ("swapper_pg_dir", lambda f: f.read_root_entry()),
 ]
 
@@ -222,7 +230,10 @@ def test_a_list_head_at_the_very_end_of_memory_is_cut_off(machine: Machine) -> N
     end = (max(machine.pages) + 1) * machine.page_size
     changes = {"SYMBOL(vmemmap_list)": f"{0xC000000000000000 + end - 4:x}"}
     error = fails(
-        facts_of(machine, changes=changes), lambda f: f.list_head, FactMissing, "vmemmap_list"
+        facts_of(machine, changes=changes),
+        lambda f: BackingFacts(f).list_head,
+        FactMissing,
+        "vmemmap_list",
     )
     assert isinstance(error.__cause__, ReadError)
     assert error.__cause__.phys == end

@@ -39,7 +39,7 @@ def decide(
     mmus: frozenset[str] = frozenset(),
     block: int | None = None,
     root: int | Exception = EMPTY,
-) -> tuple[Fact, Root]:
+) -> tuple[Fact[str], Root]:
     reader = Root(root)
     fact = decide_mmu(
         radix_number=number,

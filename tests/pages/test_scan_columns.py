@@ -29,14 +29,14 @@ def test_every_row_is_that_of_its_page(name: str, corpus_dump: Callable[[str], P
     with vmemmap.open(corpus_dump(name)) as core:
         rows = np.concatenate(list(core.pages.scan()))
         assert len(rows) == len(core.pages) > 2 * ROWS_IN_CACHE
-        info, size = core.kernel.vmcoreinfo, int(core.kernel.struct_page_size.value)
+        info, size = core.kernel.vmcoreinfo, core.kernel.struct_page_size.value
         borders = [step + at for step in range(0, len(rows), ROWS_IN_CACHE) for at in (-1, 0, 1)]
         for row in rows[[*borders[1:], *range(0, len(rows), 211)]]:
             pfn = int(row["pfn"])
             page = core.pages[pfn]
             assert row["kind"] == page.kind
             try:
-                raw = core.read(int(core.vmemmap_base.value) + pfn * size, size)
+                raw = core.read(core.vmemmap_base.value + pfn * size, size)
             except VmemmapError:
                 assert row["why"] != 0
                 assert row["flags"] == np.uint64(2**64 - 1)

@@ -248,7 +248,7 @@ def test_radix_without_a_list(tmp_path: Path) -> None:
 def test_page_of_takes_every_sort_of_address(built: Built) -> None:
     with built.open() as core:
         pfn = next(pfn for pfn, kind in built.pages.kinds.items() if kind == "anon")
-        base = int(core.vmemmap_base.value)
+        base = core.vmemmap_base.value
         for address in (
             pfn * 65536 + 17,
             0xC000_0000_0000_0000 + pfn * 65536,

@@ -17,7 +17,7 @@ from vmemmap.translate.regions import (
     CERTAIN_LINEAR,
     DEFAULT_RADIX_LAYOUT,
     LAYOUTS,
-    Layout,
+    AddressLayout,
     Method,
     find_layout,
     mmus_of,
@@ -99,7 +99,7 @@ def test_the_rows_are_those_of_the_fact_sheet() -> None:
 
 
 @pytest.mark.parametrize("row", LAYOUTS, ids=lambda row: row.name)
-def test_regions_are_sorted_disjoint_and_found_to_the_byte(row: Layout) -> None:
+def test_regions_are_sorted_disjoint_and_found_to_the_byte(row: AddressLayout) -> None:
     for region in row.regions:
         assert 0 < region.start < region.end < 1 << 64
         assert row.find(region.start) is row.find(region.end - 1) is region

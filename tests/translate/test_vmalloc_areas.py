@@ -6,6 +6,7 @@ import pytest
 
 from builders.machine import Machine, build_machine
 from vmcore.machine_source import MachineSource, facts_of
+from vmemmap.linear_map import LinearMemory
 from vmemmap.translate.vmalloc_areas import KnownAreas, find_known_areas
 
 START = 0xD000000000000000
@@ -32,7 +33,7 @@ def build(byte_order: str, release: str, count: int) -> tuple[Machine, list[int]
 
 def areas_of(machine: Machine, **changes: str) -> KnownAreas:
     info = facts_of(machine, changes=changes).vmcoreinfo
-    return find_known_areas(info, MachineSource(machine), machine.byte_order)
+    return find_known_areas(info, LinearMemory(MachineSource(machine), machine.byte_order))
 
 
 @BOTH

@@ -15,7 +15,8 @@ from builders.machine import Machine
 from builders.vmcoreinfo import vmcoreinfo_text
 from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump, PageExcluded, PageLost
-from vmemmap.facts.kernel import KernelFacts, NodeLayout
+from vmemmap.facts.backing import BackingLayout
+from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.source.base import PhysicalSource
 from vmemmap.vmcore import Vmcore
@@ -135,9 +136,9 @@ def facts_of(
     )
 
 
-def usual_node(order: ByteOrder) -> NodeLayout:
+def usual_node(order: ByteOrder) -> BackingLayout:
     """Give the node layout of every kernel known, by the fact sheet."""
-    return NodeLayout(24, 0, 8, 16, order)
+    return BackingLayout(24, 0, 8, 16, order)
 
 
 def _text(machine: Machine, without: tuple[str, ...], changes: Mapping[str, str] | None) -> bytes:

@@ -31,7 +31,7 @@ def check(path: Path, big: BigList) -> None:
         assert np.array_equal(table.virt, big.virt)
         assert table.usable.all()
         assert table.block_size == big.block_size
-        assert core.kernel.list_head.value == big.head
+        assert core.list_facts.list_head.value == big.head
         assert core.facts["memory_byte_order"].value == big.byte_order
         assert core.facts["vmemmap_base"].value == big.vmemmap_base
         assert table.node_pages == -(-nodes // NODES_PER_PAGE)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 
 
 class NodePage:
@@ -36,7 +36,7 @@ class NodePage:
 
     __slots__ = ("_columns", "list", "phys", "run_end", "virt", "virt_addr")
 
-    def __init__(self, data: bytes, virt: int, layout: NodeLayout) -> None:
+    def __init__(self, data: bytes, virt: int, layout: BackingLayout) -> None:
         word = numpy_prefix(layout.order) + "u8"
         slots = len(data) // layout.size
         record = np.dtype(

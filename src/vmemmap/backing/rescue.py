@@ -6,6 +6,7 @@ The searches themselves are in ``backing/rescue_nodes.py`` (nodes) and ``backing
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +17,14 @@ from vmemmap.backing.rescue_blocks import find_blocks
 from vmemmap.backing.rescue_nodes import Found, Search, find_nodes
 from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
 from vmemmap.backing.walk import Walk
+from vmemmap.errors import FactError
+from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, join, subtract
-from vmemmap.linear_map import linear_phys
-from vmemmap.mmzone.find_sections import find_sections
+from vmemmap.linear_map import linear_phys, linear_phys_many
+from vmemmap.mmzone.mem_section import MemSection
+from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.source.base import PhysicalSource
 
 _IMAGE_SYMBOLS = (
@@ -64,22 +68,23 @@ def start_search(
     Raises:
         FactError: The size of struct page or of the kernel's pages is not known.
     """
-    size, page_size = int(kernel.struct_page_size.value), int(kernel.page_size.value)
-    sections, _, _ = find_sections(kernel, source, base)
+    size, page_size = kernel.struct_page_size.value, kernel.page_size.value
     ranges = source.ranges().astype(np.int64).reshape(-1, 2)
     present = np.array([[0, (region.end - base) // size]], dtype=np.int64)
     memory = join(ranges[:, 0], ranges[:, 1])
-    if sections is not None:
+    with suppress(FactError):
+        sections = read_section_table(MemSection(kernel), base)
         present = join(sections.first_pfn, sections.end_pfn)
         known = np.concatenate([ranges, present * page_size])
         memory = join(known[:, 0], known[:, 1])
-    pages = np.unique(table.node % np.uint64(1 << 60) // np.uint64(page_size)).astype(np.int64)
+    nodes, _ = linear_phys_many(table.node)
+    pages = np.unique(nodes // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size
     for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel)):
         memory = subtract(memory, taken)
     search = Search(
         source=source,
-        layout=kernel.node_layout,
+        layout=BackingFacts(kernel).node_layout,
         page_size=page_size,
         block_size=block_size,
         region=region,

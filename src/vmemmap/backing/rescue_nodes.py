@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run, numpy_prefix
 from vmemmap.errors import ReadError
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
 from vmemmap.intervals import Intervals, holds, subtract, touches
-from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET
+from vmemmap.linear_map import LINEAR_SPAN, linear_phys_many, linear_virt
 from vmemmap.source.base import PhysicalSource
 
 _GUESS_SECONDS = 30.0
@@ -70,7 +70,7 @@ class Search:
     """
 
     source: PhysicalSource
-    layout: NodeLayout
+    layout: BackingLayout
     page_size: int
     block_size: int
     region: Run
@@ -174,8 +174,9 @@ def _all_slots(search: Search, known: set[int]) -> Iterator[tuple[NDArray[np.uin
             continue
         yield slots
         _, following, phys, virt = slots
-        target = following[search.fits(phys, virt) & (following >= np.uint64(PAGE_OFFSET))]
-        pages = np.unique((target - np.uint64(PAGE_OFFSET)) // np.uint64(search.page_size))
+        target, linear = linear_phys_many(following)
+        target = target[search.fits(phys, virt) & linear]
+        pages = np.unique(target // np.uint64(search.page_size))
         more = {number * search.page_size for number in pages.tolist()} - seen
         waiting += sorted(more)
         seen |= more
@@ -190,7 +191,7 @@ def _slots(search: Search, page: int) -> tuple[NDArray[np.uint64], ...] | None:
     except ReadError:
         return None
     word = np.dtype(numpy_prefix(layout.order) + "u8")
-    own = np.uint64(PAGE_OFFSET + page) + np.arange(count, dtype=np.uint64) * np.uint64(layout.size)
+    own = np.uint64(linear_virt(page)) + np.arange(count, dtype=np.uint64) * np.uint64(layout.size)
     members = (layout.list_offset, layout.phys_offset, layout.virt_offset)
     return own, *(
         np.ndarray(count, word, data, at, (layout.size,)).astype(np.uint64) for at in members
@@ -211,9 +212,8 @@ def _follow(
     count = len(node)
     at = np.minimum(np.searchsorted(node, following), max(count - 1, 0))
     inner = node[at] == following
-    phys = np.where(following >= np.uint64(PAGE_OFFSET), following - np.uint64(PAGE_OFFSET), 0)
-    linear = (following >= np.uint64(PAGE_OFFSET)) & (phys < np.uint64(LINEAR_SPAN))
-    absent = linear & ~search.source.stored_many(phys.astype(np.uint64))
+    phys, linear = linear_phys_many(following)
+    absent = linear & ~search.source.stored_many(np.where(linear, phys, np.uint64(0)))
     outer = np.where(following == 0, _END, np.where(absent, _ABSENT, _DEAD))
     step = np.concatenate([np.where(inner, at, count + outer), count + np.arange(4)])
     step[:count][listed] = count + _LIVE
@@ -227,7 +227,7 @@ def _follow(
 
 
 def guess_block_size(
-    source: PhysicalSource, layout: NodeLayout, page_size: int, region: Run
+    source: PhysicalSource, layout: BackingLayout, page_size: int, region: Run
 ) -> int | None:
     """Tell the block size by nodes found in the dump, where neither it nor the list can be read.
 

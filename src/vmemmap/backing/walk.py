@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from vmemmap.backing.node_page import NodePage
 from vmemmap.errors import NotInDump, ReadError
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 from vmemmap.findings import Finding, Severity
-from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
+from vmemmap.linear_map import LINEAR_SPAN, linear_phys, linear_virt
 from vmemmap.memory import Memory
 
 DEFAULT_LIMIT = 1 << 24
@@ -62,7 +62,7 @@ EMPTY_WALK = Walk(_NOTHING, _NOTHING, _NOTHING, ())
 def walk_list(
     memory: Memory,
     head: int,
-    layout: NodeLayout,
+    layout: BackingLayout,
     page_size: int,
     block_size: int,
     limit: int = DEFAULT_LIMIT,
@@ -88,7 +88,7 @@ class _Walker:
     """The state of one walk."""
 
     def __init__(
-        self, memory: Memory, layout: NodeLayout, page_size: int, block_size: int, limit: int
+        self, memory: Memory, layout: BackingLayout, page_size: int, block_size: int, limit: int
     ) -> None:
         self._memory = memory
         self._layout = layout
@@ -190,7 +190,7 @@ class _Walker:
             # The dump may hold a part of the page that has the node; such a part is not kept.
             alone = self._read_alone(node, phys, came)
             return alone if isinstance(alone, Finding) else NodePage(alone, node, self._layout)
-        page = NodePage(data, PAGE_OFFSET + start, self._layout)
+        page = NodePage(data, linear_virt(start), self._layout)
         self._pages[page.virt] = page
         self._loaded += 1
         if len(self._pages) * self._page_size > _PAGES_KEPT_BYTES:

@@ -22,13 +22,15 @@ from vmemmap.backing.table import BackingTable
 from vmemmap.check.audit import Beside, audit_coverage, audit_list
 from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
+from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, join, total, touched
-from vmemmap.mmzone.find_sections import find_sections
+from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.nodes import NodeInfo
-from vmemmap.mmzone.sections import SectionTable
+from vmemmap.mmzone.read_sections import read_section_table
+from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
 
@@ -108,9 +110,10 @@ class _Check:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._kernel = parts.kernel
+        self._list_facts = BackingFacts(parts.kernel)
         self._findings: list[Finding] = []
         self._page_size = int(parts.kernel.page_size.value)
-        self._section_table: tuple[SectionTable | None, int, str] | None = None
+        self._section_table: tuple[SectionTable | None, int] | None = None
 
     def report(self) -> CheckReport:
         table = self._list()
@@ -153,7 +156,7 @@ class _Check:
     def _sizes(self) -> None:
         """Name a damaged block size that a rescue has done without."""
         try:
-            _ = self._kernel.block_size
+            _ = self._list_facts.block_size
         except FactError as error:
             self._note(_CODES.get(error.name, "psize_shift"), Severity.ERROR, str(error))
 
@@ -190,12 +193,12 @@ class _Check:
         beside = Beside(
             source=self._parts.source,
             page_size=self._page_size,
-            node_size=24 if table is None else self._kernel.node_layout.size,
+            node_size=24 if table is None else self._list_facts.node_layout.size,
             base=base,
             struct_page_size=size,
             sections=sections if sections and sections.origin == "mem_section" else None,
             image=kernel_image(self._kernel),
-            leaves_removed=may_leave_removed(self._release),
+            leaves_removed=may_leave_removed(self._kernel.parsed_release),
             complete=self._parts.complete() if table is not None else False,
             lost_table=self._lost_table,
         )
@@ -216,7 +219,7 @@ class _Check:
         return measure(part, self._parts.source, self._page_size, self._homes(sections))
 
     def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
-        found, per, _ = self._read_sections(base)
+        found, per = self._read_sections(base)
         if found is not None:
             pfns = np.column_stack([found.first_pfn, found.end_pfn])
             return Sections(pfns, found.flags, per, "mem_section")
@@ -228,19 +231,20 @@ class _Check:
         numbers = touched(join(*rows.astype(np.int64).T), per)
         return Sections(numbers * per, np.full(len(numbers), 3), per, "vmemmap_list")
 
-    def _read_sections(self, base: int) -> tuple[SectionTable | None, int, str]:
+    def _read_sections(self, base: int) -> tuple[SectionTable | None, int]:
         """Read mem_section once, and take note of what is wrong with it."""
         if self._section_table is None:
-            self._section_table = find_sections(self._kernel, self._parts.source, base)
-            found, _, why = self._section_table
-            if found is not None:
+            mem_section, found = MemSection(self._kernel), None
+            try:
+                found = read_section_table(mem_section, base)
                 self._findings += found.findings
-            else:
+            except FactError as why:
                 self._note(
                     "mem_section_unreadable",
                     Severity.WARNING,
                     f"mem_section cannot be used ({why}): what the list lacks cannot be told",
                 )
+            self._section_table = found, mem_section.pages_per_section
         return self._section_table
 
     def _backed(
@@ -352,13 +356,6 @@ class _Check:
                     phys=int(lost.phys[0]),
                 )
             )
-
-    @property
-    def _release(self) -> str:
-        try:
-            return str(self._kernel.release.value)
-        except FactError:
-            return ""
 
     def _note(self, code: str, severity: Severity, message: str) -> None:
         self._findings.append(Finding(code, severity, message))

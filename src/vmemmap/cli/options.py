@@ -112,7 +112,7 @@ def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
         typer.BadParameter: An assumption is none that can be made.
     """
     from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
-    from vmemmap.source.spool import no_progress
+    from vmemmap.progress import no_progress
     from vmemmap.vmcore import open_vmcore
 
     try:

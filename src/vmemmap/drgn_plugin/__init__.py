@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import drgn
 
-from vmemmap.drgn_plugin.attaching import Attachment, attach
+from vmemmap.drgn_plugin.attaching import attach
+from vmemmap.drgn_plugin.attachment import Attachment
 from vmemmap.drgn_plugin.program import load_debug_info, open_program
 from vmemmap.drgn_plugin.segments import logger
 
@@ -22,8 +23,8 @@ def drgn_prog_set(prog: drgn.Program) -> None:
     try:
         attach(prog)
     except Exception as error:
-        logger.warning("kernel memory beyond the linear map stays unreadable: %s", _told(error))
+        logger.warning("kernel memory beyond the linear map stays unreadable: %s", _one_line(error))
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -10,11 +10,11 @@ Source: drgn libdrgn/arch_ppc64.c, libdrgn/kdump.c; libkdumpfile src/addrxlat/pp
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import drgn
 
 from vmemmap.drgn_plugin import helpers
+from vmemmap.drgn_plugin.attachment import NOTHING, Attachment, attachment_of, keep_with
 from vmemmap.drgn_plugin.segments import logger, virtual_reader
 from vmemmap.facts.mmu import RADIX
 from vmemmap.facts.vmlinux import SymbolFile
@@ -24,25 +24,6 @@ from vmemmap.translate.regions import Method, Region
 from vmemmap.vmcore import Vmcore
 
 LIBKDUMPFILE_FOR_ELF = "DRGN_USE_LIBKDUMPFILE_FOR_ELF"
-
-_KEY = "vmemmap"
-"""Where the program's cache has our `Attachment`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """What was added to a program.
-
-    Attributes:
-        core: The dump, open for as long as the program lives; None if nothing was added.
-        regions: The parts of the kernel's address space that are read through `core`.
-    """
-
-    core: Vmcore | None
-    regions: tuple[Region, ...]
-
-
-NOTHING = Attachment(None, ())
 
 
 def attach(prog: drgn.Program, vmlinux: str | os.PathLike[str] | None = None) -> Attachment:
@@ -82,27 +63,16 @@ def attach(prog: drgn.Program, vmlinux: str | os.PathLike[str] | None = None) ->
         raise
 
 
-def attachment_of(prog: drgn.Program) -> Attachment | None:
-    """Give what was added to *prog*, or None if nothing was."""
-    found = prog.cache.get(_KEY)
-    return found if isinstance(found, Attachment) else None
-
-
-def reserve(prog: drgn.Program) -> None:
-    """Let `attach` leave a program alone that we put together ourselves."""
-    prog.cache[_KEY] = NOTHING
-
-
 def add_virtual(prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...]) -> Attachment:
     """Read *regions* of the program's address space through *core* from now on."""
     read = virtual_reader(core)
     for region in regions:
         prog.add_memory_segment(region.start, region.end - region.start, read, False)
     attachment = Attachment(core, regions)
-    prog.cache[_KEY] = attachment
+    keep_with(prog, attachment)
     logger.debug("vmemmap reads %s", ", ".join(region.name for region in regions))
     if core.mmu.value != RADIX:
-        helpers.install(attachment_of)
+        helpers.install()
     return attachment
 
 

@@ -13,28 +13,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import drgn
 
+from vmemmap.drgn_plugin.attachment import attachment_of
 from vmemmap.drgn_plugin.segments import fault, logger
 from vmemmap.errors import VmemmapError
 from vmemmap.facts.mmu import RADIX
 from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.vmcore import Vmcore
 
-if TYPE_CHECKING:
-    from vmemmap.drgn_plugin.attaching import Attachment
-
 _installed = False
 
 
-def install(attachment_of: Callable[[drgn.Program], Attachment | None]) -> None:
-    """Put the switches in place, once for the process.
-
-    Args:
-        attachment_of: Gives what a program was given, or None.
-    """
+def install() -> None:
+    """Put the switches in place, once for the process."""
     global _installed
     if _installed:
         return
@@ -84,7 +78,7 @@ def _read_vm(core: Vmcore, pgtable: Any, address: Any, size: Any) -> bytes:
         if _is_kernels(core, pgtable):
             return core.read(virt, left)
         table = core.page_table_at(operator.index(pgtable))
-        page_bytes, parts = int(core.kernel.page_size.value), list[bytes]()
+        page_bytes, parts = core.kernel.page_size.value, list[bytes]()
         while left > 0:
             part = min(left, page_bytes - virt % page_bytes)
             parts.append(core.read_phys(table.translate(virt), part))

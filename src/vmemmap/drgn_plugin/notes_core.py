@@ -91,12 +91,12 @@ def _note(name: str, kind: int, desc: bytes, order: ByteOrder) -> bytes:
 
 def _elf(notes: bytes, order: ByteOrder) -> bytes:
     """Put an ELF header and one PT_NOTE before the notes."""
-    word, offset = numpy_prefix(order), elf64.HEADER_BYTES + elf64.PROGRAM_HEADER_BYTES
+    prefix, offset = numpy_prefix(order), elf64.HEADER_BYTES + elf64.PROGRAM_HEADER_BYTES
     data = 1 if order == "little" else 2
     ident = elf64.MAGIC + bytes((elf64.CLASS_64, data, elf64.EV_CURRENT)) + bytes(9)
     kind = (elf64.ET_CORE, elf64.EM_PPC64, elf64.EV_CURRENT)
     places = (0, elf64.HEADER_BYTES, 0)  # entry, program headers, sections
     sizes = (elf64.HEADER_BYTES, elf64.PROGRAM_HEADER_BYTES, 1, 0, 0, 0)
-    header = struct.pack(word + "HHI3QI6H", *kind, *places, 0, *sizes)
+    header = struct.pack(prefix + "HHI3QI6H", *kind, *places, 0, *sizes)
     segment = (elf64.PT_NOTE, 0, offset, 0, 0, len(notes), len(notes), _ALIGN)
-    return ident + header + struct.pack(word + "2I6Q", *segment) + notes
+    return ident + header + struct.pack(prefix + "2I6Q", *segment) + notes

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 import drgn
 
 from vmemmap.address import U64_MAX
-from vmemmap.drgn_plugin.attaching import LIBKDUMPFILE_FOR_ELF, add_virtual, reserve
+from vmemmap.drgn_plugin.attaching import LIBKDUMPFILE_FOR_ELF, add_virtual
+from vmemmap.drgn_plugin.attachment import NOTHING, keep_with
 from vmemmap.drgn_plugin.notes_core import open_notes_core
 from vmemmap.drgn_plugin.segments import physical_reader
 from vmemmap.errors import UnsupportedDump
@@ -37,7 +38,7 @@ def open_program(core: Vmcore) -> drgn.Program:
     """
     regions = core.layout.regions
     prog = drgn.Program()
-    reserve(prog)
+    keep_with(prog, NOTHING)  # so that the hook leaves it alone: we add to it ourselves
     notes = open_notes_core(core)
     try:
         with _no_libkdumpfile():

@@ -64,7 +64,7 @@ def fault(error: VmemmapError | ValueError, address: int) -> drgn.FaultError:
 
 def _page_bytes(core: Vmcore) -> int:
     """Give the largest size of which aligned pieces surely lie in one piece of memory."""
-    page_bytes = int(core.kernel.page_size.value)
+    page_bytes = core.kernel.page_size.value
     try:
         block_bytes = core.backing.block_size or page_bytes
     except FactError:
@@ -104,7 +104,7 @@ class _PageReader:
         self._most = max(CACHE_BYTES // page_bytes, 1)
         self._pages: dict[int, Buffer] = {}
         self._scratch = memoryview(bytearray())
-        self._told: set[type[Exception]] = set()
+        self._logged: set[type[Exception]] = set()
 
     def callback(self) -> ReadSegment:
         """Give the function for drgn: short for what lies in the same page as the last read."""
@@ -139,8 +139,8 @@ class _PageReader:
             raise fault(error, address) from None
         except Exception as error:
             text = _in_one_line(error)
-            if type(error) not in self._told:  # once: the same may be read a million times
-                self._told.add(type(error))
+            if type(error) not in self._logged:  # once: the same may be read a million times
+                self._logged.add(type(error))
                 logger.error("cannot read %#x: %s", address, text)
             raise drgn.FaultError(text, address) from None
 

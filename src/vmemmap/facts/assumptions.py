@@ -14,7 +14,7 @@ class Assumptions:
 
     values: Mapping[str, str] = field(default_factory=dict)
 
-    def given(self, name: str) -> Fact | None:
+    def given(self, name: str) -> Fact[str] | None:
         """Give the user's value as a fact, or None."""
         if name not in self.values:
             return None

@@ -27,7 +27,7 @@ _COMPRESSION_HEADER_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ElfSection:
     """A section: where its content is in the file, in bytes, and what it refers to."""
 
     name: str
@@ -64,14 +64,14 @@ class ElfFile:
             if size <= _NAMES_MAX_BYTES and view.holds(at, size):
                 names = bytes(view.view(at, size))
         self.sections = tuple(
-            Section(
+            ElfSection(
                 _name(names, int(row["sh_name"])),
                 *(int(row[field]) for field in _FIELDS),
             )
             for row in rows
         )
 
-    def find(self, name: str) -> Section | None:
+    def find(self, name: str) -> ElfSection | None:
         """Give the section of this name that has content, or None."""
         found = (s for s in self.sections if s.name == name and s.kind != _SHT_NOBITS)
         return next(found, None)
@@ -102,7 +102,7 @@ class ElfFile:
             )
         return self._view.view(offset, size)
 
-    def unpacked(self, section: Section) -> memoryview:
+    def unpacked(self, section: ElfSection) -> memoryview:
         """Give what is in a section, decompressed if need be.
 
         Raises:

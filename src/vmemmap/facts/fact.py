@@ -5,14 +5,14 @@ A value without an origin is a guess; every one that is shown or used carries bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Generic, TypeVar
 
 from vmemmap.errors import FactError
 
-T = TypeVar("T")
+V_co = TypeVar("V_co", bound=int | str, covariant=True)
 
 
 class Origin(StrEnum):
@@ -33,8 +33,8 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One fact.
+class Fact(Generic[V_co]):
+    """One fact: ``Fact[int]`` or ``Fact[str]``.
 
     Attributes:
         name: A stable name, such as ``page_size`` or ``vmemmap_list``.
@@ -45,7 +45,7 @@ class Fact:
     """
 
     name: str
-    value: int | str
+    value: V_co
     origin: Origin
     detail: str = ""
     is_address: bool = False
@@ -59,55 +59,26 @@ class Fact:
         return f"{self.value:#x}" if self.is_address else str(self.value)
 
 
-class established(Generic[T]):  # noqa: N801 (used like functools.cached_property)
-    """A property worked out once: the value is kept, and so is the FactError if there is none.
-
-    ``functools.cached_property`` would try again at every use, which for a search through all of a
-    dump's memory is not to be had.
-    """
-
-    def __init__(self, work: Callable[[Any], T]) -> None:
-        self._work = work
-        self._name = work.__name__
-        self.__doc__ = work.__doc__
-
-    @overload
-    def __get__(self, owner: None, kind: type) -> established[T]: ...
-    @overload
-    def __get__(self, owner: object, kind: type) -> T: ...
-    def __get__(self, owner: object | None, kind: type) -> T | established[T]:
-        if owner is None:
-            return self
-        kept = owner.__dict__.setdefault("_established", {})
-        if self._name not in kept:
-            try:
-                kept[self._name] = (self._work(owner), None)
-            except FactError as error:
-                kept[self._name] = (None, error)
-                raise
-        value, failed = kept[self._name]
-        if failed is not None:
-            raise failed.with_traceback(None)
-        return cast(T, value)
+AnyFact = Fact[int | str]
+"""A fact of whatever kind."""
 
 
 @dataclass(slots=True)
-class Facts(Mapping[str, Fact]):
+class Facts(Mapping[str, AnyFact]):
     """Facts by name, in the order in which they were established.
 
     Attributes:
         missing: What could not be established: name to the error that says why.
     """
 
-    _facts: dict[str, Fact] = field(default_factory=dict)
+    _facts: dict[str, AnyFact] = field(default_factory=dict)
     missing: dict[str, FactError] = field(default_factory=dict)
 
-    def add(self, fact: Fact) -> Fact:
-        """Put a fact in and give it back."""
+    def add(self, fact: AnyFact) -> None:
+        """Put a fact in; one of the same name is replaced."""
         self._facts[fact.name] = fact
-        return fact
 
-    def __getitem__(self, name: str) -> Fact:
+    def __getitem__(self, name: str) -> AnyFact:
         return self._facts[name]
 
     def __iter__(self) -> Iterator[str]:

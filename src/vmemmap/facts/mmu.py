@@ -24,7 +24,9 @@ _RADIX_ROOT_PRESENT = 1 << 63
 
 
 def radix_from_vmcoreinfo(vmcoreinfo: Vmcoreinfo) -> bool | None:
-    """Read NUMBER(RADIX_MMU), or None where the kernel does not export it (before 6.6.9).
+    """Tell by NUMBER(RADIX_MMU), or give None where the kernel does not export it.
+
+    It does since Linux commit 36e826b568e4, seen from v6.6.9 on.
 
     Raises:
         FactInvalid: The value is neither 0 nor 1.
@@ -46,7 +48,7 @@ def decide_mmu(
     layout_mmus: frozenset[str],
     block_size: int | None,
     read_root_entry: Callable[[], int],
-) -> Fact:
+) -> Fact[str]:
     """Decide between hash and radix, the strongest evidence first.
 
     Args:

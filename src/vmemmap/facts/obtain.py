@@ -6,13 +6,13 @@ import os
 
 from vmemmap.errors import FactConflict, FactMissing, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo.search import find_in_memory, read_by_symbols, release_in_memory
+from vmemmap.facts.vmcoreinfo.search import find_by_symbols, find_in_memory, release_in_memory
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
-from vmemmap.source.spool import Progress, no_progress
 
 SEARCH_SECONDS = 6.0
 
@@ -54,7 +54,7 @@ def obtain_vmcoreinfo(
     given: bytes | None,
     symbols: SymbolFile | None,
     progress: Progress,
-) -> tuple[bytes, Fact]:
+) -> tuple[bytes, Fact[str]]:
     """Give the VMCOREINFO text and the fact ``vmcoreinfo``, which says where it comes from.
 
     Args:
@@ -75,7 +75,7 @@ def obtain_vmcoreinfo(
     if symbols is not None:
         data = symbols.find("vmcoreinfo_data")
         if data is not None:
-            text = read_by_symbols(source, data.address)
+            text = find_by_symbols(source, data.address)
             if text is not None:
                 detail = f"not in the dump's headers; where {symbols.path} says the kernel has it"
                 return text, Fact("vmcoreinfo", "memory", Origin.USER, detail)

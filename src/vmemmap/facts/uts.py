@@ -26,7 +26,7 @@ class Utsname:
     machine: str
 
 
-def read_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
+def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
     """Read the utsname inside ``init_uts_ns``.
 
     Args:

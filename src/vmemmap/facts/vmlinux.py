@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
+from vmemmap.established import established
 from vmemmap.facts.elf_file import ElfFile
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.symbols.table import Symbol, SymbolTable
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import walk_notes
-from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET
+from vmemmap.linear_map import linear_phys_many
 from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
@@ -56,7 +57,7 @@ class SymbolFile:
         self._view = open_bytes(path, "the vmlinux")
         try:
             self._file = ElfFile(self._view)
-            symbols = _read_symbols(self._file)
+            symbols = _find_symbols(self._file)
             self.has_symbols = symbols is not None
             if symbols is None and self._types_in() is None:
                 raise UnsupportedDump(
@@ -92,7 +93,7 @@ class SymbolFile:
         """Every symbol of the kernel's image; among those at one address, one with a size first."""
         found = self._symbols
         value = found["st_value"].astype(np.uint64)
-        kept = (value >= PAGE_OFFSET) & (value < PAGE_OFFSET + LINEAR_SPAN)
+        _, kept = linear_phys_many(value)
         kept &= (found["st_shndx"] != _SHN_UNDEF) & (found["st_name"] < len(self._names))
         kept &= ~np.isin(found["st_info"] & 15, (_STT_SECTION, _STT_FILE))
         found, value = found[kept], value[kept]
@@ -108,7 +109,7 @@ class SymbolFile:
         )
 
     @property
-    def fact(self) -> Fact:
+    def fact(self) -> Fact[str]:
         """The fact that the user named this file, and what it has."""
         has = ["symbols"] if self.has_symbols else []
         has += {".BTF": ["BTF"], None: []}.get(self._types_in(), ["debug information"])
@@ -187,21 +188,21 @@ def _build_id(file: ElfFile) -> str:
     return ""
 
 
-def _symbol_dtype(word: str) -> np.dtype[np.void]:
+def _symbol_dtype(prefix: str) -> np.dtype[np.void]:
     return np.dtype(
         [
-            ("st_name", word + "u4"),
+            ("st_name", prefix + "u4"),
             ("st_info", "u1"),
             ("st_other", "u1"),
-            ("st_shndx", word + "u2"),
-            ("st_value", word + "u8"),
-            ("st_size", word + "u8"),
+            ("st_shndx", prefix + "u2"),
+            ("st_value", prefix + "u8"),
+            ("st_size", prefix + "u8"),
         ]
     )
 
 
-def _read_symbols(file: ElfFile) -> tuple[bytes, NDArray[np.void]] | None:
-    """Read names and symbols; None if there is no symbol table."""
+def _find_symbols(file: ElfFile) -> tuple[bytes, NDArray[np.void]] | None:
+    """Give names and symbols; None if there is no symbol table."""
     symtab = next((s for s in file.sections if s.kind == _SHT_SYMTAB), None)
     if symtab is None or symtab.link >= len(file.sections):
         return None

@@ -114,35 +114,35 @@ def container_order(data: bytes | memoryview) -> ByteOrder | None:
 
 def program_header_dtype(order: ByteOrder) -> np.dtype[np.void]:
     """Give the layout of one program header as a numpy record of 56 bytes."""
-    word = numpy_prefix(order)
+    prefix = numpy_prefix(order)
     return np.dtype(
         [
-            ("p_type", word + "u4"),
-            ("p_flags", word + "u4"),
-            ("p_offset", word + "u8"),
-            ("p_vaddr", word + "u8"),
-            ("p_paddr", word + "u8"),
-            ("p_filesz", word + "u8"),
-            ("p_memsz", word + "u8"),
-            ("p_align", word + "u8"),
+            ("p_type", prefix + "u4"),
+            ("p_flags", prefix + "u4"),
+            ("p_offset", prefix + "u8"),
+            ("p_vaddr", prefix + "u8"),
+            ("p_paddr", prefix + "u8"),
+            ("p_filesz", prefix + "u8"),
+            ("p_memsz", prefix + "u8"),
+            ("p_align", prefix + "u8"),
         ]
     )
 
 
 def section_header_dtype(order: ByteOrder) -> np.dtype[np.void]:
     """Give the layout of one section header as a numpy record of 64 bytes."""
-    word = numpy_prefix(order)
+    prefix = numpy_prefix(order)
     return np.dtype(
         [
-            ("sh_name", word + "u4"),
-            ("sh_type", word + "u4"),
-            ("sh_flags", word + "u8"),
-            ("sh_addr", word + "u8"),
-            ("sh_offset", word + "u8"),
-            ("sh_size", word + "u8"),
-            ("sh_link", word + "u4"),
-            ("sh_info", word + "u4"),
-            ("sh_addralign", word + "u8"),
-            ("sh_entsize", word + "u8"),
+            ("sh_name", prefix + "u4"),
+            ("sh_type", prefix + "u4"),
+            ("sh_flags", prefix + "u8"),
+            ("sh_addr", prefix + "u8"),
+            ("sh_offset", prefix + "u8"),
+            ("sh_size", prefix + "u8"),
+            ("sh_link", prefix + "u4"),
+            ("sh_info", prefix + "u4"),
+            ("sh_addralign", prefix + "u8"),
+            ("sh_entsize", prefix + "u8"),
         ]
     )

@@ -83,12 +83,12 @@ class SubHeader:
 
 def decode_main(data: bytes | memoryview, order: ByteOrder) -> MainHeader:
     """Decode the main header's 464 bytes *data* with its fields in the given byte order."""
-    word = numpy_prefix(order)
-    (version,) = struct.unpack_from(word + "i", data, 8)
+    prefix = numpy_prefix(order)
+    (version,) = struct.unpack_from(prefix + "i", data, 8)
     status, block_size, sub_hdr_size, bitmap_blocks, max_mapnr = struct.unpack_from(
-        word + "IiiII", data, STATUS_OFFSET
+        prefix + "IiiII", data, STATUS_OFFSET
     )
-    (nr_cpus,) = struct.unpack_from(word + "i", data, 460)
+    (nr_cpus,) = struct.unpack_from(prefix + "i", data, 460)
     return MainHeader(
         order=order,
         header_version=version,

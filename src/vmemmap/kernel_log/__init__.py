@@ -1,1 +1,1 @@
-"""The kernel's log, printk's ring buffer, as records."""
+"""What did the kernel say? Its log, printk's ring buffer in each of its three forms, as records."""

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 from vmemmap.address import is_power_of_two
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.kernel_log.damage import Damage
+from vmemmap.kernel_log.damage import LogDamage
+from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
 from vmemmap.kernel_log.record import LogRecord
-from vmemmap.kernel_log.window import KernelVariables, Window
 
 RING_MAX_BYTES = 1 << 31
 """The kernel accepts no more for log_buf_len=."""
@@ -26,7 +26,7 @@ _LINE_MAX_BYTES = 1 << 16
 _HEAD = re.compile(rb"(?:<(\d{1,3})>)?(?:\[ *(\d{1,12})\.(\d{6})\] )?")
 
 
-def read_character_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogRecord]:
+def walk_character_ring(kernel: KernelVariables, damage: LogDamage) -> Iterator[LogRecord]:
     """Yield the log's lines, oldest first.
 
     Raises:
@@ -38,7 +38,7 @@ def read_character_ring(kernel: KernelVariables, damage: Damage) -> Iterator[Log
             f"log_buf_len is {size:#x}; expected a power of two of at most {RING_MAX_BYTES:#x}",
             name="log_buf_len",
         )
-    ring = Window(kernel.memory, "log_buf", kernel.pointer("log_buf"), size)
+    ring = LogBuffer(kernel.memory, "log_buf", kernel.pointer("log_buf"), size)
     end = kernel.u32("log_end")
     # log_end has 32 bits and starts again from 0; logged_chars then still knows of more.
     kept = min(max(end, kernel.u32("logged_chars")), size)
@@ -53,7 +53,7 @@ def read_character_ring(kernel: KernelVariables, damage: Damage) -> Iterator[Log
         yield _record(line)
 
 
-def _characters(ring: Window, end: int, kept: int, damage: Damage) -> Iterator[bytes]:
+def _characters(ring: LogBuffer, end: int, kept: int, damage: LogDamage) -> Iterator[bytes]:
     """Yield the last *kept* characters before the free-running index *end*."""
     at, left = (end - kept) % ring.size, kept
     while left:

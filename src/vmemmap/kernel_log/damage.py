@@ -8,7 +8,7 @@ from vmemmap.findings import Finding, Severity
 
 
 @dataclass(slots=True)
-class Damage:
+class LogDamage:
     """Collects damage while a log is read.
 
     Codes: ``log_unreadable`` (not in the dump), ``log_indexes`` (where the ring starts and ends),

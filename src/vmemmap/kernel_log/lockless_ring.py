@@ -21,13 +21,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import U64_MAX, numpy_prefix
+from vmemmap.address import U64_MAX
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.kernel_log.damage import Damage
+from vmemmap.kernel_log.damage import LogDamage
 from vmemmap.kernel_log.lockless_layout import LocklessLayout
+from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
 from vmemmap.kernel_log.record import LogRecord, caller_text
-from vmemmap.kernel_log.window import KernelVariables, Window
-from vmemmap.linear_map import read_linear
 
 _COUNT_BITS_MAX = 26
 _SIZE_BITS_MAX = 31
@@ -41,7 +40,7 @@ _SPLITS_MAX = 1 << 12
 """How often to look for what is there of a part of the tables that is not all there."""
 
 
-def read_lockless_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogRecord]:
+def walk_lockless_ring(kernel: KernelVariables, damage: LogDamage) -> Iterator[LogRecord]:
     """Yield the log's records, oldest first; those that were still being written are left out.
 
     Raises:
@@ -52,14 +51,14 @@ def read_lockless_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogR
 
 
 class _Ring:
-    def __init__(self, kernel: KernelVariables, damage: Damage) -> None:
+    def __init__(self, kernel: KernelVariables, damage: LogDamage) -> None:
         self._damage = damage
         self._patience = _SPLITS_MAX
         self._order = kernel.order
-        self._word = np.dtype(numpy_prefix(kernel.order) + "u8")
+        self._word = kernel.memory.word_type
         layout = self._layout = LocklessLayout(kernel.info)
         prb = kernel.pointer("prb")
-        head = read_linear(kernel.memory, "printk_ringbuffer", prb, layout.ring_bytes)
+        head = kernel.memory.content("printk_ringbuffer", prb, layout.ring_bytes)
 
         def value(at: int, size: int = 8) -> int:
             return int.from_bytes(head[at : at + size], kernel.order)
@@ -76,12 +75,12 @@ class _Ring:
         self._size = 1 << bits("size_bits", layout.size_bits, _SIZE_BITS_MAX)
         self._tail, self._head = value(layout.tail_id) & _ID_MASK, value(layout.head_id) & _ID_MASK
 
-        def window(what: str, at: int, size: int) -> Window:
-            return Window(kernel.memory, what, value(at), size)
+        def buffer(what: str, at: int, size: int) -> LogBuffer:
+            return LogBuffer(kernel.memory, what, value(at), size)
 
-        self._descs = window("prb_desc", layout.descs, self._count * layout.desc_bytes)
-        self._infos = window("printk_info", layout.infos, self._count * layout.info_bytes)
-        self._text = window("text_data_ring", layout.data, self._size)
+        self._descs = buffer("prb_desc", layout.descs, self._count * layout.desc_bytes)
+        self._infos = buffer("printk_info", layout.infos, self._count * layout.info_bytes)
+        self._text = buffer("text_data_ring", layout.data, self._size)
 
     def records(self) -> Iterator[LogRecord]:
         """Yield the records by rising id."""
@@ -98,8 +97,8 @@ class _Ring:
             rows = np.arange(first, min(first + _ROWS_AT_A_TIME, length), dtype=np.uint64)
             ids = (np.uint64(self._tail) + rows) & np.uint64(_ID_MASK)
             # The tables start anew where the ids' low bits do.
-            turn = int(np.argmin(ids & np.uint64(self._count - 1)))
-            for part in (ids[:turn], ids[turn:]):
+            wrap = int(np.argmin(ids & np.uint64(self._count - 1)))
+            for part in (ids[:wrap], ids[wrap:]):
                 if len(part):
                     yield from self._run(part)
 
@@ -203,11 +202,11 @@ class _Ring:
         self._damage.add("log_text", message + ": it is left out")
 
     def _table(
-        self, window: Window, first: int, rows: int, row_bytes: int
+        self, buffer: LogBuffer, first: int, rows: int, row_bytes: int
     ) -> NDArray[np.uint8] | None:
         """Read rows of a table; None, and a finding, if they are not in the dump."""
         try:
-            raw = window.get(first * row_bytes, rows * row_bytes)
+            raw = buffer.get(first * row_bytes, rows * row_bytes)
         except FactMissing as error:
             if rows == 1 or not self._patience:
                 message = f"records of the log ({rows} or fewer) are missing: {error}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vmemmap.findings import Finding
-from vmemmap.kernel_log.damage import Damage
+from vmemmap.kernel_log.damage import LogDamage
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 """The names of the levels 0 to 7, as dmesg has them."""
@@ -78,20 +78,20 @@ class KernelLog:
     Args:
         form: How the kernel keeps it: ``lockless`` (since 5.10), ``records`` (3.5 to 5.9) or
             ``characters`` (before).
-        read: Yields the records, and tells what is damaged.
+        walk: Yields the records, and takes note of what is damaged.
 
     Attributes:
         form: As given.
     """
 
-    def __init__(self, form: str, read: Callable[[Damage], Iterator[LogRecord]]) -> None:
+    def __init__(self, form: str, walk: Callable[[LogDamage], Iterator[LogRecord]]) -> None:
         self.form = form
-        self._read = read
-        self._damage = Damage()
+        self._walk = walk
+        self._damage = LogDamage()
 
     def __iter__(self) -> Iterator[LogRecord]:
-        self._damage = Damage()
-        return self._read(self._damage)
+        self._damage = LogDamage()
+        return self._walk(self._damage)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

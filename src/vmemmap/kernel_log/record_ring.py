@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.kernel_log.character_ring import RING_MAX_BYTES
-from vmemmap.kernel_log.damage import Damage
+from vmemmap.kernel_log.damage import LogDamage
+from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
 from vmemmap.kernel_log.record import LogRecord, caller_text
-from vmemmap.kernel_log.window import KernelVariables, Window
 
 _HEADER_MAX_BYTES = 256
 
@@ -56,7 +56,7 @@ class _Header:
         return value
 
 
-def read_record_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogRecord]:
+def walk_record_ring(kernel: KernelVariables, damage: LogDamage) -> Iterator[LogRecord]:
     """Yield the log's records, oldest first.
 
     Raises:
@@ -71,7 +71,7 @@ def read_record_ring(kernel: KernelVariables, damage: Damage) -> Iterator[LogRec
             f"{RING_MAX_BYTES:#x}",
             name="log_buf_len",
         )
-    ring = Window(kernel.memory, "log_buf", kernel.pointer("log_buf"), size)
+    ring = LogBuffer(kernel.memory, "log_buf", kernel.pointer("log_buf"), size)
     at, end = kernel.u32("log_first_idx"), kernel.u32("log_next_idx")
     goes_round = at > end  # the newest records are at the ring's start
     while at != end:

@@ -1,4 +1,4 @@
-"""NUMA nodes and zones, as the kernel describes them, and the check that page flags agree.
+"""NUMA nodes and zones, as the kernel describes them.
 
 A zone's own counters are the kernel's word on its memory, to compare a census with.
 
@@ -7,18 +7,14 @@ Source: Linux include/linux/mmzone.h.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vmemmap.errors import NotInDump, ReadError
-from vmemmap.linear_map import linear_phys
-from vmemmap.memory import Memory
-from vmemmap.mmzone.node_layout import ZONES_MAX, FlagFields, NodeLayout
+from vmemmap.errors import ReadError
+from vmemmap.linear_map import LinearMemory
+from vmemmap.mmzone.pgdat_layout import ZONES_MAX, PgdatLayout
 
 ZONE_NAMES = frozenset({"DMA", "DMA32", "Normal", "HighMem", "Movable", "Device"})
 _PFN_LIMIT = 1 << 52
-_CHECKED_PER_NODE = 64
-_ENOUGH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +63,13 @@ class NodeReader:
     """Reads nodes and zones out of the kernel's memory.
 
     Args:
-        memory: Physical memory.
+        memory: The kernel's data.
         layout: Where everything is.
-        order: The memory's byte order.
     """
 
-    def __init__(self, memory: Memory, layout: NodeLayout, order: str) -> None:
+    def __init__(self, memory: LinearMemory, layout: PgdatLayout) -> None:
         self._memory = memory
         self._layout = layout
-        self._order: str = order
 
     def nodes(self, at: int, online_map: int | None) -> tuple[NodeInfo, ...]:
         """Read all online nodes.
@@ -95,44 +89,26 @@ class NodeReader:
         for number in range(self._layout.node_count):
             if online is not None and not online >> number & 1:
                 continue
-            pgdat = self.word(at + 8 * number)
+            pgdat = self._memory.word(at + 8 * number)
             found = self._node(pgdat, number) if pgdat else None
             if found is not None:
                 out.append(found)
         return tuple(out)
-
-    def word(self, virt: int, width: int = 8) -> int:
-        """Read an unsigned number in the linear map.
-
-        Raises:
-            ReadError: It is not in the dump.
-        """
-        return self._number(self.bytes_at(virt, width))
-
-    def bytes_at(self, virt: int, size: int) -> bytes:
-        """Read bytes in the linear map; what lies outside is like memory that is not there."""
-        phys = linear_phys(virt)
-        if phys is None:
-            raise NotInDump(f"{virt:#x} is no address of kernel data", phys=virt)
-        return self._memory.read(phys, size)
-
-    def _number(self, data: bytes) -> int:
-        return int.from_bytes(data, "little" if self._order == "little" else "big")
 
     def _online(self, address: int | None) -> int | None:
         """Read node_online_map as one number, bit n for node n."""
         size = self._layout.nodemask_size
         if address is None or not 8 <= size <= 1024 or size % 8:
             return None
-        words = [self.word(address + at) for at in range(0, size, 8)]
+        words: list[int] = self._memory.words(address, size // 8).tolist()
         return sum(word << 64 * i for i, word in enumerate(words))
 
     def _node(self, pgdat: int, number: int) -> NodeInfo | None:
         layout = self._layout
-        start = self.word(pgdat + layout.start_pfn)
-        spanned = self.word(pgdat + layout.spanned_pages)
-        node_id = self.word(pgdat + layout.node_id, 4)
-        count = self.word(pgdat + layout.nr_zones, 4)
+        start = self._memory.word(pgdat + layout.start_pfn)
+        spanned = self._memory.word(pgdat + layout.spanned_pages)
+        node_id = self._memory.word(pgdat + layout.node_id, 4)
+        count = self._memory.word(pgdat + layout.nr_zones, 4)
         if node_id != number or start + spanned > _PFN_LIMIT or count > ZONES_MAX:
             return None  # not the description of this node
         room = (layout.pgdat_size - layout.node_zones) // layout.zone_size
@@ -153,18 +129,18 @@ class NodeReader:
 
     def _zone(self, at: int, node: int, index: int, start: int, node_spanned: int) -> ZoneInfo:
         layout, places = self._layout, self._layout.zone_rest
-        spanned = self.word(at + layout.zone_spanned)
-        present: int | None = self.word(at + places.present)
+        spanned = self._memory.word(at + layout.zone_spanned)
+        present: int | None = self._memory.word(at + places.present)
         managed: int | None = None
         if present is not None and present > spanned:
             present = None
         if places.managed is not None and places.start is not None and present is not None:
-            managed = self.word(at + places.managed)
-            first = self.word(at + places.start)
+            managed = self._memory.word(at + places.managed)
+            first = self._memory.word(at + places.start)
             inside = start <= first <= first + spanned <= start + node_spanned
             if managed > present or (spanned and not inside):
                 managed = None  # the words are something else in this kernel
-        free: int | None = self.word(at + layout.vm_stat + 8 * layout.nr_free_pages)
+        free: int | None = self._memory.word(at + layout.vm_stat + 8 * layout.nr_free_pages)
         if free is not None and free >> 63:
             free = 0  # the counters are signed and may be a little behind
         name = self._name(at)
@@ -177,60 +153,17 @@ class NodeReader:
         """
         known = self._layout.zone_rest.name
         if known is not None:
-            return self._name_at(self.word(zone + known))
-        data = self.bytes_at(zone, self._layout.zone_size)
-        for at in range(0, len(data), 8):
-            name = self._name_at(self._number(data[at : at + 8]))
+            return self._name_at(self._memory.word(zone + known))
+        for word in self._memory.words(zone, self._layout.zone_size // 8).tolist():
+            name = self._name_at(word)
             if name is not None:
                 return name
         return None
 
     def _name_at(self, pointer: int) -> str | None:
         """Read a zone's name, or None if what is there is none."""
-        if linear_phys(pointer) is None:
-            return None
         try:
-            text = self.bytes_at(pointer, 8).split(b"\0")[0].decode("latin-1")
+            text = self._memory.read(pointer, 8).split(b"\0")[0].decode("latin-1")
         except ReadError:
             return None
         return text if text in ZONE_NAMES else None
-
-
-def check_fields(
-    fields: FlagFields, nodes: Sequence[NodeInfo], flags_of: Callable[[int], int | None]
-) -> tuple[FlagFields | None, str]:
-    """See whether pages name the node that spans them, and a zone that it has.
-
-    Args:
-        fields: Where the flags are thought to have node and zone.
-        nodes: What the kernel says.
-        flags_of: Gives the flags of a pfn, or None if its struct page cannot be had.
-
-    Returns:
-        The fields, and in words what was checked; None instead of them if pages disagree.
-    """
-    zones = {(zone.node, zone.index) for node in nodes for zone in node.zones if zone.spanned}
-    checked = agreed = 0
-    for node in nodes:
-        for pfn in _samples(node):
-            owners = [n.node for n in nodes if n.start_pfn <= pfn < n.start_pfn + n.spanned]
-            flags = flags_of(pfn)
-            if flags is None or len(owners) != 1:
-                continue  # unreadable, or nodes that interleave
-            checked += 1
-            named = (fields.node(flags), fields.zone(flags))
-            agreed += named[0] == owners[0] and named in zones
-    if not checked:
-        return fields, f"{fields.detail}; no page to check that with"
-    if agreed < _ENOUGH * checked:
-        return None, (
-            f"{checked - agreed} of {checked} pages name another node or zone than the one that "
-            f"spans them ({fields.detail})"
-        )
-    return fields, f"{fields.detail}; {agreed} of {checked} pages looked at agree"
-
-
-def _samples(node: NodeInfo) -> Iterator[int]:
-    step = max(node.spanned // _CHECKED_PER_NODE, 1)
-    for i in range(min(node.spanned, _CHECKED_PER_NODE)):
-        yield node.start_pfn + i * step

@@ -4,6 +4,11 @@ VMCOREINFO does not say where a section's subsection_map is. It is in what the w
 section_mem_map points to, either first or behind an rcu_head; which of the two is told by the
 sections that are online, for those are always whole. Where nothing tells, all count as whole.
 
+Section 5 of eight parts, 32 pages of 64 KiB each, of which the first and the last two are there::
+
+    subsection_map   0b1100_0001
+    missing parts    1..5, pages [5 * 256 + 32, 5 * 256 + 192), cut out of the section's run
+
 Source: Linux include/linux/mmzone.h (struct mem_section_usage), mm/sparse.c (section_activate).
 """
 
@@ -11,14 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from vmemmap.address import numpy_prefix
 from vmemmap.errors import ReadError
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import join
-from vmemmap.linear_map import linear_phys
-from vmemmap.mmzone.section_layout import SectionLayout
-from vmemmap.mmzone.sections import SectionTable
-from vmemmap.source.base import PhysicalSource
+from vmemmap.mmzone.mem_section import RootArray
+from vmemmap.mmzone.section_table import SectionTable
 
 _SUBSECTION_BYTES = 2 << 20
 _MAP_PLACES = (0, 16)
@@ -29,9 +31,7 @@ _WITNESSES = 64
 _ASKED_MAX = 1 << 16
 
 
-def cut_to_subsections(
-    table: SectionTable, source: PhysicalSource, layout: SectionLayout, page_size: int
-) -> SectionTable:
+def cut_to_subsections(table: SectionTable, roots: RootArray) -> SectionTable:
     """Leave out the pages that have no struct page, though others in their section have.
 
     Only sections that came after boot and are not online can be such; kernels before 5.3, which
@@ -39,15 +39,13 @@ def cut_to_subsections(
 
     Args:
         table: The sections.
-        source: The dump's physical memory.
-        layout: How mem_section is cut.
-        page_size: The kernel's page size in bytes.
+        roots: mem_section, from which they were read.
     """
     runs = list(table)
     doubtful = [run for run in runs if not run.early and not run.online]
     if not doubtful or not any(run.early for run in runs):
         return table
-    maps = _Maps(source, layout, table.roots, page_size)
+    maps = _Maps(roots)
     online = [number for run in runs if run.online for number in (run.start, run.end - 1)]
     place = maps.place(online[:_WITNESSES])
     asked = [number for run in doubtful for number in range(run.start, run.end)][:_ASKED_MAX]
@@ -74,12 +72,10 @@ def cut_to_subsections(
 class _Maps:
     """Reads subsection maps."""
 
-    def __init__(
-        self, source: PhysicalSource, layout: SectionLayout, roots: int, page_size: int
-    ) -> None:
-        self._source, self._layout, self._roots = source, layout, roots
-        self._pages = _SUBSECTION_BYTES // page_size
-        self._parts = layout.pages_per_section // self._pages
+    def __init__(self, roots: RootArray) -> None:
+        self._roots, self._memory, self._layout = roots, roots.memory, roots.layout
+        self._parts = (1 << self._layout.section_size_bits.value) // _SUBSECTION_BYTES
+        self._pages = self._layout.pages_per_section // max(self._parts, 1)
         self._all = (1 << self._parts) - 1
 
     def place(self, online: list[int]) -> int | None:
@@ -103,19 +99,13 @@ class _Maps:
 
     def _usage(self, number: int) -> list[int] | None:
         """Read the beginning of a section's struct mem_section_usage, 3 words."""
-        layout = self._layout
-        root, slot = divmod(number, layout.per_root)
-        at = layout.map_offset + 8
-        if at + 8 > layout.size or not 1 < self._parts <= 64:
+        at = self._layout.map_offset + 8
+        if at + 8 > self._layout.size or not 1 < self._parts <= 64:
             return None
         try:
-            roots = self._word(self._roots + 8 * root)
-            usage = linear_phys(self._word(roots + slot * layout.size + at))
-            data = b"" if usage is None else self._source.read(usage, 24)
+            entry = self._roots.find_entry(number)
+            usage = 0 if entry is None else self._memory.word(entry + at)
+            words: list[int] = self._memory.words(usage, 3).tolist()
         except ReadError:
             return None
-        return np.frombuffer(data, numpy_prefix(layout.order) + "u8").tolist() or None
-
-    def _word(self, virt: int) -> int:
-        phys = linear_phys(virt)
-        return 0 if phys is None else int.from_bytes(self._source.read(phys, 8), self._layout.order)
+        return words

@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.mmzone.node_layout import FlagFields
-from vmemmap.mmzone.sections import SectionTable
+from vmemmap.mmzone.flag_fields import FlagFields
+from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.one_pass import OnePass, applies
@@ -23,7 +23,7 @@ from vmemmap.pages.page import PageDescriber, PageHomes, PageInfo
 from vmemmap.pages.records import SCAN_FIELDS, RecordMaker, ScanField
 from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
-from vmemmap.source.spool import Progress, no_progress
+from vmemmap.progress import Progress, no_progress
 
 T = TypeVar("T")
 

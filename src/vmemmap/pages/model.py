@@ -11,13 +11,15 @@ import numpy as np
 from vmemmap.absence import Absence
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
-from vmemmap.facts.fact import established
+from vmemmap.established import established
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
-from vmemmap.mmzone.find_sections import find_sections
-from vmemmap.mmzone.node_layout import FlagFields, NodeLayout, find_flag_fields, find_node_layout
-from vmemmap.mmzone.nodes import NodeInfo, NodeReader, check_fields
-from vmemmap.mmzone.sections import SectionTable, sections_from_blocks
+from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
+from vmemmap.mmzone.mem_section import MemSection
+from vmemmap.mmzone.nodes import NodeInfo, NodeReader
+from vmemmap.mmzone.pgdat_layout import PgdatLayout, read_pgdat_layout
+from vmemmap.mmzone.read_sections import read_section_table
+from vmemmap.mmzone.section_table import SectionTable, sections_from_blocks
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.count.census import take_census
 from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
@@ -29,8 +31,8 @@ from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
 from vmemmap.pages.page import PageHomes
 from vmemmap.pages.rules import tells_hugetlb
 from vmemmap.pages.struct_pages import StructPages
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.spool import Progress, no_progress
 from vmemmap.translate.runs import VmemmapRuns
 
 _HUGETLB_UNKNOWN = Finding(
@@ -65,7 +67,7 @@ class PageModel:
         self._kernel, self._source, self._runs = kernel, source, runs
         self._base, self._backing = base, backing
         self._progress = progress
-        self._page_size = int(kernel.page_size.value)
+        self._page_size = kernel.page_size.value
         self._findings: list[Finding] = []
 
     @established
@@ -76,16 +78,12 @@ class PageModel:
             FactError: VMCOREINFO lacks an offset that every kernel exports.
         """
         kernel = self._kernel
-        try:
-            release = str(kernel.release.value)
-        except FactError:
-            release = ""
         return find_page_layout(
             kernel.vmcoreinfo,
-            int(kernel.struct_page_size.value),
+            kernel.struct_page_size.value,
             kernel.order,
             self._page_size,
-            release,
+            kernel.parsed_release,
             kernel.types,
         )
 
@@ -96,9 +94,11 @@ class PageModel:
         Raises:
             FactMissing: Neither mem_section nor the list can be used.
         """
-        table, per, why = find_sections(self._kernel, self._source, self._base)
-        if table is not None:
-            return table
+        mem_section = MemSection(self._kernel)
+        try:
+            return read_section_table(mem_section, self._base)
+        except FactError as error:
+            why = str(error)
         backing = self._backing
         first, end = backing.pfn_start, backing.pfn_end
         if first is None or end is None or not backing.usable.any():
@@ -106,6 +106,7 @@ class PageModel:
                 f"which pages there are cannot be told, and there is no list to go by: {why}",
                 name="mem_section",
             )
+        per = mem_section.pages_per_section
         return sections_from_blocks(first[backing.usable], end[backing.usable], per, why)
 
     @established
@@ -210,25 +211,25 @@ class PageModel:
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
         """The blocks on the free lists, and whether all lists could be followed."""
         try:
-            reader, layout = self._node_reader
+            _, layout = self._node_reader
             lru = self._kernel.vmcoreinfo.offset("page.lru")
         except FactError as error:
             self._note("free_list", f"the free lists cannot be followed: {error}")
             return (), False
-        lists = FreeLists(reader, layout, self.struct_pages, lru, self.layout.orders)
+        lists = FreeLists(self._kernel.memory, layout, self.struct_pages, lru, self.layout.orders)
         blocks = tuple(lists.blocks(self.nodes))
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
 
     @established
-    def _node_reader(self) -> tuple[NodeReader, NodeLayout]:
+    def _node_reader(self) -> tuple[NodeReader, PgdatLayout]:
         numa = self._address("node_data") is not None
-        layout = find_node_layout(self._kernel.vmcoreinfo, numa, self._kernel.types)
-        return NodeReader(self._source, layout, self._kernel.order), layout
+        layout = read_pgdat_layout(self._kernel.vmcoreinfo, numa, self._kernel.types)
+        return NodeReader(self._kernel.memory, layout), layout
 
     def _address(self, symbol: str) -> int | None:
         try:
-            return int(self._kernel.symbol(symbol).value)
+            return self._kernel.symbol(symbol).value
         except FactError:
             return None
 

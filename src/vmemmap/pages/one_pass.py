@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import NO_PFN, BlockReader
 from vmemmap.pages.exclusion_rules import Seen, see
 from vmemmap.pages.exclusions import Exclusions
@@ -38,7 +38,7 @@ from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
 
 try:
-    from vmemmap import _compiled as compiled
+    import vmemmap._compiled as compiled
 except ImportError:
     compiled = None  # type: ignore[assignment]
 

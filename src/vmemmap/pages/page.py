@@ -10,7 +10,7 @@ import numpy as np
 from vmemmap.absence import Absence
 from vmemmap.address import Pfn, Phys, Virt
 from vmemmap.backing.table import BackingTable
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import NO_PFN, named_heads
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import NO_PFN, BlockReader
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout

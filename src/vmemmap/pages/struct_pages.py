@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import ReadError
-from vmemmap.mmzone.sections import SectionTable
+from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import Located, PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
 

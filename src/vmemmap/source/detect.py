@@ -9,10 +9,10 @@ import os
 
 from vmemmap.errors import DumpError, UnknownFormat, UnsupportedDump
 from vmemmap.formats import elf64, flattened, kdump
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.opening import open_bytes
-from vmemmap.source.spool import Progress, no_progress
 
 _PACKED = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -d"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.file_view import (
     LIVE_KERNEL,
     ByteView,
@@ -13,7 +14,7 @@ from vmemmap.source.file_view import (
     open_file,
     unreadable,
 )
-from vmemmap.source.spool import Progress, no_progress, spool
+from vmemmap.source.spool import spool
 
 
 def open_bytes(

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 
 from vmemmap.errors import UnreadableFile
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.file_view import unreadable
 
 CHUNK_BYTES = 1 << 20
 _WHAT = "copying the piped dump"
-
-Progress = Callable[[str, int, int | None], None]
-"""(what is being done, how much is done, how much there is or None if that is unknown).
-
-At the end of a piece of work it is told that all is done.
-"""
-
-
-def no_progress(what: str, done: int, total: int | None) -> None:
-    """Tell nobody; the default."""
 
 
 def spool(fd: int, path: str, progress: Progress = no_progress) -> int:

@@ -1,1 +1,1 @@
-"""From virtual to physical addresses."""
+"""Which physical address is behind a virtual one, and by which way?"""

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
-from vmemmap.linear_map import PAGE_OFFSET
+from vmemmap.linear_map import linear_phys, linear_phys_many
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
 from vmemmap.translate.page_tables.walk import PageTable
-from vmemmap.translate.regions import Layout, Method
+from vmemmap.translate.regions import AddressLayout, Method
 
 TablesOrWhy = Callable[[int], PageTable]
 """Gives the kernel's page tables, or raises what speaks against it for the address that asked."""
@@ -64,7 +64,7 @@ class AddressSpace:
         list_error: Why the list cannot be had, where the vmemmap needs it.
     """
 
-    layout: Layout
+    layout: AddressLayout
     blocks: BlockTable
     block_size: int
     page_size: int
@@ -78,7 +78,9 @@ class AddressSpace:
         if region is None:
             raise NoSuchRegion(self._no_region(virt), virt=virt)
         if region.method is Method.LINEAR:
-            return Resolved(virt - PAGE_OFFSET, "linear", region.name, None)
+            phys = linear_phys(virt)
+            assert phys is not None
+            return Resolved(phys, "linear", region.name, None)
         if region.method is Method.VMEMMAP and self.list_error is not None:
             raise self.list_error.with_traceback(None)
         if region.method is Method.VMEMMAP and len(self.blocks):
@@ -99,7 +101,7 @@ class AddressSpace:
             if not inside.any():
                 continue
             if region.method is Method.LINEAR:
-                phys[inside] = virt[inside] - np.uint64(PAGE_OFFSET)
+                phys[inside], _ = linear_phys_many(virt[inside])
                 mask |= inside
             elif region.method is Method.PAGE_TABLE or not len(self.blocks):
                 if region.method is Method.VMEMMAP and self.list_error is not None:
@@ -187,8 +189,8 @@ class AddressSpace:
     def _not_backed(self, virt: int) -> NotBacked:
         below, above = self.blocks.neighbours(virt)
         near = [
-            f"nearest {word} {start:#x} +{self.block_size >> 10} KiB"
-            for word, start in (("below", below), ("above", above))
+            f"nearest {side} {start:#x} +{self.block_size >> 10} KiB"
+            for side, start in (("below", below), ("above", above))
             if start is not None
         ]
         return NotBacked(

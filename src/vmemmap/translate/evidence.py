@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError, UnsupportedDump
+from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.facts.backing import BackingFacts
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
 from vmemmap.translate.regions import (
@@ -21,7 +23,8 @@ from vmemmap.translate.regions import (
     BY_SYMBOL,
     DEFAULT_RADIX_LAYOUT,
     LAYOUTS,
-    Layout,
+    AddressLayout,
+    LayoutChoice,
     find_layout,
     find_layout_of_areas,
     mmus_of,
@@ -36,6 +39,7 @@ class LayoutEvidence:
 
     Args:
         kernel: Facts about the kernel.
+        list_facts: Facts about its list.
         list_virts: Gives the virt_addr of every list entry (uint64), by walking the list.
         path: The dump, for errors.
         assume: What the user says.
@@ -46,6 +50,7 @@ class LayoutEvidence:
     def __init__(
         self,
         kernel: KernelFacts,
+        list_facts: BackingFacts,
         list_virts: Callable[[], NDArray[np.uint64]],
         path: str = "",
         assume: Assumptions | None = None,
@@ -53,6 +58,7 @@ class LayoutEvidence:
         map_base: Callable[[], int] | None = None,
     ) -> None:
         self._kernel = kernel
+        self._list_facts = list_facts
         self._list_virts = list_virts
         self._path = path
         self._assume = assume or Assumptions()
@@ -61,16 +67,18 @@ class LayoutEvidence:
 
     @established
     def keeps_no_list(self) -> bool:
-        """The list is empty on radix, as since 6.6; mmu_vmemmap_psize then means nothing."""
+        """The list is empty on radix; mmu_vmemmap_psize then means nothing."""
+        # Since Linux commit 368a0590d954 (in v6.6) radix has its own vmemmap_populate(), which maps
+        # the vmemmap in page tables and keeps no list.
         try:
-            if self._kernel.list_head.value:
+            if self._list_facts.list_head.value:
                 return False
             return self._decide_mmu(None, None).value == RADIX
         except FactError:
             return False
 
     @established
-    def mmu(self) -> Fact:
+    def mmu(self) -> Fact[str]:
         """``hash`` or ``radix``, with the evidence.
 
         Raises:
@@ -86,11 +94,11 @@ class LayoutEvidence:
             has_list = choice is not None and len(self._list_virts()) > 0
         except FactError:
             has_list = False  # something else has told the layout
-        block_size = int(self._kernel.block_size.value) if has_list else None
-        return self._decide_mmu(choice[0] if choice else None, block_size)
+        block_size = self._list_facts.block_size.value if has_list else None
+        return self._decide_mmu(choice.layout if choice else None, block_size)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> AddressLayout:
         """How the kernel divides its address space.
 
         Raises:
@@ -107,10 +115,10 @@ class LayoutEvidence:
                 "with --assume layout=NAME",
                 name="layout",
             )
-        return choice[0]
+        return choice.layout
 
     @property
-    def layout_fact(self) -> Fact:
+    def layout_fact(self) -> Fact[str]:
         """The layout's name, and how it was chosen."""
         given = self._assume.given("layout")
         if given is not None:
@@ -119,12 +127,12 @@ class LayoutEvidence:
         if choice is None:
             reason = "the only one that radix kernels without a list have"
             return Fact("layout", layout.name, Origin.ASSUMED, reason)
-        by_symbol = choice[1] == BY_SYMBOL
+        by_symbol = choice.reason == BY_SYMBOL
         origin = Origin.VMCOREINFO if by_symbol else Origin.DERIVED
-        return Fact("layout", layout.name, origin, choice[1])
+        return Fact("layout", layout.name, origin, choice.reason)
 
     @established
-    def vmemmap_base(self) -> Fact:
+    def vmemmap_base(self) -> Fact[int]:
         """Virtual address of the struct page of pfn 0, whether or not it is backed."""
         symbol = self._kernel.optional_symbol("vmemmap")
         base = self.layout.vmemmap.start
@@ -139,7 +147,7 @@ class LayoutEvidence:
         layout = self.layout_fact
         return Fact("vmemmap_base", base, layout.origin, f"of layout {layout.value}", True)
 
-    def _decide_mmu(self, layout: Layout | None, block_size: int | None) -> Fact:
+    def _decide_mmu(self, layout: AddressLayout | None, block_size: int | None) -> Fact[str]:
         given = self._assume.given("mmu")
         return given or decide_mmu(
             radix_number=radix_from_vmcoreinfo(self._kernel.vmcoreinfo),
@@ -150,11 +158,12 @@ class LayoutEvidence:
         )
 
     @established
-    def _choice(self) -> tuple[Layout, str] | None:
+    def _choice(self) -> LayoutChoice | None:
         """The layout and the reason in words; None where nothing decides."""
         given = self._assume.given("layout")
         if given is not None:
-            return next(row for row in LAYOUTS if row.name == given.value), given.detail
+            layout = next(row for row in LAYOUTS if row.name == given.value)
+            return LayoutChoice(layout, given.detail)
         symbol = self._kernel.optional_symbol("vmemmap")
         radix = radix_from_vmcoreinfo(self._kernel.vmcoreinfo)
         try:
@@ -171,7 +180,7 @@ class LayoutEvidence:
         any_mmu = by_list
         if symbol is not None:
             any_mmu = find_layout(size, virts, vmemmap_symbol=symbol, radix=None)
-        if any_mmu is not None and any_mmu[0].mmus == BOOK3E:
+        if any_mmu is not None and any_mmu.layout.mmus == BOOK3E:
             raise UnsupportedDump(
                 "this dump is of an embedded (Book3E) kernel, whose address space is not handled; "
                 "expected a server (Book3S) kernel",
@@ -180,16 +189,16 @@ class LayoutEvidence:
         choice = any_mmu
         if radix is not None:
             choice = find_layout(size, virts, vmemmap_symbol=symbol, radix=radix)
-        if by_list is not None and (choice is None or choice[0] is not by_list[0]):
+        if by_list is not None and (choice is None or choice.layout is not by_list.layout):
             key = "SYMBOL(vmemmap)" if choice and symbol is not None else "NUMBER(RADIX_MMU)"
             raise FactConflict(
-                f"the list's addresses lie in the layout {by_list[0].name} ({by_list[1]}), which "
-                f"does not go with {key} in VMCOREINFO",
+                f"the list's addresses lie in the layout {by_list.layout.name} ({by_list.reason}), "
+                f"which does not go with {key} in VMCOREINFO",
                 name="layout",
             )
         return choice or self._choose_by_sections(radix)
 
-    def _choose_by_sections(self, radix: bool | None) -> tuple[Layout, str] | None:
+    def _choose_by_sections(self, radix: bool | None) -> LayoutChoice | None:
         """Choose by mem_section, for want of a list on what may be the hash MMU."""
         if radix or self._map_base is None:
             return None
@@ -200,11 +209,11 @@ class LayoutEvidence:
         found = find_layout(
             self._page_size, np.array([base], dtype=np.uint64), vmemmap_symbol=None, radix=radix
         )
-        if found is None or found[0].vmemmap.start != base:
+        if found is None or found.layout.vmemmap.start != base:
             return None
-        return found[0], f"mem_section has the struct page of pfn 0 at {base:#x}"
+        return LayoutChoice(found.layout, f"mem_section has the struct page of pfn 0 at {base:#x}")
 
-    def _choose_by_areas(self) -> tuple[Layout, str] | None:
+    def _choose_by_areas(self) -> LayoutChoice | None:
         """Choose by where vmalloc lies, as on a kernel that does not export its list."""
         areas = self._areas()
         starts = np.array(areas.starts, dtype=np.uint64)
@@ -212,4 +221,4 @@ class LayoutEvidence:
 
     @property
     def _page_size(self) -> int:
-        return int(self._kernel.page_size.value)
+        return self._kernel.page_size.value

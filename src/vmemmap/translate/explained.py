@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError, HotAdded, NotInDump, ReadError
 from vmemmap.memory import Memory
-from vmemmap.mmzone.memory_sections import MemorySections
+from vmemmap.mmzone.mem_section import MemSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ExplainedMemory:
     """
 
     dump: Memory
-    sections: Callable[[], MemorySections]
+    sections: Callable[[], MemSection]
     covered_end: Callable[[], int]
 
     def read(self, address: int, size: int) -> bytes:

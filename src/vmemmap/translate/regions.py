@@ -1,6 +1,7 @@
 """The kernel address space as a table: which region an address lies in, and how it translates.
 
-A layout is chosen by what the dump says (the page size, where vmemmap_list's own addresses lie,
+Since Linux commit 0034d395f89d (in v5.2) the regions of every server kernel lie in the 0xc range. A
+layout is chosen by what the dump says (the page size, where vmemmap_list's own addresses lie,
 SYMBOL(vmemmap), RADIX_MMU), never by comparing version numbers.
 
 Source: Linux arch/powerpc/include/asm/book3s/64/{hash,hash-4k,hash-64k,radix}.h and
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.linear_map import PAGE_OFFSET
 
-HASH = frozenset({"hash"})
-RADIX = frozenset({"radix"})
-BOTH = HASH | RADIX
+HASH_ONLY = frozenset({HASH})
+RADIX_ONLY = frozenset({RADIX})
+EITHER = HASH_ONLY | RADIX_ONLY
 BOOK3E = frozenset({"book3e"})
 ANY_PAGE = frozenset({4096, 65536})
 
@@ -46,7 +49,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class AddressLayout:
     """One way in which ppc64 kernels divide their address space.
 
     Attributes:
@@ -79,16 +82,16 @@ def _layout(
     mmus: frozenset[str],
     page_sizes: frozenset[int],
     *rows: tuple[int, int, Method, str],
-) -> Layout:
-    return Layout(name, mmus, page_sizes, tuple(Region(*row) for row in sorted(rows)))
+) -> AddressLayout:
+    return AddressLayout(name, mmus, page_sizes, tuple(Region(*row) for row in sorted(rows)))
 
 
 _L, _V, _P = Method.LINEAR, Method.VMEMMAP, Method.PAGE_TABLE
 
-LAYOUTS: tuple[Layout, ...] = (
+LAYOUTS: tuple[AddressLayout, ...] = (
     _layout(
         # 5.2 and later, hash with 64 KiB pages and radix with either; 512 TiB each.
-        "0xc00c", BOTH, ANY_PAGE,
+        "0xc00c", EITHER, ANY_PAGE,
         (PAGE_OFFSET, 0xC008_0000_0000_0000, _L, "linear map"),
         (0xC008_0000_0000_0000, 0xC00A_0000_0000_0000, _P, "vmalloc"),
         (0xC00A_0000_0000_0000, 0xC00C_0000_0000_0000, _P, "I/O"),
@@ -97,7 +100,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         # 5.10 and later, hash with 4 KiB pages; 1 TiB each, the linear map ends where they begin.
-        "0xc0003f", HASH, frozenset({4096}),
+        "0xc0003f", HASH_ONLY, frozenset({4096}),
         (PAGE_OFFSET, 0xC000_3D00_0000_0000, _L, "linear map"),
         (0xC000_3D00_0000_0000, 0xC000_3E00_0000_0000, _P, "vmalloc"),
         (0xC000_3E00_0000_0000, 0xC000_3F00_0000_0000, _P, "I/O"),
@@ -105,7 +108,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         # 5.2 to 5.9, hash with 4 KiB pages; 16 TiB each.
-        "0xc00030", HASH, frozenset({4096}),
+        "0xc00030", HASH_ONLY, frozenset({4096}),
         (PAGE_OFFSET, 0xC000_1000_0000_0000, _L, "linear map"),
         (0xC000_1000_0000_0000, 0xC000_2000_0000_0000, _P, "vmalloc"),
         (0xC000_2000_0000_0000, 0xC000_3000_0000_0000, _P, "I/O"),
@@ -113,7 +116,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         # 4.7 to 5.1, radix: vmemmap and I/O the other way round.
-        "0xc00a", RADIX, ANY_PAGE,
+        "0xc00a", RADIX_ONLY, ANY_PAGE,
         (PAGE_OFFSET, 0xC008_0000_0000_0000, _L, "linear map"),
         (0xC008_0000_0000_0000, 0xC00A_0000_0000_0000, _P, "vmalloc"),
         (0xC00A_0000_0000_0000, 0xC00C_0000_0000_0000, _V, "vmemmap"),
@@ -122,7 +125,7 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout(
         # 2.6.35 to 5.1, hash. vmalloc ends and I/O begins at 0xd00008... up to 4.12 and at
         # 0xd00038... from 4.14; both go through the same page tables, so it need not be known.
-        "0xf", HASH, ANY_PAGE,
+        "0xf", HASH_ONLY, ANY_PAGE,
         (PAGE_OFFSET, 0xC008_0000_0000_0000, _L, "linear map"),
         (0xD000_0000_0000_0000, 0xD000_4000_0000_0000, _P, "vmalloc and I/O"),
         (0xF000_0000_0000_0000, 0xF002_0000_0000_0000, _V, "vmemmap"),
@@ -144,12 +147,19 @@ LAYOUTS: tuple[Layout, ...] = (
 )  # fmt: skip
 
 DEFAULT_RADIX_LAYOUT = LAYOUTS[0]
-"""What every kernel that keeps no list has: radix, 6.6 and later."""
+"""What every kernel that keeps no list has: radix since Linux commit 368a0590d954 (in v6.6)."""
 
 BY_SYMBOL = "SYMBOL(vmemmap)"
 
 CERTAIN_LINEAR = Region(PAGE_OFFSET, 0xC000_1000_0000_0000, Method.LINEAR, "linear map")
 """Linear in every layout above, so that it can be used before a layout is known."""
+
+
+class LayoutChoice(NamedTuple):
+    """A layout, and in words why it is this one."""
+
+    layout: AddressLayout
+    reason: str
 
 
 def find_layout(
@@ -158,8 +168,15 @@ def find_layout(
     *,
     vmemmap_symbol: int | None,
     radix: bool | None,
-) -> tuple[Layout, str] | None:
-    """Choose the layout that the dump's own addresses fit.
+) -> LayoutChoice | None:
+    """Choose the layout that the dump's own addresses fit: the one that most of them lie in.
+
+    With 64 KiB pages, no symbol, and one of five entries damaged::
+
+        virts           0xf..0000  0xf..1000  0xf..2000  0xc00c..0  0xf..3000
+        in 0xc00c's     no         no         no         yes        no         1 vote
+        in 0xc00a's     no         no         no         no         no         0
+        in 0xf's        yes        yes        yes        no         yes        4: this one
 
     Args:
         page_size: The kernel's page size in bytes.
@@ -172,12 +189,12 @@ def find_layout(
     """
     fitting = [row for row in LAYOUTS if page_size in row.page_sizes]
     if radix is not None:
-        word = "radix" if radix else "hash"
-        fitting = [row for row in fitting if word in mmus_of(row, page_size)]
+        mmu = RADIX if radix else HASH
+        fitting = [row for row in fitting if mmu in mmus_of(row, page_size)]
     if vmemmap_symbol is not None:
         for row in fitting:
             if row.vmemmap.start == vmemmap_symbol:
-                return row, BY_SYMBOL
+                return LayoutChoice(row, BY_SYMBOL)
     votes = [_count_inside(virts, row.vmemmap) for row in fitting]
     most = max(votes, default=0)
     if not most:
@@ -190,12 +207,13 @@ def find_layout(
         inside = outer.start < row.vmemmap.start and row.vmemmap.end <= outer.end
         if inside and 2 * votes[i] >= most:
             best = i
-    return fitting[best], f"{votes[best]} of {len(virts)} list entries lie in its vmemmap"
+    reason = f"{votes[best]} of {len(virts)} list entries lie in its vmemmap"
+    return LayoutChoice(fitting[best], reason)
 
 
 def find_layout_of_areas(
     page_size: int, starts: NDArray[np.uint64], source: str
-) -> tuple[Layout, str] | None:
+) -> LayoutChoice | None:
     """Choose the one layout whose page-table regions hold the kernel's vmalloc and I/O areas.
 
     Args:
@@ -214,13 +232,15 @@ def find_layout_of_areas(
     most = max(counts)
     if not most or counts.count(most) > 1:
         return None
-    return fitting[counts.index(most)], f"{most} of {len(starts)} areas in {source} lie in it"
+    reason = f"{most} of {len(starts)} areas in {source} lie in it"
+    return LayoutChoice(fitting[counts.index(most)], reason)
 
 
-def mmus_of(layout: Layout, page_size: int) -> frozenset[str]:
+def mmus_of(layout: AddressLayout, page_size: int) -> frozenset[str]:
     """Give the MMUs that use *layout* with this page size."""
-    if layout.mmus == BOTH and page_size == 4096:
-        return RADIX  # hash with 4 KiB pages has a smaller address space and layouts of its own
+    if layout.mmus == EITHER and page_size == 4096:
+        # Hash with 4 KiB pages has a smaller address space and layouts of its own.
+        return RADIX_ONLY
     return layout.mmus
 
 

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmemmap.address import ByteOrder
 from vmemmap.errors import FactError, ReadError
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.linear_map import PAGE_OFFSET, linear_phys
-from vmemmap.memory import Memory, read_u64
+from vmemmap.linear_map import PAGE_OFFSET, LinearMemory
 
 _LIMIT_EACH_WAY = 48
 """So many areas from either end of the list: vmalloc lies at its beginning, I/O at its end."""
@@ -37,18 +35,17 @@ class KnownAreas:
     source: str
 
 
-def find_known_areas(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> KnownAreas:
+def find_known_areas(info: Vmcoreinfo, memory: LinearMemory) -> KnownAreas:
     """Read some of the kernel's list of areas, as far as it can be read.
 
     Args:
         info: VMCOREINFO.
-        memory: Physical memory.
-        order: The memory's byte order.
+        memory: The kernel's data.
     """
     for name, read in (("vmap_area_list", _from_vmap_area_list), ("vmlist", _from_vmlist)):
         if f"SYMBOL({name})" in info:
             try:
-                starts = read(info, memory, order)
+                starts = read(info, memory)
             except FactError:
                 continue
             if starts:
@@ -61,7 +58,7 @@ def find_known_areas(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> Know
     return KnownAreas((), "")
 
 
-def _from_vmap_area_list(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> list[int]:
+def _from_vmap_area_list(info: Vmcoreinfo, memory: LinearMemory) -> list[int]:
     """Follow the doubly linked list from its head both ways."""
     head = info.symbol("vmap_area_list")
     start_at, link_at = info.offset("vmap_area.va_start"), info.offset("vmap_area.list")
@@ -70,36 +67,35 @@ def _from_vmap_area_list(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> 
         return []
     starts = []
     for way in ways:
-        link = _word(memory, head + way, order)
+        link = _find_word(memory, head + way)
         for _ in range(_LIMIT_EACH_WAY):
             if link is None or link == head:
                 break
-            start = _word(memory, link - link_at + start_at, order)
+            start = _find_word(memory, link - link_at + start_at)
             if start is not None:
                 starts.append(start)
-            link = _word(memory, link + way, order)
+            link = _find_word(memory, link + way)
     return [start for start in starts if start > PAGE_OFFSET]
 
 
-def _from_vmlist(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> list[int]:
+def _from_vmlist(info: Vmcoreinfo, memory: LinearMemory) -> list[int]:
     """Follow the singly linked list; ``next`` is the first member of ``struct vm_struct``."""
     start_at = info.offset("vm_struct.addr")
-    node = _word(memory, info.symbol("vmlist"), order)
+    node = _find_word(memory, info.symbol("vmlist"))
     starts = []
     for _ in range(_LIMIT_VMLIST):
         if not node or start_at > _MAX_OFFSET:
             break
-        start = _word(memory, node + start_at, order)
+        start = _find_word(memory, node + start_at)
         if start is not None:
             starts.append(start)
-        node = _word(memory, node, order)
+        node = _find_word(memory, node)
     return [start for start in starts if start > PAGE_OFFSET]
 
 
-def _word(memory: Memory, virt: int, order: ByteOrder) -> int | None:
+def _find_word(memory: LinearMemory, virt: int) -> int | None:
     """Read a word at a linear-map address; None where that is none or is not in the dump."""
-    phys = linear_phys(virt)
     try:
-        return None if phys is None else read_u64(memory, phys, order)
+        return memory.word(virt)
     except ReadError:
         return None

@@ -1,1 +1,1 @@
-"""The kernel's symbols: a table of them, and kallsyms in the dump."""
+"""Which address does a name of the kernel's have, and which name an address?"""

@@ -25,13 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import U64_MAX, ByteOrder, numpy_prefix
+from vmemmap.address import U64_MAX, numpy_prefix
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.symbols.table import SymbolTable, rows_of_name
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.linear_map import read_linear
-from vmemmap.memory import Memory
+from vmemmap.linear_map import LinearMemory
 
 _SYMBOLS_MAX = 1 << 20
 """Kernels have up to 200,000."""
@@ -69,13 +68,12 @@ class _Names:
     is_only: bool
 
 
-def read_kallsyms(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> SymbolTable:
+def read_kallsyms(info: Vmcoreinfo, memory: LinearMemory) -> SymbolTable:
     """Read the kernel's symbol table.
 
     Args:
         info: The parsed VMCOREINFO.
-        memory: Physical memory.
-        order: Its byte order.
+        memory: The kernel's data.
 
     Returns:
         Every symbol of the kernel's image that kallsyms has. About 0.1 s for 100,000.
@@ -90,16 +88,15 @@ def read_kallsyms(info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> SymbolT
             "symbols are: name the kernel with --vmlinux)",
             name="SYMBOL(kallsyms_names)",
         )
-    return _Reader(info, memory, order).table()
+    return _Reader(info, memory).table()
 
 
 class _Reader:
-    def __init__(self, info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> None:
+    def __init__(self, info: Vmcoreinfo, memory: LinearMemory) -> None:
         self._info = info
         self._memory = memory
-        self._order: ByteOrder = order
-        self._word = numpy_prefix(order)
-        self._count = int.from_bytes(self._read("kallsyms_num_syms", 4), order)
+        self._prefix = numpy_prefix(memory.order)
+        self._count = self._number("kallsyms_num_syms", 4)
         if not 1 <= self._count <= _SYMBOLS_MAX:
             raise FactInvalid(
                 f"kallsyms_num_syms is {self._count}; expected 1 to {_SYMBOLS_MAX}",
@@ -151,7 +148,10 @@ class _Reader:
         return agreed
 
     def _read(self, name: str, size: int) -> bytes:
-        return read_linear(self._memory, name, self._info.symbol(name), size)
+        return self._memory.content(name, self._info.symbol(name), size)
+
+    def _number(self, name: str, width: int) -> int:
+        return self._memory.number(name, self._info.symbol(name), width)
 
     def _stored_names(self) -> bytes:
         """Read the stored names, and what may lie between them and the next table."""
@@ -164,7 +164,7 @@ class _Reader:
 
     def _tokens(self) -> list[bytes]:
         """Give the 256 tokens' texts, and our own two."""
-        index = np.frombuffer(self._read("kallsyms_token_index", 512), dtype=self._word + "u2")
+        index = np.frombuffer(self._read("kallsyms_token_index", 512), dtype=self._prefix + "u2")
         text = self._read("kallsyms_token_table", int(index.max()) + _TOKEN_MAX)
         tokens = [text[start : text.find(b"\0", start)] for start in index.tolist()]
         if b"\0" not in text[int(index.max()) :]:
@@ -178,9 +178,9 @@ class _Reader:
         """Give the addresses in each way that they can be stored, and the way in words."""
         if "SYMBOL(kallsyms_offsets)" in self._info:
             stored = self._read("kallsyms_offsets", 4 * self._count)
-            value = np.frombuffer(stored, dtype=self._word + "i4").astype(np.int64)
+            value = np.frombuffer(stored, dtype=self._prefix + "i4").astype(np.int64)
             if "SYMBOL(kallsyms_relative_base)" in self._info:
-                base = int.from_bytes(self._read("kallsyms_relative_base", 8), self._order)
+                base = self._number("kallsyms_relative_base", 8)
                 unsigned = (value & 0xFFFF_FFFF).view(np.uint64)
                 yield np.uint64(base) + unsigned, f"addresses relative to {base:#x}"
                 # With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (until 6.14) only negative ones are.
@@ -192,7 +192,7 @@ class _Reader:
             yield places + value.view(np.uint64), "addresses relative to their own place"
         else:
             stored = self._read("kallsyms_addresses", 8 * self._count)
-            yield np.frombuffer(stored, dtype=self._word + "u8").astype(np.uint64), "addresses"
+            yield np.frombuffer(stored, dtype=self._prefix + "u8").astype(np.uint64), "addresses"
 
 
 def _decode(stored: bytes, count: int, tokens: list[bytes], wide: bool) -> _Names:

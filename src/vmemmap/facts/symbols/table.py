@@ -88,7 +88,7 @@ class SymbolTable(Sequence[Symbol]):
     address: NDArray[np.uint64] = field(repr=False)
     recorded_size: NDArray[np.uint64] = field(repr=False)
     kind: bytes = field(repr=False)
-    fact: Fact
+    fact: Fact[int]
 
     def __len__(self) -> int:
         return len(self.address)
@@ -206,8 +206,8 @@ def may_be_in_image(address: int, info: Vmcoreinfo) -> bool:
     return start <= address < start + _IMAGE_SPAN
 
 
-def find_symbol(name: str, info: Vmcoreinfo, table: Callable[[], SymbolTable]) -> Symbol:
-    """Find the one symbol of a name.
+def resolve_symbol(name: str, info: Vmcoreinfo, table: Callable[[], SymbolTable]) -> Symbol:
+    """Say which symbol is meant by a name.
 
     Args:
         name: The name.

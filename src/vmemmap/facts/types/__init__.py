@@ -1,1 +1,1 @@
-"""The kernel's types: from VMCOREINFO's keys, BTF or debug information."""
+"""How do the kernel's structures lie, by BTF or by debug information?"""

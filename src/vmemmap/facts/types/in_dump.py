@@ -13,18 +13,17 @@ from __future__ import annotations
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.symbols.table import SymbolTable
 from vmemmap.facts.types.btf import BTF_MAX_BYTES, Btf
-from vmemmap.linear_map import read_linear
-from vmemmap.memory import Memory
+from vmemmap.linear_map import LinearMemory
 
 _START, _END = "__start_BTF", "__stop_BTF"
 
 
-def read_own_types(symbols: SymbolTable, memory: Memory) -> Btf:
+def read_own_types(symbols: SymbolTable, memory: LinearMemory) -> Btf:
     """Read the kernel's BTF out of its memory.
 
     Args:
         symbols: The kernel's symbols.
-        memory: Physical memory.
+        memory: The kernel's data.
 
     Raises:
         FactMissing: The kernel has none, or it is not in the dump.
@@ -40,5 +39,5 @@ def read_own_types(symbols: SymbolTable, memory: Memory) -> Btf:
             f"{BTF_MAX_BYTES}",
             name="types",
         )
-    data = read_linear(memory, "its kernel's BTF", start.address, size)
+    data = memory.content("its kernel's BTF", start.address, size)
     return Btf(data, f"the kernel's BTF at {start.address:#x}")

@@ -1,1 +1,1 @@
-"""VMCOREINFO: the kernel's own notes for dump tools, parsed, or found in memory."""
+"""What do the kernel's own notes for dump tools say, and where are they if the dump has none?"""

@@ -21,9 +21,9 @@ import numpy as np
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactError, FactMissing, ReadError
-from vmemmap.facts.uts import read_utsname
+from vmemmap.facts.uts import find_utsname
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.linear_map import linear_phys
+from vmemmap.linear_map import LinearMemory, linear_phys
 from vmemmap.source.base import PHYS_END, PhysicalSource
 
 _TEXT_START = b"OSRELEASE="
@@ -92,7 +92,7 @@ def find_in_memory(
                 )
             for row in np.flatnonzero(_looks_right(heads.data)).tolist()[:left]:
                 left -= 1
-                found = _read_text(source, int(heads.phys[row]), heads.data[row].tobytes())
+                found = _find_text(source, int(heads.phys[row]), heads.data[row].tobytes())
                 if found is None or not _agrees_with_utsname(source, found.text):
                     continue
                 if found.form == "note":
@@ -103,8 +103,8 @@ def find_in_memory(
     return None
 
 
-def read_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | None:
-    """Read the text where a vmlinux says that the kernel keeps it.
+def find_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | None:
+    """Find the text where a vmlinux says that the kernel keeps it.
 
     Args:
         source: The dump.
@@ -113,16 +113,13 @@ def read_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | Non
     Returns:
         The text, or None if there is none that a kernel wrote.
     """
-    at = linear_phys(vmcoreinfo_data)
-    if at is None:
-        return None
+    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
     try:
-        raw = source.read(at, 8)
+        pointers = [LinearMemory(source, order).word(vmcoreinfo_data) for order in orders]
     except ReadError:
         return None
-    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
-    pointers = [linear_phys(int.from_bytes(raw, order)) for order in orders]
-    for phys in (at, *pointers):
+    for virt in (vmcoreinfo_data, *pointers):
+        phys = linear_phys(virt)
         text = _read_up_to_nul(source, phys) if phys is not None else b""
         if text.startswith(_TEXT_START) and _is_valid(text):
             return text
@@ -139,8 +136,8 @@ def _looks_right(
     return np.asarray(bare | note)
 
 
-def _read_text(source: PhysicalSource, phys: int, head: bytes) -> FoundText | None:
-    """Read and validate the text behind a page beginning that looks right."""
+def _find_text(source: PhysicalSource, phys: int, head: bytes) -> FoundText | None:
+    """Give the text behind a page beginning that looks right, if a kernel wrote it."""
     if head.startswith(_TEXT_START):
         text = _read_up_to_nul(source, phys)
         return FoundText(text, phys, "data", None) if _is_valid(text) else None
@@ -194,7 +191,7 @@ def release_in_memory(source: PhysicalSource, text: bytes) -> str | None:
     """Give the release in the utsname where a VMCOREINFO text says that it is, or None."""
     try:
         phys = linear_phys(Vmcoreinfo(text).symbol("init_uts_ns"))
-        uts = read_utsname(source, phys, (0, 4)) if phys is not None else None
+        uts = find_utsname(source, phys, (0, 4)) if phys is not None else None
         return uts.release if uts is not None else None
     except (FactError, ReadError):
         return None

@@ -105,7 +105,7 @@ class Vmcoreinfo:
         }
         return kinds[kind](name)
 
-    def fact(self, name: str, key: str) -> Fact:
+    def fact(self, name: str, key: str) -> Fact[int]:
         """Give the value of a whole key as the fact *name*, with its origin."""
         return Fact(name, self.integer(key), Origin.VMCOREINFO, key)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.findings import Finding
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.count.tally import Counter, Tally, tally_of

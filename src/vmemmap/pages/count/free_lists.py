@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from vmemmap.absence import Absence
 from vmemmap.errors import ReadError
 from vmemmap.findings import Finding, Severity
-from vmemmap.mmzone.node_layout import NodeLayout
-from vmemmap.mmzone.nodes import NodeInfo, NodeReader
+from vmemmap.linear_map import LinearMemory
+from vmemmap.mmzone.nodes import NodeInfo
+from vmemmap.mmzone.pgdat_layout import PgdatLayout
 from vmemmap.pages.struct_pages import StructPages
 
 _FINDINGS_MAX = 20
@@ -32,7 +33,7 @@ class FreeLists:
     """The free lists of all zones.
 
     Args:
-        reader: Reads kernel data.
+        memory: The kernel's data.
         layout: Where the lists are in a zone.
         pages: The struct pages, which the lists link.
         lru: OFFSET(page.lru) in bytes.
@@ -43,9 +44,9 @@ class FreeLists:
     """
 
     def __init__(
-        self, reader: NodeReader, layout: NodeLayout, pages: StructPages, lru: int, orders: int
+        self, memory: LinearMemory, layout: PgdatLayout, pages: StructPages, lru: int, orders: int
     ) -> None:
-        self._reader, self._layout, self._pages = reader, layout, pages
+        self._memory, self._layout, self._pages = memory, layout, pages
         self._lru, self._orders = lru, orders
         self.findings: list[Finding] = []
 
@@ -62,7 +63,7 @@ class FreeLists:
 
     def _follow(self, head: int, order: int, seen: set[int]) -> Iterator[FreeBlock]:
         try:
-            at = self._reader.word(head)
+            at = self._memory.word(head)
         except ReadError as error:
             self._broken(f"the list head at {head:#x} cannot be read: {error}")
             return

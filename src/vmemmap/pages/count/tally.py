@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
-from vmemmap.mmzone.node_layout import FlagFields
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import DamagedPage
 from vmemmap.pages.exclusion_rules import Seen
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions

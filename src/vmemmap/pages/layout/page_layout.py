@@ -9,14 +9,14 @@ Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactInvalid
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.types.kernel_types import KernelTypes, no_types
+from vmemmap.facts.kernel_types import KernelTypes, no_types
+from vmemmap.facts.release import Release
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.pages.layout.compound_words import Word, find_compound_words
 from vmemmap.pages.layout.page_flags import FlagEra, era_by_types, find_era
@@ -81,7 +81,7 @@ class PageLayout:
     hugetlb_dtor: int | None
     orders: int
     max_compound_order: int
-    facts: tuple[Fact, ...]
+    facts: tuple[Fact[int], ...]
     exported: frozenset[str]
 
     def flag_names(self, flags: int) -> list[str]:
@@ -116,18 +116,12 @@ _BUDDY_VALUES = (
 """``_mapcount`` of a free block by the first release that has it so."""
 
 
-def read_release(text: str) -> tuple[int, int, int] | None:
-    """Give (major, minor, patch) of an OSRELEASE; only to decide between equal evidence."""
-    found = re.match(r"(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?", text, re.ASCII)
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
-
-
 def find_page_layout(
     info: Vmcoreinfo,
     size: int,
     order: ByteOrder,
     page_size: int,
-    release: str,
+    release: Release,
     types: KernelTypes | None = None,
 ) -> PageLayout:
     """Establish the layout of ``struct page``.
@@ -137,7 +131,7 @@ def find_page_layout(
         size: SIZE(page) in bytes.
         order: The memory's byte order.
         page_size: The kernel's page size in bytes.
-        release: OSRELEASE, which decides only where nothing is exported.
+        release: The kernel's, which decides only where nothing is exported.
         types: The kernel's types, asked for what VMCOREINFO lacks.
 
     Raises:
@@ -145,7 +139,7 @@ def find_page_layout(
             is one that cannot be.
     """
     read = PageReader(info, size, types or no_types(info))
-    version = read_release(release)
+    version = release.numbers
     flags = read.required("page.flags")
     mapping = read.required("page.mapping")
     lru = read.required("page.lru")

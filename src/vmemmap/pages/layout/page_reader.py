@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.types.kernel_types import KernelTypes
+from vmemmap.facts.kernel_types import KernelTypes
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 
@@ -27,7 +27,7 @@ class PageReader:
         self.info = info
         self.size = size
         self.types = types
-        self.facts: list[Fact] = []
+        self.facts: list[Fact[int]] = []
 
     def offset(self, *members: str, width: int = 8) -> int | None:
         """Give the offset of the first of several members that is there, in bytes.
@@ -64,8 +64,8 @@ class PageReader:
         given = None if key in self.info else self.types.value(key)
         if given is None:
             return self.info.integer(key)
-        self.facts.append(self.types.note(name, int(given.value)))
-        return int(given.value)
+        self.facts.append(self.types.note(name, given.value))
+        return given.value
 
     def required(self, *members: str, width: int = 8) -> int:
         """Give the offset of the first of several members that is there.

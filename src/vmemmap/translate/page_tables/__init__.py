@@ -1,1 +1,1 @@
-"""Page tables: their formats, which one a kernel has, and the walk through them."""
+"""What do the kernel's page tables map? Their formats, which one a kernel has, and the walk."""

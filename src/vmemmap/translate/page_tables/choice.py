@@ -18,6 +18,7 @@ from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import FactConflict, FactError, ReadError
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.mmu import HASH, RADIX
+from vmemmap.facts.release import Release
 from vmemmap.memory import Memory
 from vmemmap.translate.lookup import NOT_MAPPED
 from vmemmap.translate.page_tables.eras import format_of_release
@@ -25,7 +26,7 @@ from vmemmap.translate.page_tables.hash_linux import HASH_FORMATS
 from vmemmap.translate.page_tables.radix import RADIX_FORMATS
 from vmemmap.translate.page_tables.table_format import Format, Level
 from vmemmap.translate.page_tables.walk import PageTable
-from vmemmap.translate.regions import Layout, Method, Region
+from vmemmap.translate.regions import AddressLayout, Method, Region
 from vmemmap.translate.vmalloc_areas import KnownAreas
 
 FACT = "page_table"
@@ -58,7 +59,7 @@ class TableEvidence:
     memory: Memory
     root: int
     order: ByteOrder
-    layout: Layout
+    layout: AddressLayout
     ram: NDArray[np.uint64]
     areas: KnownAreas
 
@@ -80,20 +81,20 @@ class Grade(NamedTuple):
 
 
 def settle_format(
-    given: Fact | None,
+    given: Fact[str] | None,
     *,
     mmu: str,
     page_size: int,
-    release: str,
+    release: Release,
     evidence: Callable[[], TableEvidence],
-) -> tuple[Format, Fact]:
+) -> tuple[Format, Fact[str]]:
     """Settle on the format of a kernel's page tables.
 
     Args:
         given: The user's word, or None.
         mmu: ``hash`` or ``radix``.
         page_size: The kernel's page size in bytes.
-        release: The kernel's release, or an empty text.
+        release: The kernel's release.
         evidence: Gives what the formats are tried on.
 
     Returns:
@@ -120,13 +121,13 @@ def settle_format(
         return choose_format(formats, evidence(), era)
     except FactError as error:
         form = next((form for form in formats if form.name == era), formats[-1])
-        why = f"by release {release}" if form.name == era else "the newest"
+        why = f"by release {release.text}" if form.name == era else "the newest"
         return form, Fact(FACT, form.name, Origin.ASSUMED, f"{form}; {why}, untried: {error}")
 
 
 def choose_format(
     formats: Sequence[Format], evidence: TableEvidence, era: str | None
-) -> tuple[Format, Fact]:
+) -> tuple[Format, Fact[str]]:
     """Choose the format that the dump's page tables fit.
 
     Args:
@@ -234,7 +235,7 @@ def _look_around(
         table.
     """
     top, *lower = form.levels
-    root = _read_table(form, evidence, evidence.root, top)
+    root = _find_table(form, evidence, evidence.root, top)
     if root is None:
         return 0, 0, 0
     read = form.interpret(root, top)
@@ -250,7 +251,7 @@ def _look_around(
     for level in lower:
         found: list[tuple[int, int]] = []
         for at, first in _spread(tables):
-            entries = _read_table(form, evidence, at, level)
+            entries = _find_table(form, evidence, at, level)
             if entries is None:
                 bad += 1
                 continue
@@ -290,10 +291,10 @@ def _spread(tables: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     return [tables[last * i // (_TABLES_PER_LEVEL - 1)] for i in range(_TABLES_PER_LEVEL)]
 
 
-def _read_table(
+def _find_table(
     form: Format, evidence: TableEvidence, at: int, level: Level
 ) -> NDArray[np.uint64] | None:
-    """Read a whole table, or give None where it is not in the dump."""
+    """Give a whole table, or None where it is not in the dump."""
     try:
         raw = evidence.memory.read(at, 8 << level.bits)
     except ReadError:

@@ -9,11 +9,8 @@ Source: Linux arch/powerpc/include/asm/book3s/64/{hash-4k,hash-64k,hash,radix,pg
 
 from __future__ import annotations
 
-import re
-
 from vmemmap.facts.mmu import HASH, RADIX
-
-_VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(?:\.([0-9]{1,3}))?", re.ASCII)
+from vmemmap.facts.release import Release
 
 FIRST_VERSIONS: dict[tuple[str, int], tuple[str, ...]] = {
     (HASH, 4096): ("2.6.35", "3.7", "3.10", "4.5", "4.6", "4.7", "4.11"),
@@ -31,22 +28,16 @@ def format_name(mmu: str, page_size: int, since: str) -> str:
     return f"{mmu}-{page_size >> 10}k-{since}"
 
 
-def format_of_release(mmu: str, page_size: int, release: str) -> str | None:
-    """Name the format of the mainline kernel of *release*, or None if that is no kernel version.
+def format_of_release(mmu: str, page_size: int, release: Release) -> str | None:
+    """Name the format of the mainline kernel of *release*, or None if that is not known.
 
     Args:
         mmu: ``hash`` or ``radix``.
         page_size: The kernel's page size in bytes: 4096 or 65536.
-        release: As ``uname -r`` prints it.
+        release: The kernel's.
     """
-    version = _version(release)
-    if version is None:
+    if not release.is_known:
         return None
     versions = FIRST_VERSIONS[mmu, page_size]
-    reached = [since for since in versions if (_version(since) or ()) <= version]
+    reached = [since for since in versions if Release(since) <= release]
     return format_name(mmu, page_size, reached[-1] if reached else versions[0])
-
-
-def _version(text: str) -> tuple[int, int, int] | None:
-    match = _VERSION.match(text)
-    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None

@@ -4,6 +4,16 @@ A kernel on the hash MMU keeps its mappings of vmalloc, modules and I/O in ordin
 from which it fills the hash table that the hardware looks at. The linear map and the vmemmap are
 not in them: those go straight into the hash table.
 
+How hash-64k-4.17 takes an address apart: 8, 10, 10 and 8 bits of index above 16 in the page::
+
+    0xc00800000a170040     top digit  pgd 8    pud 10   pmd 10   pte 8    in the page 16
+                           0xc        0x080    0x000    0x00a    0x17     0x0040
+    swapper_pg_dir[0x80]   = 0x8000000001230000   the pud table at 0x1230000, big-endian
+    its entry 0            = 0x8000000001240000   the pmd table at 0x1240000
+    its entry 0xa          = 0x8000000001250000   the pte table at 0x1250000
+    its entry 0x17         = 0xc0000000042b0185   present, leaf: the page at 0x42b0000
+                                                  and the address 0x42b0040
+
 Source: Linux arch/powerpc/include/asm/book3s/64/{hash,hash-4k,hash-64k,pgtable}.h and, up to 4.4,
 arch/powerpc/include/asm/{pgtable-ppc64-4k,pgtable-ppc64-64k,pte-hash64-4k,pte-hash64-64k}.h.
 """

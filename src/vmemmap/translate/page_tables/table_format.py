@@ -1,7 +1,7 @@
 """What a Linux page table format is: how many bits each level takes, and what an entry's bits mean.
 
-The formats themselves are in ``hash_linux`` and ``radix``, the walk is in ``page_table``, and which
-one a kernel has is decided in ``page_table_choice``.
+The formats themselves are in ``hash_linux`` and ``radix``, the walk is in ``walk``, and which one
+a kernel has is decided in ``choice``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
-from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys
+from vmemmap.linear_map import linear_phys, linear_phys_many
 
 POINTER_END = 1 << 62
 """No table lies at or above this physical address."""
@@ -156,8 +156,8 @@ class Format:
             leads &= entry & u64(_LOW_SIX) == 0
         table = entry & u64(~level.clear & ((1 << 64) - 1))
         if self.virtual_pointers:
-            table = table - u64(PAGE_OFFSET)  # wraps below it, and is then too large
-            leads &= table < u64(LINEAR_SPAN)
+            table, linear = linear_phys_many(table)
+            leads &= linear
         leads &= (table < u64(POINTER_END)) & (table & u64(7) == 0)
         return Interpreted(maps, phys, leads, table)
 

@@ -1,5 +1,14 @@
 """The walk through Linux page tables of a given format: one address, or very many at a time.
 
+Very many go down together, a level at a time, and those that are done drop out. Of a, b, c and d,
+in four pages of which b is in a large one and c in none::
+
+    level  still asked   entries                              found
+    pgd    a  b  c  d    all lead to one table
+    pud    a  b  c  d    a, d to the next; b a leaf; c 0      b: the leaf's frame, and b's low bits
+    pmd    a  d          both lead on
+    pte    a  d          two leaves                           a and d; c stays NOT_MAPPED
+
 Source: Linux arch/powerpc/mm/pgtable_64.c, and the headers that ``hash_linux`` and ``radix`` name.
 """
 

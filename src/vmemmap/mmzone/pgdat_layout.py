@@ -1,60 +1,24 @@
-"""Where NUMA nodes and zones are described, and which bits of ``page.flags`` name them.
+"""Where things are in ``struct pglist_data``, the description of a NUMA node, and ``struct zone``.
 
-VMCOREINFO has the places but not the widths of the two bit fields. They follow from the number of
-nodes, which it has, and the number of zones, which the kernel's types have, and without them the
-size of ``struct pglist_data`` gives away. The types also say where a zone has the rest.
+VMCOREINFO has most of the places; the kernel's types, and without them what stands beside a known
+member, have the rest.
 
-Source: Linux include/linux/{mmzone,page-flags-layout}.h, kernel/bounds.c.
+Source: Linux include/linux/mmzone.h, kernel/vmcore_info.c.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vmemmap.address import is_power_of_two
 from vmemmap.errors import FactInvalid, FactMissing
-from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.types.kernel_types import KernelTypes, no_types
+from vmemmap.facts.fact import Fact
+from vmemmap.facts.kernel_types import KernelTypes, no_types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 
 ZONES_MAX = 8
 NODES_MAX = 4096
 _ZONEREF_BYTES = 16
 _STRUCT_MAX = 1 << 24
-
-
-@dataclass(frozen=True, slots=True)
-class FlagFields:
-    """Which bits of ``page.flags`` have the node and the zone.
-
-    Attributes:
-        node_shift: Lowest bit of the node number; its field reaches to the top.
-        node_bits: How many bits it has.
-        zone_shift: Lowest bit of the zone number.
-        zone_bits: How many bits it has.
-        origin: That of the number of zones; assumed where it cannot be told.
-        detail: The evidence in words.
-    """
-
-    node_shift: int
-    node_bits: int
-    zone_shift: int
-    zone_bits: int
-    origin: Origin
-    detail: str
-
-    @property
-    def mask(self) -> int:
-        """All bits of both fields."""
-        return ((1 << 64) - 1) & ~((1 << self.zone_shift) - 1)
-
-    def node(self, flags: int) -> int:
-        """Give the node number in *flags*."""
-        return flags >> self.node_shift & ((1 << self.node_bits) - 1)
-
-    def zone(self, flags: int) -> int:
-        """Give the zone number in *flags*."""
-        return flags >> self.zone_shift & ((1 << self.zone_bits) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +39,7 @@ class ZonePlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeLayout:
+class PgdatLayout:
     """Where things are in ``struct pglist_data`` and ``struct zone``; offsets and sizes in bytes.
 
     Attributes:
@@ -112,7 +76,7 @@ class NodeLayout:
     zone_size: int
     zone_spanned: int
     zone_rest: ZonePlaces
-    zone_total: Fact | None
+    zone_total: Fact[int] | None
     free_area: int
     vm_stat: int
     nr_free_pages: int
@@ -122,7 +86,9 @@ class NodeLayout:
     nodemask_size: int
 
 
-def find_node_layout(info: Vmcoreinfo, numa: bool, types: KernelTypes | None = None) -> NodeLayout:
+def read_pgdat_layout(
+    info: Vmcoreinfo, numa: bool, types: KernelTypes | None = None
+) -> PgdatLayout:
     """Read the places of nodes and zones out of VMCOREINFO.
 
     Args:
@@ -153,15 +119,15 @@ def find_node_layout(info: Vmcoreinfo, numa: bool, types: KernelTypes | None = N
         return value
 
     spanned = inside("zone.spanned_pages", zone)
-    told = numa and "LENGTH(node_data)" in info
-    count = info.length("node_data") if told else 1
+    exported = numa and "LENGTH(node_data)" in info
+    count = info.length("node_data") if exported else 1
     if not 1 <= count <= NODES_MAX:
         raise FactInvalid(
             f"VMCOREINFO has LENGTH(node_data)={count}; expected 1 to {NODES_MAX}",
             name="LENGTH(node_data)",
         )
     types = types or no_types(info)
-    layout = NodeLayout(
+    layout = PgdatLayout(
         numa=numa,
         node_count=count,
         pgdat_size=pgdat,
@@ -182,7 +148,7 @@ def find_node_layout(info: Vmcoreinfo, numa: bool, types: KernelTypes | None = N
         list_count=_list_count(info, area),
         nodemask_size=info.size("nodemask_t"),
     )
-    return layout if told or not numa else _with_node_count(layout)
+    return layout if exported or not numa else _with_node_count(layout)
 
 
 def _zone_places(info: Vmcoreinfo, types: KernelTypes, spanned: int, size: int) -> ZonePlaces:
@@ -202,18 +168,18 @@ def _zone_places(info: Vmcoreinfo, types: KernelTypes, spanned: int, size: int) 
 def _typed(types: KernelTypes, member: str, size: int) -> int | None:
     """Give where a word of a zone is by the types, or None."""
     fact = types.value(f"OFFSET({member})")
-    at = -1 if fact is None else int(fact.value)
+    at = -1 if fact is None else fact.value
     return at if 0 <= at <= size - 8 else None
 
 
-def _zone_total(types: KernelTypes) -> Fact | None:
+def _zone_total(types: KernelTypes) -> Fact[int] | None:
     zones = (types.enumerators("zone_type") or {}).get("__MAX_NR_ZONES")
     if zones is None or not 1 <= zones <= ZONES_MAX:
         return None
     return types.note("MAX_NR_ZONES", zones)
 
 
-def _with_node_count(layout: NodeLayout) -> NodeLayout:
+def _with_node_count(layout: PgdatLayout) -> PgdatLayout:
     """Work out how long node_data is where VMCOREINFO does not say it, as in 2.6.35 and 2.6.36.
 
     The zonelists in pglist_data have room for each zone of each node there can be.
@@ -223,7 +189,7 @@ def _with_node_count(layout: NodeLayout) -> NodeLayout:
     """
     counts = (1 << bits for bits in range(1, NODES_MAX.bit_length()))
     fitting = [
-        each for each in (replace(layout, node_count=n) for n in counts) if _zone_counts(each)
+        each for each in (replace(layout, node_count=n) for n in counts) if zone_counts(each)
     ]
     if len(fitting) != 1:
         raise FactMissing(
@@ -247,34 +213,7 @@ def _list_count(info: Vmcoreinfo, area_bytes: int) -> int:
     return count
 
 
-def find_flag_fields(layout: NodeLayout) -> FlagFields | None:
-    """Work out which bits of the flags name node and zone; None if that does not add up.
-
-    With SPARSEMEM_VMEMMAP the node is in the highest bits, and the zone right below.
-    """
-    if not is_power_of_two(layout.node_count):
-        return None
-    node_bits = layout.node_count.bit_length() - 1
-    zones = _zone_counts(layout)
-    if layout.zone_total is not None:
-        total = int(layout.zone_total.value)
-        origin = layout.zone_total.origin
-        detail = f"{layout.node_count} nodes and {total} zones, by {layout.zone_total.detail}"
-        zone_bits = (total - 1).bit_length()
-    elif len(zones) == 1:
-        origin = Origin.DERIVED
-        detail = f"{layout.node_count} nodes and {zones[0]} zones, by the size of pglist_data"
-        # ZONES_SHIFT: one bit for two zones, two for up to four, three for up to eight.
-        zone_bits = (zones[0] - 1).bit_length()
-    else:
-        origin = Origin.ASSUMED
-        detail = f"{layout.node_count} nodes; two bits of zone, as in every ppc64 kernel"
-        zone_bits = 2
-    node_shift = 64 - node_bits
-    return FlagFields(node_shift, node_bits, node_shift - zone_bits, zone_bits, origin, detail)
-
-
-def _zone_counts(layout: NodeLayout) -> list[int]:
+def zone_counts(layout: PgdatLayout) -> list[int]:
     """Give the numbers of zones with which zones and zonelists fill the room before nr_zones."""
     room = layout.nr_zones - layout.node_zones
     lists = 2 if layout.numa else 1

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
-from vmemmap.facts.fact import Fact, Origin, established
+from vmemmap.established import established
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.types.keys import FLAGS, may_tell, value_by_types
 from vmemmap.facts.types.types import Member, Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
@@ -51,8 +52,8 @@ class KernelTypes:
         self._own = own
         self._lacking: list[str] = []
         self._reading = False
-        self._given: dict[str, Fact | None] = {}
-        self.used: dict[str, Fact] = {}
+        self._given: dict[str, Fact[int] | None] = {}
+        self.used: dict[str, Fact[int]] = {}
 
     @established
     def _chosen(self) -> tuple[Types, Origin] | None:
@@ -103,7 +104,7 @@ class KernelTypes:
                     name=key,
                 )
 
-    def value(self, key: str) -> Fact | None:
+    def value(self, key: str) -> Fact[int] | None:
         """Give what VMCOREINFO's *key* would say, or None if no types tell.
 
         Raises:
@@ -155,7 +156,7 @@ class KernelTypes:
         """Why there are none, as far as they were looked for."""
         return "; ".join(self._lacking)
 
-    def note(self, name: str, value: int) -> Fact:
+    def note(self, name: str, value: int) -> Fact[int]:
         """Make the fact *name* of a value that the types gave."""
         chosen = self._chosen
         assert chosen is not None
@@ -186,7 +187,7 @@ class CompletedVmcoreinfo(Vmcoreinfo):
         super().__init__(text)
         self._types = types
 
-    def fact(self, name: str, key: str) -> Fact:
+    def fact(self, name: str, key: str) -> Fact[int]:
         """Give the value of a whole key as the fact *name*, with its origin."""
         value = self.integer(key)
         given = None if key in self else self._types.value(key)
@@ -196,7 +197,7 @@ class CompletedVmcoreinfo(Vmcoreinfo):
         if key not in self and may_tell(key):
             given = self._types.value(key)
             if given is not None:
-                return int(given.value)
+                return given.value
             if self._types.lacking:
                 raise FactMissing(f"VMCOREINFO has no {key}; {self._types.lacking}", name=key)
         return super()._integer(key, form, base, expected)

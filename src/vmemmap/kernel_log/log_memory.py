@@ -1,26 +1,24 @@
-"""A stretch of the kernel's memory read piece by piece, of which parts may be missing.
+"""What logs are read out of: the kernel's variables, and buffers of which parts may be missing.
 
-A log can be 2 GiB long, so it is never held as a whole; and where a page of it is not in the dump,
-the rest is still read.
+A log can be 2 GiB long, so a buffer is never held as a whole; and where a page of it is not in the
+dump, the rest is still read.
 """
 
 from __future__ import annotations
 
-from vmemmap.address import ByteOrder
 from vmemmap.errors import FactMissing
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.linear_map import read_linear
-from vmemmap.memory import Memory
+from vmemmap.linear_map import LinearMemory
 
 _PIECE_BYTES = 1 << 18
 _PAGE_BYTES = 4096
 
 
-class Window:
-    """Bytes ``[0, size)`` of something in the linear map.
+class LogBuffer:
+    """Bytes ``[0, size)`` of a buffer in the linear map, read piece by piece.
 
     Args:
-        memory: Physical memory.
+        memory: The kernel's data.
         what: What it is, for errors.
         virt: Kernel virtual address of its first byte.
         size: Its length in bytes.
@@ -29,7 +27,7 @@ class Window:
         FactInvalid: It does not lie in the linear map.
     """
 
-    def __init__(self, memory: Memory, what: str, virt: int, size: int) -> None:
+    def __init__(self, memory: LinearMemory, what: str, virt: int, size: int) -> None:
         self._memory = memory
         self.what = what
         self.virt = virt
@@ -38,7 +36,7 @@ class Window:
         self._piece = b""
         self._step = _PIECE_BYTES
         for at in (0, size):
-            read_linear(memory, what, virt + at, 0)  # lies in the linear map
+            memory.content(what, virt + at, 0)  # lies in the linear map
 
     def get(self, at: int, size: int) -> bytes:
         """Give *size* bytes from offset *at* on.
@@ -59,7 +57,7 @@ class Window:
             end = start + step - (self.virt + start) % _PAGE_BYTES
             end = min(max(end, at + size), self.size)
             try:
-                self._piece = read_linear(self._memory, self.what, self.virt + start, end - start)
+                self._piece = self._memory.content(self.what, self.virt + start, end - start)
             except FactMissing:
                 self._step = _PAGE_BYTES
                 if (start, step) == (at, size):
@@ -74,14 +72,17 @@ class KernelVariables:
 
     Args:
         info: The parsed VMCOREINFO.
-        memory: Physical memory.
-        order: Its byte order.
+        memory: The kernel's data.
+
+    Attributes:
+        info: As given; likewise memory.
+        order: The memory's byte order.
     """
 
-    def __init__(self, info: Vmcoreinfo, memory: Memory, order: ByteOrder) -> None:
+    def __init__(self, info: Vmcoreinfo, memory: LinearMemory) -> None:
         self.info = info
         self.memory = memory
-        self.order: ByteOrder = order
+        self.order = memory.order
 
     def u32(self, name: str) -> int:
         """Give the value of a 32-bit variable.
@@ -89,12 +90,8 @@ class KernelVariables:
         Raises:
             FactError: VMCOREINFO does not have it, or the dump does not.
         """
-        return self._integer(name, 4)
+        return self.memory.number(name, self.info.symbol(name), 4)
 
     def pointer(self, name: str) -> int:
         """Give the value of a pointer; errors as for `u32`."""
-        return self._integer(name, 8)
-
-    def _integer(self, name: str, size: int) -> int:
-        raw = read_linear(self.memory, name, self.info.symbol(name), size)
-        return int.from_bytes(raw, self.order)
+        return self.memory.number(name, self.info.symbol(name))
