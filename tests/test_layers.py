@@ -1,7 +1,8 @@
 """The arrows between the layers: a folder imports only what stands left of it.
 
 formats < source < facts < mmzone < kernel_log < translate < backing < pages < check < report < cli,
-and errors, address, memory, linear_map, findings, intervals for all.
+and errors, address, memory, linear_map, findings, intervals for all. `report` stands on the opened
+dump as well, and on the simulator for what that says of a dump.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ ORDER = [
 SEES_ALL = {"__init__", "__main__", "vmcore", "dump", "extract", "drgn_plugin", "cli"}
 ALONE = {"write": {"formats"}, "simulate": {"write"}}
 """Layers outside the line: what each may import besides itself and the base."""
+MORE = {"report": {"vmcore", "simulate"}}
+"""What a layer of the line may import besides what stands left of it."""
 
 
 def allowed(layer: str) -> set[str]:
@@ -30,7 +33,7 @@ def allowed(layer: str) -> set[str]:
         return {*BASE, layer, *ALONE[layer]}
     if layer in BASE:
         return BASE
-    return {*BASE, *ORDER[: ORDER.index(layer) + 1]}
+    return {*BASE, *ORDER[: ORDER.index(layer) + 1], *MORE.get(layer, ())}
 
 
 def imported_layers(path: Path) -> set[str]:

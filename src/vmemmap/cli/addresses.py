@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -51,7 +51,7 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
     What is a hex number as it stands is an address, also where a symbol has the same letters.
 
     Raises:
-        typer.BadParameter: It is neither an address nor a symbol of this kernel.
+        click.BadParameter: It is neither an address nor a symbol of this kernel.
     """
     from vmemmap.address import U64_MAX
     from vmemmap.errors import FactError
@@ -60,25 +60,14 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
         return NamedAddress(argument, int(argument, 16))
     match = _SYMBOL.fullmatch(argument)
     if match is None:
-        raise typer.BadParameter(f"{argument!r} is no address: expected {EXPECTED}")
+        raise click.BadParameter(f"{argument!r} is no address: expected {EXPECTED}")
     name, offset = match[1], int(match[2] or "0", 16)
     try:
         address = core.symbol(name).address + offset
     except FactError as error:
-        raise typer.BadParameter(
+        raise click.BadParameter(
             f"{argument!r} is no address ({EXPECTED}), and as a symbol: {error}"
         ) from None
     if address > U64_MAX:
-        raise typer.BadParameter(f"{argument!r} lies beyond the end of the address space")
+        raise click.BadParameter(f"{argument!r} lies beyond the end of the address space")
     return NamedAddress(argument, address, f"{name}+{offset:#x}" if offset else name)
-
-
-def symbol_at(core: Vmcore, address: int) -> str | None:
-    """Name an address if it is one of the kernel's image and the dump has the names."""
-    from vmemmap.errors import FactError
-
-    try:
-        hit = core.symbolize(address)
-    except FactError:
-        return None  # the name was not asked for, and the translation stands without it
-    return str(hit) if hit is not None else None
