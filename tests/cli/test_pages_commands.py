@@ -129,6 +129,26 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
     assert run_vmemmap("pages", built.path, "-o", small, "--fields", "colour").code == 2
 
 
+@pytest.mark.parametrize("name", ["x.feather", "x.arrow", "x.ARROW", "x.Feather"])
+def test_pages_to_arrow(built, run_vmemmap, tmp_path, name) -> None:
+    feather = pytest.importorskip("pyarrow.feather")
+    out = tmp_path / name
+    assert run_vmemmap("pages", built.path, "-o", out, "--fields", "pfn,kind").code == 0
+    table = feather.read_table(out)
+    assert table.column_names == ["pfn", "kind"]
+    with built.open() as core:
+        assert table["pfn"].to_pylist() == [
+            pfn for chunk in core.pages.scan(("pfn",)) for pfn in chunk["pfn"].tolist()
+        ]
+
+
+def test_pages_to_parquet_in_capitals(built, run_vmemmap, tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "x.PARQUET"
+    assert run_vmemmap("pages", built.path, "-o", out, "--fields", "pfn").code == 0
+    assert parquet.read_table(out).column_names == ["pfn"]
+
+
 def test_pages_says_what_to_install(built, run_vmemmap, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out.parquet")

@@ -57,10 +57,11 @@ slab = 900
 huge = 1024
 hwpoison = 3
 """
+_SPEC_NAME = "machine.toml"
 ADDRESSES = ("0xc00c000000840040", "0xc00c000000800040", "0xc00c000000300000", "0xc0000000010a0000")
 """The struct page of a page that was added, of one that was removed, of the hole; a variable."""
 _SHOWN = (
-    ["simulate", "machine.toml", "-o", "vmcore", "--compare-designs"],
+    ["simulate", _SPEC_NAME, "-o", "vmcore", "--compare-designs"],
     ["info", "vmcore"],
     ["list", "vmcore"],
     ["vtop", "vmcore", *ADDRESSES],
@@ -90,11 +91,13 @@ def command(folder: str | None, debug: bool) -> int:
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="vmemmap-demo-") as temporary:
+            (Path(temporary) / _SPEC_NAME).write_text(SPEC)
             return _show_all(Path(temporary), debug)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / _SPEC_NAME).write_text(SPEC)
     except OSError as error:
-        complain(folder, f"cannot be made: {error.strerror}")
+        complain(str(error.filename), f"cannot be made: {error.strerror}")
         return EXIT_UNREADABLE
     code = _show_all(Path(folder), debug)
     write([f"\nThe spec and the dump are in {folder}\n"])
@@ -103,8 +106,7 @@ def command(folder: str | None, debug: bool) -> int:
 
 def _show_all(folder: Path, debug: bool) -> int:
     """Run the commands in *folder*; give the first exit code that is no answer."""
-    (folder / "machine.toml").write_text(SPEC)
-    write(["A machine that was never built; machine.toml describes it. It boots, and crashes.\n"])
+    write([f"A machine that was never built; {_SPEC_NAME} describes it. It boots, and crashes.\n"])
     for name, *arguments in _SHOWN:
         write([f"\n$ vmemmap {' '.join([name, *arguments])}\n"])
         shown = io.StringIO()

@@ -7,6 +7,7 @@ import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -84,6 +85,8 @@ def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be a text
     # Being told to end is ending like any other: what was half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(_exit_code())
@@ -105,18 +108,18 @@ def _exit_code() -> int:
     except BrokenPipeError:  # of the help, or of what a drgn script prints
         silence(sys.stdout)
         return 0
-    except OSError as error:
-        # Whatever concerns the dump is told by the command; this is our own output.
-        tell(f"vmemmap: cannot write the output: {error.strerror}")
-        silence(sys.stdout)
-        return EXIT_UNREADABLE
     except KeyboardInterrupt:
         return 130
     except Exception as error:
+        # Whatever concerns files is told by the command; an error without one is of our own output.
+        if isinstance(error, OSError) and error.filename is None:
+            tell(f"vmemmap: cannot write the output: {error.strerror}")
+            silence(sys.stdout)
+            return EXIT_UNREADABLE
         tell(
-            f"vmemmap: {type(error).__name__}: {error}: this is a fault of vmemmap {__version__}; "
-            "please report it to whom you have it from, with this line, the command, and what the "
-            "command prints with --debug"
+            f"vmemmap: {type(error).__name__}: {error}: this is a fault of vmemmap {__version__} "
+            "itself; please report it to whoever gave it to you, with this line, the command, and "
+            "what the same command prints with --debug"
         )
         return EXIT_FAULT
 

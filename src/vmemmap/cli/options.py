@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +180,8 @@ def format_option(
 
 def _print_schema(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
+        from importlib.resources import files
+
         schema = files("vmemmap.report") / "schemas" / f"{context.command.name}.json"
         write([schema.read_text(encoding="utf-8")])
         context.exit()
