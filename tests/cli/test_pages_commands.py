@@ -88,7 +88,7 @@ def test_page_that_is_not_there(built, run_vmemmap) -> None:
     assert ran.json[1]["reason"]
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("0xc00c000000000000000",)])
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("0xc00c000000000000000",), ("beef",)])
 def test_page_usage_errors(built, run_vmemmap, arguments) -> None:
     ran = run_vmemmap("page", built.path, *arguments)
     assert ran.code == 2

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 @cache
 def validator(command: str) -> Draft202012Validator:
     """Give what holds a command's record against its shipped schema."""
-    text = (files("vmemmap.report") / "schemas" / f"{command}.json").read_text(encoding="utf-8")
+    text = (files("vmemmap.report.schemas") / f"{command}.json").read_text(encoding="utf-8")
     return Draft202012Validator(json.loads(text))
 
 

@@ -182,7 +182,7 @@ def _print_schema(context: click.Context, _option: click.Parameter, asked: bool)
     if asked:
         from importlib.resources import files
 
-        schema = files("vmemmap.report") / "schemas" / f"{context.command.name}.json"
+        schema = files("vmemmap.report.schemas") / f"{context.command.name}.json"
         write([schema.read_text(encoding="utf-8")])
         context.exit()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from vmemmap.cli.addresses import EXPECTED, may_be_address, resolve
+from vmemmap.cli.addresses import resolve, split_addresses
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
@@ -20,38 +18,13 @@ from vmemmap.cli.output import (
 from vmemmap.report import vtop as report
 
 
-def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Tell dumps from addresses: the first is a dump, the rest what they read as.
-
-    Raises:
-        click.BadParameter: One cannot be an address, a symbol or a file, or there is no address.
-    """
-    dumps, addresses = [arguments[0]], list[str]()
-    for argument in arguments[1:]:
-        # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
-        plainly_address = argument[:2] in ("0x", "0X") or len(argument) == 16
-        is_file = not addresses and not plainly_address and os.path.isfile(argument)  # noqa: PTH113
-        if is_file:
-            dumps.append(argument)
-        elif may_be_address(argument):
-            addresses.append(argument)
-        else:
-            raise click.BadParameter(f"{argument!r} is no address: expected {EXPECTED}")
-    if not addresses:
-        raise click.BadParameter(
-            "there is no address to translate: name one or more after the dump, as in "
-            f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
-        )
-    return dumps, addresses
-
-
 @click.command("vtop")
 @format_option()
 @reads_dump(
     rescue=True,
     arguments="DUMP... ADDR...",
     meaning="The vmcore, then addresses in hex, with or without 0x, or symbols: name+0x10.",
-    split=split_arguments,
+    split=split_addresses,
 )
 def command(dump: Opening, addresses: list[str], form: str) -> int:
     """Translate kernel virtual addresses to physical ones, and say by which way.
