@@ -189,10 +189,10 @@ def _print_schema(context: click.Context, _option: click.Parameter, asked: bool)
 
 @contextmanager
 def traceback_shown(asked: bool) -> Iterator[None]:
-    """Show the traceback of an error if that is asked for; wrong usage has none."""
+    """Show the traceback of an error if that is asked for; wrong usage and a closed pipe have none."""
     try:
         yield
-    except (click.ClickException, click.exceptions.Exit):
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
         raise
     except Exception:
         if asked:
