@@ -189,7 +189,7 @@ def _print_schema(context: click.Context, _option: click.Parameter, asked: bool)
 
 @contextmanager
 def traceback_shown(asked: bool) -> Iterator[None]:
-    """Show the traceback of an error if that is asked for; wrong usage and a closed pipe have none."""
+    """Show the traceback of an error if asked for; wrong usage and a closed pipe have none."""
     try:
         yield
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
