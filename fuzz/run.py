@@ -27,7 +27,7 @@ try:
     import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 except ImportError:
     sys.exit("atheris is missing: python3 -m venv /tmp/fuzz-venv && /tmp/fuzz-venv/bin/pip install "
-             "atheris numpy typer rich zstandard cramjam isal lzallright")  # fmt: skip
+             "atheris numpy click rich zstandard cramjam isal lzallright")  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "tests")]

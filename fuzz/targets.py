@@ -8,7 +8,6 @@ an `AssertionError` about two answers that contradict each other. It knows nothi
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import os
 import resource
@@ -33,11 +32,10 @@ from builders.machine import build_machine
 from builders.machine_state import Machine
 from builders.notes import Notes, build_note
 from builders.vmcoreinfo import vmcoreinfo_text
-from vmemmap.cli.info import collect
 from vmemmap.facts.types.keys import value_by_types
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.report import as_json
-from vmemmap.report import text as as_text
+from vmemmap.report import info as info_report
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.codecs import decoder, zlib_head
 
@@ -193,11 +191,10 @@ def use_dump(*paths: str, talkative: bool, vmcoreinfo: str | None = None) -> Non
             with contextlib.suppress(vmemmap.VmemmapError):
                 use(core)
         with contextlib.suppress(vmemmap.VmemmapError):
-            record = collect(core)
+            record = info_report.record(core)
             as_json.dump(record)
             if talkative:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    as_text.print_info(record)
+                "".join(info_report.lines(record))
 
 
 def use_source(core: vmemmap.Vmcore) -> None:

@@ -1,79 +1,159 @@
-"""The arrows between the layers: a folder imports only what stands left of it.
+"""The arrows between the layers: each imports only what stands before it, and nothing in a circle.
 
-formats < source < facts < mmzone < kernel_log < translate < backing < pages < check < report < cli,
-and errors, address, memory, linear_map, findings, intervals, progress, established for all.
+`LAYERS` is the one table; CONTRIBUTING.md shows the same, and a test holds the two together.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).resolve().parent.parent / "src" / "vmemmap"
-BASE = {
-    *("errors", "address", "memory", "linear_map", "findings", "intervals"),
-    *("progress", "established"),
+ROOT = Path(__file__).resolve().parent.parent
+SRC = ROOT / "src" / "vmemmap"
+
+GROUND = {
+    *("absence", "address", "errors", "established", "findings", "intervals", "linear_map"),
+    *("memory", "progress"),
 }
-ORDER = [
-    *("formats", "source", "facts", "mmzone", "kernel_log", "translate", "backing", "pages"),
-    *("check", "report", "cli"),
-]
-SEES_ALL = {"__init__", "__main__", "vmcore", "dump", "extract", "drgn_plugin", "cli"}
-ALONE = {"write": {"formats"}, "simulate": {"write"}}
-"""Layers outside the line: what each may import besides itself and the base."""
+"""Modules that all others may import; they import only one another."""
+
+LAYERS = (
+    "formats",
+    "source",
+    "facts",
+    "mmzone",
+    "kernel_log",
+    "translate",
+    "backing",
+    "pages",
+    "check",
+    "dump",
+    "vmcore",
+    "write",
+    "simulate",
+    "report",
+    "drgn_plugin",
+    "cli",
+)
+"""From the first that knows nothing of the others to the last."""
+
+APART = {
+    "write": {"formats"},
+    "simulate": {"write"},
+    "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("write")]} - {"dump"},
+}
+"""Layers that see less than all that stands before them: the two halves meet in a dump alone."""
+
+COMPILED = {"pages": {"_compiled"}}
+"""Who may import the compiled module."""
 
 
 def allowed(layer: str) -> set[str]:
     """Give the layers that *layer* may import from."""
-    if layer in SEES_ALL:
-        return {*BASE, *ORDER, *SEES_ALL, *ALONE}
-    if layer in ALONE:
-        return {*BASE, layer, *ALONE[layer]}
-    if layer in BASE:
-        return BASE
-    return {*BASE, *ORDER[: ORDER.index(layer) + 1]}
+    if layer in GROUND:
+        return GROUND
+    if layer in ("__init__", "__main__"):
+        return {*GROUND, *LAYERS}
+    before = APART.get(layer, {*LAYERS[: LAYERS.index(layer)]} - {"write", "simulate"})
+    if layer == "cli":
+        before = {*LAYERS}
+    return {*GROUND, layer, *before, *COMPILED.get(layer, ())}
 
 
-def imported_layers(path: Path) -> set[str]:
-    """Give the layers that a module imports, also inside functions and under TYPE_CHECKING."""
+def imported(path: Path) -> set[str]:
+    """Give the modules that a module imports, also inside functions and under TYPE_CHECKING."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0 or SRC not in path.parents, f"{path}: name modules in full"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [node.module or ""] if node.module != "vmemmap" else names
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {name.split(".")[1] for name in names if name.startswith("vmemmap.")}
-    return found
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("vmemmap.")}
 
 
-MODULES = sorted(SRC.rglob("*.py"))
+def imported_layers(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path)}
+
+
+MODULES = {
+    ".".join(("vmemmap", *path.relative_to(SRC).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(SRC.rglob("*.py"))
+}
 
 
 def layer_of(path: Path) -> str:
     return path.relative_to(SRC).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
-def test_module_imports_only_leftwards(path: Path) -> None:
-    layer = layer_of(path)
-    wrong = imported_layers(path) - allowed(layer) - {"__version__"}
-    assert not wrong, f"{path.relative_to(SRC)} ({layer}) must not import {sorted(wrong)}"
+@pytest.mark.parametrize("name", MODULES)
+def test_module_imports_only_what_stands_before(name: str) -> None:
+    layer = layer_of(MODULES[name])
+    wrong = imported_layers(MODULES[name]) - allowed(layer) - {"__version__", "__compiled__"}
+    assert not wrong, f"{name} ({layer}) must not import {sorted(wrong)}"
+
+
+def arrows() -> dict[str, set[str]]:
+    """Give what each module imports, as modules of the package."""
+    found = {}
+    for name, path in MODULES.items():
+        targets = imported(path)
+        whole = {target.rpartition(".")[0] for target in targets - MODULES.keys()}
+        found[name] = ((targets | whole) & MODULES.keys()) - {name, "vmemmap"}
+    return found
+
+
+def circle(of: dict[str, set[str]]) -> list[str]:
+    """Give modules that import one another in a circle; none if there is no such circle."""
+    left = {name: set(targets) for name, targets in of.items()}
+    while ready := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in ready:
+            del left[name]
+    return sorted(left)
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Folders and modules alike; what is left may also only lead to a circle."""
+    assert circle(arrows()) == []
+
+
+def test_circles_are_seen() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    assert "vmemmap.pages.rules" in arrows()["vmemmap.pages.scanned"]
 
 
 def test_every_layer_is_known() -> None:
-    known = {*BASE, *ORDER, *SEES_ALL, *ALONE}
-    assert {layer_of(path) for path in MODULES} <= known
+    known = {*GROUND, *LAYERS, "__init__", "__main__"}
+    assert {layer_of(path) for path in MODULES.values()} == known
+
+
+def test_contributing_shows_the_same_table() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    text = text[text.index("## Where things are") : text.index("## What has to hold")]
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    assert tuple(rows) == LAYERS
+    ground = re.search(r"^Ground floor[^:]*: (.*?)\.$", text, re.MULTILINE | re.DOTALL)
+    assert ground is not None
+    assert set(re.findall(r"`(\w+)`", ground[1])) == GROUND
+
+
+def test_every_folder_says_what_it_is_for() -> None:
+    for name, path in MODULES.items():
+        if path.name == "__init__.py" and path.parent != SRC:
+            assert ast.get_docstring(ast.parse(path.read_text())), name
 
 
 def test_the_rule_can_fail() -> None:
     assert "source" not in allowed("formats")
     assert "backing" not in allowed("translate")
+    assert "simulate" not in allowed("pages")
+    assert "source" not in allowed("simulate")
     assert imported_layers(SRC / "dump.py") >= {"source", "facts", "translate", "backing"}
 
 
@@ -89,7 +169,8 @@ def imports_drgn(source: str) -> bool:
 
 
 def test_only_drgn_plugin_imports_drgn() -> None:
-    assert {layer_of(path) for path in MODULES if imports_drgn(path.read_text())} == {"drgn_plugin"}
+    found = {layer_of(path) for path in MODULES.values() if imports_drgn(path.read_text())}
+    assert found == {"drgn_plugin"}
 
 
 def test_the_rule_about_drgn_can_fail() -> None:

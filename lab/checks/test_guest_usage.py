@@ -14,7 +14,7 @@ import pytest
 
 from lab.checks.guest_memory import Zone, parse_slabinfo
 from lab.checks.opened import Opened
-from vmemmap.pages.count.census import ZoneUsage
+from vmemmap.pages.count.usage import ZoneUsage
 
 BATCH_SCALE_MAX = 5
 """A list is filled or emptied by at most batch << 5 pages at a time (PCP_BATCH_SCALE_MAX)."""

@@ -88,7 +88,7 @@ def test_page_that_is_not_there(built, run_vmemmap) -> None:
     assert ran.json[1]["reason"]
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("0xc00c000000000000000",)])
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("0xc00c000000000000000",), ("beef",)])
 def test_page_usage_errors(built, run_vmemmap, arguments) -> None:
     ran = run_vmemmap("page", built.path, *arguments)
     assert ran.code == 2
@@ -127,6 +127,26 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
     with arrow.ipc.open_file(small) as file:
         assert file.schema.names == ["pfn", "kind"]
     assert run_vmemmap("pages", built.path, "-o", small, "--fields", "colour").code == 2
+
+
+@pytest.mark.parametrize("name", ["x.feather", "x.arrow", "x.ARROW", "x.Feather"])
+def test_pages_to_arrow(built, run_vmemmap, tmp_path, name) -> None:
+    feather = pytest.importorskip("pyarrow.feather")
+    out = tmp_path / name
+    assert run_vmemmap("pages", built.path, "-o", out, "--fields", "pfn,kind").code == 0
+    table = feather.read_table(out)
+    assert table.column_names == ["pfn", "kind"]
+    with built.open() as core:
+        assert table["pfn"].to_pylist() == [
+            pfn for chunk in core.pages.scan(("pfn",)) for pfn in chunk["pfn"].tolist()
+        ]
+
+
+def test_pages_to_parquet_in_capitals(built, run_vmemmap, tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "x.PARQUET"
+    assert run_vmemmap("pages", built.path, "-o", out, "--fields", "pfn").code == 0
+    assert parquet.read_table(out).column_names == ["pfn"]
 
 
 def test_pages_says_what_to_install(built, run_vmemmap, tmp_path, monkeypatch) -> None:

@@ -1,12 +1,13 @@
-"""Addresses on the command line: hex numbers, or symbols of the kernel and offsets in them."""
+"""Addresses and pages on the command line: numbers, or the kernel's symbols and offsets in them."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -17,7 +18,10 @@ _SYMBOL = re.compile(
     r"([A-Za-z_.$][\w.$]*)(?:\+((?:0[xX])?[0-9a-fA-F]{1,16})(?:/0[xX][0-9a-fA-F]{1,16})?)?",
     re.ASCII,
 )
-EXPECTED = "up to 16 hex digits, as in 0xc00c000000000000"
+_PAGE_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9a-fA-F]{16}", re.ASCII)
+_PFN = re.compile(r"[0-9]{1,15}|pfn:(?:0[xX][0-9a-fA-F]{1,13}|[0-9]{1,15})", re.ASCII)
+"""How a page is named: a number alone is a pfn, so an address needs 0x or all its digits."""
+_EXPECTED = "up to 16 hex digits, as in 0xc00c000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +29,67 @@ class NamedAddress:
     """An address as the user gave it.
 
     Attributes:
-        text: The argument.
         address: Kernel virtual address; for a symbol that of its offset.
         symbol: ``name+0x10`` where the user named a symbol, else None.
     """
 
-    text: str
     address: int
     symbol: str | None = None
 
 
-def may_be_address(argument: str) -> bool:
-    """Tell whether an argument has the form of an address or of a symbol."""
-    return bool(_HEX.fullmatch(argument) or _SYMBOL.fullmatch(argument))
+def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell dumps from addresses: the first is a dump, the rest what they read as.
+
+    Raises:
+        click.BadParameter: One cannot be an address, a symbol or a file, or there is no address.
+    """
+    dumps, addresses = [arguments[0]], list[str]()
+    for argument in arguments[1:]:
+        # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
+        plainly_address = argument[:2] in ("0x", "0X") or len(argument) == 16
+        is_file = not addresses and not plainly_address and os.path.isfile(argument)  # noqa: PTH113
+        if is_file:
+            dumps.append(argument)
+        elif _HEX.fullmatch(argument) or _SYMBOL.fullmatch(argument):
+            addresses.append(argument)
+        else:
+            raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
+    if not addresses:
+        raise click.BadParameter(
+            "there is no address to translate: name one or more after the dump, as in "
+            f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
+        )
+    return dumps, addresses
 
 
-def may_be_symbol(argument: str) -> bool:
-    """Tell whether an argument can only be a symbol: it is no hex number."""
-    return bool(_SYMBOL.fullmatch(argument)) and not _HEX.fullmatch(argument)
+def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell dumps from pages: the first is a dump, the rest what they read as.
+
+    Returns:
+        The dumps, and the pages as they were named.
+
+    Raises:
+        click.BadParameter: One is neither a page nor a file, or there is no page.
+    """
+    dumps, wanted = [arguments[0]], list[str]()
+    for argument in arguments[1:]:
+        if _PFN.fullmatch(argument) or _PAGE_HEX.fullmatch(argument):
+            wanted.append(argument)
+        elif not wanted and os.path.isfile(argument):  # noqa: PTH113
+            dumps.append(argument)
+        elif _SYMBOL.fullmatch(argument) and not _HEX.fullmatch(argument):
+            wanted.append(argument)
+        else:
+            raise click.BadParameter(
+                f"{argument!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or an "
+                "address with 0x, or a symbol"
+            )
+    if not wanted:
+        raise click.BadParameter(
+            "there is no page to decode: name one or more after the dump, as in "
+            f"vmemmap page {dumps[0]} 23552"
+        )
+    return dumps, wanted
 
 
 def resolve(core: Vmcore, argument: str) -> NamedAddress:
@@ -51,34 +98,37 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
     What is a hex number as it stands is an address, also where a symbol has the same letters.
 
     Raises:
-        typer.BadParameter: It is neither an address nor a symbol of this kernel.
+        click.BadParameter: It is neither an address nor a symbol of this kernel.
     """
     from vmemmap.address import U64_MAX
     from vmemmap.errors import FactError
 
     if _HEX.fullmatch(argument):
-        return NamedAddress(argument, int(argument, 16))
+        return NamedAddress(int(argument, 16))
     match = _SYMBOL.fullmatch(argument)
     if match is None:
-        raise typer.BadParameter(f"{argument!r} is no address: expected {EXPECTED}")
+        raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
     name, offset = match[1], int(match[2] or "0", 16)
     try:
         address = core.symbol(name).address + offset
     except FactError as error:
-        raise typer.BadParameter(
-            f"{argument!r} is no address ({EXPECTED}), and as a symbol: {error}"
+        raise click.BadParameter(
+            f"{argument!r} is no address ({_EXPECTED}), and as a symbol: {error}"
         ) from None
     if address > U64_MAX:
-        raise typer.BadParameter(f"{argument!r} lies beyond the end of the address space")
-    return NamedAddress(argument, address, f"{name}+{offset:#x}" if offset else name)
+        raise click.BadParameter(f"{argument!r} lies beyond the end of the address space")
+    return NamedAddress(address, f"{name}+{offset:#x}" if offset else name)
 
 
-def symbol_at(core: Vmcore, address: int) -> str | None:
-    """Name an address if it is one of the kernel's image and the dump has the names."""
-    from vmemmap.errors import FactError
+def page_number(core: Vmcore, argument: str) -> tuple[Literal["pfn", "virt"], int]:
+    """Give what an argument names, and the number.
 
-    try:
-        hit = core.symbolize(address)
-    except FactError:
-        return None  # the name was not asked for, and the translation stands without it
-    return str(hit) if hit is not None else None
+    Raises:
+        click.BadParameter: It is a symbol that this kernel has not.
+    """
+    if _PFN.fullmatch(argument):
+        digits = argument.removeprefix("pfn:")
+        return "pfn", int(digits, 16 if digits[:2] in ("0x", "0X") else 10)  # 0 would refuse 007
+    if _PAGE_HEX.fullmatch(argument):
+        return "virt", int(argument, 16)
+    return "virt", resolve(core, argument).address

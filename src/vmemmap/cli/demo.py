@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import io
 import tempfile
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stdout
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from vmemmap.cli.options import EXIT_UNREADABLE, DebugOption
+from vmemmap.cli.options import debug_option
+from vmemmap.cli.output import EXIT_UNREADABLE, complain, write
 
 SPEC = """\
 # Two NUMA nodes with a hole between, the hash MMU, small vmemmap blocks. Memory is added, part of
@@ -56,84 +57,78 @@ slab = 900
 huge = 1024
 hwpoison = 3
 """
+_SPEC_NAME = "machine.toml"
 ADDRESSES = ("0xc00c000000840040", "0xc00c000000800040", "0xc00c000000300000", "0xc0000000010a0000")
 """The struct page of a page that was added, of one that was removed, of the hole; a variable."""
-KEPT_HEAD, KEPT_TAIL = 9, 3
-"""Lines shown of a long output, at its beginning and its end."""
+_SHOWN = (
+    ["simulate", _SPEC_NAME, "-o", "vmcore", "--compare-designs"],
+    ["info", "vmcore"],
+    ["list", "vmcore"],
+    ["vtop", "vmcore", *ADDRESSES],
+    ["page", "vmcore", "0x10000"],
+    ["dmesg", "vmcore"],
+    ["check", "vmcore"],
+    ["usage", "vmcore"],
+)
+_LONG = "list"
+"""The command of whose output only a part is shown."""
+_KEPT_HEAD, _KEPT_TAIL = 9, 3
+"""How many lines of it, at its beginning and its end."""
 
 
-def demo(
-    folder: Annotated[
-        str | None,
-        typer.Option(
-            "--keep", metavar="FOLDER", help="Leave the spec and the dump here to try things on."
-        ),
-    ] = None,
-    debug: DebugOption = False,
-) -> None:
+@click.command("demo")
+@click.option(
+    "--keep",
+    "folder",
+    metavar="FOLDER",
+    help="Leave the spec and the dump here to try things on.",
+)
+@debug_option
+def command(folder: str | None, debug: bool) -> int:
     """Simulate a machine, crash it, and show what the commands say of the dump.
 
     It takes a few seconds and nothing but this package.
     """
-    if folder is not None:
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            sys.stderr.write(f"vmemmap: {folder}: cannot be made: {error.strerror}\n")
-            raise typer.Exit(EXIT_UNREADABLE) from None
-        code = _run(Path(folder), debug=debug)
-        sys.stdout.write(f"\nThe spec and the dump are in {folder}\n")
-        raise typer.Exit(code)
-    with tempfile.TemporaryDirectory(prefix="vmemmap-demo-") as temporary:
-        raise typer.Exit(_run(Path(temporary), debug=debug))
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="vmemmap-demo-") as temporary:
+            (Path(temporary) / _SPEC_NAME).write_text(SPEC)
+            return _show_all(Path(temporary), debug)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / _SPEC_NAME).write_text(SPEC)
+    except OSError as error:
+        complain(str(error.filename), f"cannot be made: {error.strerror}")
+        return EXIT_UNREADABLE
+    code = _show_all(Path(folder), debug)
+    write([f"\nThe spec and the dump are in {folder}\n"])
+    return code
 
 
-def _run(folder: Path, *, debug: bool) -> int:
+def _show_all(folder: Path, debug: bool) -> int:
     """Run the commands in *folder*; give the first exit code that is no answer."""
-    (folder / "machine.toml").write_text(SPEC)
-    sys.stdout.write(
-        "A machine that was never built; machine.toml describes it. It boots, and crashes.\n"
-    )
-    more = ["--debug"] if debug else []
-    for arguments, long in _commands(folder):
-        sys.stdout.write(f"\n$ vmemmap {' '.join(arguments)}\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "vmemmap", *arguments, *more],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        _show(done.stdout.splitlines(), long=long)
-        if done.returncode not in (0, 1):
-            return done.returncode
+    write([f"A machine that was never built; {_SPEC_NAME} describes it. It boots, and crashes.\n"])
+    for name, *arguments in _SHOWN:
+        write([f"\n$ vmemmap {' '.join([name, *arguments])}\n"])
+        shown = io.StringIO()
+        with chdir(folder), redirect_stdout(shown):
+            code = _answer(name, [*arguments, *["--debug"] * debug])
+        lines = shown.getvalue().splitlines()
+        write(f"{line}\n" for line in (_cut(lines) if name == _LONG else lines))
+        if code not in (0, 1):
+            return code
     return 0
 
 
-def _commands(folder: Path) -> list[tuple[list[str], bool]]:
-    """Give the commands to show, as far as they exist, and whether each one's output is long."""
-    from vmemmap.cli.main import app
-
-    there = {command.name for command in app.registered_commands}
-    wanted = [
-        (["simulate", "machine.toml", "-o", "vmcore", "--compare-designs"], False),
-        (["info", "vmcore"], False),
-        (["list", "vmcore"], True),
-        (
-            ["vtop", "vmcore", *ADDRESSES],
-            False,
-        ),
-        (["page", "vmcore", "0x10000"], False),
-        (["dmesg", "vmcore"], False),
-        (["check", "vmcore"], False),
-        (["usage", "vmcore"], False),
-    ]
-    return [(arguments, long) for arguments, long in wanted if arguments[0] in there]
+def _answer(name: str, arguments: list[str]) -> int:
+    """Run another command in this process, and give its exit code."""
+    other = import_module(f"vmemmap.cli.{name}").command
+    code = other.main(arguments, prog_name=f"vmemmap {name}", standalone_mode=False)
+    assert isinstance(code, int)
+    return code
 
 
-def _show(lines: Sequence[str], *, long: bool) -> None:
-    if long and len(lines) > KEPT_HEAD + KEPT_TAIL + 1:
-        left_out = len(lines) - KEPT_HEAD - KEPT_TAIL
-        lines = [*lines[:KEPT_HEAD], f"... {left_out} lines ...", *lines[-KEPT_TAIL:]]
-    sys.stdout.writelines(line + "\n" for line in lines)
-    sys.stdout.flush()
+def _cut(lines: Sequence[str]) -> Sequence[str]:
+    left_out = len(lines) - _KEPT_HEAD - _KEPT_TAIL
+    if left_out <= 1:
+        return lines
+    return [*lines[:_KEPT_HEAD], f"... {left_out} lines ...", *lines[-_KEPT_TAIL:]]

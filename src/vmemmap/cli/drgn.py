@@ -7,87 +7,18 @@ import logging
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from vmemmap.cli.options import (
-    EXIT_USAGE,
-    AssumeOption,
-    DebugOption,
-    Opening,
-    VmcoreinfoOption,
-    complain,
-    show_findings,
-    show_warnings,
-    with_dump,
-)
+from vmemmap.cli.options import Opening, reads_dump
+from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, show_warnings, tell
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
 
 EXIT_FAILED = 1
 """The script raised, as Python itself would say it."""
-
-SCRIPT_ARGUMENTS = {"allow_interspersed_args": False}
-"""Options after the dump belong to the script."""
-
-
-def drgn(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DUMP... [SCRIPT [ARG...]]",
-            help="The vmcore (all members of a split dump), then a drgn script and its arguments.",
-            show_default=False,
-        ),
-    ],
-    vmlinux: Annotated[
-        str | None,
-        typer.Option(
-            "--vmlinux",
-            metavar="FILE",
-            help="The kernel with its debugging symbols.",
-        ),
-    ] = None,
-    symbols: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--symbols",
-            "-s",
-            metavar="FILE",
-            help="More debugging symbols, for instance of modules; may be given several times.",
-        ),
-    ] = None,
-    code: Annotated[
-        str | None,
-        typer.Option("-e", metavar="CODE", help="Run this instead of a script or the shell."),
-    ] = None,
-    vmcoreinfo: VmcoreinfoOption = None,
-    assume: AssumeOption = None,
-    debug: DebugOption = False,
-) -> None:
-    """Open a dump in drgn, whatever kind it is, and start drgn's shell or run a script.
-
-    drgn reads through vmemmap, so that the hash MMU, dumps of QEMU without VMCOREINFO, split and
-    flattened ones work too. Memory that is not in the dump is a FaultError, never zeros.
-
-    Exit codes: those of the script; 1 if it fails, 2 usage, 3 the dump cannot be read.
-    """
-    if importlib.util.find_spec("drgn") is None:
-        sys.stderr.write("vmemmap: drgn is not installed: pip install 'vmemmap[drgn]'\n")
-        raise typer.Exit(EXIT_USAGE)
-    dumps, script = split_arguments(arguments)
-    files = ([vmlinux] if vmlinux else []) + (symbols or [])
-    for name in files + script[: code is None]:
-        if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
-            hint = ": options come before the dump" if name.startswith("-") else ""
-            raise typer.BadParameter(f"there is no file {name}{hint}")
-    logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
-    with_dump(
-        Opening(dumps, vmcoreinfo, vmlinux, debug, assume),
-        lambda core: _run(core, files, script, code),
-    )
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -110,13 +41,56 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:end], arguments[end:]
 
 
+@click.command("drgn", context_settings={"allow_interspersed_args": False})
+@click.option("--vmlinux", metavar="FILE", help="The kernel with its debugging symbols.")
+@click.option(
+    "--symbols",
+    "-s",
+    metavar="FILE",
+    multiple=True,
+    help="More debugging symbols, for instance of modules; may be given several times.",
+)
+@click.option("-e", "code", metavar="CODE", help="Run this instead of a script or the shell.")
+@reads_dump(
+    vmlinux=False,
+    arguments="DUMP... [SCRIPT [ARG...]]",
+    meaning="The vmcore (all members of a split dump), then a drgn script and its arguments.",
+    split=split_arguments,
+)
+def command(
+    dump: Opening,
+    script: list[str],
+    vmlinux: str | None,
+    symbols: tuple[str, ...],
+    code: str | None,
+) -> int:
+    """Open a dump in drgn, whatever kind it is, and start drgn's shell or run a script.
+
+    drgn reads through vmemmap, so that the hash MMU, dumps of QEMU without VMCOREINFO, split and
+    flattened ones work too. Memory that is not in the dump is a FaultError, never zeros.
+
+    Exit codes: those of the script; 1 if it fails, 2 usage, 3 the dump cannot be read.
+    """
+    if importlib.util.find_spec("drgn") is None:
+        tell("vmemmap: drgn is not installed: pip install 'vmemmap[drgn]'")
+        return EXIT_USAGE
+    files = [*([vmlinux] if vmlinux else []), *symbols]
+    for name in files + script[: code is None]:
+        if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
+            hint = ": options come before the dump" if name.startswith("-") else ""
+            raise click.BadParameter(f"there is no file {name}{hint}")
+    logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
+    with dump.open() as core:
+        return _run(core, files, script, code)
+
+
 def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) -> int:
     from vmemmap import drgn_plugin
     from vmemmap.drgn_plugin import session
 
     prog = drgn_plugin.open_program(core)
     show_warnings(core)
-    show_findings(core)
+    show_findings(core.source.path, core.findings)
     missing = drgn_plugin.load_debug_info(prog, files)
     if missing is not None:
         complain(core.source.path, f"warning: {missing}")

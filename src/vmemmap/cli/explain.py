@@ -2,76 +2,42 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
+from collections.abc import Iterable
 from difflib import get_close_matches
-from textwrap import fill
-from typing import Annotated
 
-import typer
+import click
 
-from vmemmap.cli.options import Format, FormatOption
-
-COLUMNS = ("code", "severity", "means", "arises", "breaks", "do")
-_HEADINGS = {"means": "What it means", "arises": "How it arises", "breaks": "What breaks"}
-_WIDTH = 92
+from vmemmap.cli.options import debug_option, format_option, traceback_shown
+from vmemmap.cli.output import emit
+from vmemmap.report import explain as report
+from vmemmap.report.explanations import explanations
 
 
-def explain(
-    codes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CODE]...", help="Codes of findings; none lists them all.", show_default=False
-        ),
-    ] = None,
-    output: FormatOption = Format.TEXT,
-) -> None:
+@click.command("explain")
+@click.argument(
+    "codes", metavar="[CODE]...", help="Codes of findings; none lists them all.", nargs=-1
+)
+@format_option()
+@debug_option
+def command(codes: tuple[str, ...], form: str, debug: bool) -> int:
     """Say what a finding of check, usage or dmesg means, how it arises, and what to do.
 
     Also what crash, makedumpfile, libkdumpfile and drgn would make of such a dump.
     """
-    from vmemmap.report.explanations import explanations
-
-    known = explanations()
-    for code in codes or ():
-        if code not in known:
-            close = get_close_matches(code, known, 3, 0.5)
-            near = (
-                f"; did you mean {' or '.join(close)}?"
-                if close
-                else "; without one, all are listed"
-            )
-            raise typer.BadParameter(f"there is no finding {code!r}{near}")
-    wanted = [known[code] for code in codes or known]
-    if output is Format.JSON:
-        from vmemmap.report import as_json
-
-        sys.stdout.write(as_json.dump([asdict(row) for row in wanted]))
-    elif output is Format.CSV:
-        from vmemmap.report import as_csv
-
-        sys.stdout.writelines(as_csv.lines(COLUMNS, map(asdict, wanted)))
-    elif not codes:
-        width = max(map(len, known))
-        for row in wanted:
-            sys.stdout.write(f"{row.code:{width}}  {row.severity:15}  {row.means.split('. ')[0]}\n")
-    else:
-        for number, row in enumerate(wanted):
-            sys.stdout.write("\n" * bool(number) + f"{row.code} ({row.severity})\n")
-            for name, heading in _HEADINGS.items():
-                _paragraph(heading, getattr(row, name))
-            sys.stdout.write("  Other tools with such a dump\n")
-            for tool, said in row.peers.items():
-                _paragraph("", f"{tool} {said}.")
-            _paragraph("What to do", row.do)
-    sys.stdout.flush()
-    raise typer.Exit(0)
+    with traceback_shown(debug):
+        known = explanations()
+        for code in codes:
+            if code not in known:
+                raise click.BadParameter(f"there is no finding {code!r}{_near(code, known)}")
+        rows = [report.record(code) for code in codes or known]
+        text = report.lines(rows) if codes else report.index_lines(rows)
+        emit(form, rows, text=text, columns=report.COLUMNS, rows=rows)
+        return 0
 
 
-def _paragraph(heading: str, text: str) -> None:
-    if heading:
-        sys.stdout.write(f"  {heading}\n")
-    indent = " " * 4
-    sys.stdout.write(
-        fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") + "\n"
-    )
+def _near(code: str, known: Iterable[str]) -> str:
+    """Guess what a wrong code was meant to be."""
+    close = get_close_matches(code, list(known), 3, 0.5)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return "; without one, all are listed"

@@ -5,99 +5,79 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from inspect import getdoc
-from typing import Annotated
+from difflib import get_close_matches
+from importlib import import_module
+from io import TextIOWrapper
+from pathlib import Path
 
-import typer
-from typer import Abort
+import click
+from click.exceptions import Exit
 
-from vmemmap.cli.check import check
-from vmemmap.cli.demo import demo
-from vmemmap.cli.dmesg import dmesg
-from vmemmap.cli.drgn import SCRIPT_ARGUMENTS, drgn
-from vmemmap.cli.explain import explain
-from vmemmap.cli.info import info
-from vmemmap.cli.list import list_
-from vmemmap.cli.options import EXIT_UNREADABLE, EXIT_USAGE
-from vmemmap.cli.page import page
-from vmemmap.cli.pages import pages
-from vmemmap.cli.simulate import simulate
-from vmemmap.cli.usage import usage
-from vmemmap.cli.vtop import vtop
+from vmemmap import __version__
+from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence, tell
 
-# Typer carries its command parser with it and exports this class alone; its base is what an
-# unknown option, a missing argument and a bad value have in common.
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-app = typer.Typer(
-    name="vmemmap",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    *("dmesg", "drgn", "info", "list", "vtop", "simulate", "demo", "page", "usage", "pages"),
+    *("check", "explain"),
 )
+"""The commands, each one the ``command`` of the module of its name."""
+_WIDEST = 120
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from vmemmap import __version__
+class _Commands(click.Group):
+    """The commands, whose modules are imported when they are asked for."""
 
-        typer.echo(f"vmemmap {__version__}")
-        raise typer.Exit
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = import_module(f"vmemmap.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = [f"'{close}'" for close in get_close_matches(name, COMMANDS)]
+            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first paragraph of each command's help, all of it; Click would cut it off."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, " ".join((command.help or "").split("\n\n")[0].split()))
+                    for name in COMMANDS
+                    if (command := self.get_command(ctx, name))
+                ]
+            )
 
 
-def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
-) -> None:
+@click.group(
+    "vmemmap",
+    cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST},
+)
+@click.version_option(__version__, message="vmemmap %(version)s", help="Print the version.")
+@click.pass_context
+def vmemmap(ctx: click.Context) -> None:
     """Read the struct-page array of PowerPC64 Linux, and the list that backs it, from a dump.
 
     Or simulate a machine, and crash it into one.
 
-    Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
+    Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read, 4 a fault of vmemmap itself.
     """
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "dmesg": dmesg,
-    "drgn": drgn,
-    "info": info,
-    "list": list_,
-    "vtop": vtop,
-    "simulate": simulate,
-    "demo": demo,
-    "page": page,
-    "usage": usage,
-    "pages": pages,
-    "check": check,
-    "explain": explain,
-}
-
-
-def help_of(function: Callable[..., None]) -> str:
-    """Give a docstring with each paragraph in one line, since Typer keeps the breaks of most."""
-    paragraphs = (getdoc(function) or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-app.callback(help=help_of(main))(main)
-for name, command in COMMANDS.items():
-    app.command(
-        name,
-        help=help_of(command),
-        context_settings=SCRIPT_ARGUMENTS if command is drgn else None,
-    )(command)
-
-
-def _one_line(error: Exception) -> str:
-    """Give a usage error's message; Typer puts the option's name before it."""
-    tell = getattr(error, "format_message", None)
-    return " ".join(str(tell() if tell else error).split())
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        ctx.exit(EXIT_USAGE)
 
 
 def run() -> None:
@@ -105,28 +85,55 @@ def run() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be a text
     # Being told to end is ending like any other: what was half written is taken away.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    """Run the command line and tell what went wrong; the commands tell what concerns the dump."""
     try:
-        code = app(standalone_mode=False)
-    except UsageError as error:
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "vmemmap"
-        if str(error):  # empty when the help was printed instead, for want of a command
-            sys.stderr.write(f"vmemmap: {_one_line(error)} (see: {command} --help)\n")
-        sys.exit(EXIT_USAGE)
-    except SystemExit as error:
-        # Whoever read our output has closed it, as `head` does. Typer and rich make an exit code
-        # of that by themselves, 1, which here means findings.
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
-    except OSError as error:
-        # Whatever concerns the dump is told by the command; this is our own output.
-        sys.stderr.write(f"vmemmap: cannot write the output: {error.strerror}\n")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains again at its exit
-        sys.exit(EXIT_UNREADABLE)
-    except (KeyboardInterrupt, Abort):
-        sys.exit(130)
-    sys.exit(code)
+        with vmemmap.make_context(_program(), sys.argv[1:]) as ctx:
+            code = vmemmap.invoke(ctx)
+            assert isinstance(code, int)
+            return code
+    except Exit as end:
+        return end.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "vmemmap"
+        tell(f"vmemmap: {_in_words(error)} (see: {command} --help)")
+        return EXIT_USAGE
+    except BrokenPipeError:  # of the help, or of what a drgn script prints
+        silence(sys.stdout)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        # Whatever concerns files is told by the command; an error without one is of our own output.
+        if isinstance(error, OSError) and error.filename is None:
+            tell(f"vmemmap: cannot write the output: {error.strerror}")
+            silence(sys.stdout)
+            return EXIT_UNREADABLE
+        tell(
+            f"vmemmap: {type(error).__name__}: {error}: this is a fault of vmemmap {__version__} "
+            "itself; please report it to whoever gave it to you, with this line, the command, and "
+            "what the same command prints with --debug"
+        )
+        return EXIT_FAULT
+
+
+def _program() -> str:
+    """Give the command as the user typed it."""
+    as_module = Path(sys.argv[0]).name == "__main__.py"
+    return "python -m vmemmap" if as_module else "vmemmap"
+
+
+def _in_words(error: click.UsageError) -> str:
+    """Give a usage error's message in one line."""
+    if isinstance(error, click.NoSuchOption):
+        near = ", ".join(sorted(error.possibilities or ()))
+        hint = f" (Possible options: {near})" if near else ""
+        return f"No such option: {error.option_name}{hint}"
+    return " ".join(error.format_message().split())

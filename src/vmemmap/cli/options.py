@@ -1,91 +1,32 @@
-"""What the commands share: arguments, output formats, exit codes, and how an error is told.
+"""What the commands take alike, as decorators: the dump and how to open it, and the output's form.
 
-Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read.
+A command is a function with ``@click.command("name")`` over them, which gives its exit code.
 """
 
 from __future__ import annotations
 
-import os
+import functools
 import sys
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from vmemmap.cli.output import EXIT_UNREADABLE, complain, write
 from vmemmap.cli.progress import ProgressBar
+from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 
 if TYPE_CHECKING:
-    from vmemmap.findings import Finding
     from vmemmap.vmcore import Vmcore
 
-EXIT_FINDINGS = 1
-EXIT_USAGE = 2
-EXIT_UNREADABLE = 3
-
-
-class Format(StrEnum):
-    """How a command prints its records."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-
-
-class ListFormat(StrEnum):
-    """How `vmemmap list` prints the list."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-    CRASH = "crash"
-
-
-Dumps = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="DUMP...",
-        help="The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump.",
-        show_default=False,
-    ),
-]
-FormatOption = Annotated[
-    Format, typer.Option("--format", "-f", help="Text for people, JSON or CSV for programs.")
-]
-VmcoreinfoOption = Annotated[
-    str | None,
-    typer.Option("--vmcoreinfo", metavar="FILE", help="Take VMCOREINFO from this text file."),
-]
-VmlinuxOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vmlinux",
-        metavar="FILE",
-        help="Take symbols and types that the dump lacks from this vmlinux: its symbol table, and "
-        "its BTF or debug information.",
-    ),
-]
-AssumeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--assume",
-        metavar="NAME=VALUE",
-        help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
-        "layout, page_table. May be given several times; a wrong value lists the right ones.",
-    ),
-]
-RescueOption = Annotated[
-    bool,
-    typer.Option(
-        "--rescue",
-        help="Where the list is damaged, search the dump for what it lost, and use what is found.",
-    ),
-]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Command = Callable[..., int]
+"""A command's function: options in, exit code out."""
+Split = Callable[[list[str]], tuple[list[str], list[str]]]
+"""Tells the dumps from what else the arguments are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,61 +34,177 @@ class Opening:
     """What the command line says about the dump and how to open it."""
 
     dumps: list[str]
-    vmcoreinfo: str | None
-    vmlinux: str | None
-    debug: bool
-    assume: list[str] | None = None
+    vmcoreinfo: str | None = None
+    vmlinux: str | None = None
+    assume: Sequence[str] = ()
     rescue: bool = False
 
+    @contextmanager
+    def open(self) -> Iterator[Vmcore]:
+        """Open the dump, with a progress bar on a terminal for whatever takes long.
 
-def with_dump(opening: Opening, command: Callable[[Vmcore], int]) -> None:
-    """Open the dump, run a command on it, and turn what happens into an exit code.
+        Raises:
+            click.BadParameter: An assumption is none that can be made.
+            DumpError: As for `vmemmap.open`.
+        """
+        from vmemmap.progress import no_progress
+        from vmemmap.vmcore import open_vmcore
 
-    Args:
-        opening: The files named on the command line, and the options that go with them.
-        command: What to do; gives the exit code.
-
-    Raises:
-        typer.Exit: Always.
-        typer.BadParameter: An assumption is none that can be made.
-    """
-    from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
-    from vmemmap.progress import no_progress
-    from vmemmap.vmcore import open_vmcore
-
-    try:
         with (
             ProgressBar() as progress,
             open_vmcore(
-                *opening.dumps,
-                vmcoreinfo=opening.vmcoreinfo,
-                vmlinux=opening.vmlinux,
+                *self.dumps,
+                vmcoreinfo=self.vmcoreinfo,
+                vmlinux=self.vmlinux,
                 progress=progress if sys.stderr.isatty() else no_progress,
-                assume=split_assumptions(opening.assume or []),
-                rescue=opening.rescue,
+                assume=split_assumptions(self.assume),
+                rescue=self.rescue,
             ) as core,
         ):
-            code = command(core)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has closed it (as `head` does); that is no error. Python would
-        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here on.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-    except VmemmapError as error:
-        if opening.debug:
+            yield core
+
+
+_DUMPS = "The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump."
+_RESCUE = click.option(
+    "--rescue",
+    is_flag=True,
+    help="Where the list is damaged, search the dump for what it lost, and use what is found.",
+)
+_VMCOREINFO = click.option(
+    "--vmcoreinfo", metavar="FILE", help="Take VMCOREINFO from this text file."
+)
+_VMLINUX = click.option(
+    "--vmlinux",
+    metavar="FILE",
+    help="Take symbols and types that the dump lacks from this vmlinux: its symbol table, and "
+    "its BTF or debug information.",
+)
+_ASSUME = click.option(
+    "--assume",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
+    "layout, page_table. May be given several times; a wrong value lists the right ones.",
+)
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+def reads_dump(
+    *,
+    rescue: bool = False,
+    vmlinux: bool = True,
+    arguments: str = "DUMP...",
+    meaning: str = _DUMPS,
+    split: Split | None = None,
+) -> Callable[[Command], Command]:
+    """Give a command the dump and the options to open it, as an `Opening`: its first argument.
+
+    What is wrong with the dump is told in one line, and makes the exit code 3.
+
+    Args:
+        rescue: Whether it has --rescue.
+        vmlinux: Whether --vmlinux is for opening the dump.
+        arguments: What the help calls the arguments.
+        meaning: What it says of them.
+        split: Given all arguments, tells the dumps from others, which the command then gets as its
+            second argument.
+    """
+
+    def decorate(function: Command) -> Command:
+        @functools.wraps(function)
+        def command(
+            words: tuple[str, ...],
+            vmcoreinfo: str | None,
+            assume: tuple[str, ...],
+            debug: bool,
+            rescue: bool = False,
+            **more: Any,
+        ) -> int:
+            dumps, others = split(list(words)) if split else (list(words), [])
+            kernel = more.pop("vmlinux") if vmlinux else None
+            opening = Opening(dumps, vmcoreinfo, kernel, assume, rescue)
+            given = [others] if split else []
+            try:
+                with traceback_shown(debug):
+                    return function(opening, *given, **more)
+            except VmemmapError as error:
+                path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None
+                complain(path or dumps[0], str(error))
+                return EXIT_UNREADABLE
+
+        taken = click.argument(
+            "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
+        )
+        options = (
+            [_RESCUE] * rescue + [_VMCOREINFO] + [_VMLINUX] * vmlinux + [_ASSUME, debug_option]
+        )
+        for option in reversed([taken, *options]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def format_option(
+    *more: str, help_text: str = "Text for people, JSON or CSV for programs."
+) -> Callable[[Command], Command]:
+    """Give a command --format, whose value it gets as *form*, and --schema, which needs no dump.
+
+    Args:
+        more: The forms that it has besides text, JSON and CSV.
+        help_text: What the help says of them.
+    """
+
+    def decorate(function: Command) -> Command:
+        form = click.option(
+            "--format",
+            "-f",
+            "form",
+            type=click.Choice(["text", "json", "csv", *more]),
+            default="text",
+            show_default=True,
+            help=help_text,
+        )
+        schema = click.option(
+            "--schema",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_schema,
+            help="Print the JSON Schema of what --format json prints, and end.",
+        )
+        return form(schema(function))
+
+    return decorate
+
+
+def _print_schema(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.resources import files
+
+        schema = files("vmemmap.report.schemas") / f"{context.command.name}.json"
+        write([schema.read_text(encoding="utf-8")])
+        context.exit()
+
+
+@contextmanager
+def traceback_shown(asked: bool) -> Iterator[None]:
+    """Show the traceback of an error if asked for; wrong usage and a closed pipe have none."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception:
+        if asked:
             traceback.print_exc()
-        path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None
-        complain(path or opening.dumps[0], str(error))
-        raise typer.Exit(EXIT_UNREADABLE) from None
-    raise typer.Exit(code)
+        raise
 
 
-def split_assumptions(given: list[str]) -> dict[str, str]:
+def split_assumptions(given: Sequence[str]) -> dict[str, str]:
     """Take the values of ``--assume`` apart, and check them.
 
     Raises:
-        typer.BadParameter: One is no NAME=VALUE, or none that can be made.
+        click.BadParameter: One is no NAME=VALUE, or none that can be made.
     """
     from vmemmap.facts.assumptions import check_assumptions
     from vmemmap.translate.assumable import ASSUMABLE
@@ -156,14 +213,14 @@ def split_assumptions(given: list[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
-            raise typer.BadParameter(
+            raise click.BadParameter(
                 f"--assume {text!r}: expected NAME=VALUE, as in layout={ASSUMABLE['layout'][0]}"
             )
         found[name] = value
     try:
         check_assumptions(found, ASSUMABLE)
     except ValueError as error:
-        raise typer.BadParameter(f"--assume: {error}") from None
+        raise click.BadParameter(f"--assume: {error}") from None
     return found
 
 
@@ -171,54 +228,11 @@ def refuse_to_replace(output: str, *inputs: str | None) -> None:
     """Check that an output file is none of the files that are read for it, nor a pipe.
 
     Raises:
-        typer.BadParameter: It is, under whatever name.
+        click.BadParameter: It is, under whatever name.
     """
     if output == "-":
-        raise typer.BadParameter("the output is a file, which no pipe can be: name one")
+        raise click.BadParameter("the output is a file, which no pipe can be: name one")
     for name in inputs:
         with suppress(OSError):
             if name is not None and Path(name).samefile(output):
-                raise typer.BadParameter(f"{output} would replace what is read: name another file")
-
-
-def complain(path: str, message: str) -> None:
-    """Write one line about a file to stderr; whatever the message holds stays one line."""
-    line = "".join(c if c.isprintable() else "?" for c in f"{path}: {message}")
-    sys.stderr.write(f"vmemmap: {line}\n")
-
-
-def show_warnings(core: Vmcore) -> None:
-    """Write what is odd in the container to stderr."""
-    core.source.is_incomplete()  # looks for a cut-off end, and warns of it
-    for warning in core.source.warnings:
-        complain(core.source.path, f"warning: {warning}")
-
-
-def show_findings(core: Vmcore) -> None:
-    """Write what is wrong with the list to stderr."""
-    for finding in core.findings:
-        complain(core.source.path, f"{finding.severity}: {finding.code}: {finding.message}")
-
-
-def findings_code(findings: Iterable[Finding]) -> int:
-    """Give the exit code for findings: 1 if any is worse than information."""
-    from vmemmap.findings import Severity
-
-    return EXIT_FINDINGS if any(f.severity is not Severity.INFO for f in findings) else 0
-
-
-def hex_or_none(value: int | None) -> str | None:
-    """Give an address in the JSON form."""
-    return None if value is None else f"{value:#x}"
-
-
-def finding_record(finding: Finding) -> dict[str, str | None]:
-    """Give a finding in the JSON form of the ``check`` command."""
-    return {
-        "code": finding.code,
-        "severity": str(finding.severity),
-        "node": hex_or_none(finding.node),
-        "virt": hex_or_none(finding.virt),
-        "phys": hex_or_none(finding.phys),
-        "message": finding.message,
-    }
+                raise click.BadParameter(f"{output} would replace what is read: name another file")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class _Line:
@@ -17,7 +16,7 @@ class _Line:
         return len(text)
 
 
-def lines(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+def lines(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """Give the heading and the rows as CSV lines; a member that a row lacks is an empty field."""
     line = _Line()
     writer = csv.writer(line, lineterminator="\n")

@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-JsonObject = dict[str, Any]
+Record = Mapping[str, object]
+"""A JSON object: the TypedDict of a command."""
 
 
-def dump(record: JsonObject | list[JsonObject]) -> str:
+@dataclass(frozen=True, slots=True)
+class LongRecord:
+    """A record with one long array that is made while it is written, and never held whole.
+
+    Attributes:
+        key: The array's name.
+        rows: The array's elements.
+        head: Members before the array.
+        tail: Gives the members after it, once all rows have been written.
+    """
+
+    key: str
+    rows: Iterable[Record]
+    head: Record = field(default_factory=dict)
+    tail: Callable[[], Record] = dict
+
+
+def dump(record: Record | Sequence[Record]) -> str:
     """Give a record as indented JSON text with a newline at its end."""
     return json.dumps(record, indent=2) + "\n"
 
 
-def dump_with_rows(
-    head: JsonObject,
-    key: str,
-    rows: Iterable[JsonObject],
-    tail: JsonObject | Callable[[], JsonObject],
-) -> Iterator[str]:
-    """Give a record with one long array in pieces of text, a row a line, without holding it whole.
-
-    Args:
-        head: Members before the array.
-        key: The array's name.
-        rows: The array's elements.
-        tail: Members after it, or what gives them once all rows have been written.
-    """
+def lines(record: Record | Sequence[Record] | LongRecord) -> Iterator[str]:
+    """Give a record in pieces of text; the rows of a long one in a line each."""
+    if not isinstance(record, LongRecord):
+        yield dump(record)
+        return
     yield "{\n"
-    for name, value in head.items():
+    for name, value in record.head.items():
         yield f"  {json.dumps(name)}: {json.dumps(value)},\n"
-    yield f"  {json.dumps(key)}: ["
+    yield f"  {json.dumps(record.key)}: ["
     between = "\n    "
-    for row in rows:
+    for row in record.rows:
         yield between + json.dumps(row)
         between = ",\n    "
     yield "]" if between.startswith("\n") else "\n  ]"
-    for name, value in (tail() if callable(tail) else tail).items():
+    for name, value in record.tail().items():
         yield f",\n  {json.dumps(name)}: {json.dumps(value)}"
     yield "\n}\n"

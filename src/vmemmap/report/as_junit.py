@@ -6,13 +6,13 @@ Every finding that `check` knows is a case; it fails if it was met at a severity
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from vmemmap.report.explanations import explanations
+from vmemmap.report.members import FindingRecord
 
 
-def junit(path: str, findings: Iterable[dict[str, Any]], failing: Sequence[str]) -> str:
+def junit(path: str, findings: Iterable[FindingRecord], failing: Sequence[str]) -> str:
     """Give the XML text.
 
     Args:
@@ -20,7 +20,7 @@ def junit(path: str, findings: Iterable[dict[str, Any]], failing: Sequence[str])
         findings: The findings in the JSON form of `check`.
         failing: The severities that make a case fail.
     """
-    met: dict[str, list[dict[str, Any]]] = {
+    met: dict[str, list[FindingRecord]] = {
         code: [] for code, known in explanations().items() if known.command == "check"
     }
     for finding in findings:

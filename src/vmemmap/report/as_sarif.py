@@ -5,19 +5,21 @@ Source: OASIS, Static Analysis Results Interchange Format (SARIF) Version 2.1.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from vmemmap.report.explanations import explanations
+from vmemmap.report.members import FindingRecord
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 
 def sarif(
-    path: str, findings: Iterable[dict[str, Any]], properties: dict[str, Any], version: str
+    path: str, findings: Iterable[FindingRecord], properties: Mapping[str, object], version: str
 ) -> dict[str, Any]:
     """Give a SARIF log with one run.
 
@@ -30,7 +32,7 @@ def sarif(
     results, used = [], dict[str, None]()
     for finding in findings:
         used.setdefault(finding["code"])
-        addresses = {name: finding[name] for name in ("node", "virt", "phys") if finding[name]}
+        places = {"node": finding["node"], "virt": finding["virt"], "phys": finding["phys"]}
         results.append(
             {
                 "ruleId": finding["code"],
@@ -40,7 +42,7 @@ def sarif(
                 "locations": [
                     {"physicalLocation": {"artifactLocation": {"uri": _uri(path)}}},
                 ],
-                "properties": addresses,
+                "properties": {name: address for name, address in places.items() if address},
             }
         )
     driver = {"name": "vmemmap", "version": version, "rules": [_rule(code) for code in used]}
@@ -64,4 +66,5 @@ def _rule(code: str) -> dict[str, Any]:
 
 
 def _uri(path: str) -> str:
-    return quote(PurePath(path).as_posix())
+    # A file's name is bytes, which need not be UTF-8.
+    return quote(os.fsencode(PurePath(path)))

@@ -1,14 +1,149 @@
-"""What `vmemmap check` found, as text for people."""
+"""The record of ``vmemmap check``: what is wrong with the list, and what memory it covers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypedDict, final
 
+from vmemmap.report.members import FindingRecord, finding_records
 from vmemmap.report.text import count_text, plain, size_text
 
+if TYPE_CHECKING:
+    from vmemmap.check.coverage import Counts
+    from vmemmap.check.whole_dump import CheckReport
 
-def check_lines(record: dict[str, Any]) -> Iterator[str]:
+COLUMNS = ("severity", "code", "node", "virt", "phys", "message")
+
+
+class CountsRecord(TypedDict):
+    """How much of something is there, is covered by an entry, and can be read in this dump.
+
+    Sections count as covered, or readable, when all their struct pages are.
+
+    Attributes:
+        sections: Sections of memory.
+        covered: Of them, those that the list covers.
+        readable: Of them, those whose struct pages can be read.
+        pages: Pages of memory.
+        covered_pages: Of them, those whose struct page is in a block of the list.
+        readable_pages: Of them, those whose struct page can be read.
+        bytes: Bytes of struct pages.
+        covered_bytes: Of them, those in a block of the list.
+        readable_bytes: Of them, those that can be read.
+    """
+
+    sections: int
+    covered: int
+    readable: int
+    pages: int
+    covered_pages: int
+    readable_pages: int
+    bytes: int
+    covered_bytes: int
+    readable_bytes: int
+
+
+class NodeCoverageRecord(CountsRecord):
+    """The same of one NUMA node.
+
+    Attributes:
+        node: Its number.
+    """
+
+    node: int
+
+
+@final
+class CoverageRecord(CountsRecord):
+    """What of the memory the list reaches, with what was rescued of it.
+
+    Attributes:
+        origin: Where the sections are from: mem_section, or vmemmap_list where only the list could
+            tell.
+        nodes: The same by NUMA node; empty where the nodes cannot be told apart.
+        listed: The same without what was rescued; null where nothing was, or it cannot be told.
+        entries: How many entries the list has, as far as it goes.
+        rescued: How many more were found in the rest of the dump.
+    """
+
+    origin: str
+    nodes: list[NodeCoverageRecord]
+    listed: CountsRecord | None
+    entries: int
+    rescued: int
+
+
+@final
+class NoCoverageRecord(TypedDict):
+    """A coverage that cannot be told.
+
+    Attributes:
+        sections: 0.
+        covered: 0.
+        origin: null.
+        entries: How many entries the list has, as far as it goes.
+        rescued: How many more were found in the rest of the dump.
+    """
+
+    sections: int
+    covered: int
+    origin: None
+    entries: int
+    rescued: int
+
+
+class CheckRecord(TypedDict):
+    """What a check found.
+
+    Attributes:
+        findings: What is wrong, the worst first.
+        coverage: What of the memory the list covers.
+    """
+
+    findings: list[FindingRecord]
+    coverage: CoverageRecord | NoCoverageRecord
+
+
+def record(report: CheckReport) -> CheckRecord:
+    """Make the record of a check."""
+    return {"findings": finding_records(report.findings), "coverage": _coverage(report)}
+
+
+def _coverage(report: CheckReport) -> CoverageRecord | NoCoverageRecord:
+    found = report.coverage
+    if found is None:
+        return {
+            "sections": 0,
+            "covered": 0,
+            "origin": None,
+            "entries": report.entries,
+            "rescued": report.rescued,
+        }
+    return {
+        **_counts(found.counts),
+        "origin": found.origin,
+        "nodes": [{"node": node, **_counts(counts)} for node, counts in found.nodes.items()],
+        "listed": None if report.listed is None else _counts(report.listed.counts),
+        "entries": report.entries,
+        "rescued": report.rescued,
+    }
+
+
+def _counts(counts: Counts) -> CountsRecord:
+    return {
+        "sections": counts.sections,
+        "covered": counts.covered,
+        "readable": counts.readable,
+        "pages": counts.pages,
+        "covered_pages": counts.covered_pages,
+        "readable_pages": counts.readable_pages,
+        "bytes": counts.bytes,
+        "covered_bytes": counts.covered_bytes,
+        "readable_bytes": counts.readable_bytes,
+    }
+
+
+def lines(record: CheckRecord) -> Iterator[str]:
     """Give the findings, the worst first, then what the list reaches."""
     findings, coverage = record["findings"], record["coverage"]
     for finding in findings:
@@ -19,17 +154,23 @@ def check_lines(record: dict[str, Any]) -> Iterator[str]:
     if coverage["origin"] is None:
         yield "coverage: unknown, since neither mem_section nor the list can be used\n"
         return
-    yield f"coverage: {_counts(coverage)}\n"
+    yield from _coverage_lines(coverage)
+
+
+def _coverage_lines(coverage: CoverageRecord) -> Iterator[str]:
+    yield f"coverage: {_counts_text(coverage)}\n"
     for node in coverage["nodes"] if len(coverage["nodes"]) > 1 else ():
-        yield f"  node {node['node']}: {_counts(node)}\n"
+        yield f"  node {node['node']}: {_counts_text(node)}\n"
     if coverage["origin"] != "mem_section":
         yield "  (mem_section cannot be read: the sections are those that the list itself covers)\n"
     if coverage["rescued"]:
-        yield f"  by the list alone: {_counts(coverage['listed'])}\n"
+        # Without mem_section, a list of which nothing can be used names no section.
+        listed = coverage["listed"]
+        yield f"  by the list alone: {'unknown' if listed is None else _counts_text(listed)}\n"
         yield f"  rescued: {count_text(coverage['rescued'], 'entry')}\n"
 
 
-def _summary(findings: list[dict[str, Any]]) -> str:
+def _summary(findings: Sequence[FindingRecord]) -> str:
     counts = [
         count_text(number, noun)
         for severity, noun in (("error", "error"), ("warning", "warning"))
@@ -41,7 +182,7 @@ def _summary(findings: list[dict[str, Any]]) -> str:
     return f"{' and '.join(counts)}; see: vmemmap explain {' '.join(codes)}"
 
 
-def _counts(counts: dict[str, Any]) -> str:
+def _counts_text(counts: CountsRecord) -> str:
     return (
         f"{counts['covered']} of {count_text(counts['sections'], 'section')}, "
         f"{counts['covered_pages']} of {count_text(counts['pages'], 'page')}; struct pages that "

@@ -1,25 +1,406 @@
-"""The record of a simulated machine to text for people; see ``cli/simulate.py``."""
+"""The records of ``vmemmap simulate``: what a simulated dump holds, and what the designs cost.
+
+What is known because the model made it is counted in ``simulate/crash/account.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NotRequired, TypedDict, final
 
+from vmemmap.address import ByteOrder
+from vmemmap.report.members import HexAddress, HexRange, hex_address, hex_or_none, hex_ranges
 from vmemmap.report.text import count_text, size_text
 
+if TYPE_CHECKING:
+    from vmemmap.simulate import Machine
+    from vmemmap.simulate.crash.account import ListAccount
+    from vmemmap.simulate.crash.damage import Harm
+    from vmemmap.simulate.crash.vmcore import Snapshot
+    from vmemmap.simulate.designs import DesignCost
 
-def lines(record: dict[str, Any]) -> Iterator[str]:
-    """Give the lines of what `vmemmap simulate` prints."""
-    if "dump" in record:
-        yield from _machine(record)
-        yield from _pages(record)
+PAGE_COLUMNS = ("kind", "pages")
+DESIGN_COLUMNS = (
+    *("name", "node_bytes", "nodes_per_page", "pages", "bytes", "waste_bytes", "loads", "stores"),
+    *("lock", "nanoseconds"),
+)
+_BLOCKS_SHOWN = 8
+
+
+class FileRecord(TypedDict):
+    """The dump that was written.
+
+    Attributes:
+        path: The file.
+        bytes: Its length.
+        disk_bytes: What it takes on disk; holes take nothing.
+        ranges: The memory that it covers, as physical addresses.
+    """
+
+    path: str
+    bytes: int
+    disk_bytes: int
+    ranges: list[HexRange]
+
+
+class SimulatedKernelRecord(TypedDict):
+    """The kernel that was simulated.
+
+    Attributes:
+        release: As uname would give it.
+        page_size: Bytes in a page.
+        byte_order: Order of its memory.
+        mmu: hash or radix.
+        struct_page_size: Bytes in a struct page.
+    """
+
+    release: str
+    page_size: int
+    byte_order: ByteOrder
+    mmu: str
+    struct_page_size: int
+
+
+class BackingRecord(TypedDict):
+    """The list as it was before any damage.
+
+    Attributes:
+        base: Virtual address of the struct page of pfn 0.
+        block_size: Bytes in a block.
+        entries: How many nodes are linked.
+        node_pages: Pages that nodes were cut from.
+        never_used: Slots of those pages that were never handed out.
+        freed: Nodes that wait to be used again.
+        waste_bytes: Bytes of those pages that hold no linked node.
+        no_node: Blocks that are mapped but not in the list, by virtual address.
+        no_mapping: Blocks that are in the list but not mapped.
+    """
+
+    base: HexAddress
+    block_size: int
+    entries: int
+    node_pages: int
+    never_used: int
+    freed: int
+    waste_bytes: int
+    no_node: list[HexAddress]
+    no_mapping: list[HexAddress]
+
+
+class EventRecord(TypedDict):
+    """What became of a boot or a hotplug event.
+
+    Attributes:
+        what: In words.
+        result: As the kernel would name it.
+        calls: The kernel functions it went through, in the order of their first call.
+    """
+
+    what: str
+    result: str
+    calls: list[str]
+
+
+class UseRecord(TypedDict):
+    """Pages of the memory that the dump covers, by what they are used for.
+
+    Attributes:
+        total: All that have struct pages.
+        free: Free pages.
+        cache: Page cache.
+        cache_private: Page cache with private data of a filesystem.
+        anonymous: Memory of processes.
+        slab: Memory of the slab allocator.
+        huge: Huge pages.
+        hwpoison: Pages whose memory has failed.
+        offline: Pages that are logically offline.
+        kernel: In use, and none of the others.
+    """
+
+    total: int
+    free: int
+    cache: int
+    cache_private: int
+    anonymous: int
+    slab: int
+    huge: int
+    hwpoison: int
+    offline: int
+    kernel: int
+
+
+class LeftOutRecord(TypedDict):
+    """Those of the pages that makedumpfile could leave out, by its classes.
+
+    Attributes:
+        cache: Page cache.
+        cache_private: Page cache with private data of a filesystem.
+        user: Memory of processes, huge pages among it where makedumpfile can tell them.
+        free: Free pages.
+        hwpoison: Pages whose memory has failed.
+        offline: Pages that are logically offline.
+    """
+
+    cache: int
+    cache_private: int
+    user: int
+    free: int
+    hwpoison: int
+    offline: int
+
+
+class HarmRecord(TypedDict):
+    """A damage that was done before the dump was written.
+
+    Attributes:
+        name: Its kind.
+        findings: Codes of findings, of which `check` has to give at least one.
+        node: The list node concerned.
+        virt: The vmemmap address concerned.
+        phys: The physical address concerned.
+    """
+
+    name: str
+    findings: list[str]
+    node: HexAddress | None
+    virt: HexAddress | None
+    phys: HexAddress | None
+
+
+class DesignRecord(TypedDict):
+    """What one design of the list costs for a number of blocks.
+
+    Attributes:
+        name: The design.
+        node_bytes: Bytes of a node.
+        nodes_per_page: How many are cut from a page.
+        pages: Pages taken.
+        bytes: The same in bytes.
+        waste_bytes: Of those, not used by any node.
+        loads: Loads for one insertion into a list that is not empty.
+        stores: Stores for the same, those of its lock among them.
+        lock: What it needs against a second CPU.
+        nanoseconds: What one insertion took in the model on this machine.
+    """
+
+    name: str
+    node_bytes: int
+    nodes_per_page: int
+    pages: int
+    bytes: int
+    waste_bytes: int
+    loads: int
+    stores: int
+    lock: str
+    nanoseconds: float
+
+
+@final
+class DesignsRecord(TypedDict):
+    """What the list costs in each design, with --compare-designs and without -o.
+
+    Attributes:
+        blocks: For how many blocks.
+        designs: The designs.
+    """
+
+    blocks: int
+    designs: list[DesignRecord]
+
+
+@final
+class SimulatedRecord(TypedDict):
+    """A simulated dump: what it is, and what a tool has to find in it.
+
+    Attributes:
+        dump: The file.
+        kernel: The kernel.
+        vmemmap: The list.
+        events: The boot and every event, in order.
+        crashed: When the machine crashed.
+        lock: What kept two hotplug operations apart.
+        nodes: The NUMA nodes that there were at boot.
+        pages: What the pages are used for.
+        makedumpfile: Those that makedumpfile could leave out.
+        notes: What is remarkable about this machine, a sentence each.
+        damage: Only with --damage: what was done.
+        blocks: Only with --compare-designs: for how many blocks.
+        designs: Only with --compare-designs: what the list costs in each design.
+    """
+
+    dump: FileRecord
+    kernel: SimulatedKernelRecord
+    vmemmap: BackingRecord
+    events: list[EventRecord]
+    crashed: str
+    lock: str
+    nodes: list[int]
+    pages: UseRecord
+    makedumpfile: LeftOutRecord
+    notes: list[str]
+    damage: NotRequired[list[HarmRecord]]
+    blocks: NotRequired[int]
+    designs: NotRequired[list[DesignRecord]]
+
+
+class DamageKindRecord(TypedDict):
+    """A kind of damage that can be done, with --list-damage.
+
+    Attributes:
+        name: The kind, as --damage takes it.
+        findings: Codes of findings, of which `check` has to give at least one.
+        what: What is done, in words.
+    """
+
+    name: str
+    findings: list[str]
+    what: str
+
+
+def record(
+    machine: Machine,
+    snapshot: Snapshot,
+    path: str,
+    found: ListAccount,
+    harms: Sequence[Harm] = (),
+) -> SimulatedRecord:
+    """Make the record of a dump that has been written.
+
+    Args:
+        machine: The machine.
+        snapshot: Its memory at the crash.
+        path: The dump.
+        found: The account of its list from before any damage.
+        harms: What was damaged.
+    """
+    from vmemmap.simulate.crash import account
+
+    kernel, written = machine.kernel, Path(path).stat()
+    pages = account.page_account(machine, snapshot)
+    classes = account.makedumpfile_classes(machine, pages)
+    made: SimulatedRecord = {
+        "dump": {
+            "path": path,
+            "bytes": written.st_size,
+            "disk_bytes": written.st_blocks * 512,
+            "ranges": hex_ranges(snapshot.ranges),
+        },
+        "kernel": {
+            "release": kernel.release,
+            "page_size": kernel.page_size,
+            "byte_order": kernel.byte_order,
+            "mmu": kernel.mmu,
+            "struct_page_size": kernel.struct_page_size,
+        },
+        "vmemmap": {
+            "base": hex_address(kernel.vmemmap_base),
+            "block_size": machine.block_size,
+            "entries": found.entries,
+            "node_pages": found.node_pages,
+            "never_used": found.never_used,
+            "freed": found.freed,
+            "waste_bytes": found.waste_bytes,
+            "no_node": [hex_address(virt) for virt in found.no_node],
+            "no_mapping": [hex_address(virt) for virt in found.no_mapping],
+        },
+        "events": [
+            {"what": outcome.what, "result": outcome.word, "calls": outcome.calls}
+            for outcome in machine.outcomes
+        ],
+        "crashed": machine.crashed or "after the last event",
+        "lock": machine.locks.description,
+        "nodes": sorted({part.node for part in machine.spec.memory}),
+        "pages": {
+            "total": pages.total,
+            "free": pages.free,
+            "cache": pages.cache,
+            "cache_private": pages.cache_private,
+            "anonymous": pages.anonymous,
+            "slab": pages.slab,
+            "huge": pages.huge,
+            "hwpoison": pages.hwpoison,
+            "offline": pages.offline,
+            "kernel": pages.kernel,
+        },
+        "makedumpfile": {
+            "cache": classes["cache"],
+            "cache_private": classes["cache_private"],
+            "user": classes["user"],
+            "free": classes["free"],
+            "hwpoison": classes["hwpoison"],
+            "offline": classes["offline"],
+        },
+        "notes": account.notes(machine),
+    }
+    if harms:
+        made["damage"] = [_harm(harm) for harm in harms]
+    return made
+
+
+def _harm(harm: Harm) -> HarmRecord:
+    return {
+        "name": harm.name,
+        "findings": list(harm.findings),
+        "node": hex_or_none(harm.node),
+        "virt": hex_or_none(harm.virt),
+        "phys": hex_or_none(harm.phys),
+    }
+
+
+def designs(blocks: int, costs: Sequence[DesignCost]) -> DesignsRecord:
+    """Make the record of what the designs cost for a number of blocks."""
+    return {
+        "blocks": blocks,
+        "designs": [
+            {
+                "name": cost.name,
+                "node_bytes": cost.node_bytes,
+                "nodes_per_page": cost.nodes_per_page,
+                "pages": cost.pages,
+                "bytes": cost.bytes,
+                "waste_bytes": cost.waste_bytes,
+                "loads": cost.loads,
+                "stores": cost.stores,
+                "lock": cost.lock,
+                "nanoseconds": cost.nanoseconds,
+            }
+            for cost in costs
+        ],
+    }
+
+
+def damage_kinds() -> list[DamageKindRecord]:
+    """Make the records of every kind of damage."""
+    from vmemmap.simulate.crash.damage import KINDS
+
+    return [
+        {"name": name, "findings": list(kind.findings), "what": kind.what}
+        for name, kind in KINDS.items()
+    ]
+
+
+def damage_lines(kinds: Sequence[DamageKindRecord]) -> Iterator[str]:
+    """Give the kinds of damage, a line each."""
+    for kind in kinds:
+        yield f"{kind['name']:20}  {kind['what']} -> {' or '.join(kind['findings'])}\n"
+
+
+def rows(record: SimulatedRecord) -> list[dict[str, object]]:
+    """Give the rows of the CSV form: what the pages are used for."""
+    return [{"kind": kind, "pages": count} for kind, count in record["pages"].items()]
+
+
+def lines(record: SimulatedRecord) -> Iterator[str]:
+    """Give a simulated dump as text, with the designs where they were asked for."""
+    yield from _machine(record)
+    yield from _pages(record)
     if "designs" in record:
-        if "dump" in record:
-            yield "\n"
-        yield from _designs(record)
+        yield "\n"
+        yield from design_lines({"blocks": record["blocks"], "designs": record["designs"]})
 
 
-def _machine(record: dict[str, Any]) -> Iterator[str]:
+def _machine(record: SimulatedRecord) -> Iterator[str]:
     dump, kernel, vmemmap = record["dump"], record["kernel"], record["vmemmap"]
     total = sum(int(end, 16) - int(start, 16) for start, end in dump["ranges"])
     yield f"Wrote {dump['path']}: {size_text(dump['disk_bytes'])} on disk\n"
@@ -42,14 +423,14 @@ def _machine(record: dict[str, Any]) -> Iterator[str]:
         f"{size_text(vmemmap['block_size'])}; {count_text(vmemmap['node_pages'], 'node page')}, "
         f"{count_text(vmemmap['never_used'], 'slot')} never used, {vmemmap['freed']} freed\n"
     )
-    for name, meaning in (
-        ("no_node", "mapped, but not in the list"),
-        ("no_mapping", "in the list, but not mapped"),
+    for blocks, meaning in (
+        (vmemmap["no_node"], "mapped, but not in the list"),
+        (vmemmap["no_mapping"], "in the list, but not mapped"),
     ):
-        for virt in vmemmap[name][:8]:
+        for virt in blocks[:_BLOCKS_SHOWN]:
             yield f"  {meaning}: {virt}\n"
-        if len(vmemmap[name]) > 8:
-            yield f"  and {len(vmemmap[name]) - 8} more {meaning}\n"
+        if len(blocks) > _BLOCKS_SHOWN:
+            yield f"  and {len(blocks) - _BLOCKS_SHOWN} more {meaning}\n"
     for harm in record.get("damage", ()):
         node = f", node {harm['node']}" if harm["node"] else ""
         yield f"damaged: {harm['name']}{node}; to be found: {' or '.join(harm['findings'])}\n"
@@ -69,7 +450,7 @@ def _folded(text: str, width: int = 84) -> Iterator[str]:
     yield f"{'':14}{line}\n"
 
 
-def _pages(record: dict[str, Any]) -> Iterator[str]:
+def _pages(record: SimulatedRecord) -> Iterator[str]:
     yield "\nPages in it, and how makedumpfile counts those that it can leave out\n"
     for name, count in record["pages"].items():
         yield f"  {name.replace('_', ' '):16}{count:>14}\n"
@@ -77,7 +458,8 @@ def _pages(record: dict[str, Any]) -> Iterator[str]:
     yield f"  makedumpfile: {counted}\n"
 
 
-def _designs(record: dict[str, Any]) -> Iterator[str]:
+def design_lines(record: DesignsRecord) -> Iterator[str]:
+    """Give what the designs cost as a table."""
     yield f"What the list costs for {count_text(record['blocks'], 'block')}, by design\n"
     yield (
         f"  {'design':28}{'node':>5}{'a page':>8}{'pages':>8}{'bytes':>12}{'waste':>9}"

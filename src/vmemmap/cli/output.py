@@ -1,0 +1,108 @@
+"""What the commands write: records to stdout in the form asked for, all else to stderr.
+
+Exit codes: 0 fine, 1 findings, 2 usage, 3 the dump cannot be read, 4 a fault of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from vmemmap.findings import Finding
+    from vmemmap.report.as_json import LongRecord
+    from vmemmap.vmcore import Vmcore
+
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 3
+EXIT_FAULT = 4
+
+
+def emit(
+    form: str,
+    record: Mapping[str, object] | Sequence[Mapping[str, object]] | LongRecord,
+    *,
+    text: Iterable[str],
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    **more: Iterable[str],
+) -> bool:
+    """Write a record to stdout in one of its forms; only that form is made.
+
+    Args:
+        form: ``text``, ``json`` or ``csv``, or one of *more*.
+        record: What JSON shows.
+        text: The lines of the text.
+        columns: The columns of CSV.
+        rows: The rows of CSV.
+        more: The lines of forms that only this command has.
+
+    Returns:
+        What `write` gives.
+    """
+    if form == "json":
+        from vmemmap.report import as_json
+
+        return write(as_json.lines(record))
+    if form == "csv":
+        from vmemmap.report import as_csv
+
+        return write(as_csv.lines(columns, rows))
+    return write(text if form == "text" else more[form])
+
+
+def write(lines: Iterable[str]) -> bool:
+    """Write to stdout.
+
+    Returns:
+        Whether all of it was written. Not so if whoever reads it has closed it, as ``head`` does.
+        That is no error, and hides none: the command goes on, and ends as it would have.
+    """
+    try:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return False
+    return True
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr; whatever it holds stays one line."""
+    try:
+        sys.stderr.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+    except BrokenPipeError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let an output go nowhere from here on; Python would complain again when it flushes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def complain(path: str, message: str) -> None:
+    """Write one line about a file to stderr."""
+    tell(f"vmemmap: {path}: {message}")
+
+
+def show_warnings(core: Vmcore) -> None:
+    """Write what is odd in the container to stderr."""
+    core.source.is_incomplete()  # looks for a cut-off end, and warns of it
+    for warning in core.source.warnings:
+        complain(core.source.path, f"warning: {warning}")
+
+
+def show_findings(path: str, findings: Iterable[Finding]) -> None:
+    """Write findings to stderr."""
+    for finding in findings:
+        complain(path, str(finding))
+
+
+def findings_code(findings: Iterable[Finding]) -> int:
+    """Give the exit code for findings: 1 if any is worse than information."""
+    from vmemmap.findings import Severity
+
+    return EXIT_FINDINGS if any(f.severity is not Severity.INFO for f in findings) else 0

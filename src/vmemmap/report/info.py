@@ -1,0 +1,272 @@
+"""The record of ``vmemmap info``: what a dump and its kernel are, each fact with its origin."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypedDict
+
+from vmemmap.address import ByteOrder
+from vmemmap.errors import FactError
+from vmemmap.report.members import (
+    FactRecord,
+    FindingRecord,
+    HexAddress,
+    HexRange,
+    fact_record,
+    finding_records,
+    hex_ranges,
+)
+from vmemmap.report.text import console, count_text, plain, size_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vmemmap.facts.fact import Facts
+    from vmemmap.vmcore import Vmcore
+
+COLUMNS = ("name", "value", "origin", "detail")
+_RANGES_SHOWN = 8
+
+
+class DumpRecord(TypedDict):
+    """The dump file.
+
+    Attributes:
+        path: The file; the first one of a split dump.
+        format: elf or kdump.
+        container_byte_order: Order of the container's own fields, not of the memory in it.
+        memory_byte_order: Order of the kernel's memory.
+        page_size: The container's page size in bytes, or the kernel's where it has none.
+        dump_level: makedumpfile's level, 0 to 31, where the container records it.
+        incomplete: The writer did not finish, as the container says or its size shows.
+        ranges: The memory that the dump covers, stored or not, as physical addresses.
+        warnings: One line each about what is odd in the container.
+    """
+
+    path: str
+    format: str
+    container_byte_order: ByteOrder
+    memory_byte_order: str | None
+    page_size: int | None
+    dump_level: int | None
+    incomplete: bool
+    ranges: list[HexRange]
+    warnings: list[str]
+
+
+class KernelRecord(TypedDict):
+    """The kernel that was dumped.
+
+    Attributes:
+        release: As uname gives it.
+        machine: As uname gives it: ppc64 or ppc64le.
+        mmu: hash or radix.
+        page_size: Bytes in a page.
+    """
+
+    release: str | None
+    machine: str | None
+    mmu: str | None
+    page_size: int | None
+
+
+class MissingRecord(TypedDict):
+    """A fact that cannot be told.
+
+    Attributes:
+        name: The fact.
+        reason: Why not, in words.
+    """
+
+    name: str
+    reason: str
+
+
+class VmemmapRecord(TypedDict):
+    """The array of struct pages, and the list that backs it.
+
+    Attributes:
+        base: Virtual address of the struct page of pfn 0.
+        block_size: Bytes in a block; null where the kernel keeps no list.
+        entries: How many entries the list has, as far as it goes.
+        struct_page_size: Bytes in a struct page.
+        bytes: Bytes in all blocks together.
+        node_pages: How many pages hold the list's nodes.
+        unused_slots: Slots of those pages that hold no listed node.
+        findings: What is wrong with the list.
+    """
+
+    base: HexAddress | None
+    block_size: int | None
+    entries: int
+    struct_page_size: int | None
+    bytes: int
+    node_pages: int
+    unused_slots: int
+    findings: list[FindingRecord]
+
+
+class InfoRecord(TypedDict):
+    """What a dump and its kernel are; members that cannot be told are null.
+
+    Attributes:
+        dump: The file.
+        kernel: The kernel.
+        facts: Every fact that was established, in that order.
+        missing: The facts that could not be, the first of which is the cause of others.
+        vmemmap: The list; null where the dump does not say so much as where it is.
+    """
+
+    dump: DumpRecord
+    kernel: KernelRecord
+    facts: list[FactRecord]
+    missing: list[MissingRecord]
+    vmemmap: VmemmapRecord | None
+
+
+def record(core: Vmcore) -> InfoRecord:
+    """Make the record of a dump."""
+    facts, source = core.facts, core.source
+    return {
+        "dump": {
+            "path": source.path,
+            "format": source.format,
+            "container_byte_order": source.container_byte_order,
+            "memory_byte_order": _text(facts, "memory_byte_order"),
+            "page_size": source.block_size or _integer(facts, "page_size"),
+            "dump_level": source.dump_level,
+            "incomplete": source.is_incomplete(),
+            "ranges": hex_ranges(source.ranges().tolist()),
+            "warnings": source.warnings,
+        },
+        "kernel": {
+            "release": _text(facts, "release"),
+            "machine": _text(facts, "machine"),
+            "mmu": _text(facts, "mmu"),
+            "page_size": _integer(facts, "page_size"),
+        },
+        "facts": [fact_record(fact) for fact in facts.values()],
+        "missing": [{"name": name, "reason": str(error)} for name, error in facts.missing.items()],
+        "vmemmap": _vmemmap(core),
+    }
+
+
+def _vmemmap(core: Vmcore) -> VmemmapRecord | None:
+    try:
+        backing = core.backing
+    except FactError:
+        return None
+    base = core.facts.get("vmemmap_base")
+    return {
+        "base": None if base is None else HexAddress(base.shown),
+        # Radix kernels without a list leave mmu_vmemmap_psize unset, so there is no block size.
+        "block_size": backing.block_size or None,
+        "entries": len(backing),
+        "struct_page_size": _integer(core.facts, "struct_page_size"),
+        "bytes": backing.size_bytes,
+        "node_pages": backing.node_pages,
+        "unused_slots": backing.unused_slots,
+        "findings": finding_records(core.findings),
+    }
+
+
+def _integer(facts: Facts, name: str) -> int | None:
+    return int(facts[name].value) if name in facts else None
+
+
+def _text(facts: Facts, name: str) -> str | None:
+    return str(facts[name].value) if name in facts else None
+
+
+def lines(record: InfoRecord) -> Iterator[str]:
+    """Give the record as text, in colours on a terminal."""
+    out = console()
+    _dump(out, record["dump"])
+    _kernel(out, record["kernel"])
+    if record["vmemmap"] is not None:
+        _list(out, record["vmemmap"], record["kernel"]["mmu"])
+    _facts(out, record["facts"])
+    text = out.file
+    assert isinstance(text, io.StringIO)
+    yield from (line.rstrip(" ") + "\n" for line in text.getvalue().splitlines())
+
+
+def _dump(out: Console, dump: DumpRecord) -> None:
+    ranges, level = dump["ranges"], dump["dump_level"]
+    total = sum(int(end, 16) - int(start, 16) for start, end in ranges)
+    incomplete = "INCOMPLETE, " if dump["incomplete"] else ""
+    _section(
+        out,
+        "Dump",
+        {
+            "file": dump["path"],
+            "format": dump["format"] + (f", dump level {level}" if level is not None else ""),
+            "byte order": f"container {dump['container_byte_order']}, "
+            f"memory {dump['memory_byte_order'] or 'unknown'}",
+            "memory": f"{incomplete}{size_text(total)} in {count_text(len(ranges), 'range')}",
+        },
+    )
+    for start, end in ranges[:_RANGES_SHOWN]:
+        out.print(f"  {'':12}{start} - {end}", style="dim")
+    more = len(ranges) - _RANGES_SHOWN
+    if more > 0:
+        out.print(f"  {'':12}and {more} more (--format json has all)", style="dim")
+
+
+def _kernel(out: Console, kernel: KernelRecord) -> None:
+    _section(
+        out,
+        "\nKernel",
+        {
+            "release": kernel["release"] or "unknown",
+            "machine": kernel["machine"] or "unknown",
+            "MMU": kernel["mmu"] or "unknown",
+            "page size": size_text(kernel["page_size"]) if kernel["page_size"] else "unknown",
+        },
+    )
+
+
+def _list(out: Console, vmemmap: VmemmapRecord, mmu: str | None) -> None:
+    entries, block = vmemmap["entries"], vmemmap["block_size"]
+    _section(
+        out,
+        "\nvmemmap",
+        {
+            "base": vmemmap["base"] or "unknown",
+            "entries": f"{entries}"
+            + (f", blocks of {size_text(block)}" if block and entries else "")
+            + (f", {size_text(vmemmap['bytes'])} in all" if entries else ""),
+            "list nodes": f"{count_text(vmemmap['node_pages'], 'page')} of them, "
+            f"{count_text(vmemmap['unused_slots'], 'slot')} unused",
+            "struct page": f"{vmemmap['struct_page_size'] or 'unknown'} bytes",
+        },
+    )
+    if not entries and mmu == "radix":
+        out.print(
+            "  the list is empty: on the radix MMU the vmemmap is in the page tables "
+            "(kernels from 6.6 on keep no list there)",
+            style="dim",
+        )
+
+
+def _facts(out: Console, facts: list[FactRecord]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out.print("\nFacts, and where each comes from", style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+    for name, style in (("  name", ""), ("value", "bold"), ("origin", "cyan"), ("evidence", "dim")):
+        table.add_column(name, style=style, overflow="fold")
+    for fact in facts:
+        cells = (f"  {fact['name']}", fact["value"], fact["origin"], fact["detail"])
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    out.print(table)
+
+
+def _section(out: Console, title: str, lines: dict[str, str]) -> None:
+    from rich.text import Text
+
+    out.print(title, style="bold")
+    for name, value in lines.items():
+        out.print(Text.assemble(f"  {name:12}", plain(value)), soft_wrap=True)

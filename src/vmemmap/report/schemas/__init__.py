@@ -1,0 +1,1 @@
+"""The JSON Schemas of the commands' records; ``tools/report_schemas.py`` makes them."""
