@@ -1,23 +1,24 @@
-"""One opened dump, as users meet it: what can be asked, answered by the layers.
-
-It has no logic of its own; ``dump.py`` joins the layers.
-"""
+"""What an opened dump can be asked, as users meet it; answered by the layers that `Dump` joins."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from operator import index
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
-from vmemmap.address import U64_MAX, Phys, Virt
-from vmemmap.dump import Wiring
-from vmemmap.established import established
-from vmemmap.facts.assumptions import check_assumptions
+from vmemmap.address import U64_MAX
+from vmemmap.backing.table import BackingTable
+from vmemmap.dump import Dump
+from vmemmap.facts.assumptions import Assumptions, check_assumptions
+from vmemmap.facts.backing import BackingFacts
+from vmemmap.facts.fact import AnyFact, Fact, Facts
+from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.obtain import read_vmcoreinfo_file
 from vmemmap.facts.symbols.table import (
     Symbol,
@@ -27,17 +28,17 @@ from vmemmap.facts.symbols.table import (
     resolve_symbol,
 )
 from vmemmap.facts.vmlinux import SymbolFile
+from vmemmap.findings import Finding
 from vmemmap.kernel_log.read import read_log
 from vmemmap.kernel_log.record import KernelLog
 from vmemmap.linear_map import linear_phys
 from vmemmap.progress import Progress, no_progress
+from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
-from vmemmap.translate.regions import (
-    CERTAIN_LINEAR,
-)
+from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.result import Translation
 
 if TYPE_CHECKING:
@@ -87,14 +88,291 @@ def open_vmcore(
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue)
 
 
-class Vmcore(Wiring):
+class Vmcore:
     """An opened dump.
 
     Everything is established when it is first asked for, and once. Not safe for use by several
     threads at the same time. It is a context manager: leaving it closes the dump.
+
+    Args:
+        source: The dump's physical memory; closed with this object.
+        vmcoreinfo: VMCOREINFO given by the user, instead of the dump's own.
+        vmlinux: Symbols and types given by the user.
+        progress: Told how far long work has come.
+        assume: What the caller knows better than the dump.
+        rescue: Use what can be found of a damaged list.
     """
 
-    @established
+    def __init__(
+        self,
+        source: PhysicalSource,
+        vmcoreinfo: bytes | None = None,
+        vmlinux: SymbolFile | None = None,
+        progress: Progress = no_progress,
+        assume: Assumptions | None = None,
+        *,
+        rescue: bool = False,
+    ) -> None:
+        self._layers = Dump(source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue)
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the dump.
+
+        Reads and translations afterwards raise ValueError; arrays already handed out stay valid.
+        """
+        self._closed = True
+        self._layers.close()
+
+    @property
+    def _dump(self) -> Dump:
+        """The layers, as long as the dump is open."""
+        if self._closed:
+            raise ValueError("the dump is closed")
+        return self._layers
+
+    @property
+    def source(self) -> PhysicalSource:
+        """The dump as physical memory: its format, its ranges, what is odd in the container."""
+        return self._layers.source
+
+    # Facts.
+
+    @property
+    def facts(self) -> Facts:
+        """Every fact that can be established, by name; what cannot be is in ``facts.missing``.
+
+        Raises:
+            UnsupportedDump: It is of an embedded (Book3E) kernel.
+        """
+        return self._layers.facts
+
+    @property
+    def kernel(self) -> KernelFacts:
+        """Facts about the kernel, one property each, every one with its origin.
+
+        Raises:
+            FactMissing: The dump carries no VMCOREINFO.
+            FactConflict: The user's vmlinux is of another kernel.
+        """
+        return self._layers.kernel
+
+    @property
+    def list_facts(self) -> BackingFacts:
+        """Facts about the list and its blocks; errors as for `kernel`."""
+        return self._layers.list_facts
+
+    @property
+    def typed_facts(self) -> tuple[AnyFact, ...]:
+        """What the kernel's types gave so far, and the vmlinux of the user's that may give it."""
+        return self._layers.typed_facts
+
+    @property
+    def vmcoreinfo_text(self) -> bytes:
+        """The kernel's VMCOREINFO as it stands: the user's, the dump's, or found in its memory.
+
+        Raises:
+            FactMissing: There is none.
+        """
+        return self._layers.vmcoreinfo[0]
+
+    @property
+    def mmu(self) -> Fact[str]:
+        """``hash`` or ``radix``, with the evidence.
+
+        Raises:
+            FactError: Nothing in the dump decides.
+        """
+        return self._layers.evidence.mmu
+
+    @property
+    def layout(self) -> AddressLayout:
+        """How this kernel divides its address space.
+
+        Raises:
+            FactError: Nothing in the dump decides, or two things in it disagree.
+            UnsupportedDump: It is the layout of an embedded (Book3E) kernel.
+        """
+        return self._layers.evidence.layout
+
+    @property
+    def vmemmap_base(self) -> Fact[int]:
+        """Virtual address of the struct page of pfn 0, whether or not it is backed."""
+        return self._layers.evidence.vmemmap_base
+
+    @property
+    def page_table(self) -> Fact[str]:
+        """Name of the format of the kernel's page tables, and how it was chosen."""
+        return self._layers.page_table_format[1]
+
+    # The list.
+
+    @property
+    def backing(self) -> BackingTable:
+        """vmemmap_list, head (newest) first, as numpy columns; damage is in its ``findings``.
+
+        Raises:
+            FactError: VMCOREINFO lacks what the walk needs, or the head cannot be read.
+        """
+        return self._layers.backing
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the list, by itself and against what else the dump says."""
+        return self._layers.findings
+
+    def check(self) -> CheckReport:
+        """Check whether the list holds together, and what of the memory it reaches.
+
+        Raises:
+            FactError: The dump does not say so much as where the list is.
+        """
+        return self._dump.check_report
+
+    # Addresses and bytes.
+
+    def vtop(self, virt: int) -> Translation:
+        """Translate one kernel virtual address. O(log n) in list entries.
+
+        Args:
+            virt: Kernel virtual address (bytes), 0 to 2**64 - 1.
+
+        Returns:
+            Its physical address, how that was found, and whether the byte is in the dump.
+
+        Raises:
+            NotBacked: Inside the vmemmap, but no list entry covers it; names the neighbours.
+            NotPresent: A page table entry maps nothing there.
+            NoSuchRegion: In no region of this kernel's address space.
+            UnsupportedMmu: A page table entry leads to a hugepd, which maps user memory only.
+            FactError: VMCOREINFO lacks what the translation needs.
+            ReadError: A page table is not in the dump.
+        """
+        return self._dump.translate(_address(virt))
+
+    def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
+        """Translate kernel virtual addresses in bulk.
+
+        Args:
+            addresses: Kernel virtual addresses (bytes), uint64, one dimension, any order.
+
+        Returns:
+            ``(phys, mask)``: uint64 physical addresses, and which of them are valid. What needs
+            page tables (vmalloc, I/O, a vmemmap without a list) costs a walk of them for each page
+            and not for each address.
+
+        Raises:
+            ValueError: *addresses* is not one-dimensional uint64.
+            FactError: VMCOREINFO lacks what the translation needs.
+        """
+        dump, virt = self._dump, np.asarray(addresses)
+        if virt.dtype.newbyteorder("=") != np.uint64 or virt.ndim != 1:
+            raise ValueError(
+                f"expected a one-dimensional uint64 array, found {virt.dtype} of shape {virt.shape}"
+            )
+        return dump.space.translate_many(np.ascontiguousarray(virt, dtype=np.uint64))
+
+    def read(self, virt: int, size: int) -> bytes:
+        """Read *size* bytes at a kernel virtual address, across blocks where it must.
+
+        Raises:
+            TranslateError: As for `vtop`, at the first address that has no translation.
+            ReadError: The bytes are not in the dump; says which and why.
+        """
+        dump, size = self._dump, index(size)
+        if size < 0:
+            raise ValueError(f"cannot read {size} bytes")
+        return dump.read(_address(virt), size)
+
+    def read_phys(self, phys: int, size: int) -> bytes:
+        """Read *size* bytes at a physical address; nothing is ever filled in.
+
+        Raises:
+            NotInDump, HotAdded, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that
+                cannot be had, and why.
+        """
+        dump, phys, size = self._dump, index(phys), index(size)
+        if size < 0 or not 0 <= phys <= U64_MAX:
+            raise ValueError(f"cannot read {size} bytes at {phys:#x}")
+        return dump.memory.read(phys, size)
+
+    def why_absent(self, phys: int) -> Absence | None:
+        """Say why the byte at a physical address is not in the dump; None where it is."""
+        return self._dump.why_absent(phys)
+
+    def page_table_at(self, pgd: int) -> PageTable:
+        """Give the page tables of a process, which translate its user addresses.
+
+        Args:
+            pgd: Where the root table is, as ``mm->pgd`` has it: a linear-map address (bytes).
+
+        Raises:
+            ValueError: *pgd* is no linear-map address.
+            FactError: Nothing in the dump tells the format of the tables.
+        """
+        dump, root = self._dump, linear_phys(index(pgd))
+        if root is None:
+            raise ValueError(f"expected a root table in the linear map, found {pgd:#x}")
+        return dump.tables_at(root)
+
+    # Pages.
+
+    @property
+    def pages(self) -> PageArray:
+        """The struct pages: ``core.pages[pfn]``, ``core.pages.scan()``.
+
+        Raises:
+            FactError: VMCOREINFO lacks what is needed to find or to understand them.
+        """
+        return self._dump.pages.array
+
+    def page_of(self, address: int) -> PageInfo:
+        """Decode the struct page of the page that holds an address.
+
+        Args:
+            address: A physical address (below 2**60), a kernel virtual address that `vtop` can
+                translate, or an address inside the vmemmap: that of a struct page itself.
+
+        Raises:
+            TranslateError: A virtual address without translation.
+            FactError: As for `pages`.
+        """
+        return self._dump.page_of(index(address))
+
+    def usage(self, threads: int = 1) -> Usage:
+        """Count all pages by kind, node and zone, and as makedumpfile would for each dump level.
+
+        Args:
+            threads: How many to use; see `PageArray.scan`.
+
+        Raises:
+            FactError: As for `pages`.
+        """
+        return self._dump.pages.usage(threads)
+
+    @property
+    def page_model(self) -> PageModel:
+        """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
+
+        Raises:
+            FactError: Where the vmemmap is cannot be told.
+        """
+        return self._layers.pages
+
+    # Symbols and the log.
+
+    @property
     def symbols(self) -> SymbolTable:
         """The kernel's symbols, without those of modules.
 
@@ -105,11 +383,7 @@ class Vmcore(Wiring):
             FactInvalid: The tables are damaged.
             FactConflict: The vmlinux is of another kernel.
         """
-        self._require_open()
-        if self._symbols is not None and self._symbols.has_symbols:
-            self.kernel.check_vmlinux(self._symbols)
-            return self._symbols.table
-        return self._own_symbols
+        return self._dump.symbols
 
     def symbol(self, name: str) -> Symbol:
         """Give the kernel's symbol of this name.
@@ -141,209 +415,13 @@ class Vmcore(Wiring):
         Raises:
             FactMissing: VMCOREINFO does not say where the log is.
         """
-        self._require_open()
-        return read_log(self.kernel.vmcoreinfo, self.kernel.memory)
+        kernel = self._dump.kernel
+        return read_log(kernel.vmcoreinfo, kernel.memory)
 
-    def vtop(self, virt: int) -> Translation:
-        """Translate one kernel virtual address. O(log n) in list entries.
 
-        Args:
-            virt: Kernel virtual address (bytes), 0 to 2**64 - 1.
-
-        Returns:
-            Its physical address, how that was found, and whether the byte is in the dump.
-
-        Raises:
-            NotBacked: Inside the vmemmap, but no list entry covers it; names the neighbours.
-            NotPresent: A page table entry maps nothing there.
-            NoSuchRegion: In no region of this kernel's address space.
-            UnsupportedMmu: A page table entry leads to a hugepd, which maps user memory only.
-            FactError: VMCOREINFO lacks what the translation needs.
-            ReadError: A page table is not in the dump.
-        """
-        self._require_open()
-        virt = index(virt)  # a numpy integer would overflow below
-        if not 0 <= virt <= U64_MAX:
-            raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
-        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
-        if certain is not None:  # needs no list and no layout
-            phys, method, region, row = certain, "linear", CERTAIN_LINEAR.name, None
-        else:
-            hit = self._space.translate(virt)
-            phys, method, region, row = hit.phys, hit.method, hit.region, hit.row
-        entry = int(self._usable_rows[row]) if row is not None else None
-        absence = self.why_absent(phys)
-        return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
-
-    def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
-        """Translate kernel virtual addresses in bulk.
-
-        Args:
-            addresses: Kernel virtual addresses (bytes), uint64, one dimension, any order.
-
-        Returns:
-            ``(phys, mask)``: uint64 physical addresses, and which of them are valid. What needs
-            page tables (vmalloc, I/O, a vmemmap without a list) costs a walk of them for each page
-            and not for each address.
-
-        Raises:
-            ValueError: *addresses* is not one-dimensional uint64.
-            FactError: VMCOREINFO lacks what the translation needs.
-        """
-        self._require_open()
-        virt = np.asarray(addresses)
-        if virt.dtype.newbyteorder("=") != np.uint64 or virt.ndim != 1:
-            raise ValueError(
-                f"expected a one-dimensional uint64 array, found {virt.dtype} of shape {virt.shape}"
-            )
-        return self._space.translate_many(np.ascontiguousarray(virt, dtype=np.uint64))
-
-    def read(self, virt: int, size: int) -> bytes:
-        """Read *size* bytes at a kernel virtual address, across blocks where it must.
-
-        Raises:
-            TranslateError: As for `vtop`, at the first address that has no translation.
-            ReadError: The bytes are not in the dump; says which and why.
-        """
-        self._require_open()
-        virt, size = index(virt), index(size)
-        if size < 0:
-            raise ValueError(f"cannot read {size} bytes")
-        if not 0 <= virt <= U64_MAX:
-            raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
-        out: list[bytes] = []
-        certain = linear_phys(virt) if virt in CERTAIN_LINEAR else None
-        if certain is not None:  # needs no list and no layout
-            length = min(size, CERTAIN_LINEAR.end - virt)
-            out.append(self._memory.read(certain, length))
-            virt, size = virt + length, size - length
-        if size > 0:
-            for phys, length in self._space.runs(virt, size):
-                out.append(self._memory.read(phys, length))
-        return b"".join(out)
-
-    def page_table_at(self, pgd: int) -> PageTable:
-        """Give the page tables of a process, which translate its user addresses.
-
-        Args:
-            pgd: Where the root table is, as ``mm->pgd`` has it: a linear-map address (bytes).
-
-        Raises:
-            ValueError: *pgd* is no linear-map address.
-            FactError: Nothing in the dump tells the format of the tables.
-        """
-        self._require_open()
-        root = linear_phys(index(pgd))
-        if root is None:
-            raise ValueError(f"expected a root table in the linear map, found {pgd:#x}")
-        moves = self.source.moves
-        return PageTable(self._memory, root, self._page_table[0], self.kernel.order, moves=moves)
-
-    def read_phys(self, phys: int, size: int) -> bytes:
-        """Read *size* bytes at a physical address; nothing is ever filled in.
-
-        Raises:
-            NotInDump, HotAdded, PageExcluded, PageLost, Truncated, CorruptPage: The first byte that
-                cannot be had, and why.
-        """
-        self._require_open()
-        phys, size = index(phys), index(size)
-        if size < 0 or not 0 <= phys <= U64_MAX:
-            raise ValueError(f"cannot read {size} bytes at {phys:#x}")
-        return self._memory.read(phys, size)
-
-    def why_absent(self, phys: int) -> Absence | None:
-        """Say why the byte at a physical address is not in the dump; None where it is."""
-        self._require_open()
-        return None if self.source.is_stored(phys) else self._memory.explain(phys)
-
-    @property
-    def pages(self) -> PageArray:
-        """The struct pages: ``core.pages[pfn]``, ``core.pages.scan()``.
-
-        Raises:
-            FactError: VMCOREINFO lacks what is needed to find or to understand them.
-        """
-        self._require_open()
-        return self.page_model.array
-
-    def page_of(self, address: int) -> PageInfo:
-        """Decode the struct page of the page that holds an address.
-
-        Args:
-            address: A physical address (below 2**60), a kernel virtual address that `vtop` can
-                translate, or an address inside the vmemmap: that of a struct page itself.
-
-        Raises:
-            TranslateError: A virtual address without translation.
-            FactError: As for `pages`.
-        """
-        address = index(address)
-        if 0 <= address < 1 << 60:
-            return self.pages[address // self._page_size]
-        base, size = int(self.vmemmap_base.value), int(self.kernel.struct_page_size.value)
-        if address in self.layout.vmemmap and address >= base:
-            return self.pages[(address - base) // size]
-        return self.pages[self.vtop(address).phys // self._page_size]
-
-    def usage(self, threads: int = 1) -> Usage:
-        """Count all pages by kind, node and zone, and as makedumpfile would for each dump level.
-
-        Args:
-            threads: How many to use; see `PageArray.scan`.
-
-        Raises:
-            FactError: As for `pages`.
-        """
-        self._require_open()
-        return self.page_model.usage(threads)
-
-    @established
-    def checked(self) -> CheckReport:
-        """What `check` gives; established once."""
-        from vmemmap.check.whole_dump import Parts, check_dump  # which no other command needs
-
-        return check_dump(
-            Parts(
-                kernel=self.kernel,
-                source=self.source,
-                listed=lambda: self._listed,
-                backing=lambda: self.backing,
-                list_findings=lambda: self.findings,
-                complete=lambda: self._walk.complete,
-                base=lambda: int(self.vmemmap_base.value),
-                map_base=self._sections_map_base,
-                runs=self._runs_of,
-                tables=lambda: self._vmemmap_tables,
-                nodes=lambda: self.page_model.nodes,
-                node_of=lambda pfn: self.page_model.node_of(pfn),
-                region=lambda: self._region,
-            )
-        )
-
-    def check(self) -> CheckReport:
-        """Check whether the list holds together, and what of the memory it reaches.
-
-        Raises:
-            FactError: The dump does not say so much as where the list is.
-        """
-        self._require_open()
-        return self.checked
-
-    @established
-    def page_model(self) -> PageModel:
-        """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
-
-        Raises:
-            FactError: Where the vmemmap is cannot be told.
-        """
-        from vmemmap.pages.model import PageModel
-
-        return PageModel(
-            self.kernel,
-            self.source,
-            self._vmemmap_runs,
-            int(self.vmemmap_base.value),
-            self.backing,
-            self._progress,
-        )
+def _address(virt: int) -> int:
+    """Take an address of 64 bits, be it numpy's, which would overflow in what follows."""
+    virt = index(virt)
+    if not 0 <= virt <= U64_MAX:
+        raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
+    return virt

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from vmemmap.translate.absence import Absence
+from vmemmap.absence import Absence
 
 from builders.byte_order import Order
 from builders.machine import Machine, build_machine

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vmemmap.address import Phys, Run, Virt
 from vmemmap.backing.walk import Walk
 from vmemmap.findings import Finding, Severity
-from vmemmap.translate.lookup import BlockTable, Hit
+from vmemmap.translate.lookup import BlockTable
 
 FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
 """How an entry was found; see `BackingTable.how`."""
@@ -162,11 +162,11 @@ class BackingTable(Sequence[Entry]):
     def entry_at(self, virt: int) -> int | None:
         """Give the place in the list of the usable entry that backs a vmemmap address, or None."""
         hit = self.blocks.find(virt)
-        return None if hit is None else self.entry_of(hit)
+        return None if hit is None else self.entry_of(hit.row)
 
-    def entry_of(self, hit: Hit) -> int:
-        """Give the place in the list of an entry that was found in `blocks`."""
-        return int(self._usable_rows[hit.row])
+    def entry_of(self, row: int) -> int:
+        """Give the place in the list of a row of `blocks`."""
+        return int(self._usable_rows[row])
 
     @cached_property
     def _usable_rows(self) -> NDArray[np.intp]:

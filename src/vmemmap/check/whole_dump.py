@@ -6,10 +6,10 @@ What a reader of the dump would stop at becomes a finding here, as far as it con
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from vmemmap.backing.list_eras import may_leave_removed
 from vmemmap.backing.rescue import kernel_image, start_search
 from vmemmap.backing.rescue_nodes import find_nodes
 from vmemmap.backing.table import BackingTable
+from vmemmap.backing.walk import Walk
 from vmemmap.check.audit import Beside, audit_coverage, audit_list
 from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
@@ -28,10 +29,11 @@ from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, join, total, touched
 from vmemmap.mmzone.mem_section import MemSection
-from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.mmzone.section_table import SectionTable
+from vmemmap.pages.model import PageModel
 from vmemmap.source.base import PhysicalSource
+from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
 
 _ENTRIES_COMPARED = 64
@@ -60,59 +62,88 @@ class CheckReport:
     rescued: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What is checked; each is asked for once, and may raise a FactError.
+class CheckedDump(Protocol):
+    """What is checked: the layers of a dump; each may raise a FactError."""
 
-    Attributes:
-        kernel: Facts about the kernel.
-        source: The dump.
-        listed: Gives the list.
-        backing: Gives the list with what was rescued of it, where that was asked for.
-        list_findings: Gives what is known to be wrong with it by itself.
-        complete: Tells whether the walk came to the list's end.
-        base: Gives the virtual address of the struct page of pfn 0.
-        map_base: Gives the same by mem_section alone.
-        runs: Gives what a list's entries map.
-        tables: Gives what the page tables map.
-        nodes: Gives the NUMA nodes.
-        node_of: Gives the node of a page by its struct page, or None.
-        region: Gives the vmemmap, or None where it is not known.
-    """
-
-    kernel: KernelFacts
     source: PhysicalSource
-    listed: Callable[[], BackingTable]
-    backing: Callable[[], BackingTable]
-    list_findings: Callable[[], tuple[Finding, ...]]
-    complete: Callable[[], bool]
-    base: Callable[[], int]
-    map_base: Callable[[], int]
-    runs: Callable[[BackingTable], VmemmapRuns]
-    tables: Callable[[], VmemmapRuns]
-    nodes: Callable[[], tuple[NodeInfo, ...]]
-    node_of: Callable[[int], int | None]
-    region: Callable[[], Run | None]
+
+    @property
+    def kernel(self) -> KernelFacts:
+        """Facts about the kernel."""
+        ...
+
+    @property
+    def list_facts(self) -> BackingFacts:
+        """Facts about the list and its blocks."""
+        ...
+
+    @property
+    def evidence(self) -> LayoutEvidence:
+        """Which MMU and which address layout."""
+        ...
+
+    @property
+    def mem_section(self) -> MemSection:
+        """The kernel's table of sections."""
+        ...
+
+    @property
+    def walk(self) -> Walk:
+        """What a walk of the list met."""
+        ...
+
+    @property
+    def listed(self) -> BackingTable:
+        """The list."""
+        ...
+
+    @property
+    def backing(self) -> BackingTable:
+        """The list with what was rescued of it, where that was asked for."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is known to be wrong with it by itself."""
+        ...
+
+    @property
+    def region(self) -> Run | None:
+        """The vmemmap, or None where it is not known."""
+        ...
+
+    @property
+    def vmemmap_tables(self) -> VmemmapRuns:
+        """What the page tables map of the vmemmap."""
+        ...
+
+    @property
+    def pages(self) -> PageModel:
+        """Sections, nodes and zones."""
+        ...
+
+    def runs_of(self, table: BackingTable) -> VmemmapRuns:
+        """Give what a list's entries map."""
+        ...
 
 
-def check_dump(parts: Parts) -> CheckReport:
+def check_dump(dump: CheckedDump) -> CheckReport:
     """Check the list of a dump.
 
     Raises:
         FactError: The dump does not say so much as where the list is.
     """
-    return _Check(parts).report()
+    return _Check(dump).report()
 
 
 class _Check:
     """One check under way."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._kernel = parts.kernel
-        self._list_facts = BackingFacts(parts.kernel)
+    def __init__(self, dump: CheckedDump) -> None:
+        self._dump = dump
+        self._kernel = dump.kernel
         self._findings: list[Finding] = []
-        self._page_size = int(parts.kernel.page_size.value)
+        self._page_size = dump.kernel.page_size.value
         self._section_table: tuple[SectionTable | None, int] | None = None
 
     def report(self) -> CheckReport:
@@ -128,7 +159,7 @@ class _Check:
         entries = 0 if table is None else len(table)
         rescued = 0
         if table is not None and base is not None:
-            whole = self._parts.backing()
+            whole = self._dump.backing
             rescued = int(np.count_nonzero(whole.rescued))
             if rescued:
                 listed, coverage = coverage, self._measure(whole, base)
@@ -139,8 +170,8 @@ class _Check:
     def _list(self) -> BackingTable | None:
         """Give the list, or None where something that everything depends on is damaged."""
         try:
-            table = self._parts.listed()
-            self._findings += self._parts.list_findings()
+            table = self._dump.listed
+            self._findings += self._dump.findings
             if table.block_size:
                 self._sizes()
             return table
@@ -156,21 +187,21 @@ class _Check:
     def _sizes(self) -> None:
         """Name a damaged block size that a rescue has done without."""
         try:
-            _ = self._list_facts.block_size
+            _ = self._dump.list_facts.block_size
         except FactError as error:
             self._note(_CODES.get(error.name, "psize_shift"), Severity.ERROR, str(error))
 
     def _base(self, table: BackingTable | None) -> int | None:
         """Give where the vmemmap begins, by mem_section if by nothing else."""
         try:
-            return self._parts.base()
+            return self._dump.evidence.vmemmap_base.value
         except FactError as error:
             conflict = isinstance(error, FactConflict)
             if conflict:
                 self._note("mmu_conflict", Severity.ERROR, str(error))
             first = str(error)
         try:
-            return self._parts.map_base()
+            return self._dump.mem_section.map_base()
         except (FactError, ReadError):
             if not conflict and not self._out_of_reach(table):
                 self._note("base_unknown", Severity.WARNING, f"{first}; nothing can be compared")
@@ -185,21 +216,21 @@ class _Check:
     def _beside(self, table: BackingTable | None, base: int) -> Coverage | None:
         """Judge the list beside the sections, and count what it reaches."""
         try:
-            size = int(self._kernel.struct_page_size.value)
+            size = self._kernel.struct_page_size.value
         except FactError as error:
             self._note("struct_page_size", Severity.WARNING, f"{error}; nothing can be compared")
             return None
         sections = self._sections(table, base)
         beside = Beside(
-            source=self._parts.source,
+            source=self._dump.source,
             page_size=self._page_size,
-            node_size=24 if table is None else self._list_facts.node_layout.size,
+            node_size=24 if table is None else self._dump.list_facts.node_layout.size,
             base=base,
             struct_page_size=size,
             sections=sections if sections and sections.origin == "mem_section" else None,
             image=kernel_image(self._kernel),
             leaves_removed=may_leave_removed(self._kernel.parsed_release),
-            complete=self._parts.complete() if table is not None else False,
+            complete=self._dump.walk.complete if table is not None else False,
             lost_table=self._lost_table,
         )
         if table is not None:
@@ -214,9 +245,9 @@ class _Check:
         sections = self._sections(table, base)
         if sections is None:
             return None
-        size = int(self._kernel.struct_page_size.value)
+        size = self._kernel.struct_page_size.value
         part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
-        return measure(part, self._parts.source, self._page_size, self._homes(sections))
+        return measure(part, self._dump.source, self._page_size, self._homes(sections))
 
     def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
         found, per = self._read_sections(base)
@@ -234,7 +265,7 @@ class _Check:
     def _read_sections(self, base: int) -> tuple[SectionTable | None, int]:
         """Read mem_section once, and take note of what is wrong with it."""
         if self._section_table is None:
-            mem_section, found = MemSection(self._kernel), None
+            mem_section, found = self._dump.mem_section, None
             try:
                 found = read_section_table(mem_section, base)
                 self._findings += found.findings
@@ -253,10 +284,10 @@ class _Check:
         """Give what backs the sections' struct pages: rows of virt, phys, size."""
         runs: VmemmapRuns = NoRuns()
         if table is not None and table.usable.any():
-            runs = self._parts.runs(table)
+            runs = self._dump.runs_of(table)
         else:
             with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
-                runs = self._parts.tables()
+                runs = self._dump.vmemmap_tables
         parts = [
             runs.rows(base + start * size, base + end * size)
             for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
@@ -270,14 +301,14 @@ class _Check:
     def _lost_table(self, virt: int) -> str | None:
         """Tell why no page table can be read for an address of the vmemmap, if that is so."""
         with suppress(FactError, ReadError):
-            runs = self._parts.tables()
+            runs = self._dump.vmemmap_tables
             return runs.why_lost(virt) if isinstance(runs, TableRuns) else None
         return None
 
     def _homes(self, sections: Sections) -> dict[int, Intervals]:
         """Give the pages of each node: by their spans, by struct pages where those overlap."""
         try:
-            nodes = self._parts.nodes()
+            nodes = self._dump.pages.nodes
         except (FactError, ReadError):
             return {}
         spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
@@ -293,7 +324,7 @@ class _Check:
         homes: dict[int, list[int]] = {}
         for start, end in pfns.tolist():
             for pfn in range(start, end, per):
-                node = self._parts.node_of(pfn)
+                node = self._dump.pages.node_of(pfn)
                 if node is not None:
                     homes.setdefault(node, []).append(pfn)
         starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
@@ -313,7 +344,7 @@ class _Check:
         rows = np.flatnonzero(table.usable)[:_ENTRIES_COMPARED]
         agree, why = 0, "no page table can be read"
         try:
-            tables = self._parts.tables()
+            tables = self._dump.vmemmap_tables
             for virt, phys in zip(
                 table.virt[rows].tolist(), table.phys[rows].tolist(), strict=True
             ):
@@ -332,11 +363,11 @@ class _Check:
 
     def _unlinked(self, table: BackingTable, base: int) -> None:
         """Look for nodes that a list which ends properly ought to have reached."""
-        region = self._parts.region()
-        if not self._parts.complete() or not len(table) or region is None:
+        region = self._dump.region
+        if not self._dump.walk.complete or not len(table) or region is None:
             return
         try:
-            args = (self._kernel, self._parts.source, table, base, region, table.block_size)
+            args = (self._kernel, self._dump.source, table, base, region, table.block_size)
             search, sound = start_search(*args)
         except FactError:
             return

@@ -14,7 +14,7 @@ from vmemmap.facts.fact import Origin
 from vmemmap.findings import Severity
 
 if TYPE_CHECKING:
-    from vmemmap.facts.fact import Fact
+    from vmemmap.facts.fact import AnyFact
     from vmemmap.findings import Finding
 
 HexAddress = NewType("HexAddress", str)
@@ -93,7 +93,7 @@ def finding_records(findings: Iterable[Finding]) -> list[FindingRecord]:
     return [finding_record(finding) for finding in findings]
 
 
-def fact_record(fact: Fact) -> FactRecord:
+def fact_record(fact: AnyFact) -> FactRecord:
     """Give a fact in the JSON form."""
     return {
         "name": fact.name,

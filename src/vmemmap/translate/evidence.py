@@ -6,7 +6,7 @@ VMCOREINFO says. They are asked for only where they are needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.translate.regions import (
     BOOK3E,
     BY_SYMBOL,
@@ -34,36 +35,53 @@ from vmemmap.translate.vmalloc_areas import KnownAreas
 _NONE = np.empty(0, dtype=np.uint64)
 
 
+class LayoutClues(Protocol):
+    """What else of the dump speaks for a layout; each is established only when it is asked for."""
+
+    @property
+    def list_virts(self) -> NDArray[np.uint64]:
+        """The virt_addr of every list entry, by walking the list."""
+        ...
+
+    @property
+    def areas(self) -> KnownAreas:
+        """Where the kernel says that its vmalloc and I/O areas begin."""
+        ...
+
+    @property
+    def mem_section(self) -> MemSection:
+        """The kernel's table of sections, which knows where the struct page of pfn 0 would be."""
+        ...
+
+
 class LayoutEvidence:
     """Decides on MMU, layout and base, each as a fact with its origin.
 
     Args:
         kernel: Facts about the kernel.
         list_facts: Facts about its list.
-        list_virts: Gives the virt_addr of every list entry (uint64), by walking the list.
+        clues: What else of the dump speaks for a layout.
         path: The dump, for errors.
         assume: What the user says.
-        areas: Gives where the kernel says that its vmalloc and I/O areas begin.
-        map_base: Gives where mem_section has the struct page of pfn 0.
+        rescue: Go by mem_section where all else fails.
     """
 
     def __init__(
         self,
         kernel: KernelFacts,
         list_facts: BackingFacts,
-        list_virts: Callable[[], NDArray[np.uint64]],
+        clues: LayoutClues,
         path: str = "",
         assume: Assumptions | None = None,
-        areas: Callable[[], KnownAreas] | None = None,
-        map_base: Callable[[], int] | None = None,
+        *,
+        rescue: bool = False,
     ) -> None:
         self._kernel = kernel
         self._list_facts = list_facts
-        self._list_virts = list_virts
+        self._clues = clues
         self._path = path
         self._assume = assume or Assumptions()
-        self._areas = areas or (lambda: KnownAreas((), ""))
-        self._map_base = map_base
+        self._rescue = rescue
 
     @established
     def keeps_no_list(self) -> bool:
@@ -91,7 +109,7 @@ class LayoutEvidence:
             return self._decide_mmu(None, None)  # the list need not be walked
         choice = self._choice
         try:
-            has_list = choice is not None and len(self._list_virts()) > 0
+            has_list = choice is not None and len(self._clues.list_virts) > 0
         except FactError:
             has_list = False  # something else has told the layout
         block_size = self._list_facts.block_size.value if has_list else None
@@ -167,7 +185,7 @@ class LayoutEvidence:
         symbol = self._kernel.optional_symbol("vmemmap")
         radix = radix_from_vmcoreinfo(self._kernel.vmcoreinfo)
         try:
-            virts = self._list_virts()
+            virts = self._clues.list_virts
         except FactError:
             if symbol is None:
                 by_other = self._choose_by_areas() or self._choose_by_sections(radix)
@@ -200,10 +218,10 @@ class LayoutEvidence:
 
     def _choose_by_sections(self, radix: bool | None) -> LayoutChoice | None:
         """Choose by mem_section, for want of a list on what may be the hash MMU."""
-        if radix or self._map_base is None:
+        if radix or not self._rescue:
             return None
         try:
-            base = self._map_base()
+            base = self._clues.mem_section.map_base()
         except (FactError, ReadError):
             return None
         found = find_layout(
@@ -215,7 +233,7 @@ class LayoutEvidence:
 
     def _choose_by_areas(self) -> LayoutChoice | None:
         """Choose by where vmalloc lies, as on a kernel that does not export its list."""
-        areas = self._areas()
+        areas = self._clues.areas
         starts = np.array(areas.starts, dtype=np.uint64)
         return find_layout_of_areas(self._page_size, starts, areas.source)
 

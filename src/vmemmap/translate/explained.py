@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError, HotAdded, NotInDump, ReadError
-from vmemmap.memory import Memory
 from vmemmap.mmzone.mem_section import MemSection
+from vmemmap.source.base import PhysicalSource
 
 
-@dataclass(frozen=True, slots=True)
+class KernelMemory(Protocol):
+    """Whoever knows which memory the kernel had; it is asked only where bytes are missing."""
+
+    @property
+    def mem_section(self) -> MemSection:
+        """The kernel's table of sections."""
+        ...
+
+
 class ExplainedMemory:
     """A dump's memory whose errors say why the bytes are not there.
 
-    Attributes:
+    Args:
         dump: The dump.
-        sections: Gives the kernel's section table.
-        covered_end: The end of the dump's last memory range (physical, bytes).
+        kernel: Knows which memory the kernel had.
     """
 
-    dump: Memory
-    sections: Callable[[], MemSection]
-    covered_end: Callable[[], int]
+    def __init__(self, dump: PhysicalSource, kernel: KernelMemory) -> None:
+        self._dump, self._kernel = dump, kernel
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at *address*; see `Memory.read`.
@@ -33,7 +38,7 @@ class ExplainedMemory:
             ReadError: As the dump's own ``read``.
         """
         try:
-            return self.dump.read(address, size)
+            return self._dump.read(address, size)
         except NotInDump as error:
             why = self.explain(error.phys)
             if why is Absence.NOT_IN_DUMP:
@@ -44,19 +49,24 @@ class ExplainedMemory:
     def explain(self, phys: int) -> Absence:
         """Say why the byte at a physical address, which is not in the dump, is not."""
         try:
-            self.dump.read(phys, 1)
+            self._dump.read(phys, 1)
         except NotInDump:
             pass  # why, the container cannot know
         except ReadError as error:
             # For whoever asks for an address it is the same how the file came to lack it.
             return Absence.EXCLUDED if error.code is Absence.EXCLUDED else Absence.LOST
         try:
-            section = self.sections().find(phys)
+            section = self._kernel.mem_section.find(phys)
         except (FactError, ReadError):
             return Absence.NOT_IN_DUMP
         if section is None:
             return Absence.NO_MEMORY
         hot_added = section.hot_added
         if hot_added is None:  # kernels before 5.3 do not tell; the crash kernel lies in between
-            hot_added = phys >= self.covered_end()
+            hot_added = phys >= self.covered_end
         return Absence.HOT_ADDED if hot_added else Absence.RESERVED
+
+    @property
+    def covered_end(self) -> int:
+        """The end of the dump's last memory range (physical, bytes)."""
+        return int(self._dump.ranges()[-1:, 1].max(initial=0))
