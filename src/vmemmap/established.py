@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Generic, TypeVar, cast, overload
 
 from vmemmap.errors import FactError
@@ -29,14 +30,15 @@ class established(Generic[T]):  # noqa: N801 (used like functools.cached_propert
     def __get__(self, owner: object | None, kind: type) -> T | established[T]:
         if owner is None:
             return self
-        kept = owner.__dict__.setdefault("_established", {})
-        if self._name not in kept:
-            try:
-                kept[self._name] = (self._work(owner), None)
-            except FactError as error:
-                kept[self._name] = (None, error)
-                raise
-        value, failed = kept[self._name]
-        if failed is not None:
-            raise failed.with_traceback(None)
+        failed = owner.__dict__.setdefault("_not_established", {})
+        if self._name in failed:
+            raise copy(failed[self._name])
+        try:
+            value = self._work(owner)
+        except FactError as error:
+            # Not the error itself: its traceback holds all that was at work on the way to it.
+            failed[self._name] = copy(error)
+            raise
+        # From now on it is found there, without a call.
+        owner.__dict__[self._name] = value
         return cast(T, value)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from vmemmap.absence import Absence
 
 from builders.byte_order import Order
 from builders.machine import Machine, build_machine
 from builders.vmcoreinfo import vmcoreinfo_text
 from containers.vmlinux_file import build_vmlinux
 from vmcore.machine_source import MachineSource, facts_of
+from vmemmap.absence import Absence
 from vmemmap.errors import FactError
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.vmlinux import SymbolFile

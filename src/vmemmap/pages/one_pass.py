@@ -125,13 +125,9 @@ class OnePass:
         remember: bool = False,
     ) -> None:
         self._struct_pages, self._layout, self._exclusions = struct_pages, layout, exclusions
-        self._blocks = BlockReader(layout, struct_pages)
-        self._remember = remember
         self._zone_mask = 0 if fields is None else fields.mask >> 32 << 32
-        self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        self._zones: list[int] = []
-        self._answers: list[tuple[int, int, int]] = []
-        self._pass = self._make()
+        self._answers = _Answers(struct_pages, layout, self._zone_mask, exclusions)
+        self._pass = self._make(remember)
 
     def count(self, firsts: Sequence[int], pages: int) -> list[int]:
         """Count windows.
@@ -187,9 +183,9 @@ class OnePass:
 
     def combinations(self) -> Iterator[Combination]:
         """Yield what was met, and how many pages of it were counted."""
-        rows = np.frombuffer(self._pass.counts(), dtype=np.int64)
-        rows = rows.reshape(len(self._answers), compiled.COUNTS)
-        for answer, zone, row in zip(self._answers, self._zones, rows, strict=True):
+        answers, rows = self._answers, np.frombuffer(self._pass.counts(), dtype=np.int64)
+        rows = rows.reshape(-1, compiled.COUNTS)
+        for answer, zone, row in zip(answers.given, answers.zones, rows, strict=True):
             yield Combination(*answer[1:], zone, row[: len(Kind)], row[compiled.KINDS :].tolist())
 
     def _stretches(self, firsts: Sequence[int], pages: int) -> NDArray[np.int64]:
@@ -204,13 +200,13 @@ class OnePass:
                 rows.append((number, low, high))
         return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
-    def _make(self) -> Any:
+    def _make(self, remember: bool) -> Any:
         layout, exclusions = self._layout, self._exclusions
         bits = set(layout.bits.values())
         if exclusions is not None:
             bits |= set(exclusions.knowledge.bits.values())
         # Bit 0 (locked) is of no interest, and so has room for what else marks a tail.
-        self._flag_mask = sum(1 << bit for bit in bits) & ~1 | self._zone_mask
+        flag_mask = sum(1 << bit for bit in bits) & ~1 | self._zone_mask
         by_word = layout.head is not None
         head = layout.head if layout.head is not None else layout.first_page
         order, dtor = layout.compound_order, layout.compound_dtor
@@ -225,7 +221,7 @@ class OnePass:
             swap=layout.order != sys.byteorder,
             places=(layout.flags, layout.mapping, layout.mapcount, head, layout.private),
             masks=(
-                raw.word(self._flag_mask),
+                raw.word(flag_mask),
                 raw.word(MAPPING_MASK),
                 raw.word(1),
                 0 if by_word else raw.word(1 << layout.bits["tail"]),
@@ -242,12 +238,36 @@ class OnePass:
             ranges=None if exclusions is None else np.ascontiguousarray(exclusions.ranges),
             end_pfn=0 if exclusions is None else exclusions.end_pfn,
             huge_seen=Seen.USER,
-            events=self._remember,
-            learn=self._learn,
-            reach=self._reach,
+            events=remember,
+            learn=self._answers.learn,
+            reach=self._answers.reach,
         )
 
-    def _learn(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int]:
+
+class _Answers:
+    """What the pass has asked of, and what it was told; apart, so that it refers to no pass.
+
+    Args:
+        struct_pages: Where the struct pages are.
+        layout: How one is laid out.
+        zone_mask: The bits of the flags that name node and zone.
+        exclusions: makedumpfile's decisions, or None.
+    """
+
+    def __init__(
+        self,
+        struct_pages: StructPages,
+        layout: PageLayout,
+        zone_mask: int,
+        exclusions: Exclusions | None,
+    ) -> None:
+        self._layout, self._zone_mask, self._exclusions = layout, zone_mask, exclusions
+        self._blocks = BlockReader(layout, struct_pages)
+        self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
+        self.given: list[tuple[int, int, int]] = []
+        self.zones: list[int] = []
+
+    def learn(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int]:
         """Say what a page with these members is: kind, marks, and what makedumpfile sees.
 
         Args:
@@ -261,11 +281,11 @@ class OnePass:
             if len(self._known) >= _RULES_KEPT:
                 return _NOT_KEPT
             answer = self._known[key] = self._judge(*key)
-        self._answers.append(answer)
-        self._zones.append((flags & self._zone_mask) >> 32)
+        self.given.append(answer)
+        self.zones.append((flags & self._zone_mask) >> 32)
         return answer
 
-    def _reach(self, pfn: int) -> tuple[int, int]:
+    def reach(self, pfn: int) -> tuple[int, int]:
         """Say of the head of a compound what it is, and where the compound ends."""
         found = self._blocks.compound_at(pfn)
         if found is None or found.kind is None:

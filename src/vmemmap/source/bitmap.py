@@ -27,6 +27,7 @@ class Bitmap:
     def __init__(self, data: memoryview, bits: int) -> None:
         self._bits = bits
         self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
+        self._view = self._bytes.data
         chunks = -(-len(self._bytes) // _CHUNK_BYTES)
         self._rank = np.zeros(chunks + 1, dtype=np.int64)
         self._counted = 0
@@ -51,12 +52,10 @@ class Bitmap:
         pfn = min(pfn, self._bits, len(self._bytes) * 8)
         chunk = (pfn >> 3) // _CHUNK_BYTES
         self._count_to(chunk)
-        start = chunk * _CHUNK_BYTES
-        whole = self._bytes[start : pfn >> 3]
-        count = int(self._rank[chunk]) + int(np.bitwise_count(whole).sum(dtype=np.int64))
-        if pfn & 7:
-            count += int(self._bytes[pfn >> 3] & ((1 << (pfn & 7)) - 1)).bit_count()
-        return count
+        # One large number: several times faster than an array, for a few hundred bytes.
+        bits = int.from_bytes(self._view[chunk * _CHUNK_BYTES : (pfn + 7) >> 3], "little")
+        below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
+        return int(self._rank[chunk]) + below.bit_count()
 
     def set_bits(self, start: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the set bits in ``[start, end)`` in batches: where a batch begins, and its pfns."""

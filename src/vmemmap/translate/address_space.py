@@ -27,8 +27,7 @@ _DENSE_PAGES_ALWAYS = 1 << 20
 _DENSE_PAGES_PER_ADDRESS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A physical address, the way it was found, and the table's row if it was the table."""
 
     phys: int

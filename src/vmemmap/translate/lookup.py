@@ -12,8 +12,8 @@ of 0x10000 bytes at 0xf..00000, 0xf..10000 and 0xf..30000::
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ _CHUNK = 1 << 15
 """Addresses handled at a time, so that the intermediate arrays stay in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A block found: its row in the arrays given at first, and the physical address asked for."""
 
     row: int
