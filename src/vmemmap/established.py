@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, overload
 
 from vmemmap.errors import FactError
 
@@ -41,4 +41,4 @@ class established(Generic[T]):  # noqa: N801 (used like functools.cached_propert
             raise
         # From now on it is found there, without a call.
         owner.__dict__[self._name] = value
-        return cast(T, value)
+        return value

@@ -24,8 +24,7 @@ def command(dump: Opening, form: str) -> int:
             form,
             report.record(core),
             text=report.lines(core),
-            columns=report.columns(core),
-            rows=report.entries(core),
+            csv=report.csv_lines(core),
             crash=report.crash_lines(core),
         )
         show_warnings(core)

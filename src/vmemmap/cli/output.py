@@ -26,8 +26,8 @@ def emit(
     record: Mapping[str, object] | Sequence[Mapping[str, object]] | LongRecord,
     *,
     text: Iterable[str],
-    columns: Sequence[str],
-    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str] = (),
+    rows: Iterable[Mapping[str, object]] = (),
     **more: Iterable[str],
 ) -> bool:
     """Write a record to stdout in one of its forms; only that form is made.
@@ -38,11 +38,13 @@ def emit(
         text: The lines of the text.
         columns: The columns of CSV.
         rows: The rows of CSV.
-        more: The lines of forms that only this command has.
+        more: The lines of forms that only this command has, or of ``csv`` if it makes them itself.
 
     Returns:
         What `write` gives.
     """
+    if form in more:
+        return write(more[form])
     if form == "json":
         from vmemmap.report import as_json
 
@@ -51,7 +53,7 @@ def emit(
         from vmemmap.report import as_csv
 
         return write(as_csv.lines(columns, rows))
-    return write(text if form == "text" else more[form])
+    return write(text)
 
 
 def write(lines: Iterable[str]) -> bool:

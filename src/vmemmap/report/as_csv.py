@@ -16,14 +16,18 @@ class _Line:
         return len(text)
 
 
-def lines(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+def lines(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """Give the heading and the rows as CSV lines; a member that a row lacks is an empty field."""
+    yield from rows(columns, [dict(zip(columns, columns, strict=True))])
+    yield from rows(columns, records)
+
+
+def rows(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """The same without the heading."""
     line = _Line()
     writer = csv.writer(line, lineterminator="\n")
-    writer.writerow(columns)
-    yield line.text
-    for row in rows:
-        writer.writerow([_field(row.get(column)) for column in columns])
+    for record in records:
+        writer.writerow([_field(record.get(column)) for column in columns])
         yield line.text
 
 

@@ -16,13 +16,14 @@ class LongRecord:
 
     Attributes:
         key: The array's name.
-        rows: The array's elements.
+        rows: The array's elements; or the JSON of one or more, with a comma, a line break and four
+            spaces between them.
         head: Members before the array.
         tail: Gives the members after it, once all rows have been written.
     """
 
     key: str
-    rows: Iterable[Record]
+    rows: Iterable[Record | str]
     head: Record = field(default_factory=dict)
     tail: Callable[[], Record] = dict
 
@@ -43,7 +44,7 @@ def lines(record: Record | Sequence[Record] | LongRecord) -> Iterator[str]:
     yield f"  {json.dumps(record.key)}: ["
     between = "\n    "
     for row in record.rows:
-        yield between + json.dumps(row)
+        yield between + (row if isinstance(row, str) else json.dumps(row))
         between = ",\n    "
     yield "]" if between.startswith("\n") else "\n  ]"
     for name, value in record.tail().items():
