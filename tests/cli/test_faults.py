@@ -13,7 +13,7 @@ from builders.machine import Machine, build_machine
 
 COMMANDS = {
     "info": ("vmemmap.report.info.record", []),
-    "list": ("vmemmap.report.list.entries", []),
+    "list": ("vmemmap.report.list.lines", []),
     "vtop": ("vmemmap.report.vtop.record", ["0x10"]),
     "page": ("vmemmap.report.page.record", ["1"]),
     "usage": ("vmemmap.report.usage.record", []),

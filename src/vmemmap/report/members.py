@@ -8,7 +8,7 @@ descriptions in the JSON Schemas, which ``tools/schemas.py`` makes from these ty
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NewType, TypedDict
+from typing import TYPE_CHECKING, NewType, NotRequired, TypedDict
 
 from vmemmap.facts.fact import Origin
 from vmemmap.findings import Severity
@@ -23,6 +23,28 @@ HEX_ADDRESS = r"^0x[0-9a-f]+$"
 """The form of a `HexAddress`."""
 HexRange = tuple[HexAddress, HexAddress]
 """Start and end of a range of addresses; the end is not in it."""
+
+
+class EntryRecord(TypedDict):
+    """A list entry: a block of struct pages.
+
+    Attributes:
+        node: Virtual address of the struct vmemmap_backing; 0x0 where only the block was found.
+        phys: Physical start of the block.
+        virt: vmemmap address that the block backs.
+        pfn_start: First pfn whose struct page begins in the block; null for a block outside the
+            vmemmap.
+        pfn_end: The pfn after the last such.
+        rescued: Only where the list does not lead to it: how it was found, node_page (its node
+            was) or struct_pages (the block alone was).
+    """
+
+    node: HexAddress
+    phys: HexAddress
+    virt: HexAddress
+    pfn_start: int | None
+    pfn_end: int | None
+    rescued: NotRequired[str]
 
 
 class FindingRecord(TypedDict):
