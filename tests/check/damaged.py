@@ -32,7 +32,7 @@ class Shape:
 
         With 4 KiB pages one of list nodes has 170: the list spreads over several.
         """
-        unit = 64 * MIB if self.page_size == 4096 else 256 * MIB
+        unit = 64 * MIB if self.page_size == 4096 else 128 * MIB
         far = 64 * unit
         spec = MachineSpec(
             memory=(MemoryRange(0, 0, 3 * unit), MemoryRange(1, 4 * unit, unit)),
