@@ -1,12 +1,14 @@
 """How broad a run is: what of a product of cases, and how many examples of a property, it tries.
 
-``make test`` tries every pair of two values that the cases of a product have, and a quarter of the
-examples; ``make test-full`` tries everything. What only that runs is marked ``full``.
+``make test`` tries every two values of a product together, or every value once, and a quarter of
+the examples; ``make test-full`` tries everything. What only that runs is marked ``full``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +20,8 @@ PROFILES = {
     "fast": settings(max_examples=25, deadline=None, derandomize=True),
     "full": settings(max_examples=100, deadline=None, derandomize=False, print_blob=True),
 }
+Part = tuple[tuple[int, str], ...]
+"""Some values of a case, each with its column."""
 
 
 def examples(full: int) -> int:
@@ -35,25 +39,46 @@ def pairs(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
         All cases in their order, for ``pytest.mark.parametrize``; those that add no pair to the
         ones chosen are marked ``full``.
     """
+    return _chosen(rows, together=2)
+
+
+def singles(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Choose from cases so that every value is tried, each about as often; otherwise as `pairs`."""
+    return _chosen(rows, together=1)
+
+
+@contextmanager
+def trying(what: object) -> Iterator[None]:
+    """Name the case of a loop if it fails."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"while trying {what}")
+        raise
+
+
+def _chosen(rows: Iterable[tuple[Any, ...]], together: int) -> list[Any]:
     cases = list(rows)
-    assert all(len(case) > 1 for case in cases), "a value alone makes no pair"
-    kept = _needed([_pairs_of(case) for case in cases])
-    marks = [() if row in kept else (pytest.mark.full,) for row in range(len(cases))]
+    assert all(len(case) >= together for case in cases), "too few values to come together"
+    named = [[(column, repr(value)) for column, value in enumerate(case)] for case in cases]
+    parts = [set(combinations(values, together)) for values in named]
+    needed = _needed(parts)
+    marks = [() if row in needed else (pytest.mark.full,) for row in range(len(cases))]
     return [pytest.param(*case, marks=mark) for case, mark in zip(cases, marks, strict=True)]
 
 
-def _pairs_of(case: tuple[Any, ...]) -> set[tuple[int, int, str]]:
-    """Name the pairs of a case by two columns and the values in them."""
-    columns = combinations(range(len(case)), 2)
-    return {(a, b, f"{case[a]!r} {case[b]!r}") for a, b in columns}
-
-
-def _needed(pairs_of: list[set[tuple[int, int, str]]]) -> set[int]:
-    """Choose rows, each time the first that has most of the pairs that are missing."""
-    missing = set().union(*pairs_of)
+def _needed(parts: list[set[Part]]) -> set[int]:
+    """Choose rows, each time one that has most of what is missing, and least of what is not."""
+    missing = set[Part]().union(*parts)
+    used = Counter[tuple[int, str]]()
     chosen: set[int] = set()
+
+    def worth(row: int) -> tuple[int, int]:
+        return len(parts[row] & missing), -sum(used[value] for part in parts[row] for value in part)
+
     while missing:
-        best = max(range(len(pairs_of)), key=lambda row: len(pairs_of[row] & missing))
+        best = max(range(len(parts)), key=worth)
         chosen.add(best)
-        missing -= pairs_of[best]
+        missing -= parts[best]
+        used.update({value for part in parts[best] for value in part})
     return chosen

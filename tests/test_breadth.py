@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations, product
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
 
-from breadth import PROFILES, examples, pairs
+from breadth import PROFILES, examples, pairs, singles, trying
 from skips import summary
 
 
@@ -26,6 +27,22 @@ def test_every_two_values_are_tried_together() -> None:
         }
 
     assert together(kept) == together([case.values for case in cases])
+
+
+def test_every_value_is_tried() -> None:
+    cases = singles(product(range(21), ("little", "big"), (0, 1, 2)))
+    kept = [case.values for case in cases if not case.marks]
+    assert (len(cases), len(kept)) == (126, 21)
+    for column, count in ((0, 1), (1, 10), (2, 7)):
+        often = Counter(row[column] for row in kept)
+        assert set(often.values()) <= {count, count + 1}
+        assert len(often) == len({case.values[column] for case in cases})
+
+
+def test_a_case_of_a_loop_is_named() -> None:
+    with pytest.raises(AssertionError) as caught, trying("the seventh"):
+        raise AssertionError
+    assert caught.value.__notes__ == ["while trying the seventh"]
 
 
 @pytest.mark.parametrize(("profile", "expected"), [("fast", (100, 10, 1)), ("full", (400, 40, 3))])
