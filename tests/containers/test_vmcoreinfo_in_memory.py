@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from pathlib import Path
+
 import pytest
 
 import vmemmap
