@@ -24,17 +24,17 @@ ALIKE = (
 """Reasons that differ in a name alone, and what is said for all of them."""
 
 
-def summary(skipped: Iterable[Any], markexpr: str) -> Iterator[str]:
+def summary(skipped: Iterable[Any], *, left_out: bool) -> Iterator[str]:
     """Give a line for each reason, the most frequent first, and one for what is marked ``full``.
 
     Args:
         skipped: Reports of skipped tests, as pytest has them.
-        markexpr: Which marks were asked for.
+        left_out: This is a whole run without what is marked ``full``.
     """
     reasons = Counter(_reason(report.longrepr) for report in skipped)
     for reason, count in reasons.most_common():
         yield f"skipped {count}: {reason}"
-    if markexpr == "not full":
+    if left_out:
         yield "left to make test-full: what is marked full, and three quarters of the examples"
 
 

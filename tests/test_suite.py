@@ -1,9 +1,11 @@
-"""What the fast run leaves out is never a pair of values, and a skip is told in one line."""
+"""The suite itself: what a fast run leaves out, what is said of skips, and that nothing is timed."""
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from itertools import combinations, product
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -63,12 +65,43 @@ def test_skips_of_one_reason_are_one_line() -> None:
         "no gcc on this machine",
     ]
     skipped = [SimpleNamespace(longrepr=("file", 1, f"Skipped: {reason}")) for reason in reasons]
-    assert list(summary(skipped, "")) == [
+    assert list(summary(skipped, left_out=False)) == [
         "skipped 4: full-size dumps, and what other tools say of them, are not beside this "
         "repository",
         "skipped 2: no gcc on this machine",
         "skipped 1: the kernels' debugging information is absent: python tools/fetch_peers.py "
         "--debuginfo",
     ]
-    (line,) = summary([], "not full")
+    (line,) = summary([], left_out=True)
     assert "make test-full" in line
+
+
+CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "time"}
+WAITS = {"cli/test_simulate.py"}
+"""Tests that look at the clock to give up waiting for a process, which is no assertion."""
+TIMED = {"simulate/test_spec_errors.py"}
+"""Still to be turned into a count."""
+
+
+def reads_a_clock(source: str) -> bool:
+    """Tell whether a module's text calls or passes a clock of the module ``time``."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names |= {node.attr} if node.value.id == "time" else set()
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            names |= {alias.name for alias in node.names}
+    return bool(names & CLOCKS)
+
+
+def test_no_test_reads_a_clock() -> None:
+    tests = Path(__file__).resolve().parent
+    timed = {
+        str(path.relative_to(tests))
+        for path in tests.rglob("*.py")
+        if reads_a_clock(path.read_text())
+    }
+    assert timed == WAITS | TIMED
+    assert reads_a_clock("import time\nbegan = time.monotonic()")
+    assert reads_a_clock("from time import perf_counter")
+    assert not reads_a_clock("import time\ntime.sleep(1)\nrow.time = 3")
