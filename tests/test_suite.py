@@ -1,4 +1,4 @@
-"""The suite itself: what a fast run leaves out, what is said of skips, and that nothing is timed."""
+"""The suite itself: what a fast run leaves out, what is said of skips, that nothing is timed."""
 
 from __future__ import annotations
 
