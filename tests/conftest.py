@@ -12,7 +12,7 @@ import lzma
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import settings
 
 from breadth import PROFILES
-from skips import summary
+from skips import pytest_terminal_summary  # noqa: F401 (a hook)
 
 for _name, _profile in PROFILES.items():
     settings.register_profile(_name, _profile)
@@ -30,18 +30,6 @@ settings.load_profile("fast")  # --hypothesis-profile goes before
 TESTS = Path(__file__).resolve().parent
 CORPUS = TESTS / "corpus"
 SHARED = TESTS.parent.parent / "shared"
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> Iterator[None]:
-    """Say after everything else, in a line for each reason, what was skipped and how to have it."""
-    yield
-    whole = bool(config.getoption("numprocesses", None))  # as make test asks for it
-    left_out = whole and config.option.markexpr == "not full"
-    for line in summary(terminalreporter.stats.get("skipped", []), left_out=left_out):
-        terminalreporter.write_line(line)
 
 
 Once = Callable[[str, Callable[[Path], object]], Path]

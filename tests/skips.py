@@ -1,4 +1,7 @@
-"""What a run has left out, told in few lines: a count for each thing that is missing."""
+"""What a run has left out, told in few lines: a count for each thing that is missing.
+
+A hook of pytest that a conftest.py takes up by importing it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+import pytest
 
 ALIKE = (
     (
@@ -22,6 +27,18 @@ ALIKE = (
     ),
 )
 """Reasons that differ in a name alone, and what is said for all of them."""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
+    """Say after everything else but pytest's own last line what was skipped."""
+    yield
+    whole = bool(config.getoption("numprocesses", None))  # as make test asks for it
+    left_out = whole and config.option.markexpr == "not full"
+    for line in summary(terminalreporter.stats.get("skipped", []), left_out=left_out):
+        terminalreporter.write_line(line)
 
 
 def summary(skipped: Iterable[Any], *, left_out: bool) -> Iterator[str]:
