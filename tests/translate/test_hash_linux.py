@@ -15,6 +15,7 @@ from translate.eras import ERAS, IDS, Mapped, io_base, mapped
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import (
     FactError,
+    NoSuchRegion,
     NotInDump,
     NotPresent,
     PageExcluded,
@@ -221,6 +222,41 @@ def test_flags_in_upper_entries_are_no_address(
     table = table_of(machine, built.name)
     assert table.translate(virt + 77) == phys + 77
     assert table.translate_pages(np.array([virt], dtype=np.uint64)).tolist() == [phys]
+
+
+@ORDERS
+@pytest.mark.parametrize("era", [e for e in ERAS if e[3] in ("hash-4k-2.6.35", "hash-4k-3.7")])
+def test_an_upper_entry_that_is_no_multiple_of_eight_leads_nowhere(
+    era: tuple[int, str, str, str], byte_order: str
+) -> None:
+    """Where no flags are cleared from it, it is no pointer to a table."""
+    built = mapped(*era, byte_order=byte_order, small=True)
+    machine, tables = built.machine, built.machine.tables
+    virt = next(iter(built.pages))
+    for level, at in tables.way_to(virt)[:-1]:
+        kept = machine.memory.read(at, 8)
+        entry = int.from_bytes(kept, tables.form.order) + 4
+        machine.memory.write(at, u64(entry, tables.form.order))
+        table = table_of(machine, built.name)
+        with pytest.raises(NotPresent, match="no pointer to a table") as caught:
+            table.translate(virt)
+        assert (caught.value.level, caught.value.entry) == (LEVELS[level], entry)
+        assert table.translate_pages(np.array([virt], dtype=np.uint64)).tolist() == [NOWHERE]
+        machine.memory.write(at, kept)
+
+
+@EVERY
+def test_an_address_with_more_bits_than_the_tables_look_at_is_not_another(
+    era: tuple[int, str, str, str],
+) -> None:
+    built = mapped(*era, small=True)
+    table = table_of(built.machine, built.name)
+    virt = next(iter(built.pages))
+    beyond = virt + (1 << table.form.va_bits)
+    with pytest.raises(NoSuchRegion, match=f"beyond the {table.form.va_bits} bits"):
+        table.translate(beyond)
+    found = table.translate_pages(np.array([virt, beyond], dtype=np.uint64))
+    assert found.tolist() == [built.pages[virt], NOWHERE]
 
 
 def hugepds() -> list[Any]:
