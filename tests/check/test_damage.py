@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 import vmemmap
 from breadth import pairs
 from builders.byte_order import Order
-from check.damaged import ORDERS, PAGE_SIZES, SHAPES, Shape, crash
+from check.damaged import MIB, ORDERS, PAGE_SIZES, SHAPES, Shape, crash
+from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.crash.damage import KINDS
+from vmemmap.simulate.crash.vmcore import write_vmcore
 
 NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
 """Findings that concern no node."""
@@ -92,23 +95,17 @@ def test_the_field_case_by_hotplug_alone(byte_order: str, tmp_path: Path) -> Non
 
     The headers are those of the boot, so the dump lacks that memory, and the list is newest first.
     """
-    from dataclasses import replace
-
-    from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
-    from vmemmap.simulate.crash.vmcore import write_vmcore
-
-    mib = 1 << 20
     spec = MachineSpec(
-        memory=(MemoryRange(0, 0, 64 * mib),),
+        memory=(MemoryRange(0, 0, 64 * MIB),),
         page_size=4096,
         byte_order=byte_order,  # type: ignore[arg-type]
         headers_from="boot",
         pages=PagePlan(anonymous=6000),
-        events=tuple(HotplugEvent("add", (1024 + 64 * n) * mib, 64 * mib) for n in range(24)),
+        events=tuple(HotplugEvent("add", (1024 + 64 * n) * MIB, 64 * MIB) for n in range(24)),
     )
     machine = Machine(replace(spec, block_size=4096)).boot().run_events()
     head = machine.list_head & ((1 << 60) - 1)
-    assert head >= 1024 * mib, "the newest node has to be in hot-added memory"
+    assert head >= 1024 * MIB, "the newest node has to be in hot-added memory"
     write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
     truth = {virt: phys for _, phys, virt in machine.walk()}
     with vmemmap.open(tmp_path / "dump") as core:
@@ -118,6 +115,33 @@ def test_the_field_case_by_hotplug_alone(byte_order: str, tmp_path: Path) -> Non
         report = core.check()
         used = [core.backing[i] for i in core.backing.usable.nonzero()[0].tolist()]
     assert all(truth[entry.virt] == entry.phys for entry in used)
-    boot = [virt for virt, phys in truth.items() if phys < 64 * mib]
+    boot = [virt for virt, phys in truth.items() if phys < 64 * MIB]
     assert set(boot) <= {entry.virt for entry in used}
     assert report.rescued == len(used) > 0
+
+
+@pytest.mark.parametrize("page_size", PAGE_SIZES)
+def test_of_two_lost_entries_for_a_place_the_newer_is_used(page_size: int, tmp_path: Path) -> None:
+    """Up to 3.16 the entries of removed memory stay; added again, it gets other blocks."""
+    size, again = 128 * MIB, 1 << 32
+    spec = MachineSpec(
+        memory=(MemoryRange(0, 0, size),),
+        release="3.14.0",
+        byte_order="big",
+        page_size=page_size,
+        events=(
+            HotplugEvent("add", again, size),
+            HotplugEvent("remove", again, size),
+            HotplugEvent("add", 1 << 33, size),
+            HotplugEvent("add", again, size),
+        ),
+    )
+    spec = replace(spec, block_size=min(spec.check().block_sizes(spec.boot_bytes)))
+    older: dict[int, int] = {}
+    for _node, phys, virt in Machine(spec).boot().run_events().walk():
+        older[virt] = phys
+    crashed = crash(spec, tmp_path / "dump", "head_zero")
+    assert sum(crashed.truth[virt] != phys for virt, phys in older.items()) > 20
+    with vmemmap.open(crashed.path, rescue=True) as core:
+        used = [core.backing[i] for i in core.backing.usable.nonzero()[0].tolist()]
+    assert {entry.virt: entry.phys for entry in used} == crashed.truth
