@@ -137,9 +137,8 @@ def test_of_two_lost_entries_for_a_place_the_newer_is_used(page_size: int, tmp_p
         ),
     )
     spec = replace(spec, block_size=min(spec.check().block_sizes(spec.boot_bytes)))
-    older: dict[int, int] = {}
-    for _node, phys, virt in Machine(spec).boot().run_events().walk():
-        older[virt] = phys
+    walked = Machine(spec).boot().run_events().walk()
+    older = {virt: phys for _node, phys, virt in walked}  # of several the last
     crashed = crash(spec, tmp_path / "dump", "head_zero")
     assert sum(crashed.truth[virt] != phys for virt, phys in older.items()) > 20
     with vmemmap.open(crashed.path, rescue=True) as core:
