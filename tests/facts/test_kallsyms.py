@@ -97,6 +97,19 @@ def test_every_symbol_in_every_form(
     assert ("lengths of names" in table.fact.detail) == bool(long_names)
 
 
+def test_names_of_every_length_around_those_that_take_two_bytes() -> None:
+    """Most of them have a token for each letter: 128 and 256 are met."""
+    machine = build_machine(blocks=2, store="none")
+    rng = random.Random(1)
+    names = ["".join(rng.choices(LETTERS, k=length)) for length in range(100, 300)]
+    symbols = symbols_of(machine, count=3)
+    symbols += [("t", name, INIT_END + 16 + row) for row, name in enumerate(names)]
+    places = install_kallsyms(machine, symbols)
+    stored = machine.read(places["kallsyms_names"], places["markers"] - places["kallsyms_names"])
+    assert all(bytes([length & 127 | 128, length >> 7]) in stored for length in (128, 129, 256))
+    assert rows_of(vmcore_of(machine).symbols) == sorted(symbols, key=lambda symbol: symbol[2])
+
+
 @pytest.mark.parametrize("byte_order", ORDERS)
 def test_a_relocated_kernel_has_another_base(byte_order) -> None:
     machine = build_machine(byte_order=byte_order, blocks=2, store="none")
