@@ -102,7 +102,7 @@ def test_names_of_every_length_around_those_that_take_two_bytes() -> None:
     machine = build_machine(blocks=2, store="none")
     rng = random.Random(1)
     names = ["".join(rng.choices(LETTERS, k=length)) for length in range(100, 300)]
-    symbols = symbols_of(machine, count=3)
+    symbols = symbols_of(machine)
     symbols += [("t", name, INIT_END + 16 + row) for row, name in enumerate(names)]
     places = install_kallsyms(machine, symbols)
     stored = machine.read(places["kallsyms_names"], places["markers"] - places["kallsyms_names"])
