@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from itertools import product
 from typing import Any
@@ -129,6 +130,32 @@ def test_a_misaligned_pointer(machine: Machine, place: int, step: int) -> None:
     outcome = expected_of(machine)
     assert outcome.code == "node_misaligned"
     check(machine, "node_misaligned", place, target)
+
+
+VMEMMAP = 0xC00C000000000000
+
+
+@pytest.mark.parametrize(
+    ("phys", "virt", "taken"),
+    [
+        (0x40000, VMEMMAP + 0x5000, True),
+        (0x40008, VMEMMAP + 0x5000, False),
+        (0x40000, VMEMMAP + 0x5008, False),
+        (1 << 60, VMEMMAP + 0x5000, False),
+        (0x40000, 0x5000, False),
+    ],
+)
+def test_a_node_off_the_grid_is_taken_if_it_fits_a_block(
+    boot: Machine, phys: int, virt: int, taken: bool
+) -> None:
+    """Nodes lie one after the other on their page; one between two could only be damage."""
+    node = boot.entries[100].node + 8
+    boot.poke(node, struct.pack("<3Q", 0, phys, virt))
+    point(boot, 99, node)
+    walk = walk_machine(boot)
+    kept = [entry.node for entry in boot.entries[:99]]
+    assert walk.node.tolist() == ([*kept, node] if taken else kept)
+    assert [finding.code for finding in walk.findings] == ([] if taken else ["node_misaligned"])
 
 
 @everywhere("before", [8, 16])
