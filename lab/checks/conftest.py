@@ -22,6 +22,7 @@ import pytest
 from lab.checks.machine_facts import fullest, sound, spoiled
 from lab.checks.opened import Opened, Opener
 from lab.results import Dump, Moment, Result, load_all
+from skips import pytest_terminal_summary  # noqa: F401 (a hook)
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 FOLDER = pytest.StashKey[Path]()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.printk import CPU_CALLER, CharacterLog, Message, RecordLog
 from kernel_log.logs import ORDERS, fill, machine_of, messages
 from vmcore.machine_source import vmcore_of
@@ -73,14 +74,18 @@ def record_machine(order: str, count: int = 30, size: int = 4096):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("length", [1, 15, 60000])
-def test_a_record_of_an_impossible_length_ends_the_log(order, length) -> None:
+@pytest.mark.parametrize(
+    ("member", "length"),
+    # After the time of 8 bytes: the record's length, here 32, of which 16 are text.
+    [(8, 1), (8, 15), (8, 31), (8, 60000), (10, 17), (10, 60000)],
+)
+def test_a_record_of_an_impossible_length_ends_the_log(order, member, length) -> None:
     log = RecordLog(order, 4096)
     for number in range(5):
         log.add(Message(b"%16d" % number))
     machine = machine_of(order, RELEASE)
     log.install(machine)
-    at = 0xC000000051000000 + 3 * 32 + 8
+    at = 0xC000000051000000 + 3 * 32 + member
     machine.poke(at, length.to_bytes(2, log.order))
     dmesg = vmcore_of(machine).dmesg()
     assert [record.data for record in dmesg] == [b"%16d" % number for number in range(3)]
@@ -238,7 +243,7 @@ def test_a_line_that_never_ends_comes_in_pieces() -> None:
     assert sum(len(record.data) for record in records) == len(log.ring)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(
     order=st.sampled_from(ORDERS),
     is_record_ring=st.booleans(),

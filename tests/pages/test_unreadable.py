@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from breadth import examples
 from builders.machine import build_machine
 from builders.struct_pages import MAPPING, StructPages
 from pages.machines import Built, machine_of, one_of_everything, pfns_of
@@ -151,6 +152,20 @@ def test_damage_is_counted_named_and_stops_nothing(tmp_path, code, byte_order) -
     assert usage.pages == sound.pages == sum(usage.kinds.values())
 
 
+@pytest.mark.parametrize("step", [-2, -1, 0, 1, 254, 255])
+def test_a_tail_that_names_a_head_around_its_window_is_damage(built: Built, step: int) -> None:
+    """Windows of 256 pages begin at its first page; the head that it names is no compound's."""
+    at = 2048 + 256
+    first, head = at + 1, at + 1 + step
+    built.pages.clear(range(at - 256, at + 512))
+    built.pages.poke_number(first, 8, 8, built.machine.page_virt(head) | 1)
+    with built.saved().open() as core:
+        for chunk_pages in (256, 1 << 16):
+            rows = np.concatenate(list(core.pages.scan(("pfn", "kind"), chunk_pages=chunk_pages)))
+            wrong = rows["pfn"][rows["kind"] == Kind.DAMAGED].tolist()
+            assert wrong == [first]
+
+
 def test_a_section_that_is_not_online_is_offline(built: Built) -> None:
     machine = built.machine
     root = int.from_bytes(machine.read(machine.symbols["mem_section"], 8), "little")
@@ -290,7 +305,7 @@ def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, releas
     rng = random.Random(release)
     outcomes = set()
     for key in keys:
-        values = rng.sample(HOSTILE, 4)
+        values = rng.sample(HOSTILE, examples(4))
         for value in [*values, None]:
             text = "".join(
                 f"{k}={value if k == key else v}\n"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pytest
 
+from breadth import pairs
 from builders.byte_order import u64
 from builders.machine import Machine
 from translate.eras import ERAS, IDS, Mapped, io_base, mapped
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import (
     FactError,
+    NoSuchRegion,
     NotInDump,
     NotPresent,
     PageExcluded,
@@ -41,9 +43,14 @@ def table_of(machine: Machine, name: str) -> PageTable:
 
 
 def check_all(core: Vmcore, built: Mapped) -> None:
-    """Every mapped page to its borders, and the pages around them that are not mapped."""
+    """Every mapped page to its borders, and the pages around them that are not mapped.
+
+    One by one where a run of pages begins or ends, and in bulk all.
+    """
     size = built.machine.page_size
     for virt, phys in built.pages.items():
+        if {virt - size, virt + size} <= built.pages.keys():
+            continue
         for into in (0, 1, 8, size - 1):
             found = core.vtop(virt + into)
             assert (found.phys, found.method) == (phys + into, "page_table"), hex(virt)
@@ -57,13 +64,15 @@ def check_all(core: Vmcore, built: Mapped) -> None:
         with pytest.raises(NotPresent) as caught:
             core.vtop(virt)
         assert caught.value.level in LEVELS
-    asked = np.array([*built.pages, *holes], dtype=np.uint64)
-    asked = np.random.default_rng(1).permutation(np.repeat(asked, 3)) + np.uint64(24)
-    phys_many, mask = core.vtop_many(asked)
-    for virt, got, known in zip(asked.tolist(), phys_many.tolist(), mask.tolist(), strict=True):
-        expected = built.pages.get(virt - 24)
-        assert known == (expected is not None)
-        assert got == (NOWHERE if expected is None else expected + 24)
+    answers = built.pages | dict.fromkeys(holes, NOWHERE)
+    virts = np.array([*answers], dtype=np.uint64)
+    expected = np.array([*answers.values()], dtype=np.uint64)
+    for into in (0, 1, 8, 24, size - 1):
+        order = np.random.default_rng(into).permutation(np.repeat(np.arange(len(virts)), 3))
+        many, mask = core.vtop_many(virts[order] + np.uint64(into))
+        known = expected[order] != np.uint64(NOWHERE)
+        assert np.array_equal(mask, known)
+        assert np.array_equal(many, np.where(known, expected[order] + np.uint64(into), NOWHERE))
 
 
 @ORDERS
@@ -79,9 +88,10 @@ def test_every_era_is_recognised_and_translated(
     check_all(core, built)
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("claim", ["made-up", "2.6.35", "6.12.0", "4.7.0"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "claim"),
+    pairs(product(ERAS, ("little", "big"), ("made-up", "2.6.35", "6.12.0", "4.7.0"))),
+)
 def test_the_tables_are_believed_before_the_release(
     era: tuple[int, str, str, str], byte_order: str, claim: str
 ) -> None:
@@ -90,9 +100,10 @@ def test_the_tables_are_believed_before_the_release(
     check_all(vmcore_of(built.machine, changes={"OSRELEASE": claim}), built)
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("claim", [None, "made-up", "6.12.0"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "claim"),
+    pairs(product(ERAS, ("little", "big"), (None, "made-up", "6.12.0"))),
+)
 def test_without_a_list_of_areas_the_tables_tell_alone(
     era: tuple[int, str, str, str], byte_order: str, claim: str | None
 ) -> None:
@@ -220,6 +231,41 @@ def test_flags_in_upper_entries_are_no_address(
     assert table.translate_pages(np.array([virt], dtype=np.uint64)).tolist() == [phys]
 
 
+@ORDERS
+@pytest.mark.parametrize("era", [e for e in ERAS if e[3] in ("hash-4k-2.6.35", "hash-4k-3.7")])
+def test_an_upper_entry_that_is_no_multiple_of_eight_leads_nowhere(
+    era: tuple[int, str, str, str], byte_order: str
+) -> None:
+    """Where no flags are cleared from it, it is no pointer to a table."""
+    built = mapped(*era, byte_order=byte_order, small=True)
+    machine, tables = built.machine, built.machine.tables
+    virt = next(iter(built.pages))
+    for level, at in tables.way_to(virt)[:-1]:
+        kept = machine.memory.read(at, 8)
+        entry = int.from_bytes(kept, tables.form.order) + 4
+        machine.memory.write(at, u64(entry, tables.form.order))
+        table = table_of(machine, built.name)
+        with pytest.raises(NotPresent, match="no pointer to a table") as caught:
+            table.translate(virt)
+        assert (caught.value.level, caught.value.entry) == (LEVELS[level], entry)
+        assert table.translate_pages(np.array([virt], dtype=np.uint64)).tolist() == [NOWHERE]
+        machine.memory.write(at, kept)
+
+
+@EVERY
+def test_an_address_with_more_bits_than_the_tables_look_at_is_not_another(
+    era: tuple[int, str, str, str],
+) -> None:
+    built = mapped(*era, small=True)
+    table = table_of(built.machine, built.name)
+    virt = next(iter(built.pages))
+    beyond = virt + (1 << table.form.va_bits)
+    with pytest.raises(NoSuchRegion, match=f"beyond the {table.form.va_bits} bits"):
+        table.translate(beyond)
+    found = table.translate_pages(np.array([virt, beyond], dtype=np.uint64))
+    assert found.tolist() == [built.pages[virt], NOWHERE]
+
+
 def hugepds() -> list[Any]:
     """Format and an entry that is a hugepd there (ppc64-kernel.md 4.4)."""
     return [
@@ -253,9 +299,10 @@ def test_a_hugepd_is_refused_by_name(name: str, entry: int, byte_order: str) -> 
     assert table_of(machine, name).translate(virt) == built.pages[virt]
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("how", ["drop", "exclude", "lose"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "how"),
+    pairs(product(ERAS, ("little", "big"), ("drop", "exclude", "lose"))),
+)
 def test_a_missing_table_is_a_read_error_that_names_the_level(
     era: tuple[int, str, str, str], byte_order: str, how: str
 ) -> None:
@@ -344,5 +391,5 @@ def test_every_format_is_met_in_these_tests() -> None:
     known = {row.name for rows in HASH_FORMATS.values() for row in rows}
     assert {era[3] for era in ERAS} == known
     for rows in HASH_FORMATS.values():
-        for one, other in itertools.pairwise(rows):
+        for one, other in pairwise(rows):
             assert one != other
