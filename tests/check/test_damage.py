@@ -8,7 +8,7 @@ import pytest
 
 import vmemmap
 from check.damaged import SHAPES, Shape, crash
-from vmemmap.simulate.crash.damage import KINDS
+from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
 NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
 """Findings that concern no node."""
@@ -34,7 +34,7 @@ def test_a_sound_machine_has_no_findings(shape: Shape, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DAMAGE_KINDS)
 def test_damage_is_found_and_what_it_lost_is_found_again(
     shape: Shape, kind: str, tmp_path: Path
 ) -> None:

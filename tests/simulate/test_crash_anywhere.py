@@ -7,7 +7,7 @@ What it finds has to be the list before the push or removal that is under way, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -116,11 +116,11 @@ def walk_everywhere(
     return len(readings)
 
 
-def one_change(old: list[Entry], new: list[Entry]) -> bool:
+def one_change(old: Sequence[Entry], new: Sequence[Entry]) -> bool:
     """Tell whether *new* is *old*, or has one entry more at its head, or one less anywhere."""
     if new == old or new[1:] == old:
         return True
-    return any(old[:at] + old[at + 1 :] == new for at in range(len(old)))
+    return any([*old[:at], *old[at + 1 :]] == new for at in range(len(old)))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from vmemmap.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
-    from vmemmap.simulate.crash.vmcore import Snapshot
+    from vmemmap.simulate.crash.snapshot import Snapshot
 
 
 def simulate(
@@ -150,7 +150,7 @@ def _simulate(
             if vmlinux is not None:
                 machine.write_symbols(vmlinux)
             snapshot = machine.snapshot()
-            found = collect_list(machine)  # of the list as it was before any damage
+            found = collect_list(snapshot)  # of the list as it was before any damage
             harms = _damage(snapshot, damage)
             write_vmcore(snapshot, out, progress)
             record = collect(machine, snapshot, out, found) | ({"damage": harms} if harms else {})
@@ -184,11 +184,11 @@ def _damage(snapshot: Snapshot, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _list_damage(output: Format) -> None:
-    from vmemmap.simulate.crash.damage import KINDS
+    from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
     rows = [
         {"name": name, "findings": list(kind.findings), "what": kind.what}
-        for name, kind in KINDS.items()
+        for name, kind in DAMAGE_KINDS.items()
     ]
     if output is Format.JSON:
         from vmemmap.report import as_json
@@ -199,11 +199,11 @@ def _list_damage(output: Format) -> None:
         sys.stdout.write(f"{row['name']:20}  {row['what']} -> {' or '.join(row['findings'])}\n")
 
 
-def collect_list(machine: Machine) -> dict[str, Any]:
+def collect_list(snapshot: Snapshot) -> dict[str, Any]:
     """Gather what is known of the list."""
-    from vmemmap.simulate.crash import account
+    from vmemmap.simulate.crash import answers
 
-    found = asdict(account.list_account(machine))
+    found = asdict(answers.list_answers(snapshot.machine))
     for name in ("no_node", "no_mapping"):
         found[name] = [f"{virt:#x}" for virt in found[name]]
     return found
@@ -220,10 +220,10 @@ def collect(
         path: The dump.
         found: `collect_list`, from before any damage.
     """
-    from vmemmap.simulate.crash import account
+    from vmemmap.simulate.crash import answers
 
     kernel, spec = machine.kernel, machine.spec
-    pages = account.page_account(machine, snapshot)
+    pages = answers.page_answers(snapshot)
     return {
         "dump": {
             "path": path,
@@ -247,8 +247,8 @@ def collect(
         "lock": machine.locks.description,
         "nodes": sorted({part.node for part in spec.memory}),
         "pages": asdict(pages),
-        "makedumpfile": account.makedumpfile_classes(machine, pages),
-        "notes": account.notes(machine),
+        "makedumpfile": answers.makedumpfile_classes(machine.kernel, pages),
+        "notes": answers.remarks(snapshot.machine),
     }
 
 

@@ -20,6 +20,8 @@ STATIC_ROOTS = SWAPPER_PG_DIR + (1 << 16)
 VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
 """The note that the kernel keeps for its own crash, page-aligned."""
 TEXT_BYTES = 12 * MIB
+FREE_HUGE_PAGE = virt_of(0x8000)
+"""The function free_huge_page(), by whose address kernels before 4.6 mark huge pages."""
 DATA = VMCOREINFO_NOTE + (1 << 16)
 
 VARIABLES = {

@@ -13,10 +13,12 @@ vmemmap_list_free(); the list came with commit 91eea67c6d87 (in v2.6.35).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+from vmemmap.simulate.memory import image
 from vmemmap.simulate.memory.image import VIRT
-from vmemmap.simulate.memory.physical import KernelMemory
+from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of
 from vmemmap.simulate.steps import Steps, Task
 
 NODE_BYTES = 24
@@ -26,6 +28,30 @@ LIST, PHYS, VIRT_ADDR = 0, 8, 16
 AllocPage = Callable[[int], int | None]
 """Gives a fresh page for nodes on a NUMA node, by its linear-map address; None on failure."""
 AssertHeld = Callable[[Task], None]
+
+
+class VmemmapBacking(NamedTuple):
+    """One entry of the list: the address of its struct vmemmap_backing, and two of its members."""
+
+    node: int
+    phys: int
+    virt_addr: int
+
+
+def walk_list(memory: PhysicalMemory) -> Iterator[VmemmapBacking]:
+    """Follow the list from its head, newest entry first.
+
+    It trusts the list, and only ends where a node comes that was there before;
+    `vmemmap.open` on the dump is the careful way.
+    """
+    node = memory.load_u64(image.PHYS["vmemmap_list"])
+    seen = set()
+    while node and node not in seen:
+        seen.add(node)
+        here = phys_of(node)
+        following = memory.load_u64(here + LIST)
+        yield VmemmapBacking(node, memory.load_u64(here + PHYS), memory.load_u64(here + VIRT_ADDR))
+        node = following
 
 
 class ChunkList:

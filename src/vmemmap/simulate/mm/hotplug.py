@@ -18,14 +18,11 @@ from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.locks import HotplugLocks
+from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
-from vmemmap.simulate.mm.populate import ENOMEM, Vmemmap
+from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import IS_EARLY, SparseMem
 from vmemmap.simulate.steps import Steps, Task
-
-EEXIST = 17
-EBUSY = 16
-EINVAL = 22
 
 
 class MemoryHotplug:
@@ -114,10 +111,10 @@ class MemoryHotplug:
             used = first + ((altmap.room_end - altmap.start) >> shift if altmap else 0)
             node = self._device_nodes.get(start) if device else self.pages.node_of(used)
             if node is None:
-                return -EINVAL
+                return -Errno.EINVAL
             if not device:
                 if not self._move_away(used, last) or not self.pages.is_free(used, last):
-                    return -EBUSY
+                    return -Errno.EBUSY
                 self.pages.disown(first, last)
             yield from self.arch_remove_memory(task, node, start, size, altmap)
             self._altmaps.pop(start, None)
@@ -168,7 +165,7 @@ class MemoryHotplug:
                 error = yield from self.sparse_add_section(task, node, low, high, altmap)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
-                if error == -EEXIST:
+                if error == -Errno.EEXIST:
                     error = 0  # left to the check for overlapping resources, which came before
             if error:
                 return error
@@ -203,10 +200,11 @@ class MemoryHotplug:
             first, last = self._memmap(start, start + SECTION_BYTES)
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
             if error:
-                return -ENOMEM  # the callers between pass a pointer on, and have no other word
+                # The callers between pass a pointer on, and have no other word.
+                return -Errno.ENOMEM
             yield from self.locks.after_populate(task, node)
             if self.sparsemem.flags(section):
-                return -EEXIST
+                return -Errno.EEXIST
             flags = self.sparsemem.hotplug_flags(online=False)
             yield from self.sparsemem.sparse_init_one_section(section, flags)
             return 0
@@ -248,7 +246,7 @@ class MemoryHotplug:
         if not self.sparsemem.flags(start >> SECTION_SHIFT):
             self.sparsemem.begin_section(start >> SECTION_SHIFT)
         if not self.sparsemem.fill_subsections(start, end):
-            return -EEXIST
+            return -Errno.EEXIST
         self._call(task, "populate_section_memmap")
         self._call(task, "__populate_section_memmap")
         first, last = self._memmap(start, end)
@@ -257,7 +255,7 @@ class MemoryHotplug:
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
             if error:
                 yield from self.section_deactivate(task, start, end, altmap)
-                return -ENOMEM
+                return -Errno.ENOMEM
             return 0
         finally:
             self.locks.section_done(task, node)

@@ -16,13 +16,11 @@ from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.supply import Altmap, Supply
 from vmemmap.simulate.mm.backing_list import ChunkList
+from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.sparsemem import SUBSECTIONS, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
 from vmemmap.simulate.steps import KernelBug, Steps, Task
-
-ENOMEM = 12
-EFAULT = 14
 
 
 @dataclass(slots=True)
@@ -47,28 +45,35 @@ class Losses:
             self.no_mapping.add(block)
 
 
+@dataclass(slots=True, eq=False)
 class Vmemmap:
-    """The struct pages of one machine and how they are backed."""
+    """The struct pages of one machine and how they are backed.
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        block_size: int,
-        sparsemem: SparseMem,
-        supply: Supply,
-        backing: ChunkList,
-        tables: PageTables,
-        call: Callable[[Task, str], None],
-    ) -> None:
-        self.kernel = kernel
-        self.block_size = block_size
-        self.sparsemem = sparsemem
-        self.supply = supply
-        self.backing = backing
-        self.tables = tables
-        self.map = VmemmapMap(kernel.vmemmap_base, min(block_size, kernel.page_size))
-        self.losses = Losses()
-        self.call = call
+    Attributes:
+        kernel: The kernel that makes them.
+        block_size: Bytes of a block.
+        sparsemem: Says which sections have struct pages.
+        supply: Gives memory for blocks.
+        backing: The list.
+        tables: The kernel's page tables, in which the radix MMU maps the blocks.
+        call: Is told the name of each kernel function that a task goes through.
+        map: Where each block is mapped.
+        losses: What went wrong.
+    """
+
+    kernel: Kernel
+    block_size: int
+    sparsemem: SparseMem
+    supply: Supply
+    backing: ChunkList
+    tables: PageTables
+    call: Callable[[Task, str], None]
+    map: VmemmapMap = field(init=False)
+    losses: Losses = field(init=False, default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        unit = min(self.block_size, self.kernel.page_size)
+        self.map = VmemmapMap(self.kernel.vmemmap_base, unit)
 
     def pfn_to_page(self, pfn: int) -> int:
         """Give the virtual address of a page frame's struct page."""
@@ -113,14 +118,14 @@ class Vmemmap:
                 continue
             phys, from_altmap = self._alloc(block, node, altmap)
             if phys is None:
-                return -ENOMEM
+                return -Errno.ENOMEM
             if not (yield from self.backing.vmemmap_list_populate(task, phys, block, node)):
                 if eras.at(eras.NODE_FAILURE_IS_ENOMEM, self.kernel.version):
                     if from_altmap and altmap is not None:
                         altmap.free(size)
                     else:
                         self.supply.free_block(phys, size)
-                    return -ENOMEM
+                    return -Errno.ENOMEM
                 self.losses.no_node.add(block)
             else:
                 self.losses.no_node.discard(block)
@@ -128,7 +133,7 @@ class Vmemmap:
                 self.losses.note_no_mapping(block)
                 if not eras.at(eras.MAPPING_FAILURE_IS_EFAULT, self.kernel.version):
                     raise KernelBug("BUG in vmemmap_create_mapping")
-                return -EFAULT
+                return -Errno.EFAULT
             self.losses.no_mapping.discard(block)
         return 0
 
