@@ -238,7 +238,7 @@ def test_vmalloc_through_radix_tables(tmp_path: Path, release: str, page: int, o
     """Each vmalloc page has its own virtual address at its start; between areas lies a hole."""
     spec = spec_of(release, page=page, mmu="radix", byte_order=order)
     dump = crash(spec, tmp_path / "vmcore")
-    start = dump.machine.kernel.layout.vmalloc.start
+    start = dump.machine.kernel.regions.vmalloc.start
     pages = [run.start for run in dump.machine.usage.of(Use.VMALLOC)]
     assert len(pages) == 13
     with open_dump(dump) as core:

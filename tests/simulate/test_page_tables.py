@@ -89,7 +89,7 @@ def test_vmalloc_on_hash(release: str, page_size: int, order: str) -> None:
         release, page_size=page_size, byte_order=order, pages=PagePlan(vmalloc=9)
     ).boot()
     kernel = machine.kernel
-    start = kernel.layout.vmalloc.start
+    start = kernel.regions.vmalloc.start
     found = [walk(machine.memory, kernel, start + n * page_size + 24) for n in range(13)]
     assert [n for n, phys in enumerate(found) if phys is None] == [4, 9, 11, 12]
     frames = [phys for phys in found if phys is not None]

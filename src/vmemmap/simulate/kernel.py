@@ -87,17 +87,17 @@ class Kernel:
         return self.pages_per_section * self.struct_page_size
 
     @property
-    def layout(self) -> eras.Layout:
+    def regions(self) -> eras.Regions:
         """Where vmalloc, I/O and vmemmap lie."""
         if self.mmu == "radix":
-            return eras.at(eras.RADIX, self.version)
+            return eras.at(eras.REGIONS_RADIX, self.version)
         small = self.page_size == 4 * KIB
-        return eras.at(eras.HASH_4K if small else eras.HASH_64K, self.version)
+        return eras.at(eras.REGIONS_HASH_4K if small else eras.REGIONS_HASH_64K, self.version)
 
     @property
     def vmemmap_base(self) -> int:
         """Virtual address of the struct page of page frame 0."""
-        return self.layout.vmemmap.start
+        return self.regions.vmemmap.start
 
     @property
     def max_physmem_bits(self) -> int:
@@ -115,9 +115,9 @@ class Kernel:
     def table_bits(self) -> eras.Bits:
         """Index bits of the PTE, PMD, PUD and PGD tables."""
         if self.mmu == "radix":
-            return eras.RADIX_BITS[self.page_shift]
+            return eras.INDEX_BITS_RADIX[self.page_shift]
         small = self.page_size == 4 * KIB
-        return eras.at(eras.HASH_4K_BITS if small else eras.HASH_64K_BITS, self.version)
+        return eras.at(eras.INDEX_BITS_HASH_4K if small else eras.INDEX_BITS_HASH_64K, self.version)
 
     @property
     def free_area_orders(self) -> int:

@@ -34,8 +34,7 @@ from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
 from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES, HotplugEvent, MachineSpec
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
-
-Progress = Callable[[str, int, int | None], None]
+from vmemmap.write.elf_core import Progress
 
 
 class Machine:

@@ -15,7 +15,7 @@ from vmemmap.simulate.crash.list_edits import Edit, ListEditor
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.memory.image import SWAPPER_PG_DIR
 from vmemmap.simulate.memory.physical import phys_of, virt_of
-from vmemmap.simulate.mm.backing_list import PHYS, VIRT_ADDR
+from vmemmap.simulate.mm.backing_list import PHYS_AT, VIRT_ADDR_AT
 
 ENTRIES_AT_LEAST = 8
 
@@ -107,47 +107,47 @@ DAMAGE_KINDS: dict[str, DamageKind] = {
     ),
     "virt_below": DamageKind(
         ("virt_outside_region",), "virt_addr lies below the vmemmap",
-        edits.member(VIRT_ADDR, lambda e, _: e.machine.kernel.vmemmap_base - e.block_size),
+        edits.member(VIRT_ADDR_AT, lambda e, _: e.machine.kernel.vmemmap_base - e.block_size),
     ),
     "virt_beyond": DamageKind(
         ("virt_outside_region",), "virt_addr lies beyond the vmemmap",
-        edits.member(VIRT_ADDR, lambda e, _: (1 << 64) - 2 * e.block_size),
+        edits.member(VIRT_ADDR_AT, lambda e, _: (1 << 64) - 2 * e.block_size),
     ),
     "virt_unaligned": DamageKind(
         ("virt_misaligned",), "virt_addr is no multiple of the block size",
-        edits.member(VIRT_ADDR, lambda e, i: e.entries[i].virt_addr + 64),
+        edits.member(VIRT_ADDR_AT, lambda e, i: e.entries[i].virt_addr + 64),
     ),
     "virt_duplicate": DamageKind(
         ("virt_duplicate",), "two entries have the same virt_addr",
-        edits.member(VIRT_ADDR, lambda e, i: e.other(i, VIRT_ADDR)),
+        edits.member(VIRT_ADDR_AT, lambda e, i: e.other(i, VIRT_ADDR_AT)),
     ),
     "phys_unaligned": DamageKind(
         ("phys_misaligned",), "phys is no multiple of the block size",
-        edits.member(PHYS, lambda e, i: e.entries[i].phys + 64),
+        edits.member(PHYS_AT, lambda e, i: e.entries[i].phys + 64),
     ),
     "phys_impossible": DamageKind(
         ("phys_impossible",), "phys is beyond any physical address (field bug 15)",
-        edits.member(PHYS, lambda _e, _i: 1 << 60),
+        edits.member(PHYS_AT, lambda _e, _i: 1 << 60),
     ),
     "phys_duplicate": DamageKind(
         ("phys_duplicate",), "two entries have the same block",
-        edits.member(PHYS, lambda e, i: e.other(i, PHYS)),
+        edits.member(PHYS_AT, lambda e, i: e.other(i, PHYS_AT)),
     ),
     "phys_overlap": DamageKind(
         ("phys_overlap",), "a block begins inside another",
-        edits.member(PHYS, lambda e, i: e.other(i, PHYS) + e.block_size // 2),
+        edits.member(PHYS_AT, lambda e, i: e.other(i, PHYS_AT) + e.block_size // 2),
     ),
     "phys_outside": DamageKind(
         ("phys_outside_memory",), "a block lies where no memory is (field bug 26)",
-        edits.member(PHYS, lambda _e, _i: 1 << 43),
+        edits.member(PHYS_AT, lambda _e, _i: 1 << 43),
     ),
     "block_over_nodes": DamageKind(
         ("block_over_nodes",), "a block lies over the nodes",
-        edits.member(PHYS, lambda e, i: e.block_around(phys_of(e.entries[i].node))),
+        edits.member(PHYS_AT, lambda e, i: e.block_around(phys_of(e.entries[i].node))),
     ),
     "block_over_kernel": DamageKind(
         ("block_over_kernel",), "a block lies over the kernel",
-        edits.member(PHYS, lambda e, _: e.block_around(SWAPPER_PG_DIR)),
+        edits.member(PHYS_AT, lambda e, _: e.block_around(SWAPPER_PG_DIR)),
     ),
     "psize_index": DamageKind(
         ("psize_index",), "mmu_vmemmap_psize is no index", edits.variable("mmu_vmemmap_psize", 99)

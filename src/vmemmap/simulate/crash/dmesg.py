@@ -42,9 +42,9 @@ def _said(machine: CrashedMachine) -> Iterator[tuple[int, int, str]]:
             ),
         )
     for name, region in (
-        ("vmalloc start    ", kernel.layout.vmalloc),
-        ("IO start         ", kernel.layout.io),
-        ("vmemmap start    ", kernel.layout.vmemmap),
+        ("vmalloc start    ", kernel.regions.vmalloc),
+        ("IO start         ", kernel.regions.io),
+        ("vmemmap start    ", kernel.regions.vmemmap),
     ):
         yield 0, INFO, f"{name} = {region.start:#x}"
     yield 0, INFO, "Early memory node ranges"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.kernel import SECTION_SHIFT
-from vmemmap.simulate.memory.image import PHYS as VARIABLE
+from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.physical import phys_of, virt_of
-from vmemmap.simulate.mm.backing_list import LIST, PHYS, VIRT_ADDR, VmemmapBacking
+from vmemmap.simulate.mm.backing_list import LIST_AT, PHYS_AT, VIRT_ADDR_AT, VmemmapBacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,15 @@ class ListEditor:
 
     def clear(self, node: int) -> None:
         """Make a list node all zero."""
-        for member in (LIST, PHYS, VIRT_ADDR):
+        for member in (LIST_AT, PHYS_AT, VIRT_ADDR_AT):
             self.poke(node, member, 0)
 
     def point(self, index: int, target: int) -> None:
         """Make what points at entry *index* point at *target* instead; 0 is the head."""
         if index:
-            self.poke(self.entries[index - 1].node, LIST, target)
+            self.poke(self.entries[index - 1].node, LIST_AT, target)
         else:
-            self.machine.memory.store_u64(VARIABLE["vmemmap_list"], target)
+            self.machine.memory.store_u64(PHYS["vmemmap_list"], target)
 
     def hide(self, start: int, end: int) -> None:
         """Let the dump not cover ``[start, end)`` (physical addresses)."""
@@ -74,7 +74,7 @@ class ListEditor:
     def other(self, index: int, member: int) -> int:
         """Give a word of the entry after *index*."""
         entry = self.entries[(index + 1) % len(self.entries)]
-        return entry.phys if member == PHYS else entry.virt_addr
+        return entry.phys if member == PHYS_AT else entry.virt_addr
 
     def block_around(self, phys: int) -> int:
         """Give the block-aligned address at or below *phys*."""
@@ -127,9 +127,9 @@ def pointer(index: Callable[[ListEditor], int], target: Callable[[ListEditor], i
 def stale_pointer(editor: ListEditor) -> Place:
     """Lead the list into the stack of freed nodes."""
     memory = editor.machine.memory
-    if not memory.load_u32(VARIABLE["num_freed"]):
+    if not memory.load_u32(PHYS["num_freed"]):
         raise SpecError("damage", "this kind needs nodes that were freed: remove memory")
-    freed = memory.load_u64(VARIABLE["next"])
+    freed = memory.load_u64(PHYS["next"])
     editor.point(editor.at(2), freed)
     return Place(freed)
 
@@ -145,7 +145,9 @@ def member(offset: int, value: Callable[[ListEditor, int], int]) -> Edit:
         node, phys, virt = editor.entries[index]
         new = value(editor, index)
         editor.poke(node, offset, new)
-        return Place(node, new if offset == VIRT_ADDR else virt, new if offset == PHYS else phys)
+        return Place(
+            node, new if offset == VIRT_ADDR_AT else virt, new if offset == PHYS_AT else phys
+        )
 
     return edit
 
@@ -162,7 +164,7 @@ def move_off_grid(editor: ListEditor) -> Place:
     index = editor.at(1)
     node, phys, virt = editor.entries[index]
     copy = virt_of(editor.spare_page()) + 8
-    for offset in (LIST, PHYS, VIRT_ADDR):
+    for offset in (LIST_AT, PHYS_AT, VIRT_ADDR_AT):
         editor.poke(copy, offset, editor.peek(node, offset))
     editor.point(index, copy)
     return Place(copy, virt, phys)
@@ -184,7 +186,7 @@ def lose_entry(editor: ListEditor) -> Place:
     """Take an entry off the list as if it had never been made (field bug 25)."""
     index = editor.at(1)
     entry = editor.entries[index]
-    editor.point(index, editor.peek(entry.node, LIST))
+    editor.point(index, editor.peek(entry.node, LIST_AT))
     editor.clear(entry.node)
     return _place(entry)
 
@@ -212,8 +214,8 @@ def variable(name: str, value: int) -> Edit:
     """Overwrite a variable of 4 bytes."""
 
     def edit(editor: ListEditor) -> Place:
-        editor.machine.memory.store_u32(VARIABLE[name], value)
-        return Place(phys=VARIABLE[name])
+        editor.machine.memory.store_u32(PHYS[name], value)
+        return Place(phys=PHYS[name])
 
     return edit
 
@@ -222,7 +224,7 @@ def psize_shift(editor: ListEditor) -> Place:
     """Overwrite the page shift by which the block size is told."""
     memory = editor.machine.memory
     shift = editor.block_size.bit_length() - 1
-    at = VARIABLE["mmu_psize_defs"]
+    at = PHYS["mmu_psize_defs"]
     while memory.load_u32(at) != shift:
         at += 8
     memory.store_u32(at, 77)
@@ -242,7 +244,7 @@ def radix_mmu(editor: ListEditor) -> Place:
 
 def hide_head(editor: ListEditor) -> Place:
     """Leave out the page of the variable vmemmap_list."""
-    head = VARIABLE["vmemmap_list"]
+    head = PHYS["vmemmap_list"]
     editor.hide(*editor.page_around(head))
     return Place(phys=head)
 
@@ -261,7 +263,7 @@ def hide_hot_node_page(editor: ListEditor) -> Place:
     start, end = editor.hot_added()
     node, phys, virt = editor.entries[0]
     moved = virt_of(start)
-    for offset in (LIST, PHYS, VIRT_ADDR):
+    for offset in (LIST_AT, PHYS_AT, VIRT_ADDR_AT):
         editor.poke(moved, offset, editor.peek(node, offset))
     editor.clear(node)
     editor.point(0, moved)

@@ -23,7 +23,7 @@ from vmemmap.simulate.memory.extents import Extents
 from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPages
+from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
 from vmemmap.simulate.mm.usage import Use
 from vmemmap.write.elf_core import pack_note
 
@@ -47,7 +47,7 @@ class Snapshot:
         kernel = machine.kernel
         objects = virt_of(machine.objects_phys)
         self.owners = _owners(machine)
-        self.struct_pages = StructPages(
+        self.struct_pages = StructPagePainter(
             kernel,
             self.owners,
             Objects(

@@ -8,7 +8,6 @@ Source: Linux fs/proc/vmcore.c, arch/powerpc/kexec/.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 from vmemmap.address import numpy_prefix
@@ -18,7 +17,7 @@ from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
 from vmemmap.simulate.memory.physical import virt_of
-from vmemmap.write.elf_core import Segment, pack_note, write_elf_core
+from vmemmap.write.elf_core import Progress, Segment, pack_note, write_elf_core
 from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
 
 NT_PRSTATUS = 1
@@ -27,9 +26,7 @@ PRSTATUS_PID, PRSTATUS_REGISTERS = 32, 112
 GPR1, NIP, MSR = 1, 32, 33
 
 
-def write_vmcore(
-    snapshot: Snapshot, path: str | Path, progress: Callable[[str, int, int | None], None]
-) -> None:
+def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> None:
     """Write a snapshot as an ELF vmcore, with notes as kexec's capture kernel has them."""
     machine = snapshot.machine
     order = machine.kernel.byte_order

@@ -20,8 +20,8 @@ from vmemmap.simulate.mm import pgdat
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
-    FLAGS,
     HUGETLB_PAGE_DTOR,
+    PAGE_FLAGS,
     PAGE_TYPES,
 )
 from vmemmap.simulate.mm.sparsemem import SparseMem
@@ -64,7 +64,7 @@ def _lines(machine: CrashedMachine) -> Iterator[Line]:
 
 def _vmalloc(kernel: Kernel) -> Iterator[Line]:
     if kernel.version >= (6, 9):
-        yield "NUMBER(VMALLOC_START)", f"0x{kernel.layout.vmalloc.start:x}"
+        yield "NUMBER(VMALLOC_START)", f"0x{kernel.regions.vmalloc.start:x}"
         yield _symbol("vmemmap", kernel.vmemmap_base)
     elif kernel.version >= (3, 10):
         yield _symbol("vmap_area_list", VIRT["vmap_area_list"])
@@ -139,7 +139,7 @@ def _zones(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
 
 def _page_flags(kernel: Kernel) -> Iterator[Line]:
     version = kernel.version
-    flags, types = eras.at(FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
+    flags, types = eras.at(PAGE_FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
     yield "NUMBER(PG_lru)", flags.lru
     yield "NUMBER(PG_private)", flags.private
     yield "NUMBER(PG_swapcache)", flags.swapcache

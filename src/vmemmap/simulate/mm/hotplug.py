@@ -161,7 +161,7 @@ class MemoryHotplug:
     ) -> Steps[int]:
         self._call(task, "__add_pages")
         for low, high in _by_section(start, start + size):
-            if eras.at(eras.SUBSECTIONS, self.kernel.version):
+            if eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version):
                 error = yield from self.sparse_add_section(task, node, low, high, altmap)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
@@ -178,7 +178,7 @@ class MemoryHotplug:
         for low, high in _by_section(start, start + size):
             yield from self.locks.before_remove(task, node)
             try:
-                if eras.at(eras.SUBSECTIONS, self.kernel.version):
+                if eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version):
                     self._call(task, "sparse_remove_section")
                     yield from self.section_deactivate(task, low, high, altmap)
                 else:

@@ -66,7 +66,7 @@ class Flags:
     buddy: int | None = None
 
 
-FLAGS: eras.Table[Flags] = (
+PAGE_FLAGS: eras.Table[Flags] = (
     (eras.OLDEST, Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 20, 23, buddy=19)),
     ((2, 6, 38), Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 19, 22)),
     ((4, 4), Flags(2, 3, 5, 7, 10, 11, 14, None, 15, 18, 21)),

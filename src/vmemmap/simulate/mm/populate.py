@@ -18,7 +18,7 @@ from vmemmap.simulate.memory.supply import Altmap, Supply
 from vmemmap.simulate.mm.backing_list import ChunkList
 from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
-from vmemmap.simulate.mm.sparsemem import SUBSECTIONS, SparseMem
+from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
 from vmemmap.simulate.steps import KernelBug, Steps, Task
 
@@ -88,7 +88,7 @@ class Vmemmap:
         pages = self.kernel.pages_per_section
         scan = eras.at(eras.SCAN_START, self.kernel.version)
         if scan == "subsection":
-            pages //= SUBSECTIONS
+            pages //= SUBSECTIONS_PER_SECTION
         at, end = start, start + size
         if scan != "raw":
             at = self.pfn_to_page(self.page_to_pfn(start) // pages * pages)

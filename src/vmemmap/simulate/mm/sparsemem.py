@@ -28,11 +28,11 @@ MARKED_PRESENT = 1 << 0
 HAS_MEM_MAP = 1 << 1
 IS_ONLINE = 1 << 2
 IS_EARLY = 1 << 3
-FLAGS = 0x3F
-SUBSECTIONS = SECTION_BYTES // SUBSECTION_BYTES
-ALL_SUBSECTIONS = (1 << SUBSECTIONS) - 1
+SECTION_FLAGS = 0x3F
+SUBSECTIONS_PER_SECTION = SECTION_BYTES // SUBSECTION_BYTES
+ALL_SUBSECTIONS = (1 << SUBSECTIONS_PER_SECTION) - 1
 
-AllocPage = Callable[[int], int]
+AllocKernel = Callable[[int], int]
 """Gives the physical address of zeroed bytes, as many as asked for."""
 
 
@@ -45,7 +45,7 @@ class SparseMem:
         entry_bytes: SIZE(mem_section).
     """
 
-    def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocPage) -> None:
+    def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocKernel) -> None:
         self.kernel = kernel
         self.memory = memory
         self._alloc = alloc
@@ -70,7 +70,7 @@ class SparseMem:
         if not 0 <= section < self.length * self.per_root:
             return 0
         at = self.entry_phys(section)
-        return self.memory.physical.load_u64(at) & FLAGS if at is not None else 0
+        return self.memory.physical.load_u64(at) & SECTION_FLAGS if at is not None else 0
 
     def memory_present(self, start: int, end: int) -> None:
         """Mark the sections of ``[start, end)`` (bytes) as present; no struct pages yet."""
@@ -177,7 +177,7 @@ class SparseMem:
         value = yield from self.memory.load(at)
         if not value & HAS_MEM_MAP:
             return False
-        if not eras.at(eras.SUBSECTIONS, self.kernel.version) or value & IS_EARLY:
+        if not eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version) or value & IS_EARLY:
             return True
         part = (phys & (SECTION_BYTES - 1)) // SUBSECTION_BYTES
         return bool(self.subsections(section) >> part & 1)

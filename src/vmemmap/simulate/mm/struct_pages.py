@@ -1,8 +1,8 @@
 """The bytes of the struct page array, made when they are looked at.
 
 Who owns which page frame is known to the allocators; what a struct page says follows from that.
-So the array, a thousandth of memory, is not kept: `StructPages.paint` makes any part of it, the
-same each time, from a `snapshot` of the allocators.
+So the array, a thousandth of memory, is not kept: `StructPagePainter` makes any part of it, the
+same each time, from the `Owners` of one moment.
 
 Source: Linux include/linux/mm_types.h, mm/page_alloc.c, mm/hugetlb.c.
 """
@@ -21,11 +21,11 @@ from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
-    FLAGS,
     HUGETLB_PAGE_DTOR,
     LAST_CPUPID_BITS,
     MAPPING_ANON,
     NODE_AT,
+    PAGE_FLAGS,
     PAGE_TYPES,
     SLAB_REFCOUNT,
     SLABS_IN_MAPPING,
@@ -89,7 +89,7 @@ class ListHeads(Protocol):
         ...
 
 
-class StructPages:
+class StructPagePainter:
     """Paints struct pages of one machine."""
 
     def __init__(self, kernel: Kernel, owners: Owners, objects: Objects, lists: ListHeads) -> None:
@@ -97,7 +97,7 @@ class StructPages:
         self.owners = owners
         self.objects = objects
         self.lists = lists
-        self.flags = eras.at(FLAGS, kernel.numbers)
+        self.flags = eras.at(PAGE_FLAGS, kernel.numbers)
         self.types = eras.at(PAGE_TYPES, kernel.numbers)
         self.compound = eras.at(COMPOUND, kernel.numbers)
         self.fields = eras.at(FIELDS, kernel.numbers)

@@ -226,7 +226,7 @@ class MachineSpec:
         for index, event in enumerate(self.events):
             where = f"event[{index}]"
             _one_of(f"{where}.kind", event.kind, ("add", "remove"))
-            small = event.device and eras.at(eras.SUBSECTIONS, kernel.version)
+            small = event.device and eras.at(eras.SUBSECTION_HOTPLUG, kernel.version)
             unit = SUBSECTION_BYTES if small else SECTION_BYTES
             _check_range(where, event.start, event.size, kernel, unit)
             if event.kind == "add":
