@@ -20,13 +20,13 @@ T = TypeVar("T")
 Table = tuple[tuple[tuple[int, ...], T], ...]
 
 OLDEST: Version = (2, 6)
-"""2.6.35 to 2.6.39; where those differ, a row has three numbers."""
+"""2.6.35 to 2.6.39; where those or stable releases differ, a row has three numbers."""
 NEWEST: Version = (7, 3)
 
 
-def at(table: Table[T], version: tuple[int, ...]) -> T:
-    """Give the row of *table* that holds for *version*, of two or three numbers."""
-    return next(value for since, value in reversed(table) if version >= since)
+def at(table: Table[T], numbers: tuple[int, int, int]) -> T:
+    """Give the row of *table* that holds for a release, of three numbers."""
+    return next(value for since, value in reversed(table) if numbers >= since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,8 @@ HotplugLock = Literal[
     "lock_system_sleep", "mem_hotplug_mutex", "mem_hotplug_begin", "mem_hotplug_lock"
 ]
 HOTPLUG_LOCKS: Table[HotplugLock] = (
-    (OLDEST, "mem_hotplug_mutex"),
+    (OLDEST, "lock_system_sleep"),
+    ((2, 6, 37), "mem_hotplug_mutex"),
     ((3, 16), "mem_hotplug_begin"),
     ((4, 13), "mem_hotplug_lock"),
 )

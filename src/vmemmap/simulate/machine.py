@@ -13,7 +13,7 @@ from pathlib import Path
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
-from vmemmap.simulate.eras import TRACKERS, at
+from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.image import PHYS, write_image
 from vmemmap.simulate.memory.memblock import Memblock
@@ -87,7 +87,7 @@ class Machine:
         self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
-        self.backing = lists[at(TRACKERS, kernel.version)](
+        self.backing = lists[kernel.at(TRACKERS)](
             kernel_memory, kernel.page_size, self.supply.alloc_node_page, self.locks.assert_held
         )
         make = Vmemmap if kernel.keeps_list else RadixVmemmap

@@ -153,6 +153,6 @@ def remarks(machine: CrashedMachine) -> list[str]:
         )
     if not machine.locks.serialised:
         said.append(f"nothing serialises vmemmap_populate(): {machine.locks.description}")
-    if eras.at(eras.VMEMMAP_FREE, kernel.version) != "real":
+    if kernel.at(eras.VMEMMAP_FREE) != "real":
         said.append("this kernel never takes a block off the list when its memory goes")
     return said

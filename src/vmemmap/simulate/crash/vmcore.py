@@ -47,8 +47,8 @@ def write_symbols(kernel: Kernel, path: str | Path) -> None:
     stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
     variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
-    size = eras.at(eras.PSIZE_DEF_BYTES, kernel.version)
-    count = len(eras.at(eras.MMU_PAGE_SHIFTS, kernel.version))
+    size = kernel.at(eras.PSIZE_DEF_BYTES)
+    count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
     table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
     write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])

@@ -85,8 +85,8 @@ def _sections(kernel: Kernel, sparsemem: SparseMem) -> Iterator[Line]:
 
 def _struct_page(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
     version = kernel.version
-    fields = eras.at(FIELDS, kernel.numbers)
-    compound = eras.at(COMPOUND, kernel.numbers)
+    fields = kernel.at(FIELDS)
+    compound = kernel.at(COMPOUND)
     yield "SIZE(page)", kernel.struct_page_size
     yield "SIZE(pglist_data)", nodes.size
     yield "SIZE(zone)", nodes.zone_bytes
@@ -139,7 +139,7 @@ def _zones(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
 
 def _page_flags(kernel: Kernel) -> Iterator[Line]:
     version = kernel.version
-    flags, types = eras.at(PAGE_FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
+    flags, types = kernel.at(PAGE_FLAGS), kernel.at(PAGE_TYPES)
     yield "NUMBER(PG_lru)", flags.lru
     yield "NUMBER(PG_private)", flags.private
     yield "NUMBER(PG_swapcache)", flags.swapcache
@@ -163,13 +163,13 @@ def _page_flags(kernel: Kernel) -> Iterator[Line]:
 def _hugetlb(kernel: Kernel) -> Iterator[Line]:
     """Give by what a huge page is known; nothing did before 3.16, nor in 4.4 and 4.5."""
     version = kernel.version
-    types = eras.at(PAGE_TYPES, kernel.numbers)
+    types = kernel.at(PAGE_TYPES)
     if (3, 16) <= version < (4, 6):
         yield _symbol("free_huge_page", FREE_HUGE_PAGE)
     elif (4, 6) <= version < (6, 6):
         yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
     elif (6, 6) <= version < (6, 9):
-        yield "NUMBER(PG_hugetlb)", eras.at(COMPOUND, kernel.numbers).hugetlb_bit or 0
+        yield "NUMBER(PG_hugetlb)", kernel.at(COMPOUND).hugetlb_bit or 0
     elif types.hugetlb is not None:
         yield "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)", types.hugetlb
 
@@ -185,7 +185,7 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
         yield "SIZE(vmemmap_backing)", 24
         for offset, name in enumerate(("list", "phys", "virt_addr")):
             yield f"OFFSET(vmemmap_backing.{name})", offset * 8
-        yield "SIZE(mmu_psize_def)", eras.at(eras.PSIZE_DEF_BYTES, version)
+        yield "SIZE(mmu_psize_def)", kernel.at(eras.PSIZE_DEF_BYTES)
         yield "OFFSET(mmu_psize_def.shift)", 0
     if kernel.numbers >= (6, 6, 9):
         # Known in 6.6.9 and not in 6.4.6: a 6.6.0 does not say which MMU it runs on.

@@ -73,7 +73,7 @@ VIRT = {name: virt_of(phys) for name, phys in PHYS.items()}
 
 def psize_index(kernel: Kernel, block_size: int) -> int:
     """Give the MMU_PAGE_ index of a block size in this kernel's table."""
-    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    shifts = kernel.at(eras.MMU_PAGE_SHIFTS)
     return shifts.index(block_size.bit_length() - 1)
 
 
@@ -106,8 +106,8 @@ def _write_text(memory: PhysicalMemory) -> None:
 
 
 def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
-    size = eras.at(eras.PSIZE_DEF_BYTES, kernel.version)
-    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    size = kernel.at(eras.PSIZE_DEF_BYTES)
+    shifts = kernel.at(eras.MMU_PAGE_SHIFTS)
     hardware = {12, 16, 24, 34} if kernel.mmu == "hash" else {12, 16, 21, 30}
     for index, shift in enumerate(shifts):
         if shift in hardware:

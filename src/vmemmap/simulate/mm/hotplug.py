@@ -161,7 +161,7 @@ class MemoryHotplug:
     ) -> Steps[int]:
         self._call(task, "__add_pages")
         for low, high in _by_section(start, start + size):
-            if eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version):
+            if self.kernel.at(eras.SUBSECTION_HOTPLUG):
                 error = yield from self.sparse_add_section(task, node, low, high, altmap)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
@@ -178,7 +178,7 @@ class MemoryHotplug:
         for low, high in _by_section(start, start + size):
             yield from self.locks.before_remove(task, node)
             try:
-                if eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version):
+                if self.kernel.at(eras.SUBSECTION_HOTPLUG):
                     self._call(task, "sparse_remove_section")
                     yield from self.section_deactivate(task, low, high, altmap)
                 else:
@@ -219,7 +219,7 @@ class MemoryHotplug:
         yield from self.sparsemem.clear_section(start >> SECTION_SHIFT)
         self.locks.section_forgotten(task, node)
         first, last = self._memmap(start, start + SECTION_BYTES)
-        if eras.at(eras.VMEMMAP_FREE, self.kernel.version) == "missing":
+        if self.kernel.at(eras.VMEMMAP_FREE) == "missing":
             return
         self._call(task, "free_section_usemap")
         yield from self.vmemmap.vmemmap_free(task, first, last, altmap)

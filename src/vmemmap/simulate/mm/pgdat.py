@@ -65,7 +65,7 @@ class Pgdat:
         big = kernel.page_size == 65536
         self.zone_bytes = 1664 if big else 2048
         self.vm_stat = 1408 if big else 1792
-        layout = eras.at(PGDAT_LAYOUTS, kernel.version)
+        layout = kernel.at(PGDAT_LAYOUTS)
         self.spanned_pages = layout.spanned_pages
         # Two lists, with fallback and without; an entry of each zone of each node, and the end.
         zonelists = 2 * (MAX_NODES * self.zones + 1) * ZONEREF_BYTES

@@ -86,7 +86,7 @@ class Vmemmap:
     def vmemmap_populated(self, start: int, size: int) -> Steps[bool]:
         """Tell whether a valid (sub)section has struct pages in ``[start, start + size)``."""
         pages = self.kernel.pages_per_section
-        scan = eras.at(eras.SCAN_START, self.kernel.version)
+        scan = self.kernel.at(eras.SCAN_START)
         if scan == "subsection":
             pages //= SUBSECTIONS_PER_SECTION
         at, end = start, start + size
@@ -120,7 +120,7 @@ class Vmemmap:
             if phys is None:
                 return -Errno.ENOMEM
             if not (yield from self.backing.vmemmap_list_populate(task, phys, block, node)):
-                if eras.at(eras.NODE_FAILURE_IS_ENOMEM, self.kernel.version):
+                if self.kernel.at(eras.NODE_FAILURE_IS_ENOMEM):
                     if from_altmap and altmap is not None:
                         altmap.free(size)
                     else:
@@ -131,7 +131,7 @@ class Vmemmap:
                 self.losses.no_node.discard(block)
             if not self.vmemmap_create_mapping(block, phys):
                 self.losses.note_no_mapping(block)
-                if not eras.at(eras.MAPPING_FAILURE_IS_EFAULT, self.kernel.version):
+                if not self.kernel.at(eras.MAPPING_FAILURE_IS_EFAULT):
                     raise KernelBug("BUG in vmemmap_create_mapping")
                 return -Errno.EFAULT
             self.losses.no_mapping.discard(block)
@@ -142,7 +142,7 @@ class Vmemmap:
     ) -> Steps[None]:
         """Take back the blocks in ``[start, end)`` that no valid (sub)section needs any more."""
         self.call(task, "vmemmap_free")
-        if eras.at(eras.VMEMMAP_FREE, self.kernel.version) != "real":
+        if self.kernel.at(eras.VMEMMAP_FREE) != "real":
             return
         size = self.block_size
         for block in range(start // size * size, end, size):
@@ -174,7 +174,7 @@ class Vmemmap:
 
     def _alloc(self, block: int, node: int, altmap: Altmap | None) -> tuple[int | None, bool]:
         """Take memory for a block: its physical address, and whether it is the altmap's."""
-        rule = eras.at(eras.ALTMAPS, self.kernel.version)
+        rule = self.kernel.at(eras.ALTMAPS)
         altmap = self._altmap_of(block, altmap)
         if altmap is None or (rule == "boundary" and self._crosses(block, self.block_size, altmap)):
             return self.supply.alloc_block(self.block_size, node), False
@@ -190,7 +190,7 @@ class Vmemmap:
 
         While it was looked up and not passed in, the section in which the block begins decided.
         """
-        if altmap is None or eras.at(eras.ALTMAPS, self.kernel.version) != "looked_up":
+        if altmap is None or self.kernel.at(eras.ALTMAPS) != "looked_up":
             return altmap
         pages = self.kernel.pages_per_section
         section = self.page_to_pfn(block) // pages * pages
@@ -201,14 +201,14 @@ class Vmemmap:
 
         Until 4.18 every block was that was freed with one, wherever it really came from.
         """
-        rule = eras.at(eras.ALTMAPS, self.kernel.version)
+        rule = self.kernel.at(eras.ALTMAPS)
         return rule in ("looked_up", "only") or altmap.holds(phys)
 
     def _crosses(self, block: int, size: int, altmap: Altmap) -> bool:
         """Tell whether a block describes memory outside the altmap's range."""
         first = self.page_to_pfn(block)
         count = size // self.kernel.struct_page_size
-        if not eras.at(eras.ALTMAP_END_IS_EXACT, self.kernel.version):
+        if not self.kernel.at(eras.ALTMAP_END_IS_EXACT):
             count += 1
         shift = self.kernel.page_shift
         return altmap.crossed_by(first << shift, (first + count) << shift)

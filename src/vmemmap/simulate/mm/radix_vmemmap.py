@@ -90,7 +90,7 @@ class RadixVmemmap(Vmemmap):
                 return False
             phys = altmap.alloc(PMD_BYTES)
         else:
-            if at != huge and not eras.at(eras.RADIX_HUGE_ANYWHERE, self.kernel.version):
+            if at != huge and not self.kernel.at(eras.RADIX_HUGE_ANYWHERE):
                 return False
             phys = self.supply.alloc_block(PMD_BYTES, node)
         if phys is None:

@@ -101,7 +101,7 @@ class SparseMem:
         """Store that the section's pages are valid no longer; its blocks are still there."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
-        if eras.at(eras.STALE_MAP_AFTER_REMOVE, self.kernel.version):
+        if self.kernel.at(eras.STALE_MAP_AFTER_REMOVE):
             first = section * self.kernel.pages_per_section * self.kernel.struct_page_size
             yield from self.memory.store(virt_of(at), -first & (1 << 64) - 1)
         else:
@@ -112,7 +112,7 @@ class SparseMem:
         """Store that the section is gone."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
-        if not eras.at(eras.STALE_MAP_AFTER_REMOVE, self.kernel.version):
+        if not self.kernel.at(eras.STALE_MAP_AFTER_REMOVE):
             yield from self.memory.store(virt_of(at), 0)
         self._partial.pop(section, None)
 
@@ -123,9 +123,9 @@ class SparseMem:
     def early_flags(self) -> int:
         """Flags of a section that was there at boot."""
         flags = MARKED_PRESENT | HAS_MEM_MAP
-        if eras.at(eras.SECTION_ONLINE, self.kernel.version):
+        if self.kernel.at(eras.SECTION_ONLINE):
             flags |= IS_ONLINE
-        if eras.at(eras.SECTION_EARLY, self.kernel.version):
+        if self.kernel.at(eras.SECTION_EARLY):
             flags |= IS_EARLY
         return flags
 
@@ -177,7 +177,7 @@ class SparseMem:
         value = yield from self.memory.load(at)
         if not value & HAS_MEM_MAP:
             return False
-        if not eras.at(eras.SUBSECTION_HOTPLUG, self.kernel.version) or value & IS_EARLY:
+        if not self.kernel.at(eras.SUBSECTION_HOTPLUG) or value & IS_EARLY:
             return True
         part = (phys & (SECTION_BYTES - 1)) // SUBSECTION_BYTES
         return bool(self.subsections(section) >> part & 1)

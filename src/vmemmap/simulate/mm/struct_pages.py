@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
@@ -97,15 +96,15 @@ class StructPagePainter:
         self.owners = owners
         self.objects = objects
         self.lists = lists
-        self.flags = eras.at(PAGE_FLAGS, kernel.numbers)
-        self.types = eras.at(PAGE_TYPES, kernel.numbers)
-        self.compound = eras.at(COMPOUND, kernel.numbers)
-        self.fields = eras.at(FIELDS, kernel.numbers)
+        self.flags = kernel.at(PAGE_FLAGS)
+        self.types = kernel.at(PAGE_TYPES)
+        self.compound = kernel.at(COMPOUND)
+        self.fields = kernel.at(FIELDS)
         self.dtype = self._dtype()
-        bits = eras.at(LAST_CPUPID_BITS, kernel.version)
+        bits = kernel.at(LAST_CPUPID_BITS)
         self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
         self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
-        self._tail_mapping = eras.at(TAIL_MAPPING, kernel.version)
+        self._tail_mapping = kernel.at(TAIL_MAPPING)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -253,13 +252,12 @@ class StructPagePainter:
 
     def _paint_slab(self, head: Rows, run: PageRun) -> None:
         """Mark the first page of a slab."""
-        version = self.kernel.version
         if self.flags.slab is not None:
             head["flags"] |= np.uint64(1 << self.flags.slab)
         if self.types.slab is not None:
             head["mapcount"] = self.types.slab
-        head["refcount"] = eras.at(SLAB_REFCOUNT, version)
-        if eras.at(SLABS_IN_MAPPING, version):
+        head["refcount"] = self.kernel.at(SLAB_REFCOUNT)
+        if self.kernel.at(SLABS_IN_MAPPING):
             head["mapping"] = run.start % 4  # so many slabs follow on its processor's list
 
     def _paint_compound(self, part: Rows, run: PageRun, low: int) -> None:
