@@ -114,7 +114,7 @@ def refused(spec: MachineSpec, field: str, *words: str) -> None:
         ("event", {"events": tuple(add((8 + n) << 24) for n in range(2000))}),
         ("pages.cache", {"pages": PagePlan(cache=-1)}),
         ("pages.huge", {"pages": PagePlan(huge=1)}),
-        ("pages.offline", {"pages": PagePlan(offline=1), "release": "5.1"}),
+        ("pages.offline", {"pages": PagePlan(offline=1), "release": "5.0"}),
         ("pages", {"pages": PagePlan(slab=2049)}),
         ("pages", {"pages": PagePlan(anonymous=HUGE)}),
         ("faults.block", {"faults": FaultPlan(block=(0,))}),

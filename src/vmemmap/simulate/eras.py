@@ -63,12 +63,12 @@ def _three(start: int, each: int) -> Regions:
 REGIONS_HASH_64K: Table[Regions] = (
     (OLDEST, _OLD),
     ((4, 13), _OLD_56T),
-    ((5, 1), _three(0xC008 << 48, 512 * TIB)),
+    ((5, 2), _three(0xC008 << 48, 512 * TIB)),
 )
 REGIONS_HASH_4K: Table[Regions] = (
     (OLDEST, _OLD),
     ((4, 13), _OLD_56T),
-    ((5, 1), _three(0xC0001 << 44, 16 * TIB)),
+    ((5, 2), _three(0xC0001 << 44, 16 * TIB)),
     ((5, 10), _three(0xC0003D << 40, TIB)),
 )
 REGIONS_RADIX: Table[Regions] = (
@@ -80,8 +80,9 @@ REGIONS_RADIX: Table[Regions] = (
             vmemmap=Run(0xC00A << 48, 0xC00C << 48),
         ),
     ),
-    ((5, 1), _three(0xC008 << 48, 512 * TIB)),
+    ((5, 2), _three(0xC008 << 48, 512 * TIB)),
 )
+"""Since Linux commit 0034d395f89d (in v5.2) both MMUs have the regions in this order."""
 
 MAX_PHYSMEM_BITS_64K: Table[int] = (
     (OLDEST, 44),
@@ -164,11 +165,14 @@ AltmapRule = Literal["none", "looked_up", "only", "fallback", "boundary"]
 ALTMAPS: Table[AltmapRule] = (
     (OLDEST, "none"),
     ((4, 13), "looked_up"),
-    ((4, 17), "only"),
-    ((4, 19), "fallback"),
+    ((4, 16), "only"),
+    ((4, 19, 15), "fallback"),
     ((5, 4), "boundary"),
 )
-"""Whether struct pages of device memory may lie on the device, and what if it has no room."""
+"""Whether struct pages of device memory may lie on the device, and what if it has no room.
+
+RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 4.19.15; whether
+4.20 has it is not known."""
 ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 

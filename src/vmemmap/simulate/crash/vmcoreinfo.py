@@ -168,8 +168,8 @@ def _hugetlb(kernel: Kernel) -> Iterator[Line]:
         yield _symbol("free_huge_page", FREE_HUGE_PAGE)
     elif (4, 6) <= version < (6, 6):
         yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
-    elif (6, 6) <= version < (6, 9):
-        yield "NUMBER(PG_hugetlb)", kernel.at(COMPOUND).hugetlb_bit or 0
+    elif (bit := kernel.at(COMPOUND).hugetlb_bit) is not None:
+        yield "NUMBER(PG_hugetlb)", bit
     elif types.hugetlb is not None:
         yield "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)", types.hugetlb
 

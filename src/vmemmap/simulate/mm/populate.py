@@ -199,7 +199,7 @@ class Vmemmap:
     def _is_altmaps(self, phys: int, altmap: Altmap) -> bool:
         """Tell whether a block is taken for the altmap's when it is freed.
 
-        Until 4.18 every block was that was freed with one, wherever it really came from.
+        Until RAM could step in, every block was that was freed with one.
         """
         rule = self.kernel.at(eras.ALTMAPS)
         return rule in ("looked_up", "only") or altmap.holds(phys)

@@ -250,8 +250,8 @@ class MachineSpec:
                 "pages.huge",
                 f"{self.pages.huge} is no multiple of {kernel.huge_pages}, the size of a huge page",
             )
-        if self.pages.offline and kernel.version < (5, 2):
-            raise SpecError("pages.offline", "offline pages are marked since 5.2 only")
+        if self.pages.offline and kernel.version < (5, 1):
+            raise SpecError("pages.offline", "offline pages are marked since 5.1 only")
         if self.pages.total * self.page_size > self.boot_bytes:
             raise SpecError(
                 "pages",
