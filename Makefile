@@ -1,8 +1,9 @@
-# make demo    a simulated machine, crashed and read    make bench   the speed figures
-# make test    all tests, on the built wheel            make lock    renew requirements/dev.txt
-# make check   style, types, layers                     make clean   remove all that is made here
-# make lab     real kernels in QEMU, crashed and compared; MATRIX=all for every machine
-# make corpus  the fixtures of tests/corpus, made anew from the lab
+# make demo       a simulated machine, crashed and read    make bench  the speed figures
+# make test       the tests, on the built wheel            make lock   renew requirements/dev.txt
+# make test-full  every case, and four times the examples  make clean  remove what is made here
+# make check      style, types, layers
+# make lab        real kernels in QEMU, crashed and compared; MATRIX=all for every machine
+# make corpus     the fixtures of tests/corpus, made anew from the lab
 #
 # Each sets up what it needs in .venv; nothing else has to be installed but Python 3.11 or later.
 
@@ -16,14 +17,20 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 # Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
 MATRIX ?= few
 
-.PHONY: demo test check bench lab corpus lock clean
+.PHONY: demo test test-full check bench lab corpus lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
 	@$(BIN)/vmemmap demo --keep build/demo
 
+# As many workers as there are processors; a test file stays with one of them.
+WORKERS := -n auto --dist loadfile
+
 test: .venv/.wheel
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
+
+test-full: .venv/.wheel
+	$(BIN)/python -m pytest $(WORKERS) -m '' --hypothesis-profile full
 
 check: .venv/.tools
 	$(BIN)/ruff check .

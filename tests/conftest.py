@@ -1,33 +1,80 @@
-"""Where the dumps for the tests are: the small ones in tests/corpus, the full-size ones beside."""
+"""Where the dumps for the tests are: the small ones in tests/corpus, the full-size ones beside.
+
+And how a run goes: the profile of its examples, what several workers share, and what is said of
+the skips at its end.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import lzma
+import os
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+from breadth import PROFILES
+from skips import summary
+
+for _name, _profile in PROFILES.items():
+    settings.register_profile(_name, _profile)
+settings.load_profile("fast")  # --hypothesis-profile goes before
 
 TESTS = Path(__file__).resolve().parent
 CORPUS = TESTS / "corpus"
 SHARED = TESTS.parent.parent / "shared"
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None]:
+    """Say after everything else, in a line for each reason, what was skipped and how to have it."""
+    yield
+    for line in summary(terminalreporter.stats.get("skipped", []), config.option.markexpr):
+        terminalreporter.write_line(line)
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def corpus_dump(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Give a function from a name to a file that is made once, for all workers of a run.
+
+    It takes a function that writes the file; no test may change what it gets.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "once"
+    folder.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        name = name.replace("/", "-")
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / name).exists():
+                part = folder / f"{name}.part"
+                make(part)
+                part.rename(folder / name)
+        return folder / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def corpus_dump(once: Once) -> Callable[[str], Path]:
     """Give a function from a fixture's name to its unpacked dump."""
-    folder = tmp_path_factory.mktemp("corpus")
 
     def unpack(name: str) -> Path:
-        path = folder / name
-        if not path.exists():
-            path.write_bytes(lzma.decompress((CORPUS / name / "dump.xz").read_bytes()))
-        return path
+        packed = CORPUS / name / "dump.xz"
+        return once(name, lambda path: path.write_bytes(lzma.decompress(packed.read_bytes())))
 
     return unpack
 
@@ -48,9 +95,8 @@ def same_machine() -> Callable[[str, str], None]:
 
 
 @pytest.fixture(scope="session")
-def real_dump(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def real_dump(once: Once) -> Callable[[str], Path]:
     """Give a function from ``machine/file`` to a full-size dump; skips the test without it."""
-    folder = tmp_path_factory.mktemp("real")
 
     def find(name: str) -> Path:
         path = SHARED / "dumps" / name
@@ -58,13 +104,13 @@ def real_dump(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
             pytest.skip(f"the full-size dump {name} is not beside this repository")
         if path.suffix != ".zst":
             return path
-        unpacked = folder / name.replace("/", "-").removesuffix(".zst")
-        if not unpacked.exists():
-            import zstandard
+        import zstandard
 
+        def unpack(unpacked: Path) -> None:
             with path.open("rb") as packed, unpacked.open("wb") as out:
                 zstandard.ZstdDecompressor().copy_stream(packed, out)
-        return unpacked
+
+        return once(name.removesuffix(".zst"), unpack)
 
     return find
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backing.walk_model import LINEAR, NODE_BYTES, Outcome, expected_walk, outcome_of, same
+from breadth import examples
 from builders.byte_order import Order, u64
 from builders.physical import SparseMemory
 from vmcore.machine_source import usual_node
@@ -115,7 +116,7 @@ def fill(graph: Graph, count: int, seed: int, turns: float, harm: float) -> int:
     return rng.choice(used)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250))
 @given(
     order=st.sampled_from(["little", "big"]),
     page_size=st.sampled_from([4096, 4096, 65536]),
@@ -140,7 +141,7 @@ def test_any_graph_of_a_few_hundred_nodes(
             same(found, cut)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(
     seed=st.integers(0, 1 << 32),
     gone=st.sampled_from(["excluded", "lost", "absent"]),
@@ -156,7 +157,7 @@ def test_any_graph_with_a_page_gone(seed: int, gone: str, page: int) -> None:
     same(graph.walk(head), graph.expected(head))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(tail=st.integers(0, 400), cycle=st.integers(1, 400), seed=st.integers(0, 1 << 32))
 def test_any_tail_into_any_cycle_of_scattered_nodes(tail: int, cycle: int, seed: int) -> None:
     graph = Graph(4096, [16, 17, 18, 40, 90], "little")

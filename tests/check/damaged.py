@@ -32,7 +32,7 @@ class Shape:
 
         With 4 KiB pages one of list nodes has 170: the list spreads over several.
         """
-        unit = 64 * MIB if self.page_size == 4096 else 256 * MIB
+        unit = 64 * MIB if self.page_size == 4096 else 128 * MIB
         far = 64 * unit
         spec = MachineSpec(
             memory=(MemoryRange(0, 0, 3 * unit), MemoryRange(1, 4 * unit, unit)),
@@ -52,12 +52,9 @@ class Shape:
         return f"{self.page_size >> 10}k-{self.byte_order}-{self.release}-{self.struct_page_size}"
 
 
-SHAPES = [
-    Shape(4096, "little"),
-    Shape(4096, "big"),
-    Shape(65536, "little"),
-    Shape(65536, "big"),
-]
+PAGE_SIZES = (4096, 65536)
+ORDERS: tuple[Order, ...] = ("little", "big")
+SHAPES = [Shape(page_size, order) for page_size in PAGE_SIZES for order in ORDERS]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 import vmemmap
-from check.damaged import SHAPES, Shape, crash
+from breadth import pairs
+from builders.byte_order import Order
+from check.damaged import ORDERS, PAGE_SIZES, SHAPES, Shape, crash
 from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
 NOT_THE_LIST = {"memory_not_in_dump", "psize_index", "mmu_conflict"}
@@ -33,12 +36,13 @@ def test_a_sound_machine_has_no_findings(shape: Shape, tmp_path: Path) -> None:
     assert (report.entries, report.rescued) == (len(crashed.truth), 0)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", DAMAGE_KINDS)
+@pytest.mark.parametrize(
+    ("kind", "page_size", "byte_order"), pairs(product(DAMAGE_KINDS, PAGE_SIZES, ORDERS))
+)
 def test_damage_is_found_and_what_it_lost_is_found_again(
-    shape: Shape, kind: str, tmp_path: Path
+    kind: str, page_size: int, byte_order: Order, tmp_path: Path
 ) -> None:
-    crashed = crash(shape.spec, tmp_path / "dump", kind)
+    crashed = crash(Shape(page_size, byte_order).spec, tmp_path / "dump", kind)
     assert crashed.harm is not None
     with vmemmap.open(crashed.path) as core:
         plain = core.check()
@@ -64,10 +68,14 @@ def test_damage_is_found_and_what_it_lost_is_found_again(
         assert counts.covered_pages == counts.pages
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("kind", ["cycle_self", "virt_below", "phys_outside", "stale_nodes"])
-def test_a_finding_names_what_was_broken(shape: Shape, kind: str, tmp_path: Path) -> None:
-    crashed = crash(shape.spec, tmp_path / "dump", kind)
+@pytest.mark.parametrize(
+    ("kind", "page_size", "byte_order"),
+    pairs(product(("cycle_self", "virt_below", "phys_outside", "stale_nodes"), PAGE_SIZES, ORDERS)),
+)
+def test_a_finding_names_what_was_broken(
+    kind: str, page_size: int, byte_order: Order, tmp_path: Path
+) -> None:
+    crashed = crash(Shape(page_size, byte_order).spec, tmp_path / "dump", kind)
     with vmemmap.open(crashed.path) as core:
         findings = core.check().findings
     assert crashed.harm is not None

@@ -128,9 +128,10 @@ def test_16_nothing_hangs_on_the_release(page_size: int, tmp_path: Path) -> None
     crashed = crash(Shape(page_size, "little").spec, tmp_path / "dump")
     with vmemmap.open(crashed.path) as core:
         expected = core.check()
-    data = crashed.path.read_bytes()
-    crashed.path.write_bytes(data.replace(b"OSRELEASE=6.1.0\n", b"OSRELEASE=3.9.0\n"))
-    with vmemmap.open(crashed.path) as core:
+        text = core.vmcoreinfo_text
+    other = tmp_path / "vmcoreinfo"
+    other.write_bytes(text.replace(b"OSRELEASE=6.1.0\n", b"OSRELEASE=3.9.0\n"))
+    with vmemmap.open(crashed.path, vmcoreinfo=other) as core:
         assert core.kernel.release.value == "3.9.0"
         report = core.check()
     assert report.findings == expected.findings

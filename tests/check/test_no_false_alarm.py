@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vmemmap
+from breadth import examples
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 
@@ -62,7 +63,7 @@ def specs(draw: st.DrawFn) -> MachineSpec:
     return replace(spec, block_size=draw(st.sampled_from(sizes)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(spec=specs())
 def test_no_undamaged_simulated_machine(spec: MachineSpec, tmp_path: Path) -> None:
     machine = Machine(spec).boot().run_events()

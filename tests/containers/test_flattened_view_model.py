@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.flattened import HEADER_BYTES
 from containers.chain import HEADER, Record, chain, unpacked
 from vmemmap.errors import CorruptDump
@@ -31,7 +32,7 @@ def view_of(data: bytes) -> FlattenedView:
         return FlattenedView(FileView(os.dup(file.fileno()), "dump.flat"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(records=RECORDS, reads=READS)
 def test_any_read_is_that_of_the_unpacked_file(
     records: list[Record], reads: list[tuple[int, int]]
@@ -47,7 +48,7 @@ def test_any_read_is_that_of_the_unpacked_file(
     view.close()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(records=RECORDS, keep=st.floats(0, 1), reads=READS)
 def test_a_cut_chain_holds_what_its_records_cover(
     records: list[Record], keep: float, reads: list[tuple[int, int]]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.byte_order import Order
 from builders.elf_core import Segment, build_elf
 from containers.vmlinux_file import ET_DYN, SHT_PROGBITS, Symbol, build_vmlinux
@@ -184,7 +185,7 @@ def test_sections_of_another_size_are_not_misread(load) -> None:
 WHOLE = {order: build_vmlinux(SYMBOLS, order=order) for order in ("little", "big")}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     order=st.sampled_from(["little", "big"]),
     changes=st.lists(

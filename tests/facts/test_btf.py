@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders import btf as make
 from builders.btf import BtfBuilder
 from builders.byte_order import Order, prefix
@@ -187,7 +188,7 @@ WHOLE = {order: sample(order).build() for order in ORDERS}
 ASKED = ("SIZE(page)", "OFFSET(page._mapcount)", "LENGTH(page.rows)", "NUMBER(PG_head_mask)")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(
     order=st.sampled_from(ORDERS),
     changes=st.lists(

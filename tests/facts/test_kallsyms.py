@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.kallsyms import KernelSymbol, install_kallsyms
 from builders.kernel_data import PAGE_OFFSET
 from builders.machine import Machine, build_machine
@@ -280,7 +281,7 @@ def test_names_that_would_fill_the_memory_are_refused() -> None:
         table_of(core)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     byte_order=st.sampled_from(ORDERS),
     addresses=st.sampled_from(["relative", "place"]),

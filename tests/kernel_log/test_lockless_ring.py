@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.printk import (
     COMMITTED,
     CPU_CALLER,
@@ -276,7 +277,7 @@ def test_missing_and_absurd_keys_are_named(key: str) -> None:
             list(vmcore_of(machine, changes={key: value}).dmesg())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(
     order=st.sampled_from(ORDERS),
     count=st.integers(0, 60),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.printk import CPU_CALLER, CharacterLog, Message, RecordLog
 from kernel_log.logs import ORDERS, fill, machine_of, messages
 from vmcore.machine_source import vmcore_of
@@ -238,7 +239,7 @@ def test_a_line_that_never_ends_comes_in_pieces() -> None:
     assert sum(len(record.data) for record in records) == len(log.ring)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(
     order=st.sampled_from(ORDERS),
     is_record_ring=st.booleans(),

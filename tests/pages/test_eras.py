@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
 
+from breadth import pairs
 from pages.machines import ERAS, Built, one_of_everything, pfns_of
 from pages.makedumpfile_model import Model
 from vmemmap import Kind
 
-ORDERS = ("little", "big")
+CASES = [
+    pytest.param(case.values, id=str(case.values), marks=case.marks)
+    for case in pairs(product(ERAS, ("little", "big"), (65536, 4096)))
+]
 
 
-CASES = [(release, order, 65536) for release in ERAS for order in ORDERS]
-CASES += [(release, order, 4096) for release in ERAS[::4] for order in ORDERS]
-
-
-@pytest.fixture(scope="module", params=CASES, ids=str)
+@pytest.fixture(scope="module", params=CASES)
 def built(request, tmp_path_factory) -> Built:
     folder = tmp_path_factory.mktemp("eras")
     return one_of_everything(folder / "vmcore", *request.param)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter as Tallies
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from breadth import pairs
 from builders.byte_order import Order
 from builders.struct_pages import FREE_HUGE_PAGE, StructPages
 from pages.machines import Built, machine_of, pfns_of
@@ -88,9 +90,9 @@ def levels(tally: Tally) -> list[list[int]]:
     return [tally.exclusions.at_level(level).tolist() for level in range(32)]
 
 
-@pytest.mark.parametrize("byte_order", ["little", "big"])
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("damage", [0, 3, 200])
+@pytest.mark.parametrize(
+    ("release", "byte_order", "damage"), pairs(product(RELEASES, ("little", "big"), (0, 3, 200)))
+)
 def test_quick_and_slow_agree(tmp_path, release, byte_order, damage) -> None:
     built = build(tmp_path / "vmcore", release, byte_order, seed=damage + 7, damage=damage)
     with built.open() as core:
@@ -113,9 +115,9 @@ def test_quick_and_slow_agree(tmp_path, release, byte_order, damage) -> None:
         assert compared >= len(quickly) - 4
 
 
-@pytest.mark.parametrize("byte_order", ["little", "big"])
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("damage", [0, 100])
+@pytest.mark.parametrize(
+    ("release", "byte_order", "damage"), pairs(product(RELEASES, ("little", "big"), (0, 100)))
+)
 def test_makedumpfile_view_is_that_of_the_model(tmp_path, release, byte_order, damage) -> None:
     built = build(tmp_path / "vmcore", release, byte_order, seed=damage + 31, damage=damage)
     # Some struct pages describe memory that the dump does not have.

@@ -17,12 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vmemmap
+from breadth import examples
 from builders.byte_order import Order, u64
 from builders.machine import Machine, build_machine
 from builders.node_list import NODE_BYTES
 from vmemmap import VmemmapError
 
-RUN = settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
+RUN = settings(max_examples=examples(120), suppress_health_check=list(HealthCheck))
 ORDERS: list[Order] = ["little", "big"]
 Damage = list[tuple[int, bytes]]
 KEYS = [

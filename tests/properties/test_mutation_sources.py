@@ -17,6 +17,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.byte_order import Order
 from builders.kdump import KdumpPlan, PageContent, plan_kdump
 from builders.kdump_codecs import Codec
@@ -28,7 +29,7 @@ from vmemmap.source.detect import open_source
 
 ORDERS: list[Order] = ["little", "big"]
 CODECS: list[Codec] = ["raw", "zlib", "lzo", "snappy", "zstd"]
-RUN = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+RUN = settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
 Damage = list[tuple[int, bytes]]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.byte_order import Order
 from builders.kernel_era import VMALLOC_BASES
 from translate.eras import ERAS, Mapped, io_base, mapped
@@ -16,7 +17,7 @@ from vmcore.machine_source import vmcore_of
 from vmemmap import VmemmapError
 from vmemmap.vmcore import Vmcore
 
-RUN = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+RUN = settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
 NOWHERE = (1 << 64) - 1
 LINEAR = 0xC000000000000000
 ORDERS: list[Order] = ["little", "big"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from vmemmap.source.bitmap import Bitmap
 
 CHUNK_BITS = 4096 * 8
@@ -45,14 +46,13 @@ def check(data: bytes, bits: int, points: list[int]) -> None:
     assert not cut
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=40), beyond=st.integers(-9, 70))
 def test_small_maps(data: bytes, beyond: int) -> None:
     bits = max(len(data) * 8 + beyond, 0)
     check(data, bits, list(range(len(data) * 8 + 80)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     spans=st.lists(
         st.tuples(st.integers(0, 3 * CHUNK_BITS), st.integers(1, CHUNK_BITS + 99)), max_size=6

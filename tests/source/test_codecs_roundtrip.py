@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.content import address_words
 from builders.kdump_codecs import Codec, compress
 from vmemmap.errors import CodecUnavailable
@@ -66,7 +67,7 @@ def test_round_trip(codec: Codec, block: int) -> None:
         assert isinstance(result, bytes)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(60))
 @given(codec=st.sampled_from(CODECS), data=st.binary(min_size=1, max_size=300))
 def test_round_trip_of_any_bytes(codec: Codec, data: bytes) -> None:
     assert decoder(codec)(compress(codec, data), len(data)) == data
@@ -120,7 +121,7 @@ def test_garbage_behind_the_stream(codec: Codec) -> None:
             assert codec != "zlib"  # crash and makedumpfile read such files; so must we
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow])
 @given(codec=st.sampled_from(CODECS), data=st.binary(max_size=200))
 def test_arbitrary_bytes_give_a_page_or_a_value_error(codec: Codec, data: bytes) -> None:
     said = "nothing"
@@ -131,7 +132,7 @@ def test_arbitrary_bytes_give_a_page_or_a_value_error(codec: Codec, data: bytes)
     assert said
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     codec=st.sampled_from(CODECS),
     kind=st.integers(0, 3),

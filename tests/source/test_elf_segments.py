@@ -191,7 +191,7 @@ spans = st.lists(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spans)
 def test_any_segments_read_as_the_rule_says(
     open_bytes: Open, spans: list[tuple[int, int, int]]

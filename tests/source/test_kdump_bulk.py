@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.content import address_words
 from builders.kdump import LOST, PageContent, build_kdump, plan_kdump
 from builders.kdump_codecs import Codec
@@ -51,9 +52,7 @@ def test_every_codec(open_bytes: Open, codec: Codec, block: int) -> None:
     assert isinstance(source.read(0, count * block), bytes)
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.integers(0, len(WHOLE)), size=st.integers(0, len(WHOLE)))
 def test_any_read_is_the_join_of_page_reads(open_bytes: Open, start: int, size: int) -> None:
     codecs = {pfn: CODECS[pfn % 5] for pfn in range(COUNT)}

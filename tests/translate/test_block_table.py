@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from breadth import examples
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
 
 TOP = 1 << 64
@@ -175,7 +176,7 @@ def block_sets(draw: st.DrawFn) -> tuple[int, list[int]]:
     return shift, draw(st.permutations(near + far))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(block_sets(), st.integers(0, 99), st.lists(st.integers(0, TOP - 1), max_size=8))
 @example((16, [(TOP >> 16) - 1]), 0, [0, TOP - 1])
 @example((24, [0, (TOP >> 24) - 1]), 0, [0, TOP - 1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pytest
 
+from breadth import pairs
 from builders.byte_order import u64
 from builders.machine import Machine
 from translate.eras import ERAS, IDS, Mapped, io_base, mapped
@@ -79,9 +80,10 @@ def test_every_era_is_recognised_and_translated(
     check_all(core, built)
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("claim", ["made-up", "2.6.35", "6.12.0", "4.7.0"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "claim"),
+    pairs(product(ERAS, ("little", "big"), ("made-up", "2.6.35", "6.12.0", "4.7.0"))),
+)
 def test_the_tables_are_believed_before_the_release(
     era: tuple[int, str, str, str], byte_order: str, claim: str
 ) -> None:
@@ -90,9 +92,10 @@ def test_the_tables_are_believed_before_the_release(
     check_all(vmcore_of(built.machine, changes={"OSRELEASE": claim}), built)
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("claim", [None, "made-up", "6.12.0"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "claim"),
+    pairs(product(ERAS, ("little", "big"), (None, "made-up", "6.12.0"))),
+)
 def test_without_a_list_of_areas_the_tables_tell_alone(
     era: tuple[int, str, str, str], byte_order: str, claim: str | None
 ) -> None:
@@ -253,9 +256,10 @@ def test_a_hugepd_is_refused_by_name(name: str, entry: int, byte_order: str) -> 
     assert table_of(machine, name).translate(virt) == built.pages[virt]
 
 
-@ORDERS
-@EVERY
-@pytest.mark.parametrize("how", ["drop", "exclude", "lose"])
+@pytest.mark.parametrize(
+    ("era", "byte_order", "how"),
+    pairs(product(ERAS, ("little", "big"), ("drop", "exclude", "lose"))),
+)
 def test_a_missing_table_is_a_read_error_that_names_the_level(
     era: tuple[int, str, str, str], byte_order: str, how: str
 ) -> None:
@@ -344,5 +348,5 @@ def test_every_format_is_met_in_these_tests() -> None:
     known = {row.name for rows in HASH_FORMATS.values() for row in rows}
     assert {era[3] for era in ERAS} == known
     for rows in HASH_FORMATS.values():
-        for one, other in itertools.pairwise(rows):
+        for one, other in pairwise(rows):
             assert one != other

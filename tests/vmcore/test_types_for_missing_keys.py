@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vmemmap
+from breadth import singles, trying
 from builders.btf import BtfBuilder
 from builders.byte_order import Order
 from builders.kallsyms import install_kallsyms
@@ -92,8 +94,7 @@ def without(built: Built, keys: list[str], path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("release", ERAS)
+@pytest.mark.parametrize(("release", "order"), singles(product(ERAS, ("little", "big"))))
 def test_all_keys_missing_and_a_vmlinux_given(release: str, order: Order, tmp_path: Path) -> None:
     built = one_of_everything(tmp_path / "vmcore", release, order)
     with built.open() as core:
@@ -111,8 +112,10 @@ def test_all_keys_missing_and_a_vmlinux_given(release: str, order: Order, tmp_pa
         core.usage()
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("release", [era for era in ERAS if int(era.split(".")[0]) >= 6])
+@pytest.mark.parametrize(
+    ("release", "order"),
+    singles(product([era for era in ERAS if int(era.split(".")[0]) >= 6], ("little", "big"))),
+)
 def test_all_keys_missing_and_types_in_the_dump(release: str, order: Order, tmp_path: Path) -> None:
     built = with_own_types(one_of_everything(tmp_path / "vmcore", release, order))
     with built.open() as core:
@@ -133,8 +136,8 @@ def test_each_key_missing_in_turn(release: str, tmp_path: Path) -> None:
         whole = answers(core, built)
     for key in typed_keys(built):
         dump = without(built, [key], tmp_path / "less")
-        with vmemmap.open(dump, vmlinux=vmlinux) as core:
-            assert answers(core, built) == whole, key
+        with trying(key), vmemmap.open(dump, vmlinux=vmlinux) as core:
+            assert answers(core, built) == whole
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from builders.content import address_words
 from builders.kernel_era import VMALLOC_BASES
 from builders.machine import build_machine
@@ -60,7 +61,7 @@ def test_a_read_over_many_blocks_whose_physical_order_is_another(byte_order: str
     assert whole == machine.content(machine.vmemmap_base, 50 * 4096)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(start=st.integers(0, 4 * 65536), size=st.integers(0, 3 * 65536))
 def test_any_read_is_what_its_bytes_are(start: int, size: int) -> None:
     virt = MACHINE.vmemmap_base + start

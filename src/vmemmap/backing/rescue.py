@@ -1,11 +1,11 @@
 """Puts the search for lost entries to work: what is wanted, where to look, and the table after it.
 
-The searches themselves are in ``backing/rescue_nodes.py`` (nodes) and ``backing/rescue_blocks.py``.
+The searches themselves are in ``backing/rescue_nodes.py`` (nodes) and ``backing/rescue_blocks.py``,
+what they are given and give in ``backing/rescue_search.py``.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run
 from vmemmap.backing.rescue_blocks import find_blocks
-from vmemmap.backing.rescue_nodes import Found, Search, find_nodes
+from vmemmap.backing.rescue_nodes import find_nodes
+from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort, Found, Search
 from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
 from vmemmap.backing.walk import Walk
 from vmemmap.facts.kernel import KernelFacts
@@ -29,8 +30,6 @@ _IMAGE_SYMBOLS = (
 )
 _TEXT_AT_LEAST = 1 << 20
 """No kernel that can make a dump has less text."""
-SECONDS = 60.0
-"""How long a search may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,9 @@ def start_search(
     base: int,
     region: Run,
     block_size: int,
+    effort: Effort = DEFAULT_EFFORT,
 ) -> tuple[Search, NDArray[np.bool_]]:
-    """Work out what the list ought to have and has not.
+    """Work out what the list ought to have and has not; arguments as for `rescue_list`.
 
     Returns:
         The search, and which of the table's own entries are sound.
@@ -87,7 +87,7 @@ def start_search(
         wanted=present * size,
         memory=memory,
         taken=table.phys[:0],
-        deadline=time.monotonic() + SECONDS,
+        effort=effort,
     )
     own = table.usable & ~table.rescued
     sound = own & search.fits(table.phys, table.virt)
@@ -123,6 +123,7 @@ def rescue_list(
     base: int,
     region: Run,
     block_size: int,
+    effort: Effort = DEFAULT_EFFORT,
 ) -> Rescued:
     """Find what the list has lost.
 
@@ -134,11 +135,12 @@ def rescue_list(
         base: Virtual address of the struct page of pfn 0.
         region: The vmemmap.
         block_size: Bytes in a block.
+        effort: When to end; the same effort finds the same on every machine.
 
     Raises:
         FactError: As for `start_search`.
     """
-    search, sound = start_search(kernel, source, table, base, region, block_size)
+    search, sound = start_search(kernel, source, table, base, region, block_size, effort)
     nothing = walk.node[:0]
     nodes = blocks = Found(nothing, nothing, nothing)
     if len(search.wanted):
@@ -173,12 +175,14 @@ def _findings(nodes: Found, blocks: Found) -> list[Finding]:
                 f"{len(blocks.node)} by the struct pages themselves",
             )
         )
-    if nodes.limited or blocks.limited:
+    unseen = (*nodes.unseen, *blocks.unseen)
+    if unseen:
         out.append(
             Finding(
                 "rescue_limited",
                 Severity.WARNING,
-                f"the search for lost entries was ended after {SECONDS:.0f} s; there may be more",
+                f"the search for lost entries was ended at its limit: {'; '.join(unseen)}; there "
+                "may be more",
             )
         )
     return out

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.backing.rescue_nodes import Found, Search
+from vmemmap.backing.rescue_search import Found, Search
 from vmemmap.errors import ReadError
 
 _CHUNK_BYTES = 4 << 20
@@ -31,15 +31,18 @@ def find_blocks(search: Search) -> Found:
 
     Returns:
         Blocks that are wanted and not in use, where exactly one claims the place. All stored memory
-        is read, as long as there is time.
+        is read, as far as the effort goes.
     """
     votes: Counter[tuple[int, int]] = Counter()
-    limited = False
-    for start, data in _stored(search):
-        votes.update(_claims(search, start, data))
-        if search.late:
-            limited = True
+    unseen: tuple[str, ...] = ()
+    left = search.effort.block_bytes
+    for low, size in _stored(search):
+        if left <= 0 or len(votes) > search.effort.claims:
+            unseen = (f"memory from {low:#x} on was not read for blocks",)
             break
+        left -= size
+        for start, data in _read(search, low, size):
+            votes.update(_claims(search, start, data))
     best: dict[int, list[int]] = {}
     totals = Counter[int]()
     for (block, _), count in votes.items():
@@ -52,7 +55,7 @@ def find_blocks(search: Search) -> Found:
     phys = np.array([row[1] for row in rows], dtype=np.uint64)
     chosen = search.fits(phys, virt) & ~np.isin(phys, search.taken)
     chosen[chosen] = search.is_wanted(virt[chosen])
-    return Found(np.zeros(int(chosen.sum()), np.uint64), phys[chosen], virt[chosen], limited)
+    return Found(np.zeros(int(chosen.sum()), np.uint64), phys[chosen], virt[chosen], unseen)
 
 
 def _claims(search: Search, phys: int, data: memoryview) -> dict[tuple[int, int], int]:
@@ -70,8 +73,8 @@ def _claims(search: Search, phys: int, data: memoryview) -> dict[tuple[int, int]
     return dict(zip(map(tuple, rows.tolist()), counts.tolist(), strict=True))
 
 
-def _stored(search: Search) -> Iterator[tuple[int, memoryview]]:
-    """Yield what the dump has, in pieces of whole pages."""
+def _stored(search: Search) -> Iterator[tuple[int, int]]:
+    """Yield start and size of what the dump has, in pieces of whole pages."""
     page = search.page_size
     for start, end in search.source.ranges().tolist():
         for low in range(-(-start // page) * page, end // page * page, _CHUNK_BYTES):
@@ -79,7 +82,7 @@ def _stored(search: Search) -> Iterator[tuple[int, memoryview]]:
             pages = np.arange(low, high, page, dtype=np.uint64)
             there = search.source.present_many(pages)
             for first, last in _runs(there):
-                yield from _read(search, low + first * page, (last - first) * page)
+                yield low + first * page, (last - first) * page
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -11,98 +11,22 @@ Source: Linux arch/powerpc/mm/init_64.c, vmemmap_list_alloc(), vmemmap_list_free
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import Run, numpy_prefix
+from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort, Found, Search
 from vmemmap.errors import ReadError
 from vmemmap.facts.kernel import NodeLayout
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
-from vmemmap.intervals import Intervals, holds, subtract, touches
 from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET
 from vmemmap.source.base import PhysicalSource
 
-_GUESS_SECONDS = 30.0
-_PAGES_MAX = 1 << 16
 _HEAD_SLOTS = 2
 _CLEAR_MAJORITY = 0.9
 _END, _LIVE, _ABSENT, _DEAD = range(4)
 """Where the pointers from a node come to: the list's end, a node of the list, memory that the dump
 does not have, or what is no node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Entries found again, in no order.
-
-    Attributes:
-        node: Virtual address of each node, uint64; 0 where only the block was found.
-        phys: Physical start of each block.
-        virt: vmemmap address of each.
-        limited: The search was ended before it had seen all of the dump.
-    """
-
-    node: NDArray[np.uint64]
-    phys: NDArray[np.uint64]
-    virt: NDArray[np.uint64]
-    limited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """What to look for, and where.
-
-    Attributes:
-        source: The dump.
-        layout: Where a node's members lie.
-        page_size: The kernel's page size in bytes.
-        block_size: Bytes in a vmemmap block.
-        region: The vmemmap.
-        base: Virtual address of the struct page of pfn 0.
-        wanted: What of the vmemmap has no entry and should have one, in bytes from the base.
-        memory: All memory that a block may lie in, in bytes.
-        taken: Physical starts of blocks that are in use, uint64.
-        deadline: When to end, by the monotonic clock.
-    """
-
-    source: PhysicalSource
-    layout: NodeLayout
-    page_size: int
-    block_size: int
-    region: Run
-    base: int
-    wanted: Intervals
-    memory: Intervals
-    taken: NDArray[np.uint64]
-    deadline: float
-
-    @property
-    def late(self) -> bool:
-        """The time is over."""
-        return time.monotonic() > self.deadline
-
-    def fits(self, phys: NDArray[np.uint64], virt: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell which of some entries can be what they claim."""
-        mask, limit = np.uint64(self.block_size - 1), np.uint64(LINEAR_SPAN)
-        start, end = np.uint64(self.region.start), np.uint64(self.region.end)
-        fits = ((phys | virt) & mask == 0) & (phys < limit) & (virt >= start) & (virt < end)
-        at = np.where(fits, phys, np.uint64(0)).astype(np.int64)
-        return np.asarray(fits & holds(self.memory, at, self.block_size))
-
-    def is_wanted(self, virt: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Tell which of some blocks hold struct pages that have no entry; all lie in the region."""
-        inside = virt >= np.uint64(self.base)
-        offset = np.where(inside, virt - np.uint64(self.base), np.uint64(0)).astype(np.int64)
-        return np.asarray(inside & touches(self.wanted, offset, self.block_size))
-
-    def without(self, found: Found) -> Intervals:
-        """Give what is wanted still when *found* is used."""
-        start = np.sort((found.virt - np.uint64(self.base)).astype(np.int64))
-        return subtract(self.wanted, np.column_stack([start, start + self.block_size]))
 
 
 def find_nodes(search: Search, listed: NDArray[np.uint64], *, everywhere: bool = True) -> Found:
@@ -119,16 +43,12 @@ def find_nodes(search: Search, listed: NDArray[np.uint64], *, everywhere: bool =
     """
     pages = np.unique(listed & np.uint64((1 << 60) - search.page_size))
     known = set(pages.tolist())
-    limited = False
-    for batch in _pages_of_nodes(search) if everywhere else ():
-        known.update(batch)
-        if search.late or len(known) > _PAGES_MAX:
-            limited = True
-            break
-    slots = list(_all_slots(search, known))
+    ended = _add_node_pages(search, known) if everywhere else None
+    slots, unread = _all_slots(search, known)
+    unseen = _unseen(search, ended, unread)
     if not slots:
         nothing = np.empty(0, np.uint64)
-        return Found(nothing, nothing, nothing, limited)
+        return Found(nothing, nothing, nothing, unseen)
     node, following, phys, virt = (np.concatenate(column) for column in zip(*slots, strict=True))
     fits = search.fits(phys, virt)
     node, following, phys, virt = node[fits], following[fits], phys[fits], virt[fits]
@@ -142,43 +62,71 @@ def find_nodes(search: Search, listed: NDArray[np.uint64], *, everywhere: bool =
     free = ~np.isin(phys[chosen], search.taken)
     chosen = chosen[free]
     chosen = chosen[np.sort(np.unique(phys[chosen], return_index=True)[1])]
-    return Found(node[chosen], phys[chosen], virt[chosen], limited)
+    return Found(node[chosen], phys[chosen], virt[chosen], unseen)
 
 
-def _pages_of_nodes(search: Search) -> Iterator[list[int]]:
-    """Yield pages whose first or second slot is a node, by physical address."""
-    layout, word = search.layout, numpy_prefix(search.layout.order) + "u8"
-    head_bytes = _HEAD_SLOTS * layout.size
-    for heads in search.source.heads(search.page_size, head_bytes):
-        page = np.zeros(len(heads.phys), dtype=np.bool_)
+def _add_node_pages(search: Search, known: set[int]) -> int | None:
+    """Add the pages whose first or second slot is a node, by physical address.
+
+    Returns:
+        Where it ended because the effort was spent, or None if all of the dump was looked at.
+    """
+    layout, effort = search.layout, search.effort
+    word = numpy_prefix(layout.order) + "u8"
+    left = effort.page_heads
+    for heads in search.source.heads(search.page_size, _HEAD_SLOTS * layout.size):
+        if len(heads.phys) and (not left or len(known) > effort.node_pages):
+            return int(heads.phys[0])
+        data = heads.data[:left]
+        page = np.zeros(len(data), dtype=np.bool_)
         for slot in range(_HEAD_SLOTS):
             phys, virt = (
-                np.ascontiguousarray(heads.data[:, at : at + 8]).view(word)[:, 0].astype(np.uint64)
+                np.ascontiguousarray(data[:, at : at + 8]).view(word)[:, 0].astype(np.uint64)
                 for at in (
                     slot * layout.size + layout.phys_offset,
                     slot * layout.size + layout.virt_offset,
                 )
             )
             page |= search.fits(phys, virt)
-        yield heads.phys[page].tolist()
+        known.update(heads.phys[: len(data)][page].tolist())
+        if len(data) < len(heads.phys):
+            return int(heads.phys[len(data)])
+        left -= len(data)
+    return None
 
 
-def _all_slots(search: Search, known: set[int]) -> Iterator[tuple[NDArray[np.uint64], ...]]:
-    """Yield the slots of the known pages, and of those that their nodes point to, and so on."""
+def _all_slots(search: Search, known: set[int]) -> tuple[list[tuple[NDArray[np.uint64], ...]], int]:
+    """Give the slots of the known pages, and of those that their nodes point to, and so on.
+
+    Returns:
+        The slots by page, and how many pages were not read because the effort was spent.
+    """
+    found = []
     waiting = sorted(known)
     seen = set(waiting)
-    while waiting and len(seen) <= 2 * _PAGES_MAX:
+    while waiting and len(seen) <= 2 * search.effort.node_pages:
         page = waiting.pop()
         slots = _slots(search, page)
         if slots is None:
             continue
-        yield slots
+        found.append(slots)
         _, following, phys, virt = slots
         target = following[search.fits(phys, virt) & (following >= np.uint64(PAGE_OFFSET))]
         pages = np.unique((target - np.uint64(PAGE_OFFSET)) // np.uint64(search.page_size))
         more = {number * search.page_size for number in pages.tolist()} - seen
         waiting += sorted(more)
         seen |= more
+    return found, len(waiting)
+
+
+def _unseen(search: Search, ended: int | None, unread: int) -> tuple[str, ...]:
+    """Say what a search for nodes did not look at."""
+    out = []
+    if ended is not None:
+        out.append(f"memory from {ended:#x} on was not looked at for pages of nodes")
+    if unread:
+        out.append(f"{unread:,} pages that may hold nodes were not read")
+    return tuple(out)
 
 
 def _slots(search: Search, page: int) -> tuple[NDArray[np.uint64], ...] | None:
@@ -227,7 +175,11 @@ def _follow(
 
 
 def guess_block_size(
-    source: PhysicalSource, layout: NodeLayout, page_size: int, region: Run
+    source: PhysicalSource,
+    layout: NodeLayout,
+    page_size: int,
+    region: Run,
+    effort: Effort = DEFAULT_EFFORT,
 ) -> int | None:
     """Tell the block size by nodes found in the dump, where neither it nor the list can be read.
 
@@ -236,6 +188,7 @@ def guess_block_size(
         layout: Where a node's members lie.
         page_size: The kernel's page size in bytes.
         region: The vmemmap.
+        effort: When to end.
     """
     ranges = source.ranges().astype(np.int64).reshape(-1, 2)
     search = Search(
@@ -248,13 +201,10 @@ def guess_block_size(
         wanted=ranges[:0],
         memory=ranges,
         taken=np.empty(0, np.uint64),
-        deadline=time.monotonic() + _GUESS_SECONDS,
+        effort=effort,
     )
     known = set[int]()
-    for batch in _pages_of_nodes(search):
-        known.update(batch)
-        if search.late or len(known) > _PAGES_MAX:
-            break
+    _add_node_pages(search, known)
     slots = [part for page in sorted(known) if (part := _slots(search, page)) is not None]
     if not slots:
         return None

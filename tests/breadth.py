@@ -1,0 +1,84 @@
+"""How broad a run is: what of a product of cases, and how many examples of a property, it tries.
+
+``make test`` tries every two values of a product together, or every value once, and a quarter of
+the examples; ``make test-full`` tries everything. What only that runs is marked ``full``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+PROFILES = {
+    # The same examples every time: a run without a change is a run without a surprise.
+    "fast": settings(max_examples=25, deadline=None, derandomize=True),
+    "full": settings(max_examples=100, deadline=None, derandomize=False, print_blob=True),
+}
+Part = tuple[tuple[int, str], ...]
+"""Some values of a case, each with its column."""
+
+
+def examples(full: int) -> int:
+    """Give how many examples this run tries, where the profile ``full`` tries *full*."""
+    return -(-full * settings().max_examples // PROFILES["full"].max_examples)
+
+
+def pairs(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Choose from cases so that every two values which come together in one are tried together.
+
+    Args:
+        rows: The cases, mostly a product; each has as many values as the others, at least two.
+
+    Returns:
+        All cases in their order, for ``pytest.mark.parametrize``; those that add no pair to the
+        ones chosen are marked ``full``.
+    """
+    return _chosen(rows, together=2)
+
+
+def singles(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Choose from cases so that every value is tried, each about as often; otherwise as `pairs`."""
+    return _chosen(rows, together=1)
+
+
+@contextmanager
+def trying(what: object) -> Iterator[None]:
+    """Name the case of a loop if it fails."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"while trying {what}")
+        raise
+
+
+def _chosen(rows: Iterable[tuple[Any, ...]], together: int) -> list[Any]:
+    cases = list(rows)
+    assert all(len(case) >= together for case in cases), "too few values to come together"
+    named = [[(column, repr(value)) for column, value in enumerate(case)] for case in cases]
+    parts = [set(combinations(values, together)) for values in named]
+    needed = _needed(parts)
+    marks = [() if row in needed else (pytest.mark.full,) for row in range(len(cases))]
+    return [pytest.param(*case, marks=mark) for case, mark in zip(cases, marks, strict=True)]
+
+
+def _needed(parts: list[set[Part]]) -> set[int]:
+    """Choose rows, each time one that has most of what is missing, and least of what is not."""
+    missing = set[Part]().union(*parts)
+    used = Counter[tuple[int, str]]()
+    chosen: set[int] = set()
+
+    def worth(row: int) -> tuple[int, int]:
+        return len(parts[row] & missing), -sum(used[value] for part in parts[row] for value in part)
+
+    while missing:
+        best = max(range(len(parts)), key=worth)
+        chosen.add(best)
+        missing -= parts[best]
+        used.update({value for part in parts[best] for value in part})
+    return chosen
