@@ -9,15 +9,16 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from breadth import trying
 from vmemmap.errors import FactMissing, VmemmapError
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmlinux import SymbolFile
+from work import lines_of
 
 COMPILERS = [
     path
@@ -214,7 +215,7 @@ def content_at(compiled: Compiled, address: int, size: int) -> bytes:
 
 
 def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_path: Path) -> None:
-    """It ends in time, and with no error but ours."""
+    """It ends with no error but ours, after not much more work than the whole one takes."""
     (tmp_path / "types.c").write_text(SOURCE)
     out, damaged = tmp_path / "whole", tmp_path / "vmlinux"
     command = [compiler, "-gdwarf-4", "-static", "-nostdlib", "-fno-pie", "-no-pie", "-o", str(out)]
@@ -226,6 +227,21 @@ def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_p
         place for name in (b"vmemmap_backing\0", b"types.c\0") if (place := whole.find(name)) > 0
     ]
     refused = 0
+
+    def ask(path: Path) -> None:
+        nonlocal refused
+        try:
+            types = SymbolFile(path).types
+            types.member("page._mapcount")
+            types.size("zone")
+            types.enumerators("pageflags")
+        except VmemmapError:
+            refused += 1
+
+    out.write_bytes(whole)
+    ask(out)
+    assert not refused
+    usual = lines_of(lambda: ask(out))
     for turn in range(150):
         data = bytearray(whole)
         for _ in range(rng.randrange(1, 4)):
@@ -233,15 +249,8 @@ def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_p
             data[at : at + 2] = rng.choice((b"\0\0", b"\xff\xff", rng.randbytes(2)))
         damaged.unlink(missing_ok=True)
         damaged.write_bytes(data)
-        started = time.monotonic()
-        try:
-            types = SymbolFile(damaged).types
-            types.member("page._mapcount")
-            types.size("zone")
-            types.enumerators("pageflags")
-        except VmemmapError:
-            refused += 1
-        assert time.monotonic() - started < 10, turn
+        with trying(f"turn {turn}"):
+            assert lines_of(lambda: ask(damaged)) < 3 * usual
     assert refused
 
 

@@ -6,15 +6,28 @@ struct pages out of the synthetic machine and VMCOREINFO out of its text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 from builders.machine_state import Machine
 
 CLASSES = ("cache", "cache_private", "user", "free", "hwpoison", "offline")
 
 
+class Look(NamedTuple):
+    """What makedumpfile makes of one struct page; *free_order* is None unless it is free."""
+
+    order: int
+    huge: bool
+    anon: bool
+    cache: bool
+    private: bool
+    free_order: int | None
+    hwpoison: bool
+    offline: bool
+
+
 class Model:
-    """What makedumpfile knows of one machine."""
+    """What makedumpfile knows of one machine, which does not change any more."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -30,6 +43,7 @@ class Model:
             swapbacked = str(self.private_bit + 6)
         self.swapbacked = None if swapbacked is None else int(swapbacked)
         self.head_mask = self.number("PG_head_mask", 1 << 14)
+        self._looked: dict[int, Look | None] = {}
 
     def number(self, name: str, default: int) -> int:
         return int(self.info.get(f"NUMBER({name})", default))
@@ -91,8 +105,8 @@ class Model:
             order = 0
         return (0 if order >= 64 or pfn % (1 << order) else order), huge
 
-    def decide(self, pfn: int, level: int) -> tuple[str, int] | None:
-        """The class and the number of pages that go with this one, or None."""
+    def look(self, pfn: int) -> Look | None:
+        """What a struct page says, whatever the level; None of a tail."""
         page = self.page(pfn)
         flags = self.word(page, 0, 8)
         mapping = self.word(page, self.offset("page.mapping") or 0, 8)
@@ -103,42 +117,51 @@ class Model:
         if head_at is not None and self.word(page, head_at, 8) & 1:
             return None
         slab = mapcount == self.type_value("SLAB") or bool(flags >> self.slab_bit & 1)
-        anon = bool(mapping & 1) and not slab
         swap = bool(flags >> self.swapcache & 1) and (
             self.swapbacked is None or bool(flags >> self.swapbacked & 1)
         )
-        cache = bool(flags >> self.lru & 1) or swap
-        private = bool(flags >> self.private_bit & 1)
-        if level & 16 and self.reads_free_marks():
+        free = False
+        if self.reads_free_marks():
             if "NUMBER(PG_buddy)" in self.info and self.type_value("BUDDY") is None:
                 free = bool(flags >> self.number("PG_buddy", 0) & 1)
             else:
                 free = mapcount == self.type_value("BUDDY") and not slab
-            if free:
-                order = self.word(page, self.offset("page.private") or 0, 8)
-                return None if order >= self.orders else ("free", 1 << order)
-        tests: list[tuple[bool, Callable[[], bool], str]] = [
-            (bool(level & 2), lambda: cache and not private and not anon, "cache"),
+        return Look(
+            order=order,
+            huge=huge,
+            anon=bool(mapping & 1) and not slab,
+            cache=bool(flags >> self.lru & 1) or swap,
+            private=bool(flags >> self.private_bit & 1),
+            free_order=self.word(page, self.offset("page.private") or 0, 8) if free else None,
+            hwpoison="NUMBER(PG_hwpoison)" in self.info
+            and bool(flags >> self.number("PG_hwpoison", 63) & 1),
+            offline=self.type_value("OFFLINE") is not None
+            and mapcount == self.type_value("OFFLINE")
+            and not slab,
+        )
+
+    def decide(self, pfn: int, level: int) -> tuple[str, int] | None:
+        """The class and the number of pages that go with this one, or None."""
+        if pfn not in self._looked:
+            self._looked[pfn] = self.look(pfn)
+        look = self._looked[pfn]
+        if look is None:
+            return None
+        if level & 16 and look.free_order is not None:
+            return None if look.free_order >= self.orders else ("free", 1 << look.free_order)
+        tests = (
+            (level & 2 and look.cache and not look.private and not look.anon, "cache"),
             (
-                bool(level & 4),
-                lambda: cache and not anon,
-                "cache_private" if private else "cache",
+                level & 4 and look.cache and not look.anon,
+                "cache_private" if look.private else "cache",
             ),
-            (bool(level & 8), lambda: anon or huge, "user"),
-            (
-                "NUMBER(PG_hwpoison)" in self.info,
-                lambda: bool(flags >> self.number("PG_hwpoison", 63) & 1),
-                "hwpoison",
-            ),
-            (
-                self.type_value("OFFLINE") is not None,
-                lambda: mapcount == self.type_value("OFFLINE") and not slab,
-                "offline",
-            ),
-        ]
-        for wanted, holds, name in tests:
-            if wanted and holds():
-                return name, 1 << order
+            (level & 8 and (look.anon or look.huge), "user"),
+            (look.hwpoison, "hwpoison"),
+            (look.offline, "offline"),
+        )
+        for holds, name in tests:
+            if holds:
+                return name, 1 << look.order
         return None
 
     def scans_at(self, level: int) -> bool:

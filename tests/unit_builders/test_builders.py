@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import struct
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from builders.flattened import build_flattened
 from builders.kernel_era import version_of
 from builders.machine import Machine, build_machine
 from builders.vmcoreinfo import vmcoreinfo_text
+from work import lines_of
 
 LINEAR = 0xC000000000000000
 MARK = {"little": "<", "big": ">"}
@@ -315,12 +315,10 @@ def test_big_list_can_be_walked(tmp_path: Path, order: str, node_order: str) -> 
     assert int(big.virt.max()) == big.vmemmap_base + 5999 * 65536
 
 
-def test_a_million_nodes_are_quick(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    big = write_big_list(tmp_path / "big.elf", node_order="shuffled")
-    assert time.perf_counter() - start < 5
-    assert len(big.node) == 1_048_576
-    assert big.path.stat().st_size < 64 << 20
+def test_a_million_nodes_are_made_array_by_array(tmp_path: Path) -> None:
+    path = tmp_path / "big.elf"
+    assert lines_of(lambda: write_big_list(path, node_order="shuffled")) < 200_000
+    assert path.stat().st_size < 64 << 20
 
 
 def test_flattened_records_rebuild_the_file() -> None:

@@ -60,12 +60,11 @@ def find_blocks(search: Search) -> Found:
 
 def _claims(search: Search, phys: int, data: memoryview) -> dict[tuple[int, int], int]:
     """Count, for each block in *data* and each place, the words that name it."""
-    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8")
-    twice = np.flatnonzero(word[:-1] == word[1:])
-    value = word[twice].astype(np.uint64)
+    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8").astype(np.uint64)
     start, end = np.uint64(search.region.start), np.uint64(search.region.end)
-    inside = (value >= start) & (value < end)
-    value, at = value[inside], np.uint64(phys) + np.uint64(8) * twice[inside].astype(np.uint64)
+    inside = np.flatnonzero(word[:-1] - start < end - start)  # what lies before wraps round
+    twice = inside[word[inside] == word[inside + 1]]
+    value, at = word[twice], np.uint64(phys) + np.uint64(8) * twice.astype(np.uint64)
     mask = np.uint64(search.block_size - 1)
     own = value & mask == at & mask
     pairs = np.column_stack([at[own] & ~mask, value[own] & ~mask])
