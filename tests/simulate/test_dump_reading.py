@@ -8,7 +8,7 @@ compound pages, and on the radix MMU the page tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from breadth import pairs, singles
 from containers.vmlinux_file import build_vmlinux
 from oracles.simulated import (
     RELEASES,
@@ -34,27 +35,11 @@ from simulate.page_bytes import PageBytes
 from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
 
-MACHINES: tuple[dict[str, Any], ...] = (
-    {"page": 65536},
-    {"page": 4096},
-    {"page": 65536, "mmu": "radix"},
-    {"page": 4096, "mmu": "radix"},
-)
+PAGES = (65536, 4096)
+ORDERS = ("little", "big")
+ERAS = (*RELEASES, "3.1", "6.6.30", "6.8.9")
 PSIZE_DEFS = {(2, 6): 12 * 32, (3, 4): 14 * 32, (3, 10): 14 * 80}
 """Size of mmu_psize_defs, from which a reader without VMCOREINFO's keys learns the element's."""
-
-
-def cases() -> Iterator[Any]:
-    """Every release on each kind of machine, the byte orders in turn."""
-    turn = 0
-    for release in RELEASES:
-        for options in MACHINES:
-            if options.get("mmu") == "radix" and numbers(release) < (4, 7):
-                continue
-            order = ("little", "big")[turn % 2]
-            turn += 1
-            name = f"{release}-{options.get('mmu', 'hash')}-{options['page'] >> 10}k-{order}"
-            yield pytest.param(release, {**options, "byte_order": order}, id=name)
 
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -229,17 +214,23 @@ def check_compound_pages(core: vmemmap.Vmcore, dump: Dump) -> None:
         assert pages.head_of(run.start) is None
 
 
-@pytest.mark.parametrize(("release", "options"), list(cases()))
-def test_every_era(tmp_path: Path, release: str, options: dict[str, Any]) -> None:
-    dump = crash(spec_of(release, **options), tmp_path / "vmcore")
+@pytest.mark.parametrize(
+    ("release", "page", "mmu", "order"),
+    pairs(
+        case
+        for case in product(ERAS, PAGES, ("hash", "radix"), ORDERS)
+        if case[2] == "hash" or numbers(case[0]) >= (4, 7)
+    ),
+)
+def test_every_era(tmp_path: Path, release: str, page: int, mmu: str, order: Any) -> None:
+    dump = crash(spec_of(release, page=page, mmu=mmu, byte_order=order), tmp_path / "vmcore")
     with open_dump(dump) as core:
         check_list_and_places(core, dump)
         check_struct_pages(core, dump)
         check_compound_pages(core, dump)
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "order"), singles(product(SHAPES, ORDERS)))
 def test_every_shape(tmp_path: Path, name: str, order: Any) -> None:
     dump = crash(spec_of(**SHAPES[name], byte_order=order), tmp_path / "vmcore")
     with open_dump(dump) as core:
@@ -247,9 +238,10 @@ def test_every_shape(tmp_path: Path, name: str, order: Any) -> None:
         check_struct_pages(core, dump)
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("page", [65536, 4096])
-@pytest.mark.parametrize("release", ["4.7", "4.18", "5.10", "6.6", "6.12", "7.2"])
+@pytest.mark.parametrize(
+    ("release", "page", "order"),
+    pairs(product(("4.7", "4.18", "5.10", "6.6", "6.12", "7.2"), PAGES, ORDERS)),
+)
 def test_vmalloc_through_radix_tables(tmp_path: Path, release: str, page: int, order: Any) -> None:
     """Each vmalloc page has its own virtual address at its start; between areas lies a hole."""
     spec = spec_of(release, page=page, mmu="radix", byte_order=order)
@@ -270,7 +262,8 @@ def test_vmalloc_through_radix_tables(tmp_path: Path, release: str, page: int, o
                 virt += page
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.usefixtures("kernel_text")
 def test_linear_map_is_the_files_bytes(tmp_path: Path, order: Any) -> None:
     dump = crash(spec_of("6.1", byte_order=order), tmp_path / "vmcore")
     empty = dict(zip(frames(dump).tolist(), zero_pages(dump).tolist(), strict=True))

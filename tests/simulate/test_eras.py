@@ -165,6 +165,8 @@ def test_page_types(release: str) -> None:
             assert mapcount == (-1 if value is None else value), name
         key = f"NUMBER(PAGE_{name.upper()}_MAPCOUNT_VALUE)"
         assert key not in pages.keys or int(pages.keys[key]) == value
+    told = "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)" in pages.keys
+    assert told is (values.offline is not None)
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
