@@ -226,3 +226,19 @@ COMPOUND_MARKS = history(
     ("6.8.0", "6.8.8", CompoundMarks("compound_head", "flags", "PG_hugetlb")),
     ("6.8.9", "7.3", CompoundMarks("compound_head", "flags", "type")),
 )
+
+
+class CompoundOffsets(NamedTuple):
+    """Bytes from the beginning of a tail page, or of the second page; None where there is none."""
+
+    head: int
+    dtor: int | None
+    order: int
+
+
+COMPOUND_OFFSETS = history(
+    ("4.4", "4.15", CompoundOffsets(32, 40, 44)),
+    ("4.16", "4.16", CompoundOffsets(32, 40, 41)),
+    ("4.18", "6.5", CompoundOffsets(8, 16, 17)),
+    ("6.6", "7.3", CompoundOffsets(8, None, 0)),
+)

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import vmemmap
-from simulate.kernel_history import COMPOUND_MARKS, FLAG_BITS, STRUCT_PAGE
+from simulate.kernel_history import COMPOUND_MARKS, COMPOUND_OFFSETS, FLAG_BITS, STRUCT_PAGE
 from vmemmap.address import ByteOrder
 from vmemmap.simulate import Machine
 from vmemmap.simulate.crash.snapshot import Snapshot
 
 HUGETLB_PAGE_DTOR = 2
-ORDER_AT_44 = ("4.4", "4.5")
-"""What the keys of VMCOREINFO do not say in these: offset of compound_order, in the second page."""
 
 
 class PageBytes:
@@ -87,12 +85,10 @@ class PageBytes:
             return self.word(head + 1, STRUCT_PAGE[self.release].lru + 8)
         if how == "flags":
             return self.word(head + 1, 0) & 0xFF
-        width = 4 if how == "32 bits" else 1
-        if self.release.startswith(ORDER_AT_44):
-            return self.word(head + 1, 44, width)
-        if "OFFSET(folio._folio_order)" in self.keys:
-            return self.word(head, self.offset("folio._folio_order"), width)
-        return self.word(head + 1, self.offset("page.compound_order"), width)
+        at = self._second("order")
+        if at is None:  # 4.4 and 4.5 do not tell
+            at = self.size + COMPOUND_OFFSETS[self.release].order
+        return self.word(head, at, 4 if how == "32 bits" else 1)
 
     def is_hugetlb(self, head: int) -> bool | None:
         """Decode whether a compound page is hugetlb; None where VMCOREINFO does not tell how."""
@@ -109,12 +105,9 @@ class PageBytes:
         if "NUMBER(HUGETLB_PAGE_DTOR)" not in self.keys:
             return None
         assert self.number("HUGETLB_PAGE_DTOR") == HUGETLB_PAGE_DTOR
-        width = 4 if marks.order == "32 bits" else 1
-        if "OFFSET(folio._folio_dtor)" in self.keys:
-            dtor = self.word(head, self.offset("folio._folio_dtor"), width)
-        else:
-            dtor = self.word(head + 1, self.offset("page.compound_dtor"), width)
-        return dtor == HUGETLB_PAGE_DTOR
+        at, width = self._second("dtor"), 4 if marks.order == "32 bits" else 1
+        assert at is not None
+        return self.word(head, at, width) == HUGETLB_PAGE_DTOR
 
     def head_of(self, tail: int) -> int | None:
         """Decode which page a tail belongs to, as the address of its struct page."""
@@ -122,6 +115,24 @@ class PageBytes:
             if not self.word(tail, 0) >> 15 & 1:
                 return None
             return self.word(tail, STRUCT_PAGE[self.release].private)  # where first_page lies
-        keys = ("OFFSET(page.compound_info)", "OFFSET(page.compound_head)")
-        word = self.word(tail, next((int(self.keys[k]) for k in keys if k in self.keys), 32))
+        word = self.word(tail, self._told("page.compound_info", "page.compound_head") or 32)
         return word - 1 if word & 1 else None
+
+    def check_offsets(self) -> None:
+        """Compare the offsets that VMCOREINFO tells with those of the history."""
+        known = COMPOUND_OFFSETS.get(self.release)
+        if known is None:
+            return
+        assert self._told("page.compound_info", "page.compound_head") in (None, known.head)
+        if known.dtor is not None:
+            assert self._second("dtor") in (None, self.size + known.dtor)
+            assert self._second("order") in (None, self.size + known.order)
+
+    def _second(self, member: str) -> int | None:
+        """Where a member of the second page lies, from the beginning of the first."""
+        at = self._told(f"page.compound_{member}")
+        return self._told(f"folio._folio_{member}") if at is None else self.size + at
+
+    def _told(self, *names: str) -> int | None:
+        keys = (f"OFFSET({name})" for name in names)
+        return next((int(self.keys[key]) for key in keys if key in self.keys), None)

@@ -9,6 +9,7 @@ import pytest
 
 from simulate.kernel_history import (
     COMPOUND_MARKS,
+    COMPOUND_OFFSETS,
     FLAG_BITS,
     HASH_REGIONS,
     NODE_ALLOCATOR,
@@ -169,10 +170,17 @@ def test_page_types(release: str) -> None:
     assert told is (values.offline is not None)
 
 
+COMPOUND = sorted(
+    {edge for known in (COMPOUND_MARKS, COMPOUND_OFFSETS, STRUCT_PAGE) for edge in known.edges},
+    key=numbers_of,
+)
+
+
 @pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("release", COMPOUND_MARKS.edges)
+@pytest.mark.parametrize("release", [r for r in COMPOUND if r in COMPOUND_MARKS])
 def test_compound_pages(release: str, order: str) -> None:
     painted = Painted(release, order)
+    painted.bytes.check_offsets()
     huge = painted.first(Use.HUGE)
     assert painted.bytes.order_of(huge.start) == 8
     assert painted.bytes.is_hugetlb(huge.start) is not False

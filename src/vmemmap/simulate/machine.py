@@ -107,7 +107,7 @@ class Machine:
             self.pages,
             self.tables,
             self.locks,
-            self.usage.move_away,
+            self.usage,
         )
         self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
         self.devices: list[HotplugEvent] = []

@@ -9,7 +9,6 @@ Source: Linux mm/memory_hotplug.c, mm/sparse.c, arch/powerpc/mm/mem.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from vmemmap.simulate import eras
@@ -22,6 +21,7 @@ from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import IS_EARLY, SparseMem
+from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.steps import Steps, Task
 
 
@@ -35,7 +35,7 @@ class MemoryHotplug:
         pages: PageAllocator,
         tables: PageTables,
         locks: HotplugLocks,
-        move_away: Callable[[int, int], bool],
+        usage: PageUsage,
     ) -> None:
         self.vmemmap = vmemmap
         self.kernel = vmemmap.kernel
@@ -43,7 +43,7 @@ class MemoryHotplug:
         self.pages = pages
         self.tables = tables
         self.locks = locks
-        self._move_away = move_away
+        self.usage = usage
         self._altmaps: dict[int, Altmap] = {}
         self._device_nodes: dict[int, int] = {}
         self._call = vmemmap.call
@@ -113,7 +113,7 @@ class MemoryHotplug:
             if node is None:
                 return -Errno.EINVAL
             if not device:
-                if not self._move_away(used, last) or not self.pages.is_free(used, last):
+                if not self.usage.move_away(used, last) or not self.pages.is_free(used, last):
                     return -Errno.EBUSY
                 self.pages.disown(first, last)
             yield from self.arch_remove_memory(task, node, start, size, altmap)
