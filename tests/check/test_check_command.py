@@ -16,7 +16,7 @@ import pytest
 from check.damaged import SHAPES, crash
 from vmemmap.check.whole_dump import _CODES
 from vmemmap.report.explanations import explanations
-from vmemmap.simulate.crash.damage import KINDS
+from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
 SRC = Path(__file__).resolve().parent.parent.parent / "src" / "vmemmap"
 Run = Callable[..., Any]
@@ -177,7 +177,7 @@ def codes_of(command: str) -> set[str]:
 def test_every_finding_is_explained() -> None:
     """By the command that tells of it; and nothing is explained that none tells of."""
     by_check = codes_in("backing") | codes_in("check") | set(_CODES.values())
-    by_check |= {code for kind in KINDS.values() for code in kind.findings}
+    by_check |= {code for kind in DAMAGE_KINDS.values() for code in kind.findings}
     by_both = codes_in("mmzone") | codes_in("pages")
     by_check |= by_both & codes_of("check")
     assert len(by_check) > 40

@@ -15,7 +15,7 @@ import vmemmap
 from builders.byte_order import Order
 from builders.machine import build_machine
 from check.damaged import Shape, crash
-from vmemmap.simulate.crash.damage import KINDS
+from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
 ORDERS: list[Order] = ["little", "big"]
 BY_KIND = {
@@ -32,11 +32,11 @@ BY_KIND = {
 
 
 def test_the_numbers_are_those_of_the_kinds() -> None:
-    named = {name for name, kind in KINDS.items() if "field bug" in kind.what}
+    named = {name for name, kind in DAMAGE_KINDS.items() if "field bug" in kind.what}
     assert named == set().union(*BY_KIND.values())
     for number, names in BY_KIND.items():
         for name in names:
-            assert f"(field bug {number})" in KINDS[name].what
+            assert f"(field bug {number})" in DAMAGE_KINDS[name].what
 
 
 @pytest.mark.parametrize("byte_order", ORDERS)

@@ -91,7 +91,7 @@ def test_radix_page_tables(tmp_path: Path, release: str, page: int, order: Any) 
             assert core.vtop(at).phys == int(phys[row]) + step
             data = bytes_at(dump.path, int(phys[row]) + step, size)
             assert program.read(at, size) == core.read(at, size) == data
-        start = machine.kernel.layout.vmalloc.start
+        start = machine.kernel.regions.vmalloc.start
         pages = [run.start for run in machine.usage.of(Use.VMALLOC)]
         for index, pfn in enumerate(pages):
             at = start + (index + index // 4) * page

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from simulate.kernel_history import NODE_ALLOCATOR, POPULATED, History, Numbers, numbers_of
 from vmemmap.simulate import FaultPlan, HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.kernel import Kernel
 
@@ -23,15 +24,22 @@ RELEASES = (
     *("2.6.35", "2.6.38", "3.2", "3.10", "3.16", "3.17", "4.4", "4.7", "4.12", "4.14", "4.18"),
     *("4.19", "5.0", "5.2", "5.3", "5.5", "5.6", "5.10", "6.1", "6.6", "6.12", "7.3"),
 )
-"""One kernel on each side of every change of the tracking."""
-CHUNK_RELEASES = RELEASES[:5]
-FREE_LIST_RELEASES = RELEASES[5:]
+"""Kernels of every stretch of the tracking's history; see `sides` for both sides of a change."""
+CHUNK_RELEASES = tuple(r for r in RELEASES if NODE_ALLOCATOR[r] == "chunks")
+FREE_LIST_RELEASES = tuple(r for r in RELEASES if NODE_ALLOCATOR[r] == "free list")
 BOOT = (MemoryRange(0, 0, 32 * M), MemoryRange(1, 64 * M, 32 * M))
 """Two NUMA nodes with a hole between them."""
 
 
-def version_of(release: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in release.split("."))
+def version_of(release: str) -> Numbers:
+    """Major and minor number."""
+    return numbers_of(release)[:2]
+
+
+def sides(history: History[Any]) -> list[str]:
+    """`RELEASES`, and those on both sides of each change of *history*; what it knows of them."""
+    found = {numbers_of(release): release for release in (*history.edges, *RELEASES)}
+    return [found[numbers] for numbers in sorted(found) if found[numbers] in history]
 
 
 def small_spec(release: str, memory: Iterable[MemoryRange] = BOOT, **more: Any) -> MachineSpec:
@@ -112,10 +120,9 @@ class ListModel:
         """Numbers of the valid 2 MiB parts of memory."""
         self.blocks: list[int] = []
         """Numbers of the listed blocks, newest first."""
-        numbers = kernel.numbers
-        self.frees = numbers >= (3, 17, 0)
-        self.whole_sections = numbers < (5, 5, 0)
-        self.raw = not self.frees
+        self.frees = NODE_ALLOCATOR[kernel.release] == "free list"
+        self.whole_sections = "by sections" in POPULATED[kernel.release]
+        self.raw = "block's start" in POPULATED[kernel.release]
 
     @classmethod
     def of(cls, machine: Machine) -> ListModel:

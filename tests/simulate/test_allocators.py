@@ -111,9 +111,7 @@ class PageAllocatorRules(RuleBasedStateMachine):
                 assert all(a < b for a, b in pairwise(frames.tolist()))
 
 
-PageAllocatorRules.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
-)
+PageAllocatorRules.TestCase.settings = settings(stateful_step_count=30)
 TestPageAllocator = PageAllocatorRules.TestCase
 
 
@@ -170,7 +168,6 @@ def highest_fit(free: set[int], size: int, align: int) -> int | None:
     ),
     st.tuples(st.integers(0, 20), st.integers(0, 20)),
 )
-@settings(deadline=None)
 def test_memblock_takes_the_highest_place_of_the_wanted_node_first(
     layout: list[tuple[int, int, int]],
     wanted: list[tuple[int, int, int]],
@@ -203,7 +200,6 @@ def test_memblock_takes_the_highest_place_of_the_wanted_node_first(
 
 
 @given(parts, st.integers(1, 20), st.sampled_from([1, 2, 4]), st.sampled_from(NODES))
-@settings(deadline=None)
 def test_many_at_once_are_what_one_by_one_would_be(
     layout: list[tuple[int, int, int]], count: int, size: int, node: int
 ) -> None:

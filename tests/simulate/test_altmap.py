@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulate.kernel_history import ALTMAP
 from simulate.machines import (
     SECTION,
     M,
@@ -17,8 +18,10 @@ from simulate.machines import (
     mapped_blocks,
     remove,
     small_machine,
+    small_spec,
     virts,
 )
+from vmemmap.errors import SpecError
 from vmemmap.simulate import HotplugEvent, Machine, MemoryRange
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.supply import Altmap
@@ -28,6 +31,7 @@ BOOT = (MemoryRange(0, 0, 64 * M),)
 AT = 1 << 30
 SIZE = 128 * M
 """Two blocks of 64 KiB."""
+NOT_ACROSS = "else RAM, and not across its end"
 BLOCK = 65536
 
 
@@ -52,13 +56,17 @@ def where(machine: Machine, start: int = AT, size: int = SIZE) -> list[bool]:
     ]
 
 
-def test_before_4_13_there_is_no_altmap_and_ram_is_taken() -> None:
-    machine = booted("4.12")
+@pytest.mark.parametrize("release", ALTMAP.when("none"))
+def test_before_4_13_there_is_no_altmap_and_ram_is_taken(release: str) -> None:
+    machine = booted(release)
     assert machine.run_event(add(AT, SIZE, device=True)).word == "done"
     assert where(machine) == [False, False]
+    spec = small_spec(release, BOOT, events=(device(BLOCK),))
+    with pytest.raises(SpecError, match="has no altmap"):
+        spec.check()
 
 
-@pytest.mark.parametrize("release", ["4.14", "4.17"])
+@pytest.mark.parametrize("release", ALTMAP.when("looked up", "only it"))
 def test_at_first_a_full_altmap_was_the_end(release: str) -> None:
     """Looked up, then passed in: if there is one, only it is tried."""
     machine = booted(release)
@@ -69,8 +77,8 @@ def test_at_first_a_full_altmap_was_the_end(release: str) -> None:
     assert where(full) == [True], "the first block stays, and its node"
 
 
-@pytest.mark.parametrize("release", ["4.19", "5.2", "5.3"])
-def test_since_4_19_ram_steps_in_for_a_full_altmap(release: str) -> None:
+@pytest.mark.parametrize("release", ALTMAP.when("else RAM", NOT_ACROSS))
+def test_since_4_19_15_ram_steps_in_for_a_full_altmap(release: str) -> None:
     machine = booted(release)
     assert machine.run_event(device(BLOCK)).word == "done"
     assert where(machine) == [True, False]
@@ -78,7 +86,11 @@ def test_since_4_19_ram_steps_in_for_a_full_altmap(release: str) -> None:
 
 @pytest.mark.parametrize(
     ("release", "expected"),
-    [("5.3", [True, True]), ("5.4", [True, False]), ("6.5", [True, False]), ("6.6", [True, True])],
+    [
+        *((release, [True, True]) for release in ALTMAP.when("else RAM")),
+        *((release, [True, False]) for release in (*ALTMAP.when(NOT_ACROSS)[:1], "6.5")),
+        *((release, [True, True]) for release in ("6.6", *ALTMAP.when(NOT_ACROSS)[-1:])),
+    ],
 )
 def test_since_5_4_a_block_that_reaches_beyond_the_device_is_ram(
     release: str, expected: list[bool]
@@ -89,7 +101,7 @@ def test_since_5_4_a_block_that_reaches_beyond_the_device_is_ram(
     assert where(machine) == expected
 
 
-@pytest.mark.parametrize("release", ["4.19", "5.3"])
+@pytest.mark.parametrize("release", ALTMAP.when("only it", "else RAM"))
 def test_until_5_3_a_block_that_also_describes_the_neighbour_may_be_on_the_device(
     release: str,
 ) -> None:
@@ -98,7 +110,7 @@ def test_until_5_3_a_block_that_also_describes_the_neighbour_may_be_on_the_devic
     assert where(machine, size=96 * M) == [True, True]
 
 
-@pytest.mark.parametrize("release", ["5.4", "6.6"])
+@pytest.mark.parametrize("release", ALTMAP.when(NOT_ACROSS))
 def test_since_5_4_it_may_not(release: str) -> None:
     machine = booted(release)
     event = device(2 * BLOCK, start=AT + 32 * M, size=96 * M)
@@ -108,16 +120,16 @@ def test_since_5_4_it_may_not(release: str) -> None:
 
 
 def test_while_it_was_looked_up_the_section_at_the_blocks_beginning_decided() -> None:
-    """4.14 asks for the section that the block begins in, which here is nobody's: RAM."""
+    """It asks for the section that the block begins in, which here is nobody's: RAM."""
     event = device(2 * BLOCK, start=AT + 32 * M, size=96 * M)
-    for release, on_device in (("4.14", False), ("4.17", True)):
+    for release in ALTMAP.when("looked up", "only it"):
         machine = booted(release)
         assert machine.run_event(event).word == "done"
         block = machine.kernel.vmemmap_base + (AT >> 16) * 64
-        assert (mapped_blocks(machine)[block] >= AT) is on_device
+        assert (mapped_blocks(machine)[block] >= AT) is (ALTMAP[release] == "only it")
 
 
-@pytest.mark.parametrize("release", ["4.14", "4.17", "4.19", "5.4", "6.6"])
+@pytest.mark.parametrize("release", ["4.14", "4.17", "4.19.71", "5.4", "6.6"])
 def test_blocks_of_a_device_leave_with_it_and_ram_comes_back(release: str) -> None:
     machine = booted(release)
     pages = NodePages(machine)
@@ -132,19 +144,19 @@ def test_blocks_of_a_device_leave_with_it_and_ram_comes_back(release: str) -> No
     assert not pages.pages
 
 
-def test_a_block_of_ram_freed_with_an_altmap_was_lost_until_4_18() -> None:
-    """The altmap was credited with it, wherever it came from; since 4.19 its address is looked at.
+def test_a_block_of_ram_freed_with_an_altmap_was_lost_until_ram_could_step_in() -> None:
+    """The altmap was credited with it, wherever it came from; then its address was looked at.
 
     RAM makes the block that it shares with the device, and leaves first.
     """
-    for release, lost in (("4.17", 1), ("4.19", 0)):
+    for release in ALTMAP.when("only it", "else RAM"):
         machine = booted(release)
         free = machine.pages.free_ranges(0).total
         assert machine.run_event(add(AT)).word == "done"
         assert machine.run_event(device(2 * BLOCK, start=AT + SECTION, size=SECTION)).word == "done"
         assert machine.run_event(remove(AT)).word == "done"
         assert machine.run_event(remove(AT + SECTION, SECTION, device=True)).word == "done"
-        assert machine.pages.free_ranges(0).total == free - lost
+        assert machine.pages.free_ranges(0).total == free - (ALTMAP[release] == "only it")
 
 
 @pytest.mark.parametrize("release", ["5.10", "6.6"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from breadth import singles
 from simulate.machines import RELEASES, ListModel, M, small_spec, specs, virts
 from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.kernel import Kernel
@@ -41,7 +43,7 @@ def both(spec: MachineSpec) -> Machine:
 
 
 @given(specs())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_both_ways_leave_the_same_machine(spec: MachineSpec) -> None:
     machine = both(spec)
     assume(machine.runner.stores == 0)  # else both went store by store: room was too tight
@@ -51,8 +53,7 @@ def test_both_ways_leave_the_same_machine(spec: MachineSpec) -> None:
         assert machine.list_head == 0
 
 
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("page_size", [4096, 65536])
+@pytest.mark.parametrize(("release", "page_size"), singles(product(RELEASES, (4096, 65536))))
 def test_each_release_with_16_mib_blocks_and_more_than_one_page_of_nodes(
     release: str, page_size: int
 ) -> None:
@@ -84,7 +85,6 @@ def test_blocks_that_do_not_fit_on_their_own_node_are_boots_affair_store_by_stor
 
 
 @given(st.integers(0, 12), st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
 def test_each_byte_of_memmap_has_a_mapping_after_boot(hole: int, sections: int) -> None:
     spec = small_spec(
         "6.1",

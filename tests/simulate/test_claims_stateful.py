@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from breadth import examples
 from simulate.machines import (
     CHUNK_RELEASES,
     FREE_LIST_RELEASES,
@@ -219,9 +220,8 @@ def test_claims(releases: tuple[str, ...]) -> None:
     run_state_machine_as_test(
         kind,
         settings=settings(
-            max_examples=50,
+            max_examples=examples(100),
             stateful_step_count=12,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
-from vmemmap.simulate.designs import DESIGNS, compare_designs
+from vmemmap.simulate.designs import (
+    DESIGNS,
+    HEAD,
+    DoublyLinkedDesign,
+    HlistDesign,
+    compare_designs,
+)
+from vmemmap.simulate.memory.physical import phys_of, virt_of
 from vmemmap.simulate.steps import Runner
 
 
@@ -39,6 +48,25 @@ def test_stores_of_an_insertion() -> None:
     doubly, hlist, singly = compare_designs(3, 65536, "little")
     # phys, virt and the links; the spinlock is taken and given back.
     assert (singly.stores, hlist.stores, doubly.stores) == (2 + 2, 2 + 4, 2 + 4 + 2)
+
+
+def test_the_backward_links_of_v1_and_v2_are_those_that_removal_needs() -> None:
+    """v1's prev is the node before, around a ring; v2's pprev the address of what points here."""
+    for order in ("little", "big"):
+        for design, count in product((DoublyLinkedDesign, HlistDesign), (1, 2, 5)):
+            made = design(4096, order)
+            for number in range(count):
+                Runner().run(made.insert(number << 20, 0xF << 60 | number << 20))
+            read, head = made.memory.physical.load_u64, virt_of(HEAD)
+            nodes = [read(HEAD)]
+            while (following := read(phys_of(nodes[-1]))) not in (0, head):
+                nodes.append(following)
+            assert len(nodes) == count
+            ring = [head, *nodes]
+            back = [read(phys_of(node) + 8) for node in nodes]
+            assert back == ring[:-1]
+            if design is DoublyLinkedDesign:
+                assert read(HEAD + 8) == ring[-1]
 
 
 def test_nothing_costs_nothing() -> None:

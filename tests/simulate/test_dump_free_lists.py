@@ -6,12 +6,14 @@ too, and the page allocator's plan is the other witness.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vmemmap
+from breadth import pairs, singles
 from oracles.simulated import Dump, crash, event, spec_of
 
 MACHINES: dict[str, dict[str, Any]] = {
@@ -83,8 +85,7 @@ class Kernel:
         return [(member - first) // self["SIZE(page)"] for member in members]
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize(("name", "order"), singles(product(MACHINES, ("little", "big"))))
 def test_nodes_and_free_lists(tmp_path: Path, name: str, order: Any) -> None:
     dump = crash(spec_of(**MACHINES[name], byte_order=order), tmp_path / "vmcore")
     machine = dump.machine
@@ -112,9 +113,10 @@ def test_nodes_and_free_lists(tmp_path: Path, name: str, order: Any) -> None:
             assert kernel.word(stat) == len(free)
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("page", [65536, 4096])
-@pytest.mark.parametrize("release", ["2.6.35", "2.6.38"])
+@pytest.mark.parametrize(
+    ("release", "page", "order"),
+    pairs(product(("2.6.35", "2.6.38"), (65536, 4096), ("little", "big"))),
+)
 def test_nodes_that_vmcoreinfo_does_not_count(
     tmp_path: Path, release: str, page: int, order: Any
 ) -> None:

@@ -1,14 +1,15 @@
 """The project's reader on simulated dumps of every era, in both byte orders.
 
 The reader and the simulator share no code, so each is a witness for the other: the list, every
-block's place, every struct page's kind (decoded here from VMCOREINFO's numbers), and on the radix
-MMU the page tables.
+block's place, every struct page's kind (decoded here from VMCOREINFO's numbers), compound pages,
+and on the radix MMU the page tables.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from breadth import pairs, singles
 from containers.vmlinux_file import build_vmlinux
 from oracles.simulated import (
     RELEASES,
@@ -29,30 +31,16 @@ from oracles.simulated import (
     spec_of,
     zero_pages,
 )
+from simulate.kernel_history import FLAG_BITS, STRUCT_PAGE, TYPE_VALUES
+from simulate.page_bytes import PageBytes
 from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
 
-MACHINES: tuple[dict[str, Any], ...] = (
-    {"page": 65536},
-    {"page": 4096},
-    {"page": 65536, "mmu": "radix"},
-    {"page": 4096, "mmu": "radix"},
-)
+PAGES = (65536, 4096)
+ORDERS = ("little", "big")
+ERAS = (*RELEASES, "3.1", "6.6.30", "6.8.9")
 PSIZE_DEFS = {(2, 6): 12 * 32, (3, 4): 14 * 32, (3, 10): 14 * 80}
 """Size of mmu_psize_defs, from which a reader without VMCOREINFO's keys learns the element's."""
-
-
-def cases() -> Iterator[Any]:
-    """Every release on each kind of machine, the byte orders in turn."""
-    turn = 0
-    for release in RELEASES:
-        for options in MACHINES:
-            if options.get("mmu") == "radix" and numbers(release) < (4, 7):
-                continue
-            order = ("little", "big")[turn % 2]
-            turn += 1
-            name = f"{release}-{options.get('mmu', 'hash')}-{options['page'] >> 10}k-{order}"
-            yield pytest.param(release, {**options, "byte_order": order}, id=name)
 
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -140,17 +128,13 @@ class Vmcoreinfo:
         return assumed if found is None else int(found)
 
 
-# What kernels before 3.9 do not say: PG_ numbers are the release's (ppc64-kernel.md 5.5), the
-# offsets those of its struct page.
-OLD_PRIVATE = {(2, 6): 16, (3, 2): 48}
-OLD_MAPCOUNT = {(2, 6): 12, (3, 2): 24}
-
-
 def decoded_kinds(core: vmemmap.Vmcore, dump: Dump) -> np.ndarray:
     """Classify every page frame of the dump by its struct page, as makedumpfile's rules do."""
     told = Vmcoreinfo(dump.machine.snapshot().vmcoreinfo.decode())
-    version = numbers(dump.machine.spec.release)
-    old = (3, 2) if version >= (3, 2) else (2, 6)
+    release = dump.machine.spec.release
+    # Kernels before 3.9 do not say all of it.
+    bits, assumed_at = FLAG_BITS.get(release), STRUCT_PAGE.get(release)
+    types = TYPE_VALUES[release]
     size = told.number(r"SIZE\(page\)") or 0
     base = dump.machine.kernel.vmemmap_base
     pfns = frames(dump)
@@ -173,22 +157,22 @@ def decoded_kinds(core: vmemmap.Vmcore, dump: Dump) -> np.ndarray:
         bit = told.number(rf"NUMBER\(PG_{name}\)", assumed)
         return np.zeros(len(pfns), bool) if bit is None else flags >> np.uint64(bit) & 1 == 1
 
-    mapcount = field("_mapcount", "i4", OLD_MAPCOUNT[old])
-    private = field("private", "u8", OLD_PRIVATE[old])
+    mapcount = field("_mapcount", "i4", assumed_at and assumed_at.mapcount)
+    private = field("private", "u8", assumed_at and assumed_at.private)
     refcount = field("(_refcount|_count)", "i4")
 
     def typed(name: str, assumed: int | None = None) -> np.ndarray:
         value = told.number(rf"NUMBER\(PAGE_{name}_MAPCOUNT_VALUE\)", assumed)
         return np.zeros(len(pfns), bool) if value is None else mapcount == value
 
-    if version < (2, 6, 38):
-        buddy = flag("buddy", 19)
+    if types.buddy is None:
+        buddy = flag("buddy", bits and bits.buddy)
     else:
-        buddy = typed("BUDDY", -2 if version < (2, 6, 39) else -128)
-    slab = typed("SLAB") if told.number(r"NUMBER\(PAGE_SLAB.*") else flag("slab", 7)
+        buddy = typed("BUDDY", types.buddy)
+    slab = typed("SLAB") if types.slab is not None else flag("slab", bits and bits.slab)
     anon = (field("mapping", "u8") & np.uint64(1) == 1) & ~slab
     cached = flag("lru") & ~anon
-    poison = flag("hwpoison", 23 if version < (2, 6, 38) else 22)
+    poison = flag("hwpoison", bits and bits.hwpoison)
     assert (refcount[buddy] == 0).all()
     assert (refcount[cached | anon | poison] > 0).all()
     assert slab.sum()
@@ -214,16 +198,43 @@ def check_struct_pages(core: vmemmap.Vmcore, dump: Dump) -> None:
     assert not len(wrong), [(frames(dump)[i], found[i], expected[i]) for i in wrong[:5]]
 
 
-@pytest.mark.parametrize(("release", "options"), list(cases()))
-def test_every_era(tmp_path: Path, release: str, options: dict[str, Any]) -> None:
-    dump = crash(spec_of(release, **options), tmp_path / "vmcore")
+def check_compound_pages(core: vmemmap.Vmcore, dump: Dump) -> None:
+    """Order, head and tails of every slab and huge page, and what tells the huge ones."""
+    pages, usage = PageBytes.dumped(core, dump.machine), dump.machine.usage
+    runs = [run for run in usage.runs if run.order]
+    assert {run.use for run in runs} == {Use.HUGE, Use.SLAB}
+    for run in runs:
+        assert pages.is_head(run.start)
+        assert pages.order_of(run.start) == run.order
+        assert 1 << run.order == run.end - run.start
+        assert pages.is_hugetlb(run.start) in (None, run.use is Use.HUGE)
+        assert pages.head_of(run.start) is None
+        for tail in (run.start + 1, run.start + (run.end - run.start) // 2, run.end - 1):
+            assert pages.head_of(tail) == pages.at(run.start)
+    for run in usage.of(Use.ANONYMOUS):
+        assert pages.head_of(run.start) is None
+
+
+@pytest.mark.parametrize(
+    ("release", "page", "mmu", "order"),
+    pairs(
+        case
+        for case in product(ERAS, PAGES, ("hash", "radix"), ORDERS)
+        if case[2] == "hash" or numbers(case[0]) >= (4, 7)
+    ),
+)
+def test_every_era(tmp_path: Path, release: str, page: int, mmu: str, order: Any) -> None:
+    spec = spec_of(release, page=page, mmu=mmu, byte_order=order)
+    if page == 4096:  # a huge page is up to 4096 pages there, and one of them will do
+        spec = replace(spec, pages=replace(spec.pages, huge=spec.pages.huge // 2))
+    dump = crash(spec, tmp_path / "vmcore")
     with open_dump(dump) as core:
         check_list_and_places(core, dump)
         check_struct_pages(core, dump)
+        check_compound_pages(core, dump)
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "order"), singles(product(SHAPES, ORDERS)))
 def test_every_shape(tmp_path: Path, name: str, order: Any) -> None:
     dump = crash(spec_of(**SHAPES[name], byte_order=order), tmp_path / "vmcore")
     with open_dump(dump) as core:
@@ -231,14 +242,15 @@ def test_every_shape(tmp_path: Path, name: str, order: Any) -> None:
         check_struct_pages(core, dump)
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("page", [65536, 4096])
-@pytest.mark.parametrize("release", ["4.7", "4.18", "5.10", "6.6", "6.12", "7.2"])
+@pytest.mark.parametrize(
+    ("release", "page", "order"),
+    pairs(product(("4.7", "4.18", "5.10", "6.6", "6.12", "7.2"), PAGES, ORDERS)),
+)
 def test_vmalloc_through_radix_tables(tmp_path: Path, release: str, page: int, order: Any) -> None:
     """Each vmalloc page has its own virtual address at its start; between areas lies a hole."""
     spec = spec_of(release, page=page, mmu="radix", byte_order=order)
     dump = crash(spec, tmp_path / "vmcore")
-    start = dump.machine.kernel.layout.vmalloc.start
+    start = dump.machine.kernel.regions.vmalloc.start
     pages = [run.start for run in dump.machine.usage.of(Use.VMALLOC)]
     assert len(pages) == 13
     with open_dump(dump) as core:
@@ -254,7 +266,8 @@ def test_vmalloc_through_radix_tables(tmp_path: Path, release: str, page: int, o
                 virt += page
 
 
-@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.usefixtures("kernel_text")
 def test_linear_map_is_the_files_bytes(tmp_path: Path, order: Any) -> None:
     dump = crash(spec_of("6.1", byte_order=order), tmp_path / "vmcore")
     empty = dict(zip(frames(dump).tolist(), zero_pages(dump).tolist(), strict=True))

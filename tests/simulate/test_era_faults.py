@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulate.kernel_history import FAILED_MAPPING, NODE_ALLOCATOR, POPULATED, WITHOUT_A_NODE
 from simulate.machines import (
     CHUNK_RELEASES,
     FREE_LIST_RELEASES,
@@ -17,7 +18,9 @@ from simulate.machines import (
     faults,
     mapped_blocks,
     remove,
+    sides,
     small_machine,
+    small_spec,
     version_of,
     virts,
 )
@@ -25,11 +28,11 @@ from vmemmap.simulate import Machine, MemoryRange
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.physical import phys_of
 
-FIRST, SECOND = 128 * M, 256 * M
-OLD_ENOMEM = [r for r in RELEASES if version_of(r) < (5, 10)]
-NEW_ENOMEM = [r for r in RELEASES if version_of(r) >= (5, 10)]
-WHOLE_SECTIONS = [r for r in RELEASES if version_of(r) < (5, 3)]
-PARTS = [r for r in RELEASES if version_of(r) >= (5, 3)]
+FIRST, SECOND, FAR = 128 * M, 256 * M, 4096 * M
+NODE_FAILURE = sides(WITHOUT_A_NODE)
+OLD_ENOMEM = [r for r in NODE_FAILURE if WITHOUT_A_NODE[r] == "mapped all the same"]
+NEW_ENOMEM = [r for r in NODE_FAILURE if WITHOUT_A_NODE[r] == "-ENOMEM"]
+PARTS = [r for r in sides(POPULATED) if version_of(r) >= (5, 3)]
 
 
 def free_pages(machine: Machine) -> int:
@@ -107,7 +110,7 @@ def test_since_5_10_the_block_goes_back_and_the_addition_fails(release: str) -> 
     assert machine.run_event(add(FIRST)).word == "done"
 
 
-@pytest.mark.parametrize("release", [r for r in FREE_LIST_RELEASES if r in OLD_ENOMEM])
+@pytest.mark.parametrize("release", [r for r in OLD_ENOMEM if NODE_ALLOCATOR[r] == "free list"])
 def test_a_block_without_a_node_is_not_given_back_and_is_replaced(release: str) -> None:
     """vmemmap_list_free() does not know it: it stays mapped until the memory comes again."""
     machine = small_machine(release, (MemoryRange(0, 0, 64 * M),)).boot()
@@ -125,10 +128,25 @@ def test_a_block_without_a_node_is_not_given_back_and_is_replaced(release: str) 
     assert virts(machine).count(lacking) == 1
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_page_for_nodes_that_cannot_be_had_leaves_next_null(release: str) -> None:
+    """The pointer does not keep what it said of the page before: that page is used up."""
+    machine = small_machine(release).boot()
+    assert machine.memory.load_u64(PHYS["next"])
+    machine.supply.faults._plan = faults(node_page=(2,))
+    machine.memory.store_u32(PHYS["num_left"], 0)  # as if the first page were used up
+    machine.run_event(add(FIRST))
+    assert machine.memory.load_u64(PHYS["next"]) == 0
+    pages = NodePages(machine)
+    assert machine.run_event(add(SECOND)).word == "done"
+    assert machine.list_head == pages.pages[0]
+    assert machine.memory.load_u64(PHYS["next"]) == pages.pages[0] + NODE
+
+
 # -- no mapping
 
 
-@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("release", sides(FAILED_MAPPING))
 def test_a_mapping_that_fails_stops_the_kernel_or_leaves_a_node_without_mapping(
     release: str,
 ) -> None:
@@ -136,7 +154,7 @@ def test_a_mapping_that_fails_stops_the_kernel_or_leaves_a_node_without_mapping(
     machine = small_machine(release, faults=faults(mapping=(blocks + 1,))).boot()
     outcome = machine.run_event(add(FIRST))
     assert len(virts(machine)) == blocks + 1 or version_of(release) >= (5, 3)
-    if version_of(release) < (4, 7):
+    if FAILED_MAPPING[release] == "BUG":
         assert machine.crashed
         assert "BUG" in machine.crashed
         assert outcome.word == "crashed"
@@ -193,7 +211,27 @@ def test_whether_pages_for_nodes_are_clean(release: str) -> None:
     assert (after == bytes(40)) is (version_of(release) < (4, 15))
 
 
-# -- nodes: never given back, or used again
+# -- nodes: from the memory's own NUMA node; never given back, or used again
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("step_by_step", [True, False])
+def test_the_page_for_nodes_is_of_the_numa_node_of_the_first_block(
+    release: str, step_by_step: bool
+) -> None:
+    memory = (
+        MemoryRange(2, 0, 32 * M),
+        MemoryRange(0, 64 * M, 32 * M),
+        MemoryRange(1, FAR, 32 * M),
+    )
+    machine = Machine(small_spec(release, memory), step_by_step=step_by_step)
+    pages = NodePages(machine)
+    machine.boot()
+    for node in (1, 0, 2):
+        machine.memory.store_u32(PHYS["num_left"], 0)
+        assert machine.run_event(add(FIRST + node * 128 * M, node=node)).word == "done"
+    nodes = [machine.pages.node_of(phys_of(page) >> 16) for page in pages.pages]
+    assert nodes == [2, 1, 0, 2]
 
 
 @pytest.mark.parametrize("release", CHUNK_RELEASES)
@@ -324,7 +362,7 @@ def test_adding_what_is_there_is_refused_since_5_3(release: str) -> None:
     assert machine.walk() == before
 
 
-@pytest.mark.parametrize("release", ["2.6.35", "3.2", "3.16", "3.17"])
+@pytest.mark.parametrize("release", sides(POPULATED))
 def test_a_block_that_a_section_of_56_byte_pages_only_touches_at_its_end(release: str) -> None:
     """Until 3.16 the scan begins at the block, not at a section, and steps over the last one.
 
@@ -345,7 +383,7 @@ def test_a_block_that_a_section_of_56_byte_pages_only_touches_at_its_end(release
     virt = machine.kernel.vmemmap_base + block * size
     assert virts(machine).count(virt) == 1
     assert machine.run_event(add((first + 1) * SECTION)).word == "done"
-    assert virts(machine).count(virt) == (2 if version_of(release) < (3, 17) else 1)
+    assert virts(machine).count(virt) == (2 if "start" in POPULATED[release] else 1)
 
 
 @pytest.mark.parametrize("release", ["5.3", "5.5", "6.1"])
@@ -366,11 +404,11 @@ def test_the_second_part_of_a_section_takes_itself_for_populated(release: str) -
     assert machine.vmemmap.map.find(page) is None
 
 
-@pytest.mark.parametrize(("release", "times"), [("5.3", 2), ("5.5", 1), ("6.1", 1)])
-def test_a_section_of_which_only_a_later_part_is_valid(release: str, times: int) -> None:
+@pytest.mark.parametrize("release", [r for r in sides(POPULATED) if r in PARTS])
+def test_a_section_of_which_only_a_later_part_is_valid(release: str) -> None:
     """Asked by sections it looks empty, and its block is made again; since 5.5 parts are asked."""
     machine = small_machine(release).boot()
     assert machine.run_event(add(FIRST + 2 * M, 2 * M, device=True)).word == "done"
     assert machine.run_event(add(FIRST + SECTION)).word == "done"
     block = machine.vmemmap.pfn_to_page(FIRST >> 16)
-    assert virts(machine).count(block) == times
+    assert virts(machine).count(block) == (2 if POPULATED[release] == "by sections" else 1)

@@ -13,14 +13,16 @@ time, in every order with up to two changes of turn and in many random orders wi
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from simulate.machines import RELEASES, SECTION, ListModel, M, add, remove, small_machine
 from simulate.schedules import damage, race, schedules, turns_at
 from vmemmap.simulate import HotplugEvent
-from vmemmap.simulate.memory import image
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.mm.locks import LockRule
 from vmemmap.simulate.steps import Access, Deadlock, Task
@@ -44,12 +46,7 @@ STEPS = 24
 """More than any two of these operations have accesses to the list and its allocator."""
 
 
-@pytest.fixture(autouse=True)
-def _no_kernel_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of boots: most of each would be filling 12 MiB of kernel text."""
-    monkeypatch.setattr(image, "TEXT_BYTES", 0)
-
-
+@cache
 def expected_blocks(events: tuple[HotplugEvent, ...], before: tuple[HotplugEvent, ...]) -> set[int]:
     """What the list should hold when all is done, in whatever order."""
     machine = small_machine("6.1")
@@ -108,7 +105,7 @@ def test_the_lock_that_the_era_really_holds_keeps_the_list_whole(release: str) -
 
 
 @given(st.sampled_from(LOCKED), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(400))
 def test_any_schedule_at_all_keeps_it_whole_under_the_eras_lock(
     release: str, data: st.DataObject
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from breadth import pairs
 from simulate.machines import PART, RELEASES, SECTION, M, add, remove, small_machine, version_of
 from vmemmap.simulate import Machine, MemoryRange
 from vmemmap.simulate.steps import Runner
@@ -37,9 +39,9 @@ def entry(machine: Machine, number: int) -> int:
     return value
 
 
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("page_size", [4096, 65536])
+@pytest.mark.parametrize(
+    ("release", "order", "page_size"), pairs(product(RELEASES, ("little", "big"), (4096, 65536)))
+)
 def test_every_section_of_boot_points_to_the_vmemmap(
     release: str, order: str, page_size: int
 ) -> None:
@@ -72,7 +74,6 @@ def valid(machine: Machine, phys: int) -> bool:
     st.sampled_from(["5.3", "5.6", "6.1", "7.3"]),
     st.lists(st.tuples(st.integers(0, 23), st.integers(1, 10)), max_size=12),
 )
-@settings(deadline=None, max_examples=40)
 def test_parts_of_sections_come_and_go(release: str, history: list[tuple[int, int]]) -> None:
     """Device memory in pieces of 2 MiB; a piece that is there is taken away again."""
     machine = small_machine(release).boot()

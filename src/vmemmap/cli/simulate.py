@@ -160,7 +160,7 @@ def _crash(
     form: str,
 ) -> None:
     """Crash a machine into a dump, and print what is in there."""
-    from vmemmap.simulate.crash.account import list_account
+    from vmemmap.simulate.crash.answers import list_answers
     from vmemmap.simulate.crash.damage import apply_damage
     from vmemmap.simulate.crash.vmcore import write_vmcore
 
@@ -169,7 +169,7 @@ def _crash(
         if vmlinux is not None:
             machine.write_symbols(vmlinux)
         snapshot = machine.snapshot()
-        found = list_account(machine)  # of the list as it was before any damage
+        found = list_answers(snapshot.machine)  # of the list as it was before any damage
         harms = [apply_damage(snapshot, name) for name in damage]
         write_vmcore(snapshot, out, progress)
         record = report.record(machine, snapshot, out, found, harms)

@@ -1,6 +1,6 @@
 """The records of ``vmemmap simulate``: what a simulated dump holds, and what the designs cost.
 
-What is known because the model made it is counted in ``simulate/crash/account.py``.
+What is known because the model made it is counted in ``simulate/crash/answers.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from vmemmap.report.text import count_text, size_text
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine
-    from vmemmap.simulate.crash.account import ListAccount
+    from vmemmap.simulate.crash.answers import ListAnswers
     from vmemmap.simulate.crash.damage import Harm
-    from vmemmap.simulate.crash.vmcore import Snapshot
+    from vmemmap.simulate.crash.snapshot import Snapshot
     from vmemmap.simulate.designs import DesignCost
 
 PAGE_COLUMNS = ("kind", "pages")
@@ -262,7 +262,7 @@ def record(
     machine: Machine,
     snapshot: Snapshot,
     path: str,
-    found: ListAccount,
+    found: ListAnswers,
     harms: Sequence[Harm] = (),
 ) -> SimulatedRecord:
     """Make the record of a dump that has been written.
@@ -271,14 +271,14 @@ def record(
         machine: The machine.
         snapshot: Its memory at the crash.
         path: The dump.
-        found: The account of its list from before any damage.
+        found: What is known of its list from before any damage.
         harms: What was damaged.
     """
-    from vmemmap.simulate.crash import account
+    from vmemmap.simulate.crash import answers
 
     kernel, written = machine.kernel, Path(path).stat()
-    pages = account.page_account(machine, snapshot)
-    classes = account.makedumpfile_classes(machine, pages)
+    pages = answers.page_answers(snapshot)
+    classes = answers.makedumpfile_classes(kernel, pages)
     made: SimulatedRecord = {
         "dump": {
             "path": path,
@@ -331,7 +331,7 @@ def record(
             "hwpoison": classes["hwpoison"],
             "offline": classes["offline"],
         },
-        "notes": account.notes(machine),
+        "notes": answers.remarks(snapshot.machine),
     }
     if harms:
         made["damage"] = [_harm(harm) for harm in harms]
@@ -372,11 +372,11 @@ def designs(blocks: int, costs: Sequence[DesignCost]) -> DesignsRecord:
 
 def damage_kinds() -> list[DamageKindRecord]:
     """Make the records of every kind of damage."""
-    from vmemmap.simulate.crash.damage import KINDS
+    from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
     return [
         {"name": name, "findings": list(kind.findings), "what": kind.what}
-        for name, kind in KINDS.items()
+        for name, kind in DAMAGE_KINDS.items()
     ]
 
 

@@ -20,17 +20,17 @@ T = TypeVar("T")
 Table = tuple[tuple[tuple[int, ...], T], ...]
 
 OLDEST: Version = (2, 6)
-"""2.6.35 to 2.6.39; where those differ, a row has three numbers."""
+"""2.6.35 to 2.6.39; where those or stable releases differ, a row has three numbers."""
 NEWEST: Version = (7, 3)
 
 
-def at(table: Table[T], version: tuple[int, ...]) -> T:
-    """Give the row of *table* that holds for *version*, of two or three numbers."""
-    return next(value for since, value in reversed(table) if version >= since)
+def at(table: Table[T], numbers: tuple[int, int, int]) -> T:
+    """Give the row of *table* that holds for a release, of three numbers."""
+    return next(value for since, value in reversed(table) if numbers >= since)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Regions:
     """Where the kernel's virtual regions lie, half-open."""
 
     vmalloc: Run
@@ -39,49 +39,50 @@ class Layout:
 
 
 TIB = 1 << 40
-_OLD = Layout(
+_OLD = Regions(
     Run(0xD << 60, (0xD << 60) + 8 * TIB),
     Run((0xD << 60) + 8 * TIB, (0xD << 60) + 16 * TIB),
     Run(0xF << 60, 1 << 64),
 )
-_OLD_56T = Layout(
+_OLD_56T = Regions(
     Run(0xD << 60, (0xD << 60) + 56 * TIB),
     Run((0xD << 60) + 56 * TIB, (0xD << 60) + 64 * TIB),
     Run(0xF << 60, 1 << 64),
 )
 
 
-def _three(start: int, each: int) -> Layout:
-    """Give the newer layout: vmalloc, I/O and vmemmap side by side, of one size."""
-    return Layout(
+def _three(start: int, each: int) -> Regions:
+    """Give the newer regions: vmalloc, I/O and vmemmap side by side, of one size."""
+    return Regions(
         Run(start, start + each),
         Run(start + each, start + 2 * each),
         Run(start + 2 * each, start + 3 * each),
     )
 
 
-HASH_64K: Table[Layout] = (
+REGIONS_HASH_64K: Table[Regions] = (
     (OLDEST, _OLD),
     ((4, 13), _OLD_56T),
-    ((5, 1), _three(0xC008 << 48, 512 * TIB)),
+    ((5, 2), _three(0xC008 << 48, 512 * TIB)),
 )
-HASH_4K: Table[Layout] = (
+REGIONS_HASH_4K: Table[Regions] = (
     (OLDEST, _OLD),
     ((4, 13), _OLD_56T),
-    ((5, 1), _three(0xC0001 << 44, 16 * TIB)),
+    ((5, 2), _three(0xC0001 << 44, 16 * TIB)),
     ((5, 10), _three(0xC0003D << 40, TIB)),
 )
-RADIX: Table[Layout] = (
+REGIONS_RADIX: Table[Regions] = (
     (
         (4, 7),
-        Layout(
+        Regions(
             vmalloc=Run(0xC008 << 48, 0xC00A << 48),
             io=Run(0xC00C << 48, 0xC00E << 48),
             vmemmap=Run(0xC00A << 48, 0xC00C << 48),
         ),
     ),
-    ((5, 1), _three(0xC008 << 48, 512 * TIB)),
+    ((5, 2), _three(0xC008 << 48, 512 * TIB)),
 )
+"""Since Linux commit 0034d395f89d (in v5.2) both MMUs have the regions in this order."""
 
 MAX_PHYSMEM_BITS_64K: Table[int] = (
     (OLDEST, 44),
@@ -139,8 +140,8 @@ ENTRY_FORMATS: Table[EntryFormat] = (
 )
 
 Bits = tuple[int, int, int, int]
-HASH_4K_BITS: Table[Bits] = ((OLDEST, (9, 7, 7, 9)), ((3, 7), (9, 7, 9, 9)))
-HASH_64K_BITS: Table[Bits] = (
+INDEX_BITS_HASH_4K: Table[Bits] = ((OLDEST, (9, 7, 7, 9)), ((3, 7), (9, 7, 9, 9)))
+INDEX_BITS_HASH_64K: Table[Bits] = (
     (OLDEST, (12, 12, 0, 4)),
     ((3, 7), (12, 12, 0, 6)),
     ((3, 10), (8, 10, 0, 12)),
@@ -149,7 +150,7 @@ HASH_64K_BITS: Table[Bits] = (
     ((4, 17), (8, 10, 10, 8)),
 )
 """Index bits of the PTE, PMD, PUD and PGD tables; 0 is a folded level."""
-RADIX_BITS = {12: (9, 9, 9, 13), 16: (5, 9, 9, 13)}
+INDEX_BITS_RADIX = {12: (9, 9, 9, 13), 16: (5, 9, 9, 13)}
 
 Tracker = Literal["chunks", "free_list"]
 TRACKERS: Table[Tracker] = ((OLDEST, "chunks"), ((3, 17), "free_list"))
@@ -160,15 +161,18 @@ MAPPING_FAILURE_IS_EFAULT: Table[bool] = ((OLDEST, False), ((4, 7), True))
 RADIX_KEEPS_LIST: Table[bool] = ((OLDEST, True), ((6, 6), False))
 """Since Linux commit 368a0590d954 (in v6.6) the radix MMU has its own vmemmap_populate()."""
 
-Altmap = Literal["none", "looked_up", "only", "fallback", "boundary"]
-ALTMAPS: Table[Altmap] = (
+AltmapRule = Literal["none", "looked_up", "only", "fallback", "boundary"]
+ALTMAPS: Table[AltmapRule] = (
     (OLDEST, "none"),
     ((4, 13), "looked_up"),
-    ((4, 17), "only"),
-    ((4, 19), "fallback"),
+    ((4, 16), "only"),
+    ((4, 19, 15), "fallback"),
     ((5, 4), "boundary"),
 )
-"""Whether struct pages of device memory may lie on the device, and what if it has no room."""
+"""Whether struct pages of device memory may lie on the device, and what if it has no room.
+
+RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 4.19.15; whether
+4.20 has it is not known."""
 ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 
@@ -182,7 +186,7 @@ SCAN_START: Table[Literal["raw", "section", "subsection"]] = (
 """Where vmemmap_populated() begins to look: the block's own start, or rounded down."""
 ZEROED_BLOCKS: Table[bool] = ((OLDEST, True), ((4, 15), False))
 """Whether vmemmap_alloc_block() clears what it hands out."""
-SUBSECTIONS: Table[bool] = ((OLDEST, False), ((5, 3), True))
+SUBSECTION_HOTPLUG: Table[bool] = ((OLDEST, False), ((5, 3), True))
 BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
 """Whether one section without struct pages costs the rest of its node's run, or only itself."""
 
@@ -190,7 +194,8 @@ HotplugLock = Literal[
     "lock_system_sleep", "mem_hotplug_mutex", "mem_hotplug_begin", "mem_hotplug_lock"
 ]
 HOTPLUG_LOCKS: Table[HotplugLock] = (
-    (OLDEST, "mem_hotplug_mutex"),
+    (OLDEST, "lock_system_sleep"),
+    ((2, 6, 37), "mem_hotplug_mutex"),
     ((3, 16), "mem_hotplug_begin"),
     ((4, 13), "mem_hotplug_lock"),
 )

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import SpecError
 from vmemmap.simulate import eras
 
 Mmu = Literal["hash", "radix"]
+T = TypeVar("T")
 SECTION_SHIFT = 24
 SECTION_BYTES = 1 << SECTION_SHIFT
 SUBSECTION_BYTES = 2 << 20
 RADIX_SINCE: eras.Version = (4, 7)
+OLDEST_RELEASE = (2, 6, 35)
 MAX_RELEASE = 64
 """__NEW_UTS_LEN."""
 _RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?([-.+~_][-.+~_0-9A-Za-z]*)?")
@@ -41,9 +43,7 @@ class Kernel:
     struct_page_size: int
 
     def __post_init__(self) -> None:
-        if not eras.OLDEST <= self.version <= eras.NEWEST or (
-            self.version == eras.OLDEST and self.sublevel < 35
-        ):
+        if self.numbers < OLDEST_RELEASE or self.version > eras.NEWEST:
             raise SpecError(
                 "kernel.release",
                 f"{self.release} is outside 2.6.35 to 7.3, the kernels this model knows "
@@ -57,11 +57,6 @@ class Kernel:
         """Major and minor number; (2, 6) for all of 2.6.35 to 2.6.39."""
         return self.numbers[0], self.numbers[1]
 
-    @property
-    def sublevel(self) -> int:
-        """The third number; tells the releases of 2.6 apart."""
-        return self.numbers[2]
-
     @cached_property
     def numbers(self) -> tuple[int, int, int]:
         """The three numbers of the release."""
@@ -70,6 +65,10 @@ class Kernel:
             shown = repr(self.release[:MAX_RELEASE])
             raise SpecError("kernel.release", f"{shown} is no kernel release such as 6.1")
         return int(match[1]), int(match[2]), int(match[3] or 0)
+
+    def at(self, table: eras.Table[T]) -> T:
+        """Give the row of *table* that holds for this kernel."""
+        return eras.at(table, self.numbers)
 
     @property
     def page_shift(self) -> int:
@@ -87,37 +86,37 @@ class Kernel:
         return self.pages_per_section * self.struct_page_size
 
     @property
-    def layout(self) -> eras.Layout:
+    def regions(self) -> eras.Regions:
         """Where vmalloc, I/O and vmemmap lie."""
         if self.mmu == "radix":
-            return eras.at(eras.RADIX, self.version)
+            return self.at(eras.REGIONS_RADIX)
         small = self.page_size == 4 * KIB
-        return eras.at(eras.HASH_4K if small else eras.HASH_64K, self.version)
+        return self.at(eras.REGIONS_HASH_4K if small else eras.REGIONS_HASH_64K)
 
     @property
     def vmemmap_base(self) -> int:
         """Virtual address of the struct page of page frame 0."""
-        return self.layout.vmemmap.start
+        return self.regions.vmemmap.start
 
     @property
     def max_physmem_bits(self) -> int:
         """How far physical addresses may reach, as a power of two."""
         small = self.page_size == 4 * KIB
         table = eras.MAX_PHYSMEM_BITS_4K if small else eras.MAX_PHYSMEM_BITS_64K
-        return eras.at(table, self.version)
+        return self.at(table)
 
     @property
     def keeps_list(self) -> bool:
         """Whether this kernel records backing blocks in vmemmap_list."""
-        return self.mmu == "hash" or eras.at(eras.RADIX_KEEPS_LIST, self.version)
+        return self.mmu == "hash" or self.at(eras.RADIX_KEEPS_LIST)
 
     @property
     def table_bits(self) -> eras.Bits:
         """Index bits of the PTE, PMD, PUD and PGD tables."""
         if self.mmu == "radix":
-            return eras.RADIX_BITS[self.page_shift]
+            return eras.INDEX_BITS_RADIX[self.page_shift]
         small = self.page_size == 4 * KIB
-        return eras.at(eras.HASH_4K_BITS if small else eras.HASH_64K_BITS, self.version)
+        return self.at(eras.INDEX_BITS_HASH_4K if small else eras.INDEX_BITS_HASH_64K)
 
     @property
     def free_area_orders(self) -> int:
@@ -129,13 +128,6 @@ class Kernel:
         """Base pages in a huge page: 16 MiB on hash, 2 MiB on radix."""
         return (2 * MIB if self.mmu == "radix" else 16 * MIB) >> self.page_shift
 
-    @property
-    def hotplug_lock(self) -> str:
-        """The lock that this kernel's memory hotplug takes, by its kernel name."""
-        if self.version == eras.OLDEST and self.sublevel < 37:
-            return "lock_system_sleep"
-        return eras.at(eras.HOTPLUG_LOCKS, self.version)
-
     def block_sizes(self, boot_memory: int) -> tuple[int, ...]:
         """Give the block sizes that this kernel can end up with, the one it prefers first.
 
@@ -143,9 +135,9 @@ class Kernel:
             boot_memory: Bytes of memory at boot: 16 MiB blocks need 1 GiB of it.
         """
         if self.mmu == "radix":
-            big = not self.keeps_list or eras.at(eras.RADIX_BIG_BLOCKS, self.version)
+            big = not self.keeps_list or self.at(eras.RADIX_BIG_BLOCKS)
             return (2 * MIB, self.page_size) if big else (self.page_size,)
         small: tuple[int, ...] = (self.page_size,)
-        if eras.at(eras.HASH_64K_IN_4K_KERNEL, self.version):
+        if self.at(eras.HASH_64K_IN_4K_KERNEL):
             small = (64 * KIB, 4 * KIB)
         return (16 * MIB, *small) if boot_memory >= GIB else small

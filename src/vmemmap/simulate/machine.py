@@ -7,22 +7,24 @@ It holds no algorithm of its own; the kernel's names are in ``populate.py``, ``b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from vmemmap.simulate.crash.vmcore import Snapshot, write_symbols, write_vmcore
-from vmemmap.simulate.eras import TRACKERS, at
+from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.snapshot import Snapshot
+from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
+from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.image import PHYS, write_image
 from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
-from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of, virt_of
+from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
 from vmemmap.simulate.memory.supply import Faults, Supply
 from vmemmap.simulate.mm import boot
-from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList
+from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList, VmemmapBacking, walk_list
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
+from vmemmap.simulate.mm.outcome import Outcome
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.pgdat import Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
@@ -32,38 +34,7 @@ from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
 from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES, HotplugEvent, MachineSpec
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
-
-ERRNO_NAMES = {
-    0: "done",
-    -12: "-ENOMEM",
-    -14: "-EFAULT",
-    -16: "-EBUSY",
-    -17: "-EEXIST",
-    -22: "-EINVAL",
-}
-Progress = Callable[[str, int, int | None], None]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a boot or a hotplug event.
-
-    Attributes:
-        what: In words: "boot", "add 512 MiB at 0x40000000 to node 0".
-        result: 0 or a negative errno; None when the machine crashed in the middle.
-        calls: The kernel functions it went through, in the order of their first call.
-    """
-
-    what: str
-    result: int | None = None
-    calls: list[str] = field(default_factory=list)
-
-    @property
-    def word(self) -> str:
-        """The result as the kernel would name it."""
-        if self.result is None:
-            return "crashed"
-        return ERRNO_NAMES.get(self.result, str(self.result))
+from vmemmap.write.elf_core import Progress
 
 
 class Machine:
@@ -116,7 +87,7 @@ class Machine:
         self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
-        self.backing = lists[at(TRACKERS, kernel.version)](
+        self.backing = lists[kernel.at(TRACKERS)](
             kernel_memory, kernel.page_size, self.supply.alloc_node_page, self.locks.assert_held
         )
         make = Vmemmap if kernel.keeps_list else RadixVmemmap
@@ -136,7 +107,7 @@ class Machine:
             self.pages,
             self.tables,
             self.locks,
-            self.usage.move_away,
+            self.usage,
         )
         self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
         self.devices: list[HotplugEvent] = []
@@ -204,7 +175,26 @@ class Machine:
 
     def snapshot(self) -> Snapshot:
         """Freeze what memory holds now, as a capture kernel would find it."""
-        return Snapshot(self)
+        return Snapshot(
+            CrashedMachine(
+                spec=self.spec,
+                kernel=self.kernel,
+                memory=self.memory,
+                memblock=self.memblock,
+                pages=self.pages,
+                usage=self.usage,
+                sparsemem=self.sparsemem,
+                vmemmap=self.vmemmap,
+                nodes=self.nodes,
+                locks=self.locks,
+                objects_phys=self.objects_phys,
+                devices=tuple(self.devices),
+                lost_sections=self.lost_sections,
+                outcomes=tuple(self.outcomes),
+                stores=self.runner.stores,
+                reason=self.crashed,
+            )
+        )
 
     def crash(
         self, path: str | Path, progress: Progress = lambda _what, _done, _total: None
@@ -224,29 +214,16 @@ class Machine:
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self, path)
+        write_symbols(self.kernel, path)
 
     @property
     def list_head(self) -> int:
         """The pointer at vmemmap_list."""
         return self.memory.load_u64(PHYS["vmemmap_list"])
 
-    def walk(self) -> list[tuple[int, int, int]]:
-        """Follow the list: (node, phys, virt_addr) of each entry, head first.
-
-        It trusts the list, and only ends where a node comes that was there before;
-        `vmemmap.open` on the dump is the careful way.
-        """
-        entries = []
-        seen = set()
-        node = self.list_head
-        while node and node not in seen:
-            seen.add(node)
-            here = phys_of(node)
-            following = self.memory.load_u64(here)
-            entries.append((node, self.memory.load_u64(here + 8), self.memory.load_u64(here + 16)))
-            node = following
-        return entries
+    def walk(self) -> list[VmemmapBacking]:
+        """Give the entries of the list as (node, phys, virt_addr), head first; see `walk_list`."""
+        return list(walk_list(self.memory))
 
     def _sparse_init(self) -> int:
         if (

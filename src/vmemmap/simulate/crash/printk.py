@@ -18,9 +18,9 @@ from vmemmap.simulate.kernel import KIB, MIB, Kernel
 from vmemmap.simulate.memory.image import PHYS, VIRT
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 
-TEXT_AT = 18 * MIB
-TEXT_BYTES = 64 * KIB
-DESCS_AT = TEXT_AT + TEXT_BYTES
+LOG_AT = 18 * MIB
+LOG_BYTES = 64 * KIB
+DESCS_AT = LOG_AT + LOG_BYTES
 COUNT_BITS = 9
 DESC_BYTES = 24
 INFOS_AT = DESCS_AT + (DESC_BYTES << COUNT_BITS)
@@ -57,7 +57,7 @@ class Message:
 
 def write_log(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
     """Write the log into the buffer that this kernel has."""
-    memory.clear(TEXT_AT, INFOS_AT + (INFO_BYTES << COUNT_BITS) - TEXT_AT)
+    memory.clear(LOG_AT, INFOS_AT + (INFO_BYTES << COUNT_BITS) - LOG_AT)
     if kernel.version < CHARACTER_RING_UNTIL:
         _write_characters(memory, messages)
     elif kernel.version < RECORD_RING_UNTIL:
@@ -115,46 +115,46 @@ def _write_characters(memory: PhysicalMemory, messages: list[Message]) -> None:
         for m in messages
     ]
     text = "".join(lines).encode()
-    ring = bytearray(TEXT_BYTES)
-    for at in range(max(0, len(text) - TEXT_BYTES), len(text)):
-        ring[at % TEXT_BYTES] = text[at]
-    memory.write(TEXT_AT, bytes(ring))
-    memory.store_u64(PHYS["log_buf"], virt_of(TEXT_AT))
-    memory.store_u32(PHYS["log_buf_len"], TEXT_BYTES)
+    ring = bytearray(LOG_BYTES)
+    for at in range(max(0, len(text) - LOG_BYTES), len(text)):
+        ring[at % LOG_BYTES] = text[at]
+    memory.write(LOG_AT, bytes(ring))
+    memory.store_u64(PHYS["log_buf"], virt_of(LOG_AT))
+    memory.store_u32(PHYS["log_buf_len"], LOG_BYTES)
     memory.store_u32(PHYS["log_end"], len(text))
-    memory.store_u32(PHYS["logged_chars"], min(len(text), TEXT_BYTES))
+    memory.store_u32(PHYS["logged_chars"], min(len(text), LOG_BYTES))
 
 
 def _write_records(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
     order = numpy_prefix(kernel.byte_order)
     texts = [message.text.encode() for message in messages]
     sizes = [-(-(RECORD_BYTES + len(text)) // 8) * 8 for text in texts]
-    kept = _fitting(sizes, TEXT_BYTES - RECORD_BYTES, len(messages))
-    at = TEXT_AT
+    kept = _fitting(sizes, LOG_BYTES - RECORD_BYTES, len(messages))
+    at = LOG_AT
     first = len(messages) - kept
     for message, text, size in zip(messages[first:], texts[first:], sizes[first:], strict=True):
         flags = _bit_fields(kernel, message.level)
         header = struct.pack(order + "QHHHBB", message.time_ns, size, len(text), 0, 0, flags)
         memory.write(at, header + text)
         at += size
-    memory.store_u64(PHYS["log_buf"], virt_of(TEXT_AT))
-    memory.store_u32(PHYS["log_buf_len"], TEXT_BYTES)
+    memory.store_u64(PHYS["log_buf"], virt_of(LOG_AT))
+    memory.store_u32(PHYS["log_buf_len"], LOG_BYTES)
     memory.store_u32(PHYS["log_first_idx"], 0)
-    memory.store_u32(PHYS["log_next_idx"], at - TEXT_AT)
+    memory.store_u32(PHYS["log_next_idx"], at - LOG_AT)
 
 
 def _write_lockless(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
     order = numpy_prefix(kernel.byte_order)
     texts = [message.text.encode() for message in messages]
     sizes = [-(-(8 + len(text)) // 8) * 8 for text in texts]
-    kept = _fitting(sizes, TEXT_BYTES, 1 << COUNT_BITS)
+    kept = _fitting(sizes, LOG_BYTES, 1 << COUNT_BITS)
     first = len(messages) - kept
-    position = tail = TEXT_BYTES  # logical positions begin one round in
+    position = tail = LOG_BYTES  # logical positions begin one round in
     for number in range(first, len(messages)):
         message, text, size = messages[number], texts[number], sizes[number]
         identity = FIRST_ID + number
         slot = identity % (1 << COUNT_BITS)
-        memory.write(TEXT_AT + position % TEXT_BYTES, struct.pack(order + "Q", identity) + text)
+        memory.write(LOG_AT + position % LOG_BYTES, struct.pack(order + "Q", identity) + text)
         memory.write(
             DESCS_AT + slot * DESC_BYTES,
             struct.pack(order + "3Q", FINALIZED | identity, position, position + size),
@@ -168,10 +168,10 @@ def _write_lockless(memory: PhysicalMemory, kernel: Kernel, messages: list[Messa
     memory.store_u32(ring, COUNT_BITS)
     last = FIRST_ID + len(messages) - 1
     words = {8: virt_of(DESCS_AT), 16: virt_of(INFOS_AT), 24: last, 32: FIRST_ID + first}
-    text_ring = {8: virt_of(TEXT_AT), 16: position, 24: tail}
+    text_ring = {8: virt_of(LOG_AT), 16: position, 24: tail}
     for offset, value in words.items():
         memory.store_u64(ring + offset, value)
-    memory.store_u32(ring + 48, TEXT_BYTES.bit_length() - 1)
+    memory.store_u32(ring + 48, LOG_BYTES.bit_length() - 1)
     for offset, value in text_ring.items():
         memory.store_u64(ring + 48 + offset, value)
 

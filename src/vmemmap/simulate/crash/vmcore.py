@@ -1,194 +1,32 @@
-"""The crash: what memory holds at that moment, and the vmcore that comes of it.
+"""The vmcore that comes of a crash, and the symbols that go with it.
 
-A `Snapshot` freezes the allocators' state, from which the struct pages follow, and gives the bytes
-of any range of memory. `write_vmcore` hands them to the ELF writer with the notes that a capture
-kernel finds: registers for each processor, and VMCOREINFO.
+The notes are those that a capture kernel finds: registers for each processor, and VMCOREINFO.
 
-Source: Linux fs/proc/vmcore.c, kernel/vmcore_info.c, arch/powerpc/kexec/.
+Source: Linux fs/proc/vmcore.c, arch/powerpc/kexec/.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
-from vmemmap.simulate.crash.printk import write_log
-from vmemmap.simulate.crash.story import story
-from vmemmap.simulate.crash.vmcoreinfo import Told, vmcoreinfo_text
-from vmemmap.simulate.kernel import SECTION_SHIFT
-from vmemmap.simulate.memory.extents import Extents
-from vmemmap.simulate.memory.image import (
-    SWAPPER_PG_DIR,
-    TEXT_BYTES,
-    VARIABLES,
-    VIRT,
-    VMCOREINFO_NOTE,
-)
-from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
-from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPages
-from vmemmap.simulate.mm.usage import Use
-from vmemmap.write.elf_core import Segment, pack_note, write_elf_core
+from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.snapshot import Snapshot
+from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
+from vmemmap.simulate.memory.physical import virt_of
+from vmemmap.write.elf_core import Progress, Segment, pack_note, write_elf_core
 from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
-
-if TYPE_CHECKING:
-    from vmemmap.simulate.machine import Machine
 
 NT_PRSTATUS = 1
 PRSTATUS_BYTES = 504
 PRSTATUS_PID, PRSTATUS_REGISTERS = 32, 112
 GPR1, NIP, MSR = 1, 32, 33
-PAINT_BYTES = 4 << 20
-MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
-STAMP_BYTES = 64
 
 
-class Snapshot:
-    """A machine's memory at one moment.
-
-    Attributes:
-        machine: Whose memory; it must not run on while the snapshot is in use.
-        vmcoreinfo: The VMCOREINFO text.
-        missing: Memory that the dump will not cover though it should, as (start, end) in bytes.
-        struct_pages: Paints struct pages as they are at this moment.
-    """
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        kernel = machine.kernel
-        objects = virt_of(machine.objects_phys)
-        free_huge_page = virt_of(0x8000)
-        self.owners = _owners(machine)
-        self.struct_pages = StructPages(
-            kernel,
-            self.owners,
-            Objects(
-                objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, free_huge_page
-            ),
-            machine.nodes,
-        )
-        lru = self.struct_pages.lru_of(0)
-        machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
-        told = Told(
-            kernel, machine.sparsemem, machine.nodes, free_huge_page, machine.spec.crash_time
-        )
-        self.vmcoreinfo = vmcoreinfo_text(told)
-        write_log(machine.memory, kernel, story(machine))
-        note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
-        machine.memory.write(VMCOREINFO_NOTE, note)
-        self.missing: list[tuple[int, int]] = []
-        self._virt, self._phys = machine.vmemmap.map.columns()
-        self._by_phys = np.sort(self._phys)
-
-    @property
-    def ranges(self) -> list[tuple[int, int]]:
-        """The memory that the dump covers, as (start, end) in bytes, ascending."""
-        covered = Extents(self._covered)
-        for start, end in self.missing:
-            covered.remove(start, end)
-        return list(covered) if self.missing else self._covered
-
-    @property
-    def _covered(self) -> list[tuple[int, int]]:
-        machine = self.machine
-        if machine.spec.headers_from == "boot":
-            return sorted((part.start, part.end) for part in machine.spec.memory)
-        shift = machine.kernel.page_shift
-        homes = [tuple(row) for home in self.owners.homes.values() for row in home.tolist()]
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(homes):
-            if merged and merged[-1][1] == start << shift:
-                merged[-1] = (merged[-1][0], end << shift)
-            else:
-                merged.append((start << shift, end << shift))
-        return merged
-
-    @property
-    def room(self) -> int:
-        """About how many bytes `contents` gives for all of memory: blocks, and what was written."""
-        blocks = len(self._phys) * self.machine.vmemmap.map.unit
-        return blocks + self.machine.memory.touched_bytes
-
-    def contents(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
-        """Yield what lies in ``[start, end)`` as (phys, bytes); the rest is zero.
-
-        Struct pages first, then all other memory, each piece once.
-        """
-        yield from self._struct_page_blocks(start, end)
-        taken = set()
-        for phys, frame in self.machine.memory.frames(start, end):
-            taken.add(phys)
-            if not self._is_struct_pages(phys):
-                yield phys, memoryview(frame)
-        yield from self._user_pages(start, end, taken)
-
-    def read(self, phys: int, size: int) -> bytes:
-        """Give *size* bytes at *phys* as the dump will have them."""
-        first = phys // FRAME_BYTES * FRAME_BYTES
-        last = -(-(phys + size) // FRAME_BYTES) * FRAME_BYTES
-        data = bytearray(last - first)
-        for at, piece in self.contents(first, last):
-            low, high = max(at, first), min(at + len(piece), last)
-            if low < high:
-                data[low - first : high - first] = piece[low - at : high - at]
-        return bytes(data[phys - first : phys - first + size])
-
-    def _is_struct_pages(self, phys: int) -> bool:
-        """Tell whether a frame lies in a block that is mapped in the vmemmap."""
-        index = int(np.searchsorted(self._by_phys, np.uint64(phys), side="right")) - 1
-        unit = self.machine.vmemmap.map.unit
-        return index >= 0 and phys < int(self._by_phys[index]) + unit
-
-    def _struct_page_blocks(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
-        """Yield the blocks that back the vmemmap, painted; neighbours in memory as one piece."""
-        unit = self.machine.vmemmap.map.unit
-        window = max(1, PAINT_BYTES // unit)
-        inside = (self._phys + np.uint64(unit) > start) & (self._phys < end)
-        virt, phys = self._virt[inside], self._phys[inside]
-        # Runs of neighbours in the vmemmap are painted together.
-        breaks = np.flatnonzero(np.diff(virt) != unit) + 1
-        for run in np.split(np.arange(len(virt)), breaks):
-            for first in range(0, len(run), window):
-                part = run[first : first + window]
-                if len(part):
-                    yield from self._painted(virt[part], phys[part], unit)
-
-    def _painted(
-        self, virt: npt.NDArray[np.uint64], phys: npt.NDArray[np.uint64], unit: int
-    ) -> Iterator[tuple[int, bytes | memoryview]]:
-        data = self.struct_pages.paint(int(virt[0]), len(virt) * unit)
-        order = np.argsort(phys)
-        blocks = data.reshape(-1, unit)[order]
-        phys = phys[order]
-        breaks = np.flatnonzero(np.diff(phys) != unit) + 1
-        for low, high in pairwise([0, *breaks.tolist(), len(phys)]):
-            yield int(phys[low]), memoryview(blocks[low:high].reshape(-1))  # type: ignore[arg-type]
-
-    def _user_pages(
-        self, start: int, end: int, taken: set[int]
-    ) -> Iterator[tuple[int, bytes | memoryview]]:
-        """Yield a mark at the beginning of each user page that holds nothing else."""
-        shift = self.machine.kernel.page_shift
-        for run in self.owners.runs:
-            if run.use in (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC):
-                continue
-            for pfn in range(max(run.start, start >> shift), min(run.end, end >> shift)):
-                if pfn << shift not in taken:
-                    mark = f"{run.use.name.lower()} page {pfn:#x} of {self.machine.kernel.release}"
-                    yield pfn << shift, mark.encode()[:STAMP_BYTES]
-
-
-def write_vmcore(
-    snapshot: Snapshot, path: str | Path, progress: Callable[[str, int, int | None], None]
-) -> None:
+def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> None:
     """Write a snapshot as an ELF vmcore, with notes as kexec's capture kernel has them."""
     machine = snapshot.machine
     order = machine.kernel.byte_order
@@ -201,22 +39,22 @@ def write_vmcore(
     write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=snapshot.room)
 
 
-def write_symbols(machine: Machine, path: str | Path) -> None:
-    """Write the symbols of the machine's kernel as a vmlinux without code.
+def write_symbols(kernel: Kernel, path: str | Path) -> None:
+    """Write the symbols of a kernel as a vmlinux without code.
 
     For kernels before 3.13, which do not say in VMCOREINFO where the list is.
     """
     stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
     variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
-    size = eras.at(eras.PSIZE_DEF_BYTES, machine.kernel.version)
-    count = len(eras.at(eras.MMU_PAGE_SHIFTS, machine.kernel.version))
+    size = kernel.at(eras.PSIZE_DEF_BYTES)
+    count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
     table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
-    write_elf_symbols(path, machine.kernel.byte_order, [stext, root, table, *known])
+    write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])
 
 
-def _prstatus(machine: Machine, cpu: int) -> bytes:
+def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:
     """Give the registers of a processor: the first one crashed, the others idled."""
     order = numpy_prefix(machine.kernel.byte_order)
     data = bytearray(PRSTATUS_BYTES)
@@ -229,51 +67,3 @@ def _prstatus(machine: Machine, cpu: int) -> bytes:
     for number, value in registers.items():
         struct.pack_into(order + "Q", data, PRSTATUS_REGISTERS + 8 * number, value)
     return bytes(data)
-
-
-def _owners(machine: Machine) -> Owners:
-    """Ask the allocators who owns what."""
-    pages, shift = machine.pages, machine.kernel.page_shift
-    valid = _valid_frames(machine)
-    free = [part for node in pages.nodes for part in pages.free_ranges(node)]
-    reserved = machine.memblock.reserved.as_array()
-    frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
-    return Owners(
-        homes={node: _intersect(pages.home(node).as_array(), valid) for node in pages.nodes},
-        devices=[
-            (event.node, event.start >> shift, event.end >> shift) for event in machine.devices
-        ],
-        reserved=frames,
-        free=np.array(sorted(free), np.int64).reshape(-1, 2),
-        blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
-        runs=sorted(machine.usage.runs, key=lambda run: run.start),
-    )
-
-
-def _valid_frames(machine: Machine) -> Frames:
-    """Give the frames of sections that have struct pages, as (n, 2)."""
-    if not machine.lost_sections:
-        return np.array([[0, 1 << 62]], np.int64)
-    per = machine.kernel.pages_per_section
-    rows = [
-        (section * per, (section + 1) * per)
-        for part in machine.spec.memory
-        for section in range(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
-        if machine.sparsemem.flags(section) & HAS_MEM_MAP
-    ]
-    for event in machine.spec.events:
-        first, last = event.start >> SECTION_SHIFT, -(-event.end >> SECTION_SHIFT)
-        rows.append((first * per, last * per))
-    return np.array(sorted(rows), np.int64).reshape(-1, 2)
-
-
-def _intersect(ranges: Frames, others: Frames) -> Frames:
-    """Give the parts of *ranges* that lie in *others*; both ascending (n, 2)."""
-    rows = []
-    for start, end in ranges.tolist():
-        low = int(np.searchsorted(others[:, 1], start, side="right"))
-        for other_start, other_end in others[low:].tolist():
-            if other_start >= end:
-                break
-            rows.append((max(start, other_start), min(end, other_end)))
-    return np.array(rows, np.int64).reshape(-1, 2)

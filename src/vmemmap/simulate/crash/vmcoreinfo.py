@@ -9,19 +9,19 @@ Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by releas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from vmemmap.simulate import eras
+from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.printk import log_keys
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, VIRT, uts_name_offset
+from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, SWAPPER_PG_DIR, VIRT, uts_name_offset
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.mm import pgdat
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
-    FLAGS,
     HUGETLB_PAGE_DTOR,
+    PAGE_FLAGS,
     PAGE_TYPES,
 )
 from vmemmap.simulate.mm.sparsemem import SparseMem
@@ -33,20 +33,9 @@ LINE_LIMIT = 79
 Line = tuple[str, int | str]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What VMCOREINFO is made from."""
-
-    kernel: Kernel
-    sparsemem: SparseMem
-    nodes: pgdat.Pgdat
-    free_huge_page: int
-    crash_time: int
-
-
-def vmcoreinfo_text(told: Told) -> bytes:
+def vmcoreinfo_text(machine: CrashedMachine) -> bytes:
     """Give the text, one KEY=value a line."""
-    lines = [f"{key}={value}"[:LINE_LIMIT] + "\n" for key, value in _lines(told)]
+    lines = [f"{key}={value}"[:LINE_LIMIT] + "\n" for key, value in _lines(machine)]
     return "".join(lines).encode()
 
 
@@ -54,8 +43,8 @@ def _symbol(name: str, value: int) -> Line:
     return f"SYMBOL({name})", f"{value:x}"
 
 
-def _lines(told: Told) -> Iterator[Line]:
-    kernel = told.kernel
+def _lines(machine: CrashedMachine) -> Iterator[Line]:
+    kernel = machine.kernel
     yield "OSRELEASE", kernel.release
     yield "PAGESIZE", kernel.page_size
     yield _symbol("init_uts_ns", VIRT["init_uts_ns"])
@@ -65,17 +54,17 @@ def _lines(told: Told) -> Iterator[Line]:
     yield _symbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR))
     yield _symbol("_stext", virt_of(0))
     yield from _vmalloc(kernel)
-    yield from _sections(told)
-    yield from _struct_page(told)
-    yield from _zones(told.nodes, kernel)
-    yield from _page_flags(told)
+    yield from _sections(kernel, machine.sparsemem)
+    yield from _struct_page(kernel, machine.nodes)
+    yield from _zones(kernel, machine.nodes)
+    yield from _page_flags(kernel)
     yield from _powerpc(kernel)
-    yield "CRASHTIME", told.crash_time
+    yield "CRASHTIME", machine.spec.crash_time
 
 
 def _vmalloc(kernel: Kernel) -> Iterator[Line]:
     if kernel.version >= (6, 9):
-        yield "NUMBER(VMALLOC_START)", f"0x{kernel.layout.vmalloc.start:x}"
+        yield "NUMBER(VMALLOC_START)", f"0x{kernel.regions.vmalloc.start:x}"
         yield _symbol("vmemmap", kernel.vmemmap_base)
     elif kernel.version >= (3, 10):
         yield _symbol("vmap_area_list", VIRT["vmap_area_list"])
@@ -83,11 +72,10 @@ def _vmalloc(kernel: Kernel) -> Iterator[Line]:
         yield _symbol("vmlist", VIRT["vmlist"])
 
 
-def _sections(told: Told) -> Iterator[Line]:
-    kernel = told.kernel
-    yield _symbol("mem_section", virt_of(told.sparsemem.roots_phys))
-    yield "LENGTH(mem_section)", told.sparsemem.length
-    yield "SIZE(mem_section)", told.sparsemem.entry_bytes
+def _sections(kernel: Kernel, sparsemem: SparseMem) -> Iterator[Line]:
+    yield _symbol("mem_section", virt_of(sparsemem.roots_phys))
+    yield "LENGTH(mem_section)", sparsemem.length
+    yield "SIZE(mem_section)", sparsemem.entry_bytes
     yield "OFFSET(mem_section.section_mem_map)", 0
     if kernel.version >= (5, 13):
         yield "NUMBER(SECTION_SIZE_BITS)", 24
@@ -95,13 +83,13 @@ def _sections(told: Told) -> Iterator[Line]:
         yield "NUMBER(MAX_PHYSMEM_BITS)", kernel.max_physmem_bits
 
 
-def _struct_page(told: Told) -> Iterator[Line]:
-    kernel, version = told.kernel, told.kernel.version
-    fields = eras.at(FIELDS, kernel.numbers)
-    compound = eras.at(COMPOUND, kernel.numbers)
+def _struct_page(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
+    version = kernel.version
+    fields = kernel.at(FIELDS)
+    compound = kernel.at(COMPOUND)
     yield "SIZE(page)", kernel.struct_page_size
-    yield "SIZE(pglist_data)", told.nodes.size
-    yield "SIZE(zone)", told.nodes.zone_bytes
+    yield "SIZE(pglist_data)", nodes.size
+    yield "SIZE(zone)", nodes.zone_bytes
     yield "SIZE(free_area)", pgdat.FREE_AREA_BYTES
     yield "SIZE(list_head)", pgdat.LIST_HEAD_BYTES
     yield "SIZE(nodemask_t)", 32
@@ -125,8 +113,8 @@ def _struct_page(told: Told) -> Iterator[Line]:
         yield "OFFSET(page.compound_info)", compound.head_at or 0
 
 
-def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
-    """Tell of the node structures, and of the log, whose keys stand between theirs."""
+def _zones(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
+    """Give the keys of the node structures, and of the log, whose keys stand between theirs."""
     yield "OFFSET(pglist_data.node_zones)", 0
     yield "OFFSET(pglist_data.nr_zones)", nodes.nr_zones
     yield "OFFSET(pglist_data.node_start_pfn)", nodes.node_start_pfn
@@ -149,9 +137,9 @@ def _zones(nodes: pgdat.Pgdat, kernel: Kernel) -> Iterator[Line]:
     yield "NUMBER(NR_FREE_PAGES)", pgdat.NR_FREE_PAGES
 
 
-def _page_flags(told: Told) -> Iterator[Line]:
-    kernel, version = told.kernel, told.kernel.version
-    flags, types = eras.at(FLAGS, kernel.numbers), eras.at(PAGE_TYPES, kernel.numbers)
+def _page_flags(kernel: Kernel) -> Iterator[Line]:
+    version = kernel.version
+    flags, types = kernel.at(PAGE_FLAGS), kernel.at(PAGE_TYPES)
     yield "NUMBER(PG_lru)", flags.lru
     yield "NUMBER(PG_private)", flags.private
     yield "NUMBER(PG_swapcache)", flags.swapcache
@@ -167,21 +155,21 @@ def _page_flags(told: Told) -> Iterator[Line]:
         yield "NUMBER(PG_head_mask)", 1 << flags.head
     if types.buddy is not None and version >= (3, 9):
         yield "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", types.buddy
-    yield from _hugetlb(told)
+    yield from _hugetlb(kernel)
     if types.offline is not None:
         yield "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)", types.offline
 
 
-def _hugetlb(told: Told) -> Iterator[Line]:
-    """Tell by what a huge page is known; nothing did before 3.16, nor in 4.4 and 4.5."""
-    version = told.kernel.version
-    types = eras.at(PAGE_TYPES, told.kernel.numbers)
+def _hugetlb(kernel: Kernel) -> Iterator[Line]:
+    """Give by what a huge page is known; nothing did before 3.16, nor in 4.4 and 4.5."""
+    version = kernel.version
+    types = kernel.at(PAGE_TYPES)
     if (3, 16) <= version < (4, 6):
-        yield _symbol("free_huge_page", told.free_huge_page)
+        yield _symbol("free_huge_page", FREE_HUGE_PAGE)
     elif (4, 6) <= version < (6, 6):
         yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
-    elif (6, 6) <= version < (6, 9):
-        yield "NUMBER(PG_hugetlb)", eras.at(COMPOUND, told.kernel.numbers).hugetlb_bit or 0
+    elif (bit := kernel.at(COMPOUND).hugetlb_bit) is not None:
+        yield "NUMBER(PG_hugetlb)", bit
     elif types.hugetlb is not None:
         yield "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)", types.hugetlb
 
@@ -197,7 +185,7 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
         yield "SIZE(vmemmap_backing)", 24
         for offset, name in enumerate(("list", "phys", "virt_addr")):
             yield f"OFFSET(vmemmap_backing.{name})", offset * 8
-        yield "SIZE(mmu_psize_def)", eras.at(eras.PSIZE_DEF_BYTES, version)
+        yield "SIZE(mmu_psize_def)", kernel.at(eras.PSIZE_DEF_BYTES)
         yield "OFFSET(mmu_psize_def.shift)", 0
     if kernel.numbers >= (6, 6, 9):
         # Known in 6.6.9 and not in 6.4.6: a 6.6.0 does not say which MMU it runs on.

@@ -20,6 +20,8 @@ STATIC_ROOTS = SWAPPER_PG_DIR + (1 << 16)
 VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
 """The note that the kernel keeps for its own crash, page-aligned."""
 TEXT_BYTES = 12 * MIB
+FREE_HUGE_PAGE = virt_of(0x8000)
+"""The function free_huge_page(), by whose address kernels before 4.6 mark huge pages."""
 DATA = VMCOREINFO_NOTE + (1 << 16)
 
 VARIABLES = {
@@ -71,7 +73,7 @@ VIRT = {name: virt_of(phys) for name, phys in PHYS.items()}
 
 def psize_index(kernel: Kernel, block_size: int) -> int:
     """Give the MMU_PAGE_ index of a block size in this kernel's table."""
-    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    shifts = kernel.at(eras.MMU_PAGE_SHIFTS)
     return shifts.index(block_size.bit_length() - 1)
 
 
@@ -104,8 +106,8 @@ def _write_text(memory: PhysicalMemory) -> None:
 
 
 def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
-    size = eras.at(eras.PSIZE_DEF_BYTES, kernel.version)
-    shifts = eras.at(eras.MMU_PAGE_SHIFTS, kernel.version)
+    size = kernel.at(eras.PSIZE_DEF_BYTES)
+    shifts = kernel.at(eras.MMU_PAGE_SHIFTS)
     hardware = {12, 16, 24, 34} if kernel.mmu == "hash" else {12, 16, 21, 30}
     for index, shift in enumerate(shifts):
         if shift in hardware:

@@ -100,7 +100,7 @@ class Supply:
         self.pages = pages
         self.faults = faults
         self.booting = True
-        self._zeroes = eras.at(eras.ZEROED_BLOCKS, kernel.version)
+        self._zeroes = kernel.at(eras.ZEROED_BLOCKS)
 
     def alloc_block(self, size: int, node: int) -> int | None:
         """Take memory for a backing block: its physical address, or None."""

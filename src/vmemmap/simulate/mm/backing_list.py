@@ -13,26 +13,57 @@ vmemmap_list_free(); the list came with commit 91eea67c6d87 (in v2.6.35).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from vmemmap.simulate.memory.image import VIRT
-from vmemmap.simulate.memory.physical import KernelMemory
+from vmemmap.simulate.memory.image import PHYS, VIRT
+from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of
 from vmemmap.simulate.steps import Steps, Task
 
 NODE_BYTES = 24
-LIST, PHYS, VIRT_ADDR = 0, 8, 16
+LIST_AT, PHYS_AT, VIRT_ADDR_AT = 0, 8, 16
 """Offsets of the node's three words."""
 
-AllocPage = Callable[[int], int | None]
+AllocNodePage = Callable[[int], int | None]
 """Gives a fresh page for nodes on a NUMA node, by its linear-map address; None on failure."""
 AssertHeld = Callable[[Task], None]
+
+
+class VmemmapBacking(NamedTuple):
+    """One entry of the list: the address of its struct vmemmap_backing, and two of its members."""
+
+    node: int
+    phys: int
+    virt_addr: int
+
+
+def walk_list(memory: PhysicalMemory) -> Iterator[VmemmapBacking]:
+    """Follow the list from its head, newest entry first.
+
+    It trusts the list, and only ends where a node comes that was there before;
+    `vmemmap.open` on the dump is the careful way.
+    """
+    node = memory.load_u64(PHYS["vmemmap_list"])
+    seen = set()
+    while node and node not in seen:
+        seen.add(node)
+        here = phys_of(node)
+        following = memory.load_u64(here + LIST_AT)
+        yield VmemmapBacking(
+            node, memory.load_u64(here + PHYS_AT), memory.load_u64(here + VIRT_ADDR_AT)
+        )
+        node = following
 
 
 class ChunkList:
     """The patch itself (2.6.35 to 3.16): nodes from pages, never given back."""
 
     def __init__(
-        self, memory: KernelMemory, page_size: int, alloc_page: AllocPage, assert_held: AssertHeld
+        self,
+        memory: KernelMemory,
+        page_size: int,
+        alloc_page: AllocNodePage,
+        assert_held: AssertHeld,
     ) -> None:
         self.memory = memory
         self.page_size = page_size
@@ -68,10 +99,10 @@ class ChunkList:
         entry = yield from self.vmemmap_list_alloc(node)
         if not entry:
             return False
-        yield from memory.store(entry + PHYS, phys)
-        yield from memory.store(entry + VIRT_ADDR, start)
+        yield from memory.store(entry + PHYS_AT, phys)
+        yield from memory.store(entry + VIRT_ADDR_AT, start)
         head = yield from memory.load(VIRT["vmemmap_list"])
-        yield from memory.store(entry + LIST, head)
+        yield from memory.store(entry + LIST_AT, head)
         yield from memory.store(VIRT["vmemmap_list"], entry)
         return True
 
@@ -108,7 +139,7 @@ class FreeListList(ChunkList):
         if freed:
             yield from memory.store_int(VIRT["num_freed"], freed - 1)
             taken = yield from memory.load(VIRT["next"])
-            below = yield from memory.load(taken + LIST)
+            below = yield from memory.load(taken + LIST_AT)
             yield from memory.store(VIRT["next"], below)
             return taken
         left = yield from memory.load_int(VIRT["num_left"])
@@ -134,19 +165,19 @@ class FreeListList(ChunkList):
         head = yield from memory.load(VIRT["vmemmap_list"])
         before = entry = head
         while entry:
-            if (yield from memory.load(entry + VIRT_ADDR)) == start:
+            if (yield from memory.load(entry + VIRT_ADDR_AT)) == start:
                 break
-            before, entry = entry, (yield from memory.load(entry + LIST))
+            before, entry = entry, (yield from memory.load(entry + LIST_AT))
         else:
             return 0
-        after = yield from memory.load(entry + LIST)
+        after = yield from memory.load(entry + LIST_AT)
         if entry == head:
             yield from memory.store(VIRT["vmemmap_list"], after)
         else:
-            yield from memory.store(before + LIST, after)
+            yield from memory.store(before + LIST_AT, after)
         stack = yield from memory.load(VIRT["next"])
-        yield from memory.store(entry + LIST, stack)
+        yield from memory.store(entry + LIST_AT, stack)
         yield from memory.store(VIRT["next"], entry)
         freed = yield from memory.load_int(VIRT["num_freed"])
         yield from memory.store_int(VIRT["num_freed"], freed + 1)
-        return (yield from memory.load(entry + PHYS))
+        return (yield from memory.load(entry + PHYS_AT))

@@ -35,7 +35,7 @@ def sparse_init(vmemmap: Vmemmap, task: Task, memory: Sequence[MemoryRange]) -> 
         after it, up to where another node's memory begins: sparse_init_nid() does a node's
         sections in such runs, and gives up the rest of the run.
     """
-    stops = eras.at(eras.BOOT_STOPS_AT_FAILURE, vmemmap.kernel.version)
+    stops = vmemmap.kernel.at(eras.BOOT_STOPS_AT_FAILURE)
     lost = 0
     given_up: int | None = None
     sparsemem = vmemmap.sparsemem

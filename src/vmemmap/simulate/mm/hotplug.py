@@ -9,7 +9,6 @@ Source: Linux mm/memory_hotplug.c, mm/sparse.c, arch/powerpc/mm/mem.c.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from vmemmap.simulate import eras
@@ -18,14 +17,12 @@ from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.locks import HotplugLocks
+from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
-from vmemmap.simulate.mm.populate import ENOMEM, Vmemmap
+from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import IS_EARLY, SparseMem
+from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.steps import Steps, Task
-
-EEXIST = 17
-EBUSY = 16
-EINVAL = 22
 
 
 class MemoryHotplug:
@@ -38,7 +35,7 @@ class MemoryHotplug:
         pages: PageAllocator,
         tables: PageTables,
         locks: HotplugLocks,
-        move_away: Callable[[int, int], bool],
+        usage: PageUsage,
     ) -> None:
         self.vmemmap = vmemmap
         self.kernel = vmemmap.kernel
@@ -46,7 +43,7 @@ class MemoryHotplug:
         self.pages = pages
         self.tables = tables
         self.locks = locks
-        self._move_away = move_away
+        self.usage = usage
         self._altmaps: dict[int, Altmap] = {}
         self._device_nodes: dict[int, int] = {}
         self._call = vmemmap.call
@@ -114,10 +111,10 @@ class MemoryHotplug:
             used = first + ((altmap.room_end - altmap.start) >> shift if altmap else 0)
             node = self._device_nodes.get(start) if device else self.pages.node_of(used)
             if node is None:
-                return -EINVAL
+                return -Errno.EINVAL
             if not device:
-                if not self._move_away(used, last) or not self.pages.is_free(used, last):
-                    return -EBUSY
+                if not self.usage.move_away(used, last) or not self.pages.is_free(used, last):
+                    return -Errno.EBUSY
                 self.pages.disown(first, last)
             yield from self.arch_remove_memory(task, node, start, size, altmap)
             self._altmaps.pop(start, None)
@@ -164,11 +161,11 @@ class MemoryHotplug:
     ) -> Steps[int]:
         self._call(task, "__add_pages")
         for low, high in _by_section(start, start + size):
-            if eras.at(eras.SUBSECTIONS, self.kernel.version):
+            if self.kernel.at(eras.SUBSECTION_HOTPLUG):
                 error = yield from self.sparse_add_section(task, node, low, high, altmap)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
-                if error == -EEXIST:
+                if error == -Errno.EEXIST:
                     error = 0  # left to the check for overlapping resources, which came before
             if error:
                 return error
@@ -181,7 +178,7 @@ class MemoryHotplug:
         for low, high in _by_section(start, start + size):
             yield from self.locks.before_remove(task, node)
             try:
-                if eras.at(eras.SUBSECTIONS, self.kernel.version):
+                if self.kernel.at(eras.SUBSECTION_HOTPLUG):
                     self._call(task, "sparse_remove_section")
                     yield from self.section_deactivate(task, low, high, altmap)
                 else:
@@ -203,10 +200,11 @@ class MemoryHotplug:
             first, last = self._memmap(start, start + SECTION_BYTES)
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
             if error:
-                return -ENOMEM  # the callers between pass a pointer on, and have no other word
+                # The callers between pass a pointer on, and have no other word.
+                return -Errno.ENOMEM
             yield from self.locks.after_populate(task, node)
             if self.sparsemem.flags(section):
-                return -EEXIST
+                return -Errno.EEXIST
             flags = self.sparsemem.hotplug_flags(online=False)
             yield from self.sparsemem.sparse_init_one_section(section, flags)
             return 0
@@ -221,7 +219,7 @@ class MemoryHotplug:
         yield from self.sparsemem.clear_section(start >> SECTION_SHIFT)
         self.locks.section_forgotten(task, node)
         first, last = self._memmap(start, start + SECTION_BYTES)
-        if eras.at(eras.VMEMMAP_FREE, self.kernel.version) == "missing":
+        if self.kernel.at(eras.VMEMMAP_FREE) == "missing":
             return
         self._call(task, "free_section_usemap")
         yield from self.vmemmap.vmemmap_free(task, first, last, altmap)
@@ -248,7 +246,7 @@ class MemoryHotplug:
         if not self.sparsemem.flags(start >> SECTION_SHIFT):
             self.sparsemem.begin_section(start >> SECTION_SHIFT)
         if not self.sparsemem.fill_subsections(start, end):
-            return -EEXIST
+            return -Errno.EEXIST
         self._call(task, "populate_section_memmap")
         self._call(task, "__populate_section_memmap")
         first, last = self._memmap(start, end)
@@ -257,7 +255,7 @@ class MemoryHotplug:
             error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
             if error:
                 yield from self.section_deactivate(task, start, end, altmap)
-                return -ENOMEM
+                return -Errno.ENOMEM
             return 0
         finally:
             self.locks.section_done(task, node)

@@ -33,11 +33,11 @@ class HotplugLocks:
     def __init__(self, kernel: Kernel, rule: LockRule, *, hibernation: bool) -> None:
         self.rule = rule
         self._pgdat: dict[int, Lock] = {}
-        self._takes_pgdat = eras.at(eras.PGDAT_RESIZE_LOCK, kernel.version)
-        name = kernel.hotplug_lock
+        self._takes_pgdat = kernel.at(eras.PGDAT_RESIZE_LOCK)
+        name = kernel.at(eras.HOTPLUG_LOCKS)
         self.outer: list[Lock] = []
         if rule == "era":
-            if eras.at(eras.DEVICE_HOTPLUG_LOCK, kernel.version):
+            if kernel.at(eras.DEVICE_HOTPLUG_LOCK):
                 self.outer.append(Lock("device_hotplug_lock"))
             self.outer.append(Lock(name, excludes=name != "lock_system_sleep" or hibernation))
 

@@ -43,7 +43,8 @@ class Fields:
 
 FIELDS: eras.Table[Fields] = (
     (eras.OLDEST, Fields(mapping=24, index=32, private=16, mapcount=12, refcount=8, lru=40)),
-    ((3, 2), Fields(mapping=8, index=16, private=48, mapcount=24, refcount=28, lru=32)),
+    # With the layout made for lockless SLUB.
+    ((3, 1), Fields(mapping=8, index=16, private=48, mapcount=24, refcount=28, lru=32)),
     ((4, 18), Fields(mapping=24, index=32, private=40, mapcount=48, refcount=52, lru=8)),
 )
 
@@ -66,7 +67,7 @@ class Flags:
     buddy: int | None = None
 
 
-FLAGS: eras.Table[Flags] = (
+PAGE_FLAGS: eras.Table[Flags] = (
     (eras.OLDEST, Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 20, 23, buddy=19)),
     ((2, 6, 38), Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 19, 22)),
     ((4, 4), Flags(2, 3, 5, 7, 10, 11, 14, None, 15, 18, 21)),
@@ -94,8 +95,11 @@ PAGE_TYPES: eras.Table[PageTypes] = (
     ((2, 6, 38), PageTypes(-2)),
     ((2, 6, 39), PageTypes(-128)),
     ((4, 18), PageTypes(-129)),
-    ((5, 2), PageTypes(-129, -257)),
-    ((6, 9), PageTypes(-129, -257, -2049)),
+    ((5, 1), PageTypes(-129, -257)),
+    # Hugetlb has been a type since v6.9, and in two stable series.
+    ((6, 6, 30), PageTypes(-129, -257, -2049)),
+    ((6, 7), PageTypes(-129, -257)),
+    ((6, 8, 9), PageTypes(-129, -257, -2049)),
     ((6, 10), PageTypes(-129, -257, -2049, -4097)),
     ((6, 11), PageTypes(-1073741825, -536870913, -67108865, -33554433)),
     ((6, 12), PageTypes(-268435456, -251658240, -201326592, -184549376)),
@@ -128,11 +132,13 @@ HUGETLB_PAGE_DTOR = 2
 COMPOUND: eras.Table[Compound] = (
     # lru.next holds the address of free_huge_page(), lru.prev the order.
     (eras.OLDEST, Compound(None, 48, 8, 40, 8)),
-    ((3, 2), Compound(None, 40, 8, 32, 8)),
+    ((3, 1), Compound(None, 40, 8, 32, 8)),
     ((4, 4), Compound(32, 44, 4, 40, 4)),
     ((4, 16), Compound(32, 41, 1, 40, 1)),
     ((4, 18), Compound(8, 17, 1, 16, 1)),
     # The order is the low byte of the second page's flags; "flags" lie at 0.
     ((6, 6), Compound(8, 0, 1, None, 0, hugetlb_bit=8)),
-    ((6, 9), Compound(8, 0, 1, None, 0)),
+    ((6, 6, 30), Compound(8, 0, 1, None, 0)),
+    ((6, 7), Compound(8, 0, 1, None, 0, hugetlb_bit=8)),
+    ((6, 8, 9), Compound(8, 0, 1, None, 0)),
 )

@@ -32,7 +32,7 @@ class PageTables:
         self.kernel = kernel
         self.memory = memory
         self._alloc_page = alloc_page
-        self._format = eras.at(eras.ENTRY_FORMATS, kernel.version)
+        self._format = kernel.at(eras.ENTRY_FORMATS)
         self._bits = kernel.table_bits
         self._tables: dict[tuple[int, int], int] = {}
         self._spare: dict[int, list[int]] = {}

@@ -17,6 +17,7 @@ from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
+from vmemmap.simulate.spec.machine_spec import MAX_NODES
 
 FREE_AREA_BYTES = 104
 MIGRATE_TYPES = 6
@@ -24,12 +25,11 @@ MIGRATE_MOVABLE = 1
 LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
 ZONEREF_BYTES = 16
-MAX_NODES = 256
 NR_FREE_PAGES = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PgdatLayout:
     """Bytes that differ between releases.
 
     Attributes:
@@ -41,10 +41,10 @@ class Layout:
     spanned_pages: int
 
 
-LAYOUTS: eras.Table[Layout] = (
-    (eras.OLDEST, Layout(2016, 120)),
-    ((6, 12), Layout(2528, 144)),
-    ((7, 2), Layout(2656, 144)),
+PGDAT_LAYOUTS: eras.Table[PgdatLayout] = (
+    (eras.OLDEST, PgdatLayout(2016, 120)),
+    ((6, 12), PgdatLayout(2528, 144)),
+    ((7, 2), PgdatLayout(2656, 144)),
 )
 """As Debian's 6.1, 6.12 and 7.2 have them; the releases between are brackets."""
 ZONE_DEVICE_SINCE = (6, 12)
@@ -65,7 +65,7 @@ class Pgdat:
         big = kernel.page_size == 65536
         self.zone_bytes = 1664 if big else 2048
         self.vm_stat = 1408 if big else 1792
-        layout = eras.at(LAYOUTS, kernel.version)
+        layout = kernel.at(PGDAT_LAYOUTS)
         self.spanned_pages = layout.spanned_pages
         # Two lists, with fallback and without; an entry of each zone of each node, and the end.
         zonelists = 2 * (MAX_NODES * self.zones + 1) * ZONEREF_BYTES

@@ -16,13 +16,11 @@ from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.supply import Altmap, Supply
 from vmemmap.simulate.mm.backing_list import ChunkList
+from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
-from vmemmap.simulate.mm.sparsemem import SUBSECTIONS, SparseMem
+from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
 from vmemmap.simulate.steps import KernelBug, Steps, Task
-
-ENOMEM = 12
-EFAULT = 14
 
 
 @dataclass(slots=True)
@@ -47,28 +45,35 @@ class Losses:
             self.no_mapping.add(block)
 
 
+@dataclass(slots=True, eq=False)
 class Vmemmap:
-    """The struct pages of one machine and how they are backed."""
+    """The struct pages of one machine and how they are backed.
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        block_size: int,
-        sparsemem: SparseMem,
-        supply: Supply,
-        backing: ChunkList,
-        tables: PageTables,
-        call: Callable[[Task, str], None],
-    ) -> None:
-        self.kernel = kernel
-        self.block_size = block_size
-        self.sparsemem = sparsemem
-        self.supply = supply
-        self.backing = backing
-        self.tables = tables
-        self.map = VmemmapMap(kernel.vmemmap_base, min(block_size, kernel.page_size))
-        self.losses = Losses()
-        self.call = call
+    Attributes:
+        kernel: The kernel that makes them.
+        block_size: Bytes of a block.
+        sparsemem: Says which sections have struct pages.
+        supply: Gives memory for blocks.
+        backing: The list.
+        tables: The kernel's page tables, in which the radix MMU maps the blocks.
+        call: Is told the name of each kernel function that a task goes through.
+        map: Where each block is mapped.
+        losses: What went wrong.
+    """
+
+    kernel: Kernel
+    block_size: int
+    sparsemem: SparseMem
+    supply: Supply
+    backing: ChunkList
+    tables: PageTables
+    call: Callable[[Task, str], None]
+    map: VmemmapMap = field(init=False)
+    losses: Losses = field(init=False, default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        unit = min(self.block_size, self.kernel.page_size)
+        self.map = VmemmapMap(self.kernel.vmemmap_base, unit)
 
     def pfn_to_page(self, pfn: int) -> int:
         """Give the virtual address of a page frame's struct page."""
@@ -81,9 +86,9 @@ class Vmemmap:
     def vmemmap_populated(self, start: int, size: int) -> Steps[bool]:
         """Tell whether a valid (sub)section has struct pages in ``[start, start + size)``."""
         pages = self.kernel.pages_per_section
-        scan = eras.at(eras.SCAN_START, self.kernel.version)
+        scan = self.kernel.at(eras.SCAN_START)
         if scan == "subsection":
-            pages //= SUBSECTIONS
+            pages //= SUBSECTIONS_PER_SECTION
         at, end = start, start + size
         if scan != "raw":
             at = self.pfn_to_page(self.page_to_pfn(start) // pages * pages)
@@ -113,22 +118,22 @@ class Vmemmap:
                 continue
             phys, from_altmap = self._alloc(block, node, altmap)
             if phys is None:
-                return -ENOMEM
+                return -Errno.ENOMEM
             if not (yield from self.backing.vmemmap_list_populate(task, phys, block, node)):
-                if eras.at(eras.NODE_FAILURE_IS_ENOMEM, self.kernel.version):
+                if self.kernel.at(eras.NODE_FAILURE_IS_ENOMEM):
                     if from_altmap and altmap is not None:
                         altmap.free(size)
                     else:
                         self.supply.free_block(phys, size)
-                    return -ENOMEM
+                    return -Errno.ENOMEM
                 self.losses.no_node.add(block)
             else:
                 self.losses.no_node.discard(block)
             if not self.vmemmap_create_mapping(block, phys):
                 self.losses.note_no_mapping(block)
-                if not eras.at(eras.MAPPING_FAILURE_IS_EFAULT, self.kernel.version):
+                if not self.kernel.at(eras.MAPPING_FAILURE_IS_EFAULT):
                     raise KernelBug("BUG in vmemmap_create_mapping")
-                return -EFAULT
+                return -Errno.EFAULT
             self.losses.no_mapping.discard(block)
         return 0
 
@@ -137,7 +142,7 @@ class Vmemmap:
     ) -> Steps[None]:
         """Take back the blocks in ``[start, end)`` that no valid (sub)section needs any more."""
         self.call(task, "vmemmap_free")
-        if eras.at(eras.VMEMMAP_FREE, self.kernel.version) != "real":
+        if self.kernel.at(eras.VMEMMAP_FREE) != "real":
             return
         size = self.block_size
         for block in range(start // size * size, end, size):
@@ -169,7 +174,7 @@ class Vmemmap:
 
     def _alloc(self, block: int, node: int, altmap: Altmap | None) -> tuple[int | None, bool]:
         """Take memory for a block: its physical address, and whether it is the altmap's."""
-        rule = eras.at(eras.ALTMAPS, self.kernel.version)
+        rule = self.kernel.at(eras.ALTMAPS)
         altmap = self._altmap_of(block, altmap)
         if altmap is None or (rule == "boundary" and self._crosses(block, self.block_size, altmap)):
             return self.supply.alloc_block(self.block_size, node), False
@@ -185,7 +190,7 @@ class Vmemmap:
 
         While it was looked up and not passed in, the section in which the block begins decided.
         """
-        if altmap is None or eras.at(eras.ALTMAPS, self.kernel.version) != "looked_up":
+        if altmap is None or self.kernel.at(eras.ALTMAPS) != "looked_up":
             return altmap
         pages = self.kernel.pages_per_section
         section = self.page_to_pfn(block) // pages * pages
@@ -194,16 +199,16 @@ class Vmemmap:
     def _is_altmaps(self, phys: int, altmap: Altmap) -> bool:
         """Tell whether a block is taken for the altmap's when it is freed.
 
-        Until 4.18 every block was that was freed with one, wherever it really came from.
+        Until RAM could step in, every block was that was freed with one.
         """
-        rule = eras.at(eras.ALTMAPS, self.kernel.version)
+        rule = self.kernel.at(eras.ALTMAPS)
         return rule in ("looked_up", "only") or altmap.holds(phys)
 
     def _crosses(self, block: int, size: int, altmap: Altmap) -> bool:
         """Tell whether a block describes memory outside the altmap's range."""
         first = self.page_to_pfn(block)
         count = size // self.kernel.struct_page_size
-        if not eras.at(eras.ALTMAP_END_IS_EXACT, self.kernel.version):
+        if not self.kernel.at(eras.ALTMAP_END_IS_EXACT):
             count += 1
         shift = self.kernel.page_shift
         return altmap.crossed_by(first << shift, (first + count) << shift)

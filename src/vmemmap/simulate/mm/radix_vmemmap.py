@@ -9,24 +9,26 @@ commit 368a0590d954 (in v6.6).
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import MIB
 from vmemmap.simulate.memory.supply import Altmap
-from vmemmap.simulate.mm.populate import ENOMEM, Vmemmap
+from vmemmap.simulate.mm.outcome import Errno
+from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.steps import Steps, Task
 
 PMD_BYTES = 2 * MIB
 
 
+@dataclass(eq=False)
 class RadixVmemmap(Vmemmap):
     """`Vmemmap` of a kernel that keeps no list under the radix MMU."""
 
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self._huge: set[int] = set()
-        self._paged: dict[int, int] = {}
+    _huge: set[int] = field(init=False, default_factory=set)
+    """Where 2 MiB are mapped by one leaf."""
+    _paged: dict[int, int] = field(init=False, default_factory=dict)
+    """How many base pages are mapped in each other 2 MiB."""
 
     def vmemmap_populate(
         self, task: Task, start: int, end: int, node: int, altmap: Altmap | None = None
@@ -44,13 +46,13 @@ class RadixVmemmap(Vmemmap):
             huge = at // PMD_BYTES * PMD_BYTES
             state = self._pmd_state(huge)
             if self.map.find(at) is None and self.supply.faults.strikes("mapping"):
-                return -ENOMEM
+                return -Errno.ENOMEM
             if state == "huge" or (state == "none" and self._populate_huge(at, node, altmap)):
                 at = huge + PMD_BYTES
             elif self._populate_page(at, node, altmap):
                 at += page
             else:
-                return -ENOMEM
+                return -Errno.ENOMEM
         return 0
         yield  # pragma: no cover (a generator, like the version that keeps a list)
 
@@ -88,7 +90,7 @@ class RadixVmemmap(Vmemmap):
                 return False
             phys = altmap.alloc(PMD_BYTES)
         else:
-            if at != huge and not eras.at(eras.RADIX_HUGE_ANYWHERE, self.kernel.version):
+            if at != huge and not self.kernel.at(eras.RADIX_HUGE_ANYWHERE):
                 return False
             phys = self.supply.alloc_block(PMD_BYTES, node)
         if phys is None:

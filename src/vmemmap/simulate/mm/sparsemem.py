@@ -28,11 +28,11 @@ MARKED_PRESENT = 1 << 0
 HAS_MEM_MAP = 1 << 1
 IS_ONLINE = 1 << 2
 IS_EARLY = 1 << 3
-FLAGS = 0x3F
-SUBSECTIONS = SECTION_BYTES // SUBSECTION_BYTES
-ALL_SUBSECTIONS = (1 << SUBSECTIONS) - 1
+SECTION_FLAGS = 0x3F
+SUBSECTIONS_PER_SECTION = SECTION_BYTES // SUBSECTION_BYTES
+ALL_SUBSECTIONS = (1 << SUBSECTIONS_PER_SECTION) - 1
 
-AllocPage = Callable[[int], int]
+AllocKernel = Callable[[int], int]
 """Gives the physical address of zeroed bytes, as many as asked for."""
 
 
@@ -45,7 +45,7 @@ class SparseMem:
         entry_bytes: SIZE(mem_section).
     """
 
-    def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocPage) -> None:
+    def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocKernel) -> None:
         self.kernel = kernel
         self.memory = memory
         self._alloc = alloc
@@ -70,7 +70,7 @@ class SparseMem:
         if not 0 <= section < self.length * self.per_root:
             return 0
         at = self.entry_phys(section)
-        return self.memory.physical.load_u64(at) & FLAGS if at is not None else 0
+        return self.memory.physical.load_u64(at) & SECTION_FLAGS if at is not None else 0
 
     def memory_present(self, start: int, end: int) -> None:
         """Mark the sections of ``[start, end)`` (bytes) as present; no struct pages yet."""
@@ -101,7 +101,7 @@ class SparseMem:
         """Store that the section's pages are valid no longer; its blocks are still there."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
-        if eras.at(eras.STALE_MAP_AFTER_REMOVE, self.kernel.version):
+        if self.kernel.at(eras.STALE_MAP_AFTER_REMOVE):
             first = section * self.kernel.pages_per_section * self.kernel.struct_page_size
             yield from self.memory.store(virt_of(at), -first & (1 << 64) - 1)
         else:
@@ -112,7 +112,7 @@ class SparseMem:
         """Store that the section is gone."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
-        if not eras.at(eras.STALE_MAP_AFTER_REMOVE, self.kernel.version):
+        if not self.kernel.at(eras.STALE_MAP_AFTER_REMOVE):
             yield from self.memory.store(virt_of(at), 0)
         self._partial.pop(section, None)
 
@@ -123,9 +123,9 @@ class SparseMem:
     def early_flags(self) -> int:
         """Flags of a section that was there at boot."""
         flags = MARKED_PRESENT | HAS_MEM_MAP
-        if eras.at(eras.SECTION_ONLINE, self.kernel.version):
+        if self.kernel.at(eras.SECTION_ONLINE):
             flags |= IS_ONLINE
-        if eras.at(eras.SECTION_EARLY, self.kernel.version):
+        if self.kernel.at(eras.SECTION_EARLY):
             flags |= IS_EARLY
         return flags
 
@@ -177,7 +177,7 @@ class SparseMem:
         value = yield from self.memory.load(at)
         if not value & HAS_MEM_MAP:
             return False
-        if not eras.at(eras.SUBSECTIONS, self.kernel.version) or value & IS_EARLY:
+        if not self.kernel.at(eras.SUBSECTION_HOTPLUG) or value & IS_EARLY:
             return True
         part = (phys & (SECTION_BYTES - 1)) // SUBSECTION_BYTES
         return bool(self.subsections(section) >> part & 1)

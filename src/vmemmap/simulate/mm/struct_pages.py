@@ -1,8 +1,8 @@
 """The bytes of the struct page array, made when they are looked at.
 
 Who owns which page frame is known to the allocators; what a struct page says follows from that.
-So the array, a thousandth of memory, is not kept: `StructPages.paint` makes any part of it, the
-same each time, from a `snapshot` of the allocators.
+So the array, a thousandth of memory, is not kept: `StructPagePainter` makes any part of it, the
+same each time, from the `Owners` of one moment.
 
 Source: Linux include/linux/mm_types.h, mm/page_alloc.c, mm/hugetlb.c.
 """
@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
-    FLAGS,
     HUGETLB_PAGE_DTOR,
     LAST_CPUPID_BITS,
     MAPPING_ANON,
     NODE_AT,
+    PAGE_FLAGS,
     PAGE_TYPES,
     SLAB_REFCOUNT,
     SLABS_IN_MAPPING,
@@ -89,7 +88,7 @@ class ListHeads(Protocol):
         ...
 
 
-class StructPages:
+class StructPagePainter:
     """Paints struct pages of one machine."""
 
     def __init__(self, kernel: Kernel, owners: Owners, objects: Objects, lists: ListHeads) -> None:
@@ -97,15 +96,15 @@ class StructPages:
         self.owners = owners
         self.objects = objects
         self.lists = lists
-        self.flags = eras.at(FLAGS, kernel.numbers)
-        self.types = eras.at(PAGE_TYPES, kernel.numbers)
-        self.compound = eras.at(COMPOUND, kernel.numbers)
-        self.fields = eras.at(FIELDS, kernel.numbers)
+        self.flags = kernel.at(PAGE_FLAGS)
+        self.types = kernel.at(PAGE_TYPES)
+        self.compound = kernel.at(COMPOUND)
+        self.fields = kernel.at(FIELDS)
         self.dtype = self._dtype()
-        bits = eras.at(LAST_CPUPID_BITS, kernel.version)
+        bits = kernel.at(LAST_CPUPID_BITS)
         self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
         self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
-        self._tail_mapping = eras.at(TAIL_MAPPING, kernel.version)
+        self._tail_mapping = kernel.at(TAIL_MAPPING)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -253,13 +252,12 @@ class StructPages:
 
     def _paint_slab(self, head: Rows, run: PageRun) -> None:
         """Mark the first page of a slab."""
-        version = self.kernel.version
         if self.flags.slab is not None:
             head["flags"] |= np.uint64(1 << self.flags.slab)
         if self.types.slab is not None:
             head["mapcount"] = self.types.slab
-        head["refcount"] = eras.at(SLAB_REFCOUNT, version)
-        if eras.at(SLABS_IN_MAPPING, version):
+        head["refcount"] = self.kernel.at(SLAB_REFCOUNT)
+        if self.kernel.at(SLABS_IN_MAPPING):
             head["mapping"] = run.start % 4  # so many slabs follow on its processor's list
 
     def _paint_compound(self, part: Rows, run: PageRun, low: int) -> None:

@@ -37,7 +37,7 @@ def map_vmalloc(
     frames = [run.start for run in usage.of(Use.VMALLOC)]
     page, room = kernel.page_size, (kernel.page_size - AREAS_AT) // VMAP_AREA_BYTES - 1
     areas = []
-    virt = kernel.layout.vmalloc.start
+    virt = kernel.regions.vmalloc.start
     for first in range(0, len(frames), AREA_PAGES):
         start = virt
         for pfn in frames[first : first + AREA_PAGES]:

@@ -226,7 +226,7 @@ class MachineSpec:
         for index, event in enumerate(self.events):
             where = f"event[{index}]"
             _one_of(f"{where}.kind", event.kind, ("add", "remove"))
-            small = event.device and eras.at(eras.SUBSECTIONS, kernel.version)
+            small = event.device and kernel.at(eras.SUBSECTION_HOTPLUG)
             unit = SUBSECTION_BYTES if small else SECTION_BYTES
             _check_range(where, event.start, event.size, kernel, unit)
             if event.kind == "add":
@@ -250,8 +250,8 @@ class MachineSpec:
                 "pages.huge",
                 f"{self.pages.huge} is no multiple of {kernel.huge_pages}, the size of a huge page",
             )
-        if self.pages.offline and kernel.version < (5, 2):
-            raise SpecError("pages.offline", "offline pages are marked since 5.2 only")
+        if self.pages.offline and kernel.version < (5, 1):
+            raise SpecError("pages.offline", "offline pages are marked since 5.1 only")
         if self.pages.total * self.page_size > self.boot_bytes:
             raise SpecError(
                 "pages",
@@ -314,7 +314,7 @@ def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel:
             "memmap_on_memory needs the radix MMU and 6.6; for device memory set device = true",
         )
     if event.altmap:
-        if eras.at(eras.ALTMAPS, kernel.version) == "none":
+        if kernel.at(eras.ALTMAPS) == "none":
             raise SpecError(f"{where}.altmap", f"{kernel.release} has no altmap; it came with 4.13")
         if event.altmap % kernel.page_size or not 0 < event.altmap < event.size:
             raise SpecError(

@@ -6,22 +6,19 @@ Counted from the allocators, not from the dump's bytes, and not with any reader'
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from vmemmap.simulate import eras
-from vmemmap.simulate.kernel import SECTION_BYTES
+from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.snapshot import Snapshot
+from vmemmap.simulate.kernel import SECTION_BYTES, Kernel
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.physical import phys_of
 from vmemmap.simulate.mm.backing_list import NODE_BYTES
 from vmemmap.simulate.mm.usage import Use
 
-if TYPE_CHECKING:
-    from vmemmap.simulate.crash.vmcore import Snapshot
-    from vmemmap.simulate.machine import Machine
-
 
 @dataclass(frozen=True, slots=True)
-class ListAccount:
+class ListAnswers:
     """The list at the crash.
 
     Attributes:
@@ -44,7 +41,7 @@ class ListAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class PageAccount:
+class PageAnswers:
     """Pages of the memory that the dump covers, by what they are used for.
 
     *kernel* is all that is in use and none of the others: reserved at boot, tables, blocks.
@@ -62,9 +59,9 @@ class PageAccount:
     kernel: int
 
 
-def list_account(machine: Machine) -> ListAccount:
+def list_answers(machine: CrashedMachine) -> ListAnswers:
     """Count the list."""
-    nodes = [node for node, _phys, _virt in machine.walk()]
+    nodes = [entry.node for entry in machine.walk()]
     memory, page = machine.memory, machine.kernel.page_size
     freed = memory.load_u32(PHYS["num_freed"])
     left = memory.load_u32(PHYS["num_left"])
@@ -76,7 +73,7 @@ def list_account(machine: Machine) -> ListAccount:
     if left:
         stack.append(following)
     pages = {node // page for node in nodes + stack}
-    return ListAccount(
+    return ListAnswers(
         entries=len(nodes),
         node_pages=len(pages),
         never_used=left,
@@ -87,9 +84,9 @@ def list_account(machine: Machine) -> ListAccount:
     )
 
 
-def page_account(machine: Machine, snapshot: Snapshot) -> PageAccount:
+def page_answers(snapshot: Snapshot) -> PageAnswers:
     """Count the pages of the memory that the dump covers and that has struct pages."""
-    shift = machine.kernel.page_shift
+    shift = snapshot.machine.kernel.page_shift
     ranges = [(start >> shift, end >> shift) for start, end in snapshot.ranges]
 
     def inside(pairs: list[tuple[int, int]]) -> int:
@@ -104,7 +101,7 @@ def page_account(machine: Machine, snapshot: Snapshot) -> PageAccount:
         use: inside([(run.start, run.end) for run in owners.runs if run.use is use]) for use in Use
     }
     named = [use for use in Use if use is not Use.VMALLOC]
-    return PageAccount(
+    return PageAnswers(
         total=total,
         free=free,
         cache=used[Use.CACHE],
@@ -118,13 +115,13 @@ def page_account(machine: Machine, snapshot: Snapshot) -> PageAccount:
     )
 
 
-def makedumpfile_classes(machine: Machine, pages: PageAccount) -> dict[str, int]:
+def makedumpfile_classes(kernel: Kernel, pages: PageAnswers) -> dict[str, int]:
     """Give the pages by the classes in which makedumpfile counts what it leaves out.
 
     From VMCOREINFO alone it can tell huge pages from 3.16 to 4.3 and since 4.6, free and poisoned
     ones since 3.9.
     """
-    version = machine.kernel.version
+    version = kernel.version
     knows_huge = (3, 16) <= version < (4, 4) or version >= (4, 6)
     return {
         "cache": pages.cache,
@@ -136,8 +133,8 @@ def makedumpfile_classes(machine: Machine, pages: PageAccount) -> dict[str, int]
     }
 
 
-def notes(machine: Machine) -> list[str]:
-    """Say what is remarkable about this machine's tracking, a sentence each."""
+def remarks(machine: CrashedMachine) -> list[str]:
+    """Give what is remarkable about this machine's tracking, a sentence each."""
     kernel, said = machine.kernel, []
     if not kernel.keeps_list:
         said.append("on the radix MMU this kernel keeps no list: the page tables are the record")
@@ -146,8 +143,8 @@ def notes(machine: Machine) -> list[str]:
     if kernel.byte_order == "little" and kernel.version < (3, 12):
         said.append("there was no little-endian ppc64 kernel before 3.12; this one is for tests")
     planned = machine.spec.faults.crash_before_store
-    if planned is not None and machine.crashed is None:
-        said.append(f"store {planned} was never reached: there were {machine.runner.stores}")
+    if planned is not None and machine.reason is None:
+        said.append(f"store {planned} was never reached: there were {machine.stores}")
     parts = [d for d in machine.devices if (d.start | d.size) % SECTION_BYTES]
     if parts and kernel.mmu == "hash":
         said.append(
@@ -156,6 +153,6 @@ def notes(machine: Machine) -> list[str]:
         )
     if not machine.locks.serialised:
         said.append(f"nothing serialises vmemmap_populate(): {machine.locks.description}")
-    if eras.at(eras.VMEMMAP_FREE, kernel.version) != "real":
+    if kernel.at(eras.VMEMMAP_FREE) != "real":
         said.append("this kernel never takes a block off the list when its memory goes")
     return said

@@ -1,4 +1,4 @@
-"""What a machine has to say of its life, as messages for the kernel's log.
+"""The messages of a machine's life: what its kernel's log holds at the crash.
 
 The wording is this model's own where the kernel prints nothing; the vmemmap and memory lines are
 those that a ppc64 kernel prints at boot.
@@ -7,12 +7,9 @@ those that a ppc64 kernel prints at boot.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.printk import Message
-
-if TYPE_CHECKING:
-    from vmemmap.simulate.machine import Machine
 
 EMERG, WARN, NOTICE, INFO = 0, 4, 5, 6
 EVENT_NS = 10 * 10**9
@@ -20,18 +17,19 @@ EVENT_NS = 10 * 10**9
 LINE_NS = 17_000
 
 
-def story(machine: Machine) -> list[Message]:
-    """Tell boot, every event with its outcome, what went wrong, and the crash."""
+def dmesg(machine: CrashedMachine) -> list[Message]:
+    """Give what was said at boot, of every event, of what failed, and of the end."""
     messages: list[Message] = []
-    for start, level, text in _told(machine):
+    for start, level, text in _said(machine):
         last = messages[-1].time_ns + LINE_NS if messages else 0
         messages.append(Message(max(start, last), level, text))
     return messages
 
 
-def _told(machine: Machine) -> Iterator[tuple[int, int, str]]:
+def _said(machine: CrashedMachine) -> Iterator[tuple[int, int, str]]:
+    """Yield each message's earliest time (ns), level and text."""
     kernel, spec = machine.kernel, machine.spec
-    vmemmap = machine.block_size.bit_length() - 1
+    vmemmap = machine.vmemmap.block_size.bit_length() - 1
     yield 0, NOTICE, f"Linux version {kernel.release} (vmemmap.simulate)"
     if kernel.mmu == "hash":
         virtual = kernel.page_shift
@@ -44,9 +42,9 @@ def _told(machine: Machine) -> Iterator[tuple[int, int, str]]:
             ),
         )
     for name, region in (
-        ("vmalloc start    ", kernel.layout.vmalloc),
-        ("IO start         ", kernel.layout.io),
-        ("vmemmap start    ", kernel.layout.vmemmap),
+        ("vmalloc start    ", kernel.regions.vmalloc),
+        ("IO start         ", kernel.regions.io),
+        ("vmemmap start    ", kernel.regions.vmemmap),
     ):
         yield 0, INFO, f"{name} = {region.start:#x}"
     yield 0, INFO, "Early memory node ranges"
@@ -62,5 +60,5 @@ def _told(machine: Machine) -> Iterator[tuple[int, int, str]]:
     for virt in machine.vmemmap.losses.no_mapping:
         yield 0, WARN, f"vmemmap_populate: Unable to create vmemmap mapping of {virt:#x}"
     crash = len(machine.outcomes) * EVENT_NS
-    reason = machine.crashed or "sysrq triggered crash"
+    reason = machine.reason or "sysrq triggered crash"
     yield crash, EMERG, f"Kernel panic - not syncing: {reason}"

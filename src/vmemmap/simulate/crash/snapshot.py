@@ -1,0 +1,211 @@
+"""What memory holds at the crash: the bytes of any range of it, as the dump will have them.
+
+A `Snapshot` freezes the allocators' state, from which the struct pages follow, and writes what the
+kernel only keeps for its own crash: the node structures' counts, the log, VMCOREINFO.
+
+Source: Linux fs/proc/vmcore.c, kernel/vmcore_info.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.dmesg import dmesg
+from vmemmap.simulate.crash.printk import write_log
+from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
+from vmemmap.simulate.kernel import SECTION_SHIFT
+from vmemmap.simulate.memory.extents import Extents
+from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
+from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
+from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
+from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
+from vmemmap.simulate.mm.usage import Use
+from vmemmap.write.elf_core import pack_note
+
+PAINT_BYTES = 4 << 20
+MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
+STAMP_BYTES = 64
+
+
+class Snapshot:
+    """A machine's memory at one moment.
+
+    Attributes:
+        machine: Whose memory; it must not run on while the snapshot is in use.
+        vmcoreinfo: The VMCOREINFO text.
+        missing: Memory that the dump will not cover though it should, as (start, end) in bytes.
+        struct_pages: Paints struct pages as they are at this moment.
+    """
+
+    def __init__(self, machine: CrashedMachine) -> None:
+        self.machine = machine
+        kernel = machine.kernel
+        objects = virt_of(machine.objects_phys)
+        self.owners = _owners(machine)
+        self.struct_pages = StructPagePainter(
+            kernel,
+            self.owners,
+            Objects(
+                objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, FREE_HUGE_PAGE
+            ),
+            machine.nodes,
+        )
+        lru = self.struct_pages.lru_of(0)
+        machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
+        self.vmcoreinfo = vmcoreinfo_text(machine)
+        write_log(machine.memory, kernel, dmesg(machine))
+        note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
+        machine.memory.write(VMCOREINFO_NOTE, note)
+        self.missing: list[tuple[int, int]] = []
+        self._virt, self._phys = machine.vmemmap.map.columns()
+        self._by_phys = np.sort(self._phys)
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The memory that the dump covers, as (start, end) in bytes, ascending."""
+        covered = Extents(self._covered)
+        for start, end in self.missing:
+            covered.remove(start, end)
+        return list(covered) if self.missing else self._covered
+
+    @property
+    def _covered(self) -> list[tuple[int, int]]:
+        machine = self.machine
+        if machine.spec.headers_from == "boot":
+            return sorted((part.start, part.end) for part in machine.spec.memory)
+        shift = machine.kernel.page_shift
+        homes = [tuple(row) for home in self.owners.homes.values() for row in home.tolist()]
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted(homes):
+            if merged and merged[-1][1] == start << shift:
+                merged[-1] = (merged[-1][0], end << shift)
+            else:
+                merged.append((start << shift, end << shift))
+        return merged
+
+    @property
+    def room(self) -> int:
+        """About how many bytes `contents` gives for all of memory: blocks, and what was written."""
+        blocks = len(self._phys) * self.machine.vmemmap.map.unit
+        return blocks + self.machine.memory.touched_bytes
+
+    def contents(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield what lies in ``[start, end)`` as (phys, bytes); the rest is zero.
+
+        Struct pages first, then all other memory, each piece once.
+        """
+        yield from self._struct_page_blocks(start, end)
+        taken = set()
+        for phys, frame in self.machine.memory.frames(start, end):
+            taken.add(phys)
+            if not self._is_struct_pages(phys):
+                yield phys, memoryview(frame)
+        yield from self._user_pages(start, end, taken)
+
+    def read(self, phys: int, size: int) -> bytes:
+        """Give *size* bytes at *phys* as the dump will have them."""
+        first = phys // FRAME_BYTES * FRAME_BYTES
+        last = -(-(phys + size) // FRAME_BYTES) * FRAME_BYTES
+        data = bytearray(last - first)
+        for at, piece in self.contents(first, last):
+            low, high = max(at, first), min(at + len(piece), last)
+            if low < high:
+                data[low - first : high - first] = piece[low - at : high - at]
+        return bytes(data[phys - first : phys - first + size])
+
+    def _is_struct_pages(self, phys: int) -> bool:
+        """Tell whether a frame lies in a block that is mapped in the vmemmap."""
+        index = int(np.searchsorted(self._by_phys, np.uint64(phys), side="right")) - 1
+        unit = self.machine.vmemmap.map.unit
+        return index >= 0 and phys < int(self._by_phys[index]) + unit
+
+    def _struct_page_blocks(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield the blocks that back the vmemmap, painted; neighbours in memory as one piece."""
+        unit = self.machine.vmemmap.map.unit
+        window = max(1, PAINT_BYTES // unit)
+        inside = (self._phys + np.uint64(unit) > start) & (self._phys < end)
+        virt, phys = self._virt[inside], self._phys[inside]
+        # Runs of neighbours in the vmemmap are painted together.
+        breaks = np.flatnonzero(np.diff(virt) != unit) + 1
+        for run in np.split(np.arange(len(virt)), breaks):
+            for first in range(0, len(run), window):
+                part = run[first : first + window]
+                if len(part):
+                    yield from self._painted(virt[part], phys[part], unit)
+
+    def _painted(
+        self, virt: npt.NDArray[np.uint64], phys: npt.NDArray[np.uint64], unit: int
+    ) -> Iterator[tuple[int, bytes | memoryview]]:
+        data = self.struct_pages.paint(int(virt[0]), len(virt) * unit)
+        order = np.argsort(phys)
+        blocks = data.reshape(-1, unit)[order]
+        phys = phys[order]
+        breaks = np.flatnonzero(np.diff(phys) != unit) + 1
+        for low, high in pairwise([0, *breaks.tolist(), len(phys)]):
+            yield int(phys[low]), memoryview(blocks[low:high].reshape(-1))  # type: ignore[arg-type]
+
+    def _user_pages(
+        self, start: int, end: int, taken: set[int]
+    ) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield a mark at the beginning of each user page that holds nothing else."""
+        shift = self.machine.kernel.page_shift
+        for run in self.owners.runs:
+            if run.use in (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC):
+                continue
+            for pfn in range(max(run.start, start >> shift), min(run.end, end >> shift)):
+                if pfn << shift not in taken:
+                    mark = f"{run.use.name.lower()} page {pfn:#x} of {self.machine.kernel.release}"
+                    yield pfn << shift, mark.encode()[:STAMP_BYTES]
+
+
+def _owners(machine: CrashedMachine) -> Owners:
+    """Ask the allocators who owns what."""
+    pages, shift = machine.pages, machine.kernel.page_shift
+    valid = _valid_frames(machine)
+    free = [part for node in pages.nodes for part in pages.free_ranges(node)]
+    reserved = machine.memblock.reserved.as_array()
+    frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
+    return Owners(
+        homes={node: _intersect(pages.home(node).as_array(), valid) for node in pages.nodes},
+        devices=[
+            (event.node, event.start >> shift, event.end >> shift) for event in machine.devices
+        ],
+        reserved=frames,
+        free=np.array(sorted(free), np.int64).reshape(-1, 2),
+        blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
+        runs=sorted(machine.usage.runs, key=lambda run: run.start),
+    )
+
+
+def _valid_frames(machine: CrashedMachine) -> Frames:
+    """Give the frames of sections that have struct pages, as (n, 2)."""
+    if not machine.lost_sections:
+        return np.array([[0, 1 << 62]], np.int64)
+    per = machine.kernel.pages_per_section
+    rows = [
+        (section * per, (section + 1) * per)
+        for part in machine.spec.memory
+        for section in range(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
+        if machine.sparsemem.flags(section) & HAS_MEM_MAP
+    ]
+    for event in machine.spec.events:
+        first, last = event.start >> SECTION_SHIFT, -(-event.end >> SECTION_SHIFT)
+        rows.append((first * per, last * per))
+    return np.array(sorted(rows), np.int64).reshape(-1, 2)
+
+
+def _intersect(ranges: Frames, others: Frames) -> Frames:
+    """Give the parts of *ranges* that lie in *others*; both ascending (n, 2)."""
+    rows = []
+    for start, end in ranges.tolist():
+        low = int(np.searchsorted(others[:, 1], start, side="right"))
+        for other_start, other_end in others[low:].tolist():
+            if other_start >= end:
+                break
+            rows.append((max(start, other_start), min(end, other_end)))
+    return np.array(rows, np.int64).reshape(-1, 2)

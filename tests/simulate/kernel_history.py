@@ -1,0 +1,244 @@
+"""When each thing changed in the kernel: the tests' own copy, for a second opinion.
+
+It shares nothing with the simulator's tables; both were written from the kernel facts, each by
+itself. A `History` says what is known and nothing more: where the facts name only a release read
+without a change and one read with it, the releases between stand in no span.
+
+Source: source trees and commit logs of the releases in `RELEASES_READ`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Numbers = tuple[int, ...]
+
+RELEASES_READ = (
+    *("2.6.35.6", "2.6.35.7", "2.6.37", "2.6.38", "3.0.101", "3.1.0", "3.4.106", "3.6.5"),
+    *("3.8.13", "3.9.6", "3.10.35", "3.12.9", "3.13.10", "3.14.1", "3.15.5", "3.16.0"),
+    *("3.18.19", "3.19.12", "4.1.15", "4.2.8", "4.4.155", "4.5.0", "4.6.2", "4.7.4", "4.9.232"),
+    *("4.10.17", "4.12.0", "4.14.0", "4.14.355", "4.15.0", "4.18.0", "4.19.71", "4.19.191"),
+    *("4.20.0", "5.0.1", "5.2.1", "5.3.1", "5.4.0", "5.7.14", "5.9.1", "5.10.198", "5.11.0"),
+    *("5.13.0", "5.14.2", "5.15.0", "5.16.2", "5.17", "6.0.0", "6.1.192", "6.2.0", "6.4.6"),
+    *("6.5.0", "6.6.9", "6.6.17", "6.7.3", "6.8.0", "6.9.0", "6.10.0", "6.11.11", "6.12.117"),
+    *("6.14.0", "6.17.0", "6.19.0", "7.1.5", "7.2.13", "7.3.4"),
+)
+"""Releases whose source was read; together, the grid on which the histories can be told apart."""
+
+
+def numbers_of(release: str) -> Numbers:
+    """Give the first three numbers of a release: (6, 1, 0) of "6.1"."""
+    return tuple(int(number) for number in (*release.split("."), "0", "0")[:3])
+
+
+class Span(NamedTuple, Generic[T]):
+    """What held from one release to another, both included.
+
+    A last release of two numbers stands for all of its stable ones.
+    """
+
+    first: str
+    last: str
+    value: T
+
+    def holds(self, release: str) -> bool:
+        at, last = numbers_of(release), tuple(map(int, self.last.split(".")))
+        return numbers_of(self.first) <= at and at[: len(last)] <= last
+
+
+@dataclass(frozen=True)
+class History(Generic[T]):
+    """What held when, oldest first."""
+
+    spans: tuple[Span[T], ...]
+
+    def __contains__(self, release: str) -> bool:
+        """Whether the facts say anything of a release."""
+        return any(span.holds(release) for span in self.spans)
+
+    def __getitem__(self, release: str) -> T:
+        return next(span.value for span in self.spans if span.holds(release))
+
+    def get(self, release: str) -> T | None:
+        """Give what held in a release, or None where the facts do not say."""
+        return next((span.value for span in self.spans if span.holds(release)), None)
+
+    @property
+    def edges(self) -> list[str]:
+        """The first and the last release of each span, of those that were read or end one."""
+        edges = []
+        for span in self.spans:
+            inside = filter(span.holds, (span.first, span.last, *RELEASES_READ))
+            ordered = sorted(inside, key=numbers_of)
+            edges += [ordered[0], ordered[-1]]
+        return list(dict.fromkeys(edges))
+
+    def when(self, *values: T) -> list[str]:
+        """Give the edges at which one of *values* held."""
+        return [release for release in self.edges if self[release] in values]
+
+
+def history(*spans: tuple[str, str, T]) -> History[T]:
+    return History(tuple(Span(*span) for span in spans))
+
+
+# -- the list, its nodes, its blocks
+
+NODE_ALLOCATOR = history(("2.6.35", "3.16", "chunks"), ("3.17", "7.3", "free list"))
+WITHOUT_A_NODE = history(("2.6.35", "5.9", "mapped all the same"), ("5.10", "7.3", "-ENOMEM"))
+"""What becomes of a block for which there is no node."""
+FAILED_MAPPING = history(("2.6.35", "4.4", "BUG"), ("4.7", "7.3", "-EFAULT"))
+POPULATED = history(
+    ("2.6.35", "3.16", "from the block's start, by sections"),
+    ("3.17", "5.4", "by sections"),
+    ("5.5", "7.3", "by subsections"),
+)
+"""How vmemmap_populated() looks for memory that a block describes."""
+ALTMAP = history(
+    ("2.6.35", "4.12", "none"),
+    ("4.14", "4.15", "looked up"),
+    ("4.16", "4.18", "only it"),
+    ("4.19.0", "4.19.0", "only it"),
+    # In 4.19 stable since January 2019; in mainline since 4.20 or 5.0, which is open.
+    ("4.19.71", "4.19", "else RAM"),
+    ("5.0", "5.3", "else RAM"),
+    ("5.4", "7.3", "else RAM, and not across its end"),
+)
+"""From where a block of device memory comes."""
+
+# -- addresses
+
+FOUR_K, SIXTY_FOUR_K = 4096, 65536
+OLD_REGIONS = (0xD000000000000000, 0xD000080000000000, 0xF000000000000000)
+WIDE_VMALLOC = (0xD000000000000000, 0xD000380000000000, 0xF000000000000000)
+HASH_REGIONS = {
+    SIXTY_FOUR_K: history(
+        ("2.6.35", "4.12", OLD_REGIONS),
+        ("4.14", "5.1", WIDE_VMALLOC),
+        ("5.2", "7.3", (0xC008000000000000, 0xC00A000000000000, 0xC00C000000000000)),
+    ),
+    FOUR_K: history(
+        ("2.6.35", "4.12", OLD_REGIONS),
+        ("4.14", "5.1", WIDE_VMALLOC),
+        ("5.2", "5.7", (0xC000100000000000, 0xC000200000000000, 0xC000300000000000)),
+        ("5.9", "5.9", (0xC000100000000000, 0xC000200000000000, 0xC000300000000000)),
+        # In some 5.8 stable, too.
+        ("5.10", "7.3", (0xC0003D0000000000, 0xC0003E0000000000, 0xC0003F0000000000)),
+    ),
+}
+"""Where vmalloc, I/O and vmemmap begin, by page size."""
+RADIX_REGIONS = history(
+    ("4.7", "5.1", (0xC008000000000000, 0xC00C000000000000, 0xC00A000000000000)),
+    ("5.2", "7.3", (0xC008000000000000, 0xC00A000000000000, 0xC00C000000000000)),
+)
+
+# -- struct page
+
+
+class Offsets(NamedTuple):
+    """Bytes from the beginning of struct page."""
+
+    mapping: int
+    pgoff: int
+    private: int
+    mapcount: int
+    refcount: int
+    lru: int
+
+
+STRUCT_PAGE = history(
+    ("2.6.35", "3.0", Offsets(24, 32, 16, 12, 8, 40)),
+    ("3.1", "4.15", Offsets(8, 16, 48, 24, 28, 32)),
+    ("4.18", "7.3", Offsets(24, 32, 40, 48, 52, 8)),
+)
+
+
+class FlagBits(NamedTuple):
+    """Bit numbers in page.flags; None for a flag that is not there."""
+
+    lru: int
+    slab: int | None
+    private: int
+    head: int
+    tail: int | None
+    swapcache: int
+    swapbacked: int
+    hwpoison: int
+    buddy: int | None = None
+
+
+FLAG_BITS = history(
+    ("2.6.35", "2.6.37", FlagBits(5, 7, 11, 14, 15, 16, 20, 23, buddy=19)),
+    ("2.6.38", "4.2", FlagBits(5, 7, 11, 14, 15, 16, 19, 22)),
+    ("4.4", "4.9", FlagBits(5, 7, 11, 14, None, 15, 18, 21)),
+    ("4.10", "4.19", FlagBits(5, 8, 12, 15, None, 9, 18, 21)),
+    ("4.20", "6.5", FlagBits(4, 9, 13, 16, None, 10, 19, 22)),
+    ("6.6", "6.9", FlagBits(5, 11, 15, 6, None, 12, 19, 22)),
+    ("6.10", "6.11", FlagBits(5, None, 14, 6, None, 11, 18, 21)),
+    ("6.12", "6.13", FlagBits(5, None, 14, 6, None, 10, 17, 20)),
+    ("6.14", "7.3", FlagBits(5, None, 14, 6, None, 10, 17, 21)),
+)
+
+
+class TypeValues(NamedTuple):
+    """What _mapcount holds in pages of a type; None where it does not tell that type."""
+
+    buddy: int | None = None
+    offline: int | None = None
+    hugetlb: int | None = None
+    slab: int | None = None
+
+
+TYPE_VALUES = history(
+    ("2.6.35", "2.6.37", TypeValues()),
+    ("2.6.38", "2.6.38", TypeValues(-2)),
+    ("2.6.39", "4.17", TypeValues(-128)),
+    ("4.18", "5.0", TypeValues(-129)),
+    ("5.1", "6.5", TypeValues(-129, -257)),
+    ("6.6.0", "6.6.29", TypeValues(-129, -257)),
+    ("6.6.30", "6.6", TypeValues(-129, -257, -2049)),
+    ("6.7", "6.7", TypeValues(-129, -257)),
+    ("6.8.0", "6.8.8", TypeValues(-129, -257)),
+    ("6.8.9", "6.9", TypeValues(-129, -257, -2049)),
+    ("6.10", "6.10", TypeValues(-129, -257, -2049, -4097)),
+    ("6.11", "6.11", TypeValues(-0x40000001, -0x20000001, -0x04000001, -0x02000001)),
+    ("6.12", "7.3", TypeValues(*(byte - 256 << 24 for byte in (0xF0, 0xF1, 0xF4, 0xF5)))),
+)
+
+
+class CompoundMarks(NamedTuple):
+    """How a compound page is told: in its tails, in the second of them, and that it is hugetlb."""
+
+    tail: str
+    order: str
+    hugetlb: str
+
+
+COMPOUND_MARKS = history(
+    ("2.6.35", "4.2", CompoundMarks("PG_tail", "lru.prev", "lru.next")),
+    ("4.4", "4.15", CompoundMarks("compound_head", "32 bits", "dtor")),
+    ("4.16", "6.5", CompoundMarks("compound_head", "8 bits", "dtor")),
+    ("6.6.0", "6.6.29", CompoundMarks("compound_head", "flags", "PG_hugetlb")),
+    ("6.6.30", "6.6", CompoundMarks("compound_head", "flags", "type")),
+    ("6.7", "6.7", CompoundMarks("compound_head", "flags", "PG_hugetlb")),
+    ("6.8.0", "6.8.8", CompoundMarks("compound_head", "flags", "PG_hugetlb")),
+    ("6.8.9", "7.3", CompoundMarks("compound_head", "flags", "type")),
+)
+
+
+class CompoundOffsets(NamedTuple):
+    """Bytes from the beginning of a tail page, or of the second page; None where there is none."""
+
+    head: int
+    dtor: int | None
+    order: int
+
+
+COMPOUND_OFFSETS = history(
+    ("4.4", "4.15", CompoundOffsets(32, 40, 44)),
+    ("4.16", "4.16", CompoundOffsets(32, 40, 41)),
+    ("4.18", "6.5", CompoundOffsets(8, 16, 17)),
+    ("6.6", "7.3", CompoundOffsets(8, None, 0)),
+)
