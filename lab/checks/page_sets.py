@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap import Vmcore
+from vmemmap.pages.kept import decided
 from vmemmap.source.base import PhysicalSource
 
 PIECE_BYTES = 4 << 20
@@ -61,9 +62,9 @@ def zero_pages(core: Vmcore, pfns: Pfns, page_size: int) -> Pfns:
 
 def left_out(core: Vmcore, level: int) -> Pfns:
     """Give the pages that makedumpfile would leave out of a dump by what we say of each."""
-    view, found = core.page_model.view, [np.empty(0, dtype=np.int64)]
-    for window in core.pages.each(lambda scanned: view.excluded(scanned, level), threads=1):
-        found += [np.arange(first, end, dtype=np.int64) for _, first, end in window]
+    found = [np.empty(0, dtype=np.int64)]
+    for stretch in decided(core.pages, core.page_model.exclusions, level):
+        found += [np.arange(first, end, dtype=np.int64) for first, end, _ in stretch.gone.tolist()]
     return np.unique(np.concatenate(found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from vmemmap.backing.list_eras import may_duplicate, may_leave_removed
+from vmemmap.facts.release import Release
 
 
 @pytest.mark.parametrize(
@@ -29,4 +30,5 @@ from vmemmap.backing.list_eras import may_duplicate, may_leave_removed
     ],
 )
 def test_what_a_release_may_leave(release: str, leaves: bool, duplicates: bool) -> None:
-    assert (may_leave_removed(release), may_duplicate(release)) == (leaves, duplicates)
+    known = Release(release)
+    assert (may_leave_removed(known), may_duplicate(known)) == (leaves, duplicates)

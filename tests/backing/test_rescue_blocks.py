@@ -16,7 +16,7 @@ from builders.byte_order import Order, prefix
 from vmemmap.address import Run
 from vmemmap.backing.rescue_blocks import find_blocks
 from vmemmap.backing.rescue_search import Search
-from vmemmap.facts.kernel import NodeLayout
+from vmemmap.facts.backing import BackingLayout
 from vmemmap.source.base import PhysicalSource
 
 BASE = 0xC00C000000000000
@@ -62,7 +62,7 @@ def found(memory: Memory, order: Order, **changes: Any) -> dict[int, int]:
     options: dict[str, Any] = {"wanted": every, "taken": np.empty(0, np.uint64), **changes}
     search = Search(
         source=cast(PhysicalSource, memory),
-        layout=NodeLayout(24, 0, 8, 16, order),
+        layout=BackingLayout(24, 0, 8, 16, order),
         page_size=PAGE,
         block_size=BLOCK,
         region=Run(BASE, BASE + PAGES * BLOCK),

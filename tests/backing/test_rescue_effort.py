@@ -69,7 +69,7 @@ def core(headless: Crashed) -> Iterator[vmemmap.Vmcore]:
 def rescue(core: vmemmap.Vmcore, source: Any, effort: Effort = DEFAULT_EFFORT) -> Rescued:
     """Search with nothing known of the list."""
     region = Run(core.layout.vmemmap.start, core.layout.vmemmap.end)
-    block_size = int(core.kernel.block_size.value)
+    block_size = core.list_facts.block_size.value
     nothing = BackingTable(
         EMPTY_WALK,
         block_size=block_size,
@@ -168,10 +168,10 @@ def test_the_same_effort_finds_the_same(core: vmemmap.Vmcore) -> None:
 
 def test_the_block_size_is_guessed_within_the_limit(core: vmemmap.Vmcore) -> None:
     region = Run(core.layout.vmemmap.start, core.layout.vmemmap.end)
-    block_size = int(core.kernel.block_size.value)
+    block_size = core.list_facts.block_size.value
     for heads, expected in ((1 << 27, block_size), (3, None)):
         watched: Any = Watched(core.source)
-        layout = core.kernel.node_layout
+        layout = core.list_facts.node_layout
         found = guess_block_size(watched, layout, 4096, region, Effort(page_heads=heads))
         assert found == expected
 

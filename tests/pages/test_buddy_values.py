@@ -6,6 +6,7 @@ import pytest
 
 from builders.vmcoreinfo import vmcoreinfo_text
 from pages.machines import machine_of
+from vmemmap.facts.release import Release
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.pages.layout.page_layout import find_page_layout
 
@@ -31,7 +32,7 @@ def test_each_era_has_its_own(release: str, value: int) -> None:
     machine = machine_of(release, "big")
     machine.vmcoreinfo.pop(KEY, None)
     info = Vmcoreinfo(vmcoreinfo_text(machine.vmcoreinfo))
-    layout = find_page_layout(info, machine.struct_page_size, "big", 65536, release)
+    layout = find_page_layout(info, machine.struct_page_size, "big", 65536, Release(release))
     assert layout.buddy == value & 0xFFFF_FFFF
     (fact,) = (fact for fact in layout.facts if "BUDDY" in fact.name)
     assert fact.origin == "assumed"
@@ -40,5 +41,5 @@ def test_each_era_has_its_own(release: str, value: int) -> None:
 def test_before_2_6_38_it_is_a_flag() -> None:
     machine = machine_of("2.6.37", "big")
     info = Vmcoreinfo(vmcoreinfo_text(machine.vmcoreinfo))
-    layout = find_page_layout(info, machine.struct_page_size, "big", 65536, "2.6.37")
+    layout = find_page_layout(info, machine.struct_page_size, "big", 65536, Release("2.6.37"))
     assert (layout.buddy, layout.bits["buddy"]) == (None, 19)

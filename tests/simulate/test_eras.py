@@ -172,7 +172,7 @@ def test_page_types(release: str) -> None:
 
 COMPOUND = sorted(
     {edge for known in (COMPOUND_MARKS, COMPOUND_OFFSETS, STRUCT_PAGE) for edge in known.edges},
-    key=numbers_of,
+    key=lambda release: (numbers_of(release), release),
 )
 
 
