@@ -42,7 +42,6 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 @click.command("drgn", context_settings={"allow_interspersed_args": False})
-@click.option("--vmlinux", metavar="FILE", help="The kernel with its debugging symbols.")
 @click.option(
     "--symbols",
     "-s",
@@ -52,7 +51,7 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 )
 @click.option("-e", "code", metavar="CODE", help="Run this instead of a script or the shell.")
 @reads_dump(
-    vmlinux=False,
+    vmlinux_help="The kernel with its debugging symbols.",
     arguments="DUMP... [SCRIPT [ARG...]]",
     meaning="The vmcore (all members of a split dump), then a drgn script and its arguments.",
     split=split_arguments,
@@ -60,7 +59,6 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 def command(
     dump: Opening,
     script: list[str],
-    vmlinux: str | None,
     symbols: tuple[str, ...],
     code: str | None,
 ) -> int:
@@ -74,7 +72,7 @@ def command(
     if importlib.util.find_spec("drgn") is None:
         tell("vmemmap: drgn is not installed: pip install 'vmemmap[drgn]'")
         return EXIT_USAGE
-    files = [*([vmlinux] if vmlinux else []), *symbols]
+    files = [*([dump.vmlinux] if dump.vmlinux else []), *symbols]
     for name in files + script[: code is None]:
         if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
             hint = ": options come before the dump" if name.startswith("-") else ""

@@ -73,11 +73,9 @@ _RESCUE = click.option(
 _VMCOREINFO = click.option(
     "--vmcoreinfo", metavar="FILE", help="Take VMCOREINFO from this text file."
 )
-_VMLINUX = click.option(
-    "--vmlinux",
-    metavar="FILE",
-    help="Take symbols and types that the dump lacks from this vmlinux: its symbol table, and "
-    "its BTF or debug information.",
+_VMLINUX = (
+    "Take symbols and types that the dump lacks from this vmlinux: its symbol table, and its BTF "
+    "or debug information."
 )
 _ASSUME = click.option(
     "--assume",
@@ -92,7 +90,7 @@ debug_option = click.option("--debug", is_flag=True, help="Show the traceback of
 def reads_dump(
     *,
     rescue: bool = False,
-    vmlinux: bool = True,
+    vmlinux_help: str = _VMLINUX,
     arguments: str = "DUMP...",
     meaning: str = _DUMPS,
     split: Split | None = None,
@@ -103,7 +101,7 @@ def reads_dump(
 
     Args:
         rescue: Whether it has --rescue.
-        vmlinux: Whether --vmlinux is for opening the dump.
+        vmlinux_help: What the help says of --vmlinux.
         arguments: What the help calls the arguments.
         meaning: What it says of them.
         split: Given all arguments, tells the dumps from others, which the command then gets as its
@@ -115,14 +113,14 @@ def reads_dump(
         def command(
             words: tuple[str, ...],
             vmcoreinfo: str | None,
+            vmlinux: str | None,
             assume: tuple[str, ...],
             debug: bool,
             rescue: bool = False,
             **more: Any,
         ) -> int:
             dumps, others = split(list(words)) if split else (list(words), [])
-            kernel = more.pop("vmlinux") if vmlinux else None
-            opening = Opening(dumps, vmcoreinfo, kernel, assume, rescue)
+            opening = Opening(dumps, vmcoreinfo, vmlinux, assume, rescue)
             given = [others] if split else []
             try:
                 with traceback_shown(debug):
@@ -135,9 +133,8 @@ def reads_dump(
         taken = click.argument(
             "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
         )
-        options = (
-            [_RESCUE] * rescue + [_VMCOREINFO] + [_VMLINUX] * vmlinux + [_ASSUME, debug_option]
-        )
+        kernel = click.option("--vmlinux", metavar="FILE", help=vmlinux_help)
+        options = [_RESCUE] * rescue + [_VMCOREINFO, kernel, _ASSUME, debug_option]
         for option in reversed([taken, *options]):
             command = option(command)
         return command
