@@ -9,6 +9,7 @@ Source: source trees and commit logs of the releases in `RELEASES_READ`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -70,14 +71,20 @@ class History(Generic[T]):
         """The first and the last release of each span, of those that were read or end one."""
         edges = []
         for span in self.spans:
-            inside = filter(span.holds, (span.first, span.last, *RELEASES_READ))
-            ordered = sorted(inside, key=numbers_of)
-            edges += [ordered[0], ordered[-1]]
+            ends = (span.first, span.last)
+            inside = ascending(filter(span.holds, (*RELEASES_READ, *ends)))
+            edges += [inside[0], inside[-1]]
         return list(dict.fromkeys(edges))
 
     def when(self, *values: T) -> list[str]:
         """Give the edges at which one of *values* held."""
         return [release for release in self.edges if self[release] in values]
+
+
+def ascending(releases: Iterable[str]) -> list[str]:
+    """Sort releases by their numbers; of two names for one, the later given stays."""
+    by_numbers = {numbers_of(release): release for release in releases}
+    return [by_numbers[numbers] for numbers in sorted(by_numbers)]
 
 
 def history(*spans: tuple[str, str, T]) -> History[T]:

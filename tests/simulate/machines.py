@@ -11,7 +11,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from simulate.kernel_history import NODE_ALLOCATOR, POPULATED, History, Numbers, numbers_of
+from simulate.kernel_history import (
+    NODE_ALLOCATOR,
+    POPULATED,
+    History,
+    Numbers,
+    ascending,
+    numbers_of,
+)
 from vmemmap.simulate import FaultPlan, HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.kernel import Kernel
 
@@ -38,8 +45,7 @@ def version_of(release: str) -> Numbers:
 
 def sides(history: History[Any]) -> list[str]:
     """`RELEASES`, and those on both sides of each change of *history*; what it knows of them."""
-    found = {numbers_of(release): release for release in (*history.edges, *RELEASES)}
-    return [found[numbers] for numbers in sorted(found) if found[numbers] in history]
+    return [release for release in ascending((*history.edges, *RELEASES)) if release in history]
 
 
 def small_spec(release: str, memory: Iterable[MemoryRange] = BOOT, **more: Any) -> MachineSpec:

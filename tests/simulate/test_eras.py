@@ -16,6 +16,7 @@ from simulate.kernel_history import (
     RADIX_REGIONS,
     STRUCT_PAGE,
     TYPE_VALUES,
+    ascending,
     numbers_of,
 )
 from simulate.machines import M, small_machine
@@ -170,10 +171,7 @@ def test_page_types(release: str) -> None:
     assert told is (values.offline is not None)
 
 
-COMPOUND = sorted(
-    {edge for known in (COMPOUND_MARKS, COMPOUND_OFFSETS, STRUCT_PAGE) for edge in known.edges},
-    key=lambda release: (numbers_of(release), release),
-)
+COMPOUND = ascending((*COMPOUND_MARKS.edges, *COMPOUND_OFFSETS.edges, *STRUCT_PAGE.edges))
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
