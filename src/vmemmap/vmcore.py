@@ -361,6 +361,23 @@ class Vmcore:
         """
         return self._dump.pages.usage(threads)
 
+    def zero_pages(self, level: int = 31) -> int | None:
+        """Count the pages full of zeros among those that a dump level leaves otherwise.
+
+        That reads nearly all of the dump.
+
+        Args:
+            level: A dump level, 0 to 31.
+
+        Returns:
+            How many; None if some that stay are not in the dump, so that it cannot be known.
+
+        Raises:
+            ValueError: There is no such level.
+            FactError: As for `pages`.
+        """
+        return self._dump.pages.zero_pages(level)
+
     @property
     def page_model(self) -> PageModel:
         """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
