@@ -34,7 +34,7 @@ SHARED = TESTS.parent.parent / "shared"
 
 
 def pytest_collection_finish() -> None:
-    """Spare the collector of garbage the ten thousand tests, none of which goes: a tenth of all."""
+    """Keep the garbage collector from going through all tests again and again: a tenth of a run."""
     gc.collect()
     gc.freeze()
 
