@@ -16,6 +16,7 @@ model of the kernel that makes such dumps, is ``vmemmap.simulate``.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from vmemmap.vmcore import open_vmcore as open
 
 __version__ = "0.1.0"
+__compiled__: bool
 
 __all__ = [
     "Absence",
@@ -175,7 +177,7 @@ vmemmap` costs nothing to who has it as a plugin and opens something else."""
 
 def __getattr__(name: str) -> object:
     if name == "__compiled__":
-        return import_module("vmemmap.pages.one_pass").compiled is not None
+        return find_spec("vmemmap._compiled") is not None
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "open":
