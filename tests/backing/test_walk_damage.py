@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from backing.walk_model import (
     same,
     walk_machine,
 )
+from breadth import pairs
 from builders.machine import Entry, Machine, build_machine
 from vmemmap.findings import Finding, Severity
 
@@ -27,6 +30,14 @@ SHAPES: list[dict[str, Any]] = [
 # With 4 KiB pages a page has 170 nodes: entries 0-59, 60-229 and 230-399 share one at boot.
 COUNT = 400
 PLACES = [0, 1, 59, 60, 150, 399]
+
+
+def everywhere(
+    name: str, values: Iterable[int], places: Iterable[int] = PLACES
+) -> pytest.MarkDecorator:
+    """Parametrize *name*, with the machines and the places in their lists."""
+    cases = pairs(product(SHAPES, places, values))
+    return pytest.mark.parametrize(("machine", "place", name), cases, indirect=["machine"])
 
 
 @pytest.fixture(params=SHAPES, ids=str)
@@ -59,8 +70,7 @@ def check(machine: Machine, code: str, kept: int, node: int | None) -> Finding:
     return finding
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(
+@everywhere(
     "target",
     [0x1000, 0x7FFF00000000, LINEAR - 0x1000, LINEAR + (1 << 51), 0xF000000000000000, 2**64 - 24],
 )
@@ -72,8 +82,7 @@ def test_a_node_outside_the_linear_map(machine: Machine, place: int, target: int
     assert finding.message.startswith(f"{came} points to {target:#x}")
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("phys", [1 << 40, (1 << 51) - 0x10000])
+@everywhere("phys", [1 << 40, (1 << 51) - 0x10000])
 def test_a_node_outside_ram(machine: Machine, place: int, phys: int) -> None:
     point(machine, place, LINEAR + phys)
     finding = check(machine, "node_outside_memory", place, LINEAR + phys)
@@ -113,8 +122,7 @@ def test_every_node_page_of_a_boot_list_in_turn(boot: Machine) -> None:
         boot.memory.excluded.clear()
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("step", [1, 2, 4, 7, 8, 16, 12, -8, -1])
+@everywhere("step", [1, 2, 4, 7, 8, 16, 12, -8, -1])
 def test_a_misaligned_pointer(machine: Machine, place: int, step: int) -> None:
     target = machine.entries[place].node + step
     point(machine, place, target)
@@ -123,8 +131,7 @@ def test_a_misaligned_pointer(machine: Machine, place: int, step: int) -> None:
     check(machine, "node_misaligned", place, target)
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("before", [8, 16])
+@everywhere("before", [8, 16])
 def test_a_node_across_the_end_of_a_page(machine: Machine, place: int, before: int) -> None:
     # 16 bytes before the end the next slot would begin, if it fitted.
     for page in machine.node_pages:
@@ -242,12 +249,11 @@ def test_a_list_within_the_limit_is_complete(machine: Machine, limit: int) -> No
     same(limited(machine, limit), Outcome(list(machine.entries)))
 
 
-@pytest.mark.parametrize("limit", [COUNT, COUNT + 20, 2 * COUNT])
-@pytest.mark.parametrize("back_to", [0, 100, 399])
+@everywhere("limit", [COUNT, COUNT + 20, 2 * COUNT], places=[0, 100, 399])
 def test_a_cycle_within_the_limit_is_named_as_such(
-    machine: Machine, limit: int, back_to: int
+    machine: Machine, place: int, limit: int
 ) -> None:
-    machine.poke_node(399, link=machine.entries[back_to].node)
+    machine.poke_node(399, link=machine.entries[place].node)
     expected = Outcome(list(machine.entries), "list_cycle", machine.entries[399].node)
     same(limited(machine, limit), expected)
 

@@ -6,6 +6,7 @@ Of each the checker has to say what is wrong, and to end. Numbers 2 (a key missi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,16 +123,31 @@ def test_13_a_compressed_page_of_nodes_that_cannot_be_decoded(
     assert rescued.coverage.counts.covered_pages >= report.coverage.counts.covered_pages
 
 
+def replace_in(path: Path, old: bytes, new: bytes) -> None:
+    """Replace all that a file has of *old*; its holes, which are most of it, stay holes."""
+    assert len(old) == len(new)
+    with path.open("r+b") as file:
+        fd, end = file.fileno(), 0
+        while (start := next_data(fd, end)) is not None:
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+            os.pwrite(fd, os.pread(fd, end - start, start).replace(old, new), start)
+
+
+def next_data(fd: int, at: int) -> int | None:
+    try:
+        return os.lseek(fd, at, os.SEEK_DATA)
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("page_size", [4096, 65536])
 def test_16_nothing_hangs_on_the_release(page_size: int, tmp_path: Path) -> None:
     """A distribution's kernel with another number: the same dump, the same findings."""
     crashed = crash(Shape(page_size, "little").spec, tmp_path / "dump")
     with vmemmap.open(crashed.path) as core:
         expected = core.check()
-        text = core.vmcoreinfo_text
-    other = tmp_path / "vmcoreinfo"
-    other.write_bytes(text.replace(b"OSRELEASE=6.1.0\n", b"OSRELEASE=3.9.0\n"))
-    with vmemmap.open(crashed.path, vmcoreinfo=other) as core:
+    replace_in(crashed.path, b"OSRELEASE=6.1.0\n", b"OSRELEASE=3.9.0\n")
+    with vmemmap.open(crashed.path) as core:
         assert core.kernel.release.value == "3.9.0"
         report = core.check()
     assert report.findings == expected.findings

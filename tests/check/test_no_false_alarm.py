@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vmemmap
-from breadth import examples
+from breadth import examples, pairs
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 
@@ -126,9 +127,10 @@ def test_the_old_entry_of_memory_added_again_is_legal_before_3_17(tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("release", ["4.14.0", "5.3.0", "5.10.0", "6.1.0", "7.2.0"])
-@pytest.mark.parametrize("page_size", [4096, 65536])
-@pytest.mark.parametrize("altmap", [0, 4 * MIB])
+@pytest.mark.parametrize(
+    ("release", "page_size", "altmap"),
+    pairs(product(("4.14.0", "5.3.0", "5.10.0", "6.1.0", "7.2.0"), (4096, 65536), (0, 4 * MIB))),
+)
 def test_no_device_memory(release: str, page_size: int, altmap: int, tmp_path: Path) -> None:
     """It has struct pages and is in no dump; since 5.3 it can begin in the middle of a section."""
     parts = release >= "5.3" or release.startswith(("6", "7"))

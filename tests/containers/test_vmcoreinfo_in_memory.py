@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 import vmemmap
+from breadth import pairs
 from builders.byte_order import Order, prefix
 from builders.machine import Machine, build_machine
 from builders.notes import build_note, qemu_notes
@@ -22,7 +24,17 @@ FREE = 0x40000
 Find = Callable[[Machine], FoundText | None]
 
 
-@pytest.fixture(params=[("little", 65536), ("big", 4096)], ids=["little-64k", "big-4k"])
+MACHINES = [("little", 65536), ("big", 4096)]
+DUMPS = ["elf", "kdump-64k", "kdump-4k"]
+
+
+def anywhere(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Parametrize ``name``, with the machines and the kinds of dump."""
+    cases = pairs(product(DUMPS, MACHINES, names))
+    return pytest.mark.parametrize(("find", "machine", "name"), cases, indirect=["find", "machine"])
+
+
+@pytest.fixture(params=MACHINES, ids=["little-64k", "big-4k"])
 def machine(request: pytest.FixtureRequest) -> Machine:
     order, page_size = request.param
     built = build_machine(byte_order=order, page_size=page_size, block_shift=16, blocks=4)
@@ -30,7 +42,7 @@ def machine(request: pytest.FixtureRequest) -> Machine:
     return built
 
 
-@pytest.fixture(params=["elf", "kdump-64k", "kdump-4k"])
+@pytest.fixture(params=DUMPS)
 def find(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Find]:
     """Give a function that dumps a machine without VMCOREINFO in its notes and searches."""
     opened: list[vmemmap.Vmcore] = []
@@ -113,7 +125,7 @@ def note_damage(order: Order) -> dict[str, tuple[int, bytes]]:
     }
 
 
-@pytest.mark.parametrize("name", note_damage("little"))
+@anywhere(note_damage("little"))
 def test_a_damaged_note_leaves_the_data(find: Find, machine: Machine, name: str) -> None:
     offset, data = note_damage(machine.byte_order)[name]
     machine.memory.write(machine.vmcoreinfo_note + offset, data)
@@ -145,7 +157,7 @@ def false_hits(machine: Machine) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", false_hits(build_machine(blocks=4)))
+@anywhere(false_hits(build_machine(blocks=4)))
 def test_false_hits_before_the_true_one(find: Find, machine: Machine, name: str) -> None:
     machine.memory.write(FREE, false_hits(machine)[name])
     machine.memory.write(FREE + 0x11000, false_hits(machine)[name])
@@ -153,7 +165,7 @@ def test_false_hits_before_the_true_one(find: Find, machine: Machine, name: str)
     is_the_data(find(machine), machine)
 
 
-@pytest.mark.parametrize("name", false_hits(build_machine(blocks=4)))
+@anywhere(false_hits(build_machine(blocks=4)))
 def test_false_hits_alone_are_nothing(find: Find, machine: Machine, name: str) -> None:
     clear(machine, machine.vmcoreinfo_note, machine.vmcoreinfo_data)
     machine.memory.write(FREE, false_hits(machine)[name])

@@ -8,27 +8,32 @@ from typing import Any
 
 import pytest
 
+from breadth import singles
 from builders.kernel_era import VMALLOC_BASES
-from vmcore.shapes import ALL, LINEAR, name_of, shaped, written
+from vmcore.shapes import ALL, LINEAR, SHAPES, name_of, shaped, written
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
 from vmemmap.drgn_plugin import attach  # noqa: E402
 
-HASH = [shape for shape in ALL if shape["mmu"] == "hash"]
 RADIX = [shape for shape in ALL if shape["mmu"] == "radix"]
-HASH_DUMPS = [(shape, kind) for shape in HASH for kind in ("elf", "kdump")]
-RADIX_DUMPS = [(shape, "kdump") for shape in RADIX]
+KINDS = {"hash": ("elf", "kdump"), "radix": ("kdump",)}
+DUMPS = pytest.mark.parametrize(
+    ("shape", "order", "kind"),
+    singles(
+        (shape, order, kind)
+        for shape in SHAPES
+        for order in ("little", "big")
+        for kind in KINDS[shape["mmu"]]
+    ),
+    ids=lambda value: value if isinstance(value, str) else name_of(value),
+)
 
 
-def name(value: Any) -> str:
-    return value if isinstance(value, str) else name_of(value)
-
-
-@pytest.mark.parametrize(("shape", "kind"), HASH_DUMPS + RADIX_DUMPS, ids=name)
+@DUMPS
 def test_the_vmemmap_is_read_within_and_across_blocks(
-    program: Callable[..., Any], shape: dict[str, Any], kind: str, tmp_path: Path
+    program: Callable[..., Any], shape: dict[str, Any], order: str, kind: str, tmp_path: Path
 ) -> None:
-    machine = shaped(shape)
+    machine = shaped(shape, byte_order=order)
     prog = program(written(machine, tmp_path, kind))
     with pytest.raises(Exception):  # noqa: B017 (of many kinds, by kernel and container)
         prog.read(machine.vmemmap_base, 8)
@@ -46,11 +51,11 @@ def test_the_vmemmap_is_read_within_and_across_blocks(
             assert got == machine.content(border - before, count), (number, before)
 
 
-@pytest.mark.parametrize(("shape", "kind"), HASH_DUMPS + RADIX_DUMPS, ids=name)
+@DUMPS
 def test_the_linear_map_is_read_as_the_dump_has_it(
-    program: Callable[..., Any], shape: dict[str, Any], kind: str, tmp_path: Path
+    program: Callable[..., Any], shape: dict[str, Any], order: str, kind: str, tmp_path: Path
 ) -> None:
-    machine = shaped(shape)
+    machine = shaped(shape, byte_order=order)
     prog = program(written(machine, tmp_path, kind))
     attach(prog)
     head = machine.symbols["vmemmap_list"]
@@ -59,11 +64,11 @@ def test_the_linear_map_is_read_as_the_dump_has_it(
         assert prog.read(LINEAR + block.phys, 64) == machine.content(block.virt, 64)
 
 
-@pytest.mark.parametrize(("shape", "kind"), HASH_DUMPS + RADIX_DUMPS, ids=name)
+@DUMPS
 def test_what_is_not_backed_is_a_fault_at_its_address(
-    program: Callable[..., Any], shape: dict[str, Any], kind: str, tmp_path: Path
+    program: Callable[..., Any], shape: dict[str, Any], order: str, kind: str, tmp_path: Path
 ) -> None:
-    machine = shaped(shape)
+    machine = shaped(shape, byte_order=order)
     prog = program(written(machine, tmp_path, kind))
     attach(prog)
     hole = machine.vmemmap_base + 4 * machine.block_size

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from breadth import singles
 from builders.flattened import build_flattened
 from builders.machine import Machine, build_machine
 from builders.notes import NT_PRSTATUS, Notes, build_note, prstatus, qemu_notes
-from vmcore.shapes import ALL, LINEAR, name_of, opened, shaped
+from vmcore.shapes import LINEAR, SHAPES, name_of, opened, shaped
 from vmemmap.vmcore import Vmcore, open_vmcore
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
@@ -39,10 +41,13 @@ def check(prog: Any, machine: Machine) -> None:
             assert prog.read(phys, 64, True) == machine.content(virt, 64)
 
 
-@pytest.mark.parametrize("kind", ["elf", "kdump"])
-@pytest.mark.parametrize("shape", ALL, ids=name_of)
-def test_every_kernel(shape: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    machine = shaped(shape)
+@pytest.mark.parametrize(
+    ("shape", "order", "kind"),
+    singles(product(SHAPES, ("little", "big"), ("elf", "kdump"))),
+    ids=lambda value: value if isinstance(value, str) else name_of(value),
+)
+def test_every_kernel(shape: dict[str, Any], order: str, kind: str, tmp_path: Path) -> None:
+    machine = shaped(shape, byte_order=order)
     with opened(machine, tmp_path, kind) as core:
         prog = open_program(core)
         check(prog, machine)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import string
+from itertools import product
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breadth import examples
+from breadth import examples, pairs
 from builders.kallsyms import KernelSymbol, install_kallsyms
 from builders.kernel_data import PAGE_OFFSET
 from builders.machine import Machine, build_machine
@@ -65,12 +66,19 @@ def rows_of(table: SymbolTable) -> list[KernelSymbol]:
     return [(symbol.kind, symbol.name, symbol.address) for symbol in table]
 
 
-@pytest.mark.parametrize("byte_order", ORDERS)
-@pytest.mark.parametrize("lengths", ["byte", "two bytes"])
-@pytest.mark.parametrize("addresses", ["relative", "percpu", "place", "absolute"])
-@pytest.mark.parametrize("offsets_first", [True, False])
-@pytest.mark.parametrize("all_of_them", [True, False])
-@pytest.mark.parametrize("long_names", [0, 3])
+@pytest.mark.parametrize(
+    ("byte_order", "lengths", "addresses", "offsets_first", "all_of_them", "long_names"),
+    pairs(
+        product(
+            ORDERS,
+            ("byte", "two bytes"),
+            ("relative", "percpu", "place", "absolute"),
+            (True, False),
+            (True, False),
+            (0, 3),
+        )
+    ),
+)
 def test_every_symbol_in_every_form(
     byte_order, lengths, addresses, offsets_first, all_of_them, long_names
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breadth import examples
+from breadth import examples, pairs
 from builders.printk import (
     COMMITTED,
     CPU_CALLER,
@@ -40,11 +41,18 @@ def read(log: LocklessLog, **options) -> KernelLog:
     return vmcore_of(machine).dmesg()
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 33, 1000])
-@pytest.mark.parametrize("fits_to_the_end", [False, True])
-@pytest.mark.parametrize("info_bytes", [88, 112])
-@pytest.mark.parametrize("bits", [(4, 13), (9, 12), (12, 17)])
+@pytest.mark.parametrize(
+    ("order", "count", "fits_to_the_end", "info_bytes", "bits"),
+    pairs(
+        product(
+            ORDERS,
+            (0, 1, 15, 16, 17, 33, 1000),
+            (False, True),
+            (88, 112),
+            ((4, 13), (9, 12), (12, 17)),
+        )
+    ),
+)
 def test_every_message_that_the_ring_still_has(
     order, count, fits_to_the_end, info_bytes, bits
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from breadth import examples
 from vmemmap.errors import VmemmapError
 from vmemmap.pages.records import SCAN_FIELDS
 from vmemmap.pages.struct_pages import ROWS_IN_CACHE
@@ -31,7 +32,8 @@ def test_every_row_is_that_of_its_page(name: str, corpus_dump: Callable[[str], P
         assert len(rows) == len(core.pages) > 2 * ROWS_IN_CACHE
         info, size = core.kernel.vmcoreinfo, int(core.kernel.struct_page_size.value)
         borders = [step + at for step in range(0, len(rows), ROWS_IN_CACHE) for at in (-1, 0, 1)]
-        for row in rows[[*borders[1:], *range(0, len(rows), 211)]]:
+        between = range(0, len(rows), 211 * 100 // examples(100) | 1)  # of every alignment
+        for row in rows[[*borders[1:], *between]]:
             pfn = int(row["pfn"])
             page = core.pages[pfn]
             assert row["kind"] == page.kind
