@@ -29,7 +29,7 @@ from vmemmap.facts.fact import AnyFact, Fact, Facts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
-from vmemmap.facts.obtain import obtain_vmcoreinfo
+from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.symbols.kallsyms import read_kallsyms
 from vmemmap.facts.symbols.table import SymbolTable
 from vmemmap.facts.types.types import Types
@@ -106,14 +106,15 @@ class Dump:
     # What the kernel says of itself.
 
     @established
-    def vmcoreinfo(self) -> tuple[bytes, Fact[str]]:
+    def vmcoreinfo(self) -> Obtained:
         """The text of VMCOREINFO, and where it comes from."""
         return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self.vmlinux, self._progress)
 
     @established
     def kernel(self) -> KernelFacts:
         """Facts about the kernel."""
-        text, exported = self.vmcoreinfo[0], Vmcoreinfo(self.vmcoreinfo[0])
+        text = self.vmcoreinfo.text
+        exported = Vmcoreinfo(text)
         if self.vmlinux is not None:
             self.vmlinux.check_kernel(exported)
         types = KernelTypes(exported, self.vmlinux, self._own_types)
@@ -163,7 +164,7 @@ class Dump:
     def facts(self) -> Facts:
         """Every fact that can be established; what cannot be is in ``facts.missing``."""
         of_all: dict[str, Callable[[], AnyFact]] = {
-            "vmcoreinfo": lambda: self.vmcoreinfo[1],
+            "vmcoreinfo": lambda: self.vmcoreinfo.fact,
             "release": lambda: self.kernel.release,
             "machine": lambda: self.kernel.machine,
             "memory_byte_order": lambda: self.kernel.memory_byte_order,

@@ -1,10 +1,10 @@
 """VMCOREINFO found in the dumped memory itself, for dumps whose container carries none.
 
-Up to 4.12 the kernel keeps the text, and at a crash a complete ELF note of it, in static arrays:
-anywhere in its image, on no page's beginning. Later ones have each in pages of its own, anywhere in
-memory. So the beginnings of pages are looked at, which is quick, and memory byte by byte, the
-lowest first, where images lie. What is found is judged in ``candidates``. Nothing goes by the
-clock, so that the answer is the same on every machine.
+Up to 4.12 the kernel keeps the text, and an ELF note of it, in static arrays: anywhere in its
+image, on no page's beginning. Later ones have each in pages of its own, anywhere in memory. So the
+beginnings of all pages are looked at, which is quick, and low memory, where images lie, byte by
+byte. What is found is judged in ``candidates``. Nothing goes by the clock, so that the answer is
+the same on every machine.
 
 Source: Linux kernel/kexec.c up to 4.4, kernel/kexec_core.c up to 4.12, kernel/vmcore_info.c.
 """
@@ -28,8 +28,9 @@ from vmemmap.linear_map import LinearMemory, linear_phys
 from vmemmap.source.base import PHYS_END, PhysicalSource
 
 _IMAGES_END = 256 << 20
-"""Kernels run from the lowest memory, and capture kernels that have static arrays below this."""
+"""A kernel's image lies below this; but of a capture kernel's only most do."""
 _LOW_END = 4 << 30
+"""A capture kernel's image lies below this."""
 _TEXT_START = b"OSRELEASE="
 
 Tell = Callable[[float], None]
@@ -41,15 +42,13 @@ class SearchEffort:
     """How far a search goes.
 
     Attributes:
-        whole_bytes: Memory that is looked at byte by byte, the lowest of it.
-        page_heads: Pages of which the beginnings are looked at, in each step: as many as 16 TiB of
-            memory have with 64 KiB pages, and 1 TiB with 4 KiB pages.
+        page_heads: Pages of which the beginnings are looked at, in each step: as many as 4 TiB of
+            memory have with 64 KiB pages, and 256 GiB with 4 KiB pages.
         candidates: Places that look like a text; an honest memory has a handful.
     """
 
-    whole_bytes: int = 64 << 30
-    page_heads: int = 1 << 28
-    candidates: int = 4096
+    page_heads: int = 1 << 26
+    candidates: int = 1024
 
 
 DEFAULT_EFFORT = SearchEffort()
@@ -73,24 +72,25 @@ class _Step:
     """A part of the search.
 
     Attributes:
+        within: Physical addresses.
         unit_bytes: Look where pages of this size begin; 0 to look everywhere.
-        within: Physical addresses; for pages from 0 on.
     """
 
-    unit_bytes: int
     within: Run
+    unit_bytes: int = 0
 
 
+_IN_IMAGES = _Step(Run(0, _IMAGES_END))
+_IN_CAPTURE_KERNELS = _Step(Run(_IMAGES_END, _LOW_END))
 _STEPS = (
-    _Step(65536, Run(0, _LOW_END)),
-    _Step(0, Run(0, _IMAGES_END)),
-    _Step(4096, Run(0, _LOW_END)),
-    _Step(0, Run(_IMAGES_END, _LOW_END)),
-    _Step(65536, Run(0, PHYS_END)),
-    _Step(4096, Run(0, PHYS_END)),
-    _Step(0, Run(_LOW_END, PHYS_END)),
+    _Step(Run(0, _LOW_END), 65536),
+    _IN_IMAGES,
+    _Step(Run(0, _LOW_END), 4096),
+    _IN_CAPTURE_KERNELS,
+    _Step(Run(0, PHYS_END), 65536),
+    _Step(Run(0, PHYS_END), 4096),
 )
-"""The quickest and likeliest first. A capture kernel always lies in low memory."""
+"""The quickest and likeliest first."""
 
 
 def find_in_memory(
@@ -104,9 +104,9 @@ def find_in_memory(
         effort: How far to go.
 
     Returns:
-        What was found by the first steps that leave no question, or else by all of them. A kernel
-        that has not crashed leaves none: there is no other. One that has may have a capture kernel
-        beside it, and a capture kernel has the one that crashed.
+        What the first steps found if it leaves no question, or else what all of them did. Where a
+        kernel has not crashed there is no other. One that has may have a capture kernel beside it,
+        and a capture kernel has the one that crashed.
     """
     search = _Search(source, effort)
     for number, step in enumerate(_STEPS):
@@ -129,7 +129,6 @@ class _Search:
     def __init__(self, source: PhysicalSource, effort: SearchEffort) -> None:
         self._source = source
         self._effort = effort
-        self._left = {0: effort.whole_bytes}
         self._tried: set[int] = set()
         self._found: list[FoundText] = []
         self.settled = False
@@ -141,24 +140,25 @@ class _Search:
 
     def take(self, step: _Step) -> Iterator[float]:
         """Take a step, until a text leaves no question; yields how far it has come, 0 to 1."""
-        left = self._left.get(step.unit_bytes, self._effort.page_heads)
+        left = self._effort.page_heads
         for seen in self._look(step):
             for start in seen.starts:
                 self._try(start)
                 if self.settled:
                     return
             yield seen.done
-            left -= seen.work
+            left -= seen.heads
             if left <= 0 and seen.done < 1:
-                self.unseen = _unseen(step, self._effort)
-                break
-        if not step.unit_bytes:
-            self._left[0] = left
+                self.unseen = (
+                    f"pages of {step.unit_bytes >> 10} KiB beyond the first "
+                    f"{self._effort.page_heads}"
+                )
+                return
 
     def _look(self, step: _Step) -> Iterator[Seen]:
-        if not step.unit_bytes:
-            return starts_anywhere(self._source, step.within)
-        return starts_on_pages(self._source, step.unit_bytes, step.within.end)
+        if step.unit_bytes:
+            return starts_on_pages(self._source, step.unit_bytes, step.within.end)
+        return starts_anywhere(self._source, step.within)
 
     def _try(self, start: int) -> None:
         if start in self._tried:
@@ -199,26 +199,19 @@ def find_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | Non
 def _leaves_no_question(text: FoundText) -> bool:
     """Tell whether a text is the note of the only kernel there is."""
     alone = not text.crash_time and not text.image_phys
-    return text.form == "note" and alone and text.agreement > 0
+    return text.form == "note" and alone and text.pointers > 1 and not text.strays
 
 
 def _last_step(text: FoundText) -> int:
     """Give the number of the step after which nothing better than this text is to be expected.
 
-    Its own place tells where its note is, and that of a capture kernel, which is the same kernel or
-    one of its time.
+    Where it lies tells where its note does, and the text of its capture kernel, which is the same
+    kernel or one of its time.
     """
     if text.agreement < 0 or text.image_phys:
         return len(_STEPS)
     page_size = text.info.page_size()
     if text.phys % page_size:
-        return _STEPS.index(_Step(0, Run(0, _IMAGES_END)))
-    return _STEPS.index(_Step(page_size, Run(0, _LOW_END)))
-
-
-def _unseen(step: _Step, effort: SearchEffort) -> str:
-    if not step.unit_bytes:
-        return (
-            f"memory beyond the first {effort.whole_bytes >> 20} MiB, but for its pages' beginnings"
-        )
-    return f"pages of {step.unit_bytes >> 10} KiB beyond the first {effort.page_heads}"
+        return _STEPS.index(_IN_CAPTURE_KERNELS if text.crash_time else _IN_IMAGES)
+    # A copy may lie on a page's beginning when the kernel's own does not.
+    return max(_STEPS.index(_Step(Run(0, _LOW_END), page_size)), _STEPS.index(_IN_IMAGES))

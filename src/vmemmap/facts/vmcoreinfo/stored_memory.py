@@ -1,4 +1,4 @@
-"""All the memory that a dump has, by rising address and in batches, for whoever must look at it whole.
+"""All the memory that a dump has, by rising address and in batches, to be looked at whole.
 
 A file that has its memory uncompressed is not copied; compressed pages are decoded on all
 processors, a batch at a time, so that no more than a batch is ever held.
@@ -39,12 +39,10 @@ class Batch:
 
     Attributes:
         stretches: By rising address; two that touch are not always joined.
-        asked_bytes: How much was asked for to get it, in bytes; what could not be had counts too.
         end: Nothing below this physical address comes after it.
     """
 
     stretches: list[Stretch]
-    asked_bytes: int
     end: int
 
 
@@ -106,7 +104,7 @@ def _read(source: PhysicalSource, runs: Intervals) -> Batch:
     if total(missing):
         stretches += _read_in_units(source, missing)
         stretches.sort(key=lambda stretch: stretch.phys)
-    return Batch(stretches, total(runs), int(runs[-1, 1]))
+    return Batch(stretches, int(runs[-1, 1]))
 
 
 def _read_in_units(source: PhysicalSource, missing: Intervals) -> Iterator[Stretch]:

@@ -38,12 +38,12 @@ class Seen:
 
     Attributes:
         starts: Physical addresses at which a text may begin, rising.
-        work: What was looked at: bytes, or beginnings of pages.
+        heads: How many pages' beginnings were looked at; 0 if it was everything.
         done: How far the search has come, 0 to 1.
     """
 
     starts: list[int]
-    work: int
+    heads: int
     done: float
 
 
@@ -65,7 +65,7 @@ def starts_anywhere(source: PhysicalSource, within: Run) -> Iterator[Seen]:
                 tail = _tail(tail, stretch)
             starts = {start for found in threads.map(_starts_in, windows) for start in found}
             done = min((batch.end - within.start) / length, 1.0)
-            yield Seen(sorted(starts), batch.asked_bytes, done)
+            yield Seen(sorted(starts), 0, done)
 
 
 def starts_on_pages(source: PhysicalSource, unit_bytes: int, until: int) -> Iterator[Seen]:
