@@ -25,7 +25,7 @@ from vmemmap.errors import FactError, FactMissing, NotBacked
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
-from vmemmap.facts.fact import AnyFact, Fact, Facts
+from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
@@ -460,8 +460,16 @@ class Dump:
 
     def tables_at(self, root_phys: int) -> PageTable:
         """Give the page tables whose root is at a physical address."""
-        table_format, order = self.page_table_format[0], self.kernel.order
-        return PageTable(self.memory, root_phys, table_format, order, moves=self.source.moves)
+        table_format, fact = self.page_table_format
+        doubts = {Origin.ASSUMED: "which is assumed", Origin.USER: "which was given"}
+        return PageTable(
+            self.memory,
+            root_phys,
+            table_format,
+            self.kernel.order,
+            moves=self.source.moves,
+            doubt=doubts.get(fact.origin, ""),
+        )
 
     @established
     def page_table_format(self) -> tuple[Format, Fact[str]]:

@@ -56,8 +56,7 @@ def machine(request: pytest.FixtureRequest) -> Machine:
     for phys, size in ((0x40000, 0x20000), (FREE, FREE_BYTES)):
         built.memory.reserve(phys, size)
         assert not any(built.memory.read(phys, size))
-    for phys in (built.vmcoreinfo_data, built.vmcoreinfo_note):
-        built.memory.write(phys, bytes(page_size))
+    built.clear_vmcoreinfo()
     return built
 
 
