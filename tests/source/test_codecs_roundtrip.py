@@ -16,7 +16,7 @@ from breadth import examples
 from builders.content import address_words
 from builders.kdump_codecs import Codec, compress
 from vmemmap.errors import CodecUnavailable
-from vmemmap.source.codecs import decoder, decoder_into
+from vmemmap.source.codecs import decoder, decoder_into, pages_decoder
 
 CODECS: list[Codec] = ["zlib", "lzo", "snappy", "zstd"]
 LIBRARIES = {
@@ -39,6 +39,7 @@ def _fresh_decoders() -> Iterator[None]:
 def forget() -> None:
     decoder.cache_clear()
     decoder_into.cache_clear()
+    pages_decoder.cache_clear()
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -212,6 +213,7 @@ def test_zlib_without_isal_is_the_standard_library(monkeypatch: pytest.MonkeyPat
 
 def test_lzo_without_the_compiled_module_is_lzallright(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "vmemmap._compiled")
+    assert pages_decoder("lzo") is None
     decode = decoder("lzo")
     for block in BLOCKS:
         for page in samples(block):

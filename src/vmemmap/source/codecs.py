@@ -11,8 +11,12 @@ from __future__ import annotations
 import threading
 import zlib as standard_zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.errors import CodecUnavailable
 
@@ -22,6 +26,10 @@ Decoder = Callable[[bytes | memoryview, int], bytes]
 
 IntoDecoder = Callable[[memoryview, memoryview], None]
 """(compressed bytes, room for one page): fills it, or raises a ValueError."""
+
+PagesDecoder = Callable[[memoryview, NDArray[np.int64], int, memoryview], bytes]
+"""(a file, a row of offset, bytes and place in the room for each page, page size, room for them):
+fills the places of those that it decodes, and gives 1 for each of these, 0 for each other."""
 
 _NO_COMPILER = "or vmemmap where there is a C compiler, which builds its own"
 
@@ -38,6 +46,20 @@ def decoder_into(codec: str) -> IntoDecoder:
     if codec == "zstd":
         return _make_zstd_into()
     return _through_bytes(decoder(codec))
+
+
+@cache
+def pages_decoder(codec: str) -> PagesDecoder | None:
+    """Give the decoder of a codec that takes many pages in one call, where there is one.
+
+    No thread needs the interpreter between its pages, so that small pages are decoded side by side.
+    """
+    if codec == "lzo":
+        with suppress(ImportError):
+            from vmemmap._compiled import lzo1x_decompress_pages
+
+            return lzo1x_decompress_pages
+    return None
 
 
 def _through_bytes(decode: Decoder) -> IntoDecoder:
