@@ -56,6 +56,10 @@ class SectionTable:
         removed: How many sections are marked present without a memory map.
         assumed: The runs are not from mem_section.
         pfns: Shape (n, 2), int64: the pages of each run, where some are of parts of sections.
+
+    Attributes:
+        marks_online: The kernel marks sections that are online (since 4.13).
+        marks_early: It marks those that were there at boot (since 5.3).
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class SectionTable:
         self.removed = removed
         self.assumed = assumed
         self.marks_online = bool((runs[:, 2] & IS_ONLINE).any())
+        self.marks_early = bool((runs[:, 2] & IS_EARLY).any())
         self.flags = runs[:, 2]
         whole = runs[:, :2] * pages_per_section
         self.first_pfn, self.end_pfn = np.ascontiguousarray((whole if pfns is None else pfns).T)

@@ -42,6 +42,9 @@ _ALWAYS = ("free", "cache", "anon", "slab", "reserved", "other")
 class ClassesRecord(TypedDict):
     """Pages that makedumpfile would leave out, by its classes; null where that cannot be known.
 
+    It looks at pages that the dump's memory ranges cover and at no others, so that the kinds, which
+    count every page with a struct page, may be more.
+
     Attributes:
         cache: Page cache.
         cache_private: Page cache with private data of a filesystem.
@@ -358,6 +361,8 @@ def lines(record: UsageRecord) -> Iterator[str]:
     yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
     yield from _node_lines(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
+    if record["original_pages"] < pages:
+        yield f"(of the {record['original_pages']} pages that the dump's memory ranges cover)\n"
     for name, count in record["makedumpfile"].items():
         missing = "not counted (--zero)" if name == "zero" else "cannot be known"
         yield f"  {name:22} {missing if count is None else count:>14}\n"
