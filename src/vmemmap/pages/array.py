@@ -24,6 +24,7 @@ from vmemmap.pages.page import PageDescriber, PageHomes, PageInfo
 from vmemmap.pages.records import SCAN_FIELDS, RecordMaker, ScanField
 from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
+from vmemmap.pages.undecided import page_undecided
 from vmemmap.progress import Progress, no_progress
 
 T = TypeVar("T")
@@ -129,9 +130,11 @@ class PageArray:
         """Decode the struct page in a row of a window."""
         pfn = scanned.window.first_pfn + row
         kind = Kind(int(scanned.judged.kind[row]))
-        damage = [each.reason for each in scanned.blocks.damage if each.pfn == pfn]
+        reasons = [each.reason for each in scanned.blocks.damage if each.pfn == pfn]
+        if kind is Kind.UNDECIDED and scanned.judged.may is not None:
+            reasons.append(page_undecided(self.layout, int(scanned.judged.may[row])))
         order = scanned.blocks.order_at(row)
-        return self._describer.describe(pfn, kind, order, damage[0] if damage else "")
+        return self._describer.describe(pfn, kind, order, reasons[0] if reasons else "")
 
     def scan(
         self,

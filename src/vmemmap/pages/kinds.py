@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """A page's kind; where several would do, the one with the highest number is given."""
+    """A page's kind; where several would do, the one that stands first in `rules.KIND_RULES`."""
 
     ABSENT = 0
     """In no section: it has no struct page."""
@@ -40,6 +40,8 @@ class Kind(IntEnum):
     """Its struct page contradicts itself or its neighbours."""
     UNKNOWN = 13
     """Its struct page cannot be read."""
+    UNDECIDED = 14
+    """Its struct page was read, but what would tell its kind is not established for this kernel."""
 
     @property
     def word(self) -> str:

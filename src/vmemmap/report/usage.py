@@ -34,6 +34,7 @@ _WORDS = {
     "hwpoison": "hwpoison",
     "offline": "offline",
     "damaged": "damaged",
+    "undecided": "undecided",
     "unknown": "unknown",
 }
 _ALWAYS = ("free", "cache", "anon", "slab", "reserved", "other")
@@ -121,14 +122,15 @@ class ZoneRecord(TypedDict):
         zone: Index of the zone; null where the flags' layout cannot be known.
         name: Its name.
         pages: How many pages name it.
-        kinds: Pages by kind; kinds without any are left out.
+        kinds: Pages by kind; kinds without any are left out, and those that undecided pages may be
+            are null.
         kernel: What the kernel says of the zone; null if that cannot be read.
     """
 
     zone: int | None
     name: str | None
     pages: int
-    kinds: dict[str, int]
+    kinds: dict[str, int | None]
     kernel: ZoneKernelRecord | None
 
 
@@ -193,10 +195,12 @@ class UsageRecord(TypedDict):
         pages: How many there are.
         page_size: Bytes in a page.
         kinds: Pages by kind; null for kinds that this kernel's struct pages do not tell.
-        managed: Pages that are not reserved; null if a struct page could not be read.
-        free_blocks: Free blocks by order, from order 0 on.
-        compound_heads: How many compounds there are.
-        compound_tails: How many pages are tails, whatever their kind.
+        kinds_at_least: Pages that are certainly of a kind whose count is null, since undecided
+            pages may be of it, too.
+        managed: Pages that are not reserved; null if a struct page cannot be read, or may be that.
+        free_blocks: Free blocks by order, from order 0 on; null where that is not told.
+        compound_heads: How many compounds there are; null likewise.
+        compound_tails: How many pages are tails, whatever their kind; null likewise.
         makedumpfile: What makedumpfile would leave out at level 31.
         makedumpfile_levels: The same for every level, in order.
         original_pages: Pages in the dump's memory ranges, which is what makedumpfile starts from.
@@ -214,10 +218,11 @@ class UsageRecord(TypedDict):
     pages: int
     page_size: int
     kinds: dict[str, int | None]
+    kinds_at_least: dict[str, int]
     managed: int | None
-    free_blocks: list[int]
-    compound_heads: int
-    compound_tails: int
+    free_blocks: list[int] | None
+    compound_heads: int | None
+    compound_tails: int | None
     makedumpfile: MakedumpfileRecord
     makedumpfile_levels: list[LevelRecord]
     original_pages: int
@@ -246,8 +251,9 @@ def record(core: Vmcore, counted: Usage, zero_pages: int | None) -> UsageRecord:
         "pages": counted.pages,
         "page_size": core.pages.page_size,
         "kinds": _all_kinds(counted),
+        "kinds_at_least": counted.at_least,
         "managed": counted.managed,
-        "free_blocks": list(counted.free_blocks),
+        "free_blocks": None if counted.free_blocks is None else list(counted.free_blocks),
         "compound_heads": counted.compound_heads,
         "compound_tails": counted.compound_tails,
         "makedumpfile": {"zero": zero_pages, **_classes(counted.makedumpfile[LEVEL])},
@@ -343,7 +349,7 @@ def rows(record: UsageRecord) -> Iterator[dict[str, object]]:
                     "name": zone["name"],
                     "kind": kind,
                     "pages": pages,
-                    "bytes": pages * size,
+                    "bytes": None if pages is None else pages * size,
                 }
 
 
@@ -357,8 +363,9 @@ def lines(record: UsageRecord) -> Iterator[str]:
     yield f", {sections['offline']} of them not online\n" if sections["offline"] else "\n"
     yield "\n"
     yield from _kind_lines(record)
-    yield "\nFree blocks by order\n"
-    yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
+    if record["free_blocks"] is not None:
+        yield "\nFree blocks by order\n"
+        yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
     yield from _node_lines(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
     if record["original_pages"] < pages:
@@ -374,7 +381,8 @@ def _kind_lines(record: UsageRecord) -> Iterator[str]:
     for kind, word in _WORDS.items():
         count = record["kinds"][kind]
         if count is None:
-            yield f"  {word:22} {'unknown':>14}\n"
+            least = record["kinds_at_least"].get(kind)
+            yield f"  {word:22} {'unknown':>14}{f'  at least {least}' if least else ''}\n"
         elif count or kind in _ALWAYS:
             share = 100 * count / pages if pages else 0.0
             text = size_text(count * size) if count else "0"
@@ -391,5 +399,8 @@ def _node_lines(record: UsageRecord) -> Iterator[str]:
         for zone in node["zones"]:
             name = "all" if node["node"] is None else f"node {node['node']}, zone {zone['zone']}"
             name += f" {zone['name']}" if zone["name"] else ""
-            counts = (f"{kind} {count}" for kind, count in zone["kinds"].items())
+            counts = (
+                f"{kind} {'unknown' if count is None else count}"
+                for kind, count in zone["kinds"].items()
+            )
             yield from fitted(f"  {name:22} {zone['pages']:14}", counts)
