@@ -368,9 +368,10 @@ def lines(record: UsageRecord) -> Iterator[str]:
         yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
     yield from _node_lines(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
-    if record["original_pages"] < pages:
+    classes = record["makedumpfile"]
+    if record["original_pages"] < pages and (classes["free"] or 0) <= record["original_pages"]:
         yield f"(of the {record['original_pages']} pages that the dump's memory ranges cover)\n"
-    for name, count in record["makedumpfile"].items():
+    for name, count in classes.items():
         missing = "not counted (--zero)" if name == "zero" else "cannot be known"
         yield f"  {name:22} {missing if count is None else count:>14}\n"
 
