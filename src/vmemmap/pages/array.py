@@ -50,6 +50,7 @@ class PageArray:
         homes: Where struct pages lie in memory, in the list and in the file.
         zone_names: Node and zone index to the zone's name.
         progress: Told how far a scan has come, in pages.
+        device_zone: Index of the zone of device memory; None if there is none, or it is not known.
 
     Attributes:
         layout: As given.
@@ -68,12 +69,13 @@ class PageArray:
         homes: PageHomes,
         zone_names: Mapping[tuple[int, int], str],
         progress: Progress = no_progress,
+        device_zone: int | None = None,
     ) -> None:
         self.struct_pages = struct_pages
         self.layout = layout
         self.fields = fields
         self.page_size = page_size
-        self.scanner = Scanner(struct_pages, layout)
+        self.scanner = Scanner(struct_pages, layout, fields, device_zone)
         self._describer = PageDescriber(struct_pages, layout, fields, page_size, homes, zone_names)
         self._records = RecordMaker(layout, fields, self.scanner.blocks)
         self._progress = progress

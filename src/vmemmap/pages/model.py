@@ -16,6 +16,7 @@ from vmemmap.facts.fact import Fact
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import linear_phys
+from vmemmap.mmzone.device_zone import find_device_zone
 from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.nodes import NodeInfo, NodeReader
@@ -146,6 +147,15 @@ class PageModel:
             return None, "the number of nodes is no power of two"
         return check_fields(fields, self.nodes, self._flags_of)
 
+    @property
+    def _device_zone(self) -> int | None:
+        """Index of the zone of device memory; None if there is none, or nothing tells."""
+        try:
+            zone = find_device_zone(self._kernel.types, self._node_reader[1], self.nodes)
+        except FactError:
+            return None
+        return None if zone is None else zone.value
+
     @established
     def array(self) -> PageArray:
         """The struct pages."""
@@ -162,6 +172,7 @@ class PageModel:
                 if zone.name
             },
             self._progress,
+            self._device_zone,
         )
 
     @established

@@ -25,6 +25,7 @@ _WHY_UNKNOWN = {
     Absence.NOT_IN_DUMP: "no memory range of the dump has its struct page",
     Absence.TRUNCATED: "the file ends before its struct page",
     Absence.CORRUPT: "the page with its struct page is in the file and cannot be decoded",
+    Absence.ON_DEVICE: "its struct page lies on the device itself, which no dump contains",
 }
 
 

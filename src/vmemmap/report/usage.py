@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
+from vmemmap.absence import Absence
 from vmemmap.pages.kinds import COUNTED
 from vmemmap.report.members import (
     FactRecord,
@@ -33,6 +34,7 @@ _WORDS = {
     "other": "kernel, other",
     "hwpoison": "hwpoison",
     "offline": "offline",
+    "device": "device memory",
     "damaged": "damaged",
     "undecided": "undecided",
     "unknown": "unknown",
@@ -197,7 +199,8 @@ class UsageRecord(TypedDict):
         kinds: Pages by kind; null for kinds that this kernel's struct pages do not tell.
         kinds_at_least: Pages that are certainly of a kind whose count is null, since undecided
             pages may be of it, too.
-        managed: Pages that are not reserved; null if a struct page cannot be read, or may be that.
+        managed: Pages that are neither reserved nor a device's; null if a struct page cannot be
+            read, or may be reserved.
         free_blocks: Free blocks by order, from order 0 on; null where that is not told.
         compound_heads: How many compounds there are; null likewise.
         compound_tails: How many pages are tails, whatever their kind; null likewise.
@@ -388,6 +391,9 @@ def _kind_lines(record: UsageRecord) -> Iterator[str]:
             share = 100 * count / pages if pages else 0.0
             text = size_text(count * size) if count else "0"
             yield f"  {word:22} {count:14} {text:>11} {share:6.1f}%\n"
+        if kind == "unknown" and record["unknown"].get(Absence.ON_DEVICE.word):
+            on_device = record["unknown"][Absence.ON_DEVICE.word]
+            yield f"    struct page on device{on_device:14}\n"
     if record["managed"] is not None:
         text = size_text(record["managed"] * size)
         yield f"  {'managed (not reserved)':22} {record['managed']:14} {text:>11}\n"

@@ -98,7 +98,9 @@ def take_census(
         compound_heads=total.heads if knows_tails else None,
         compound_tails=total.tails if "tail" not in unsettled else None,
         slab_tails=total.slab_tails if knows_tails else None,
-        managed=len(pages) - total.reserved if read_all and told else None,
+        managed=len(pages) - total.reserved - int(kinds[Kind.DEVICE])
+        if read_all and told
+        else None,
         unknown={why.word: int(total.why[why]) for why in Absence if total.why[why]},
         zones=tuple(_zones(total, pages.fields, nodes)),
         fields_origin=str(pages.fields.origin) if pages.fields else None,

@@ -243,6 +243,11 @@ def _places_seen(read: PageReader, seen: Witnesses) -> Witnesses:
     return seen
 
 
+_HUGETLB_BY_TAIL = (
+    "NUMBER(HUGETLB_PAGE_DTOR)",
+    "NUMBER(PG_hugetlb)",
+    "SYMBOL(free_huge_page)",
+)
 _TYPES = ("buddy", "slab", "hugetlb", "offline", "unaccepted")
 
 
@@ -257,10 +262,11 @@ def _exported(info: Vmcoreinfo) -> frozenset[str]:
         "PG_head": "NUMBER(PG_head_mask)",
     }
     found = {name for name, key in keys.items() if key in info}
-    dtor = ("NUMBER(HUGETLB_PAGE_DTOR)", "NUMBER(PG_hugetlb)", "SYMBOL(free_huge_page)")
-    if any(key in info for key in dtor):
-        found.add("hugetlb_dtor")
-    return frozenset(found | ({"compound_head"} if "OFFSET(page.compound_info)" in info else set()))
+    if "OFFSET(page.compound_info)" in info:
+        found |= {"compound_head"}
+    if any(key in info for key in _HUGETLB_BY_TAIL):
+        found |= {"hugetlb_dtor"}
+    return frozenset(found)
 
 
 def _exported_numbers(read: PageReader, bits: Mapping[str, int]) -> dict[str, int]:
