@@ -62,7 +62,7 @@ class Packing:
 
 PACKED = (
     Packing(b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -d", ".zst", "zstd -dc"),
-    Packing(b"\x1f\x8b\x08", "gzip-compressed", "gunzip", ".gz", "gzip -dc"),
+    Packing(b"\x1f\x8b", "gzip-compressed", "gunzip", ".gz", "gzip -dc"),
     Packing(b"\xfd7zXZ\0", "xz-compressed", "unxz", ".xz", "xz -dc"),
     Packing(b"BZh", "bzip2-compressed", "bunzip2", ".bz2", "bzip2 -dc"),
     Packing(b"\x04\x22\x4d\x18", "lz4-compressed", "unlz4", ".lz4", "lz4 -dc"),
@@ -210,9 +210,6 @@ MAGICS = (
     Magic(0, b"%PDF-", "a PDF"),
     Magic(0, b"SQLite format 3\0", "a database (SQLite)"),
     Magic(0, b"\xcf\xfa\xed\xfe", "a program or core of macOS"),
-    Magic(0, b"\x01\xf7", "a program of AIX (XCOFF)"),
-    Magic(0, b"\x01\xdf", "a program of AIX (XCOFF)"),
-    Magic(0, b"MZ", "a program of Windows or UEFI"),
 )  # fmt: skip
 
 TEXTS = (

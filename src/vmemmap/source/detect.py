@@ -15,6 +15,7 @@ from vmemmap.source.file_view import ByteView
 from vmemmap.source.foreign import refusal
 from vmemmap.source.opening import open_bytes
 
+
 def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress) -> PhysicalSource:
     """Open a dump with the reader that its first bytes ask for.
 
