@@ -13,7 +13,6 @@ from vmemmap.cli.output import (
     emit,
     findings_code,
     show_findings,
-    show_warnings,
 )
 from vmemmap.errors import FactError
 from vmemmap.report import info as report
@@ -29,6 +28,12 @@ def command(dump: Opening, form: str) -> int:
     """
     with dump.open() as core:
         record = report.record(core)
+        with suppress(FactError):
+            show_findings(core.source.path, core.findings)
+        missing = core.facts.missing
+        if missing:
+            # One thing missing makes others impossible; the first is the cause.
+            complain(core.source.path, str(next(iter(missing.values()))))
         emit(
             form,
             record,
@@ -36,12 +41,4 @@ def command(dump: Opening, form: str) -> int:
             columns=report.COLUMNS,
             rows=record["facts"],
         )
-        show_warnings(core)
-        with suppress(FactError):
-            show_findings(core.source.path, core.findings)
-        missing = core.facts.missing
-        if missing:
-            # One thing missing makes others impossible; the first is the cause.
-            complain(core.source.path, str(next(iter(missing.values()))))
-            return EXIT_UNREADABLE
-        return findings_code(core.findings)
+        return EXIT_UNREADABLE if missing else findings_code(core.findings)

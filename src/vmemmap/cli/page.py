@@ -6,7 +6,7 @@ import click
 
 from vmemmap.cli.addresses import page_number, split_pages
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings, show_warnings
+from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings
 from vmemmap.report import page as report
 
 
@@ -28,8 +28,7 @@ def command(dump: Opening, wanted: list[str], form: str) -> int:
     with dump.open() as core:
         asked = [page_number(core, argument) for argument in wanted]
         rows = [report.record(core, by, number) for by, number in asked]
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
-        show_warnings(core)
         show_findings(core.source.path, core.findings)
+        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
         wrong = any(report.is_wrong(row) for row in rows)
         return EXIT_FINDINGS if wrong else findings_code(core.findings)

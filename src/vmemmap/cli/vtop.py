@@ -13,7 +13,6 @@ from vmemmap.cli.output import (
     emit,
     findings_code,
     show_findings,
-    show_warnings,
 )
 from vmemmap.report import vtop as report
 
@@ -35,16 +34,16 @@ def command(dump: Opening, addresses: list[str], form: str) -> int:
     with dump.open() as core:
         asked = [resolve(core, address) for address in addresses]
         rows = [report.record(core, each.address, each.symbol) for each in asked]
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
-        show_warnings(core)
         damaged = 0
         if any(report.asked_the_list(row) for row in rows):
             show_findings(core.source.path, core.findings)
             damaged = findings_code(core.findings)
         failed = [row for row in rows if "error" in row]
-        for row in failed:
-            if row["error"] == report.FACT_MISSING:
-                # It lies with the dump, and so with every address.
-                complain(core.source.path, row["reason"])
-                return EXIT_UNREADABLE
+        # What the dump lacks fails with every address; once is enough.
+        lacking = next((row for row in failed if row["error"] == report.FACT_MISSING), None)
+        if lacking is not None:
+            complain(core.source.path, lacking["reason"])
+        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
+        if lacking is not None:
+            return EXIT_UNREADABLE
         return EXIT_FINDINGS if failed else damaged

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from vmemmap.address import U64_MAX
 from vmemmap.errors import (
     CorruptDump,
     NotInDump,
@@ -33,6 +34,7 @@ from vmemmap.formats.notes import (
 )
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.file_view import ByteView, FileView
+from vmemmap.source.losses import Loss, tell_of
 from vmemmap.source.overlaps import cut_at, settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
@@ -60,20 +62,25 @@ class ElfSource(PhysicalSource):
         self.path = file.path
         self.warnings = file.warnings
         self.moves = file.moves
-        self._incomplete = False
+        self._unfinished: list[Loss] = []
+        self._losses: tuple[Loss, ...] | None = None
         header = _read_header(file)
         self.container_byte_order = header.order
         segments = self._read_program_headers(header)
         unused = int(np.count_nonzero(segments["p_type"] == elf64.PT_NULL))
         if unused:
-            self._incomplete = True
-            self.warnings.append(
-                f"{unused} of {len(segments)} program headers are empty: the dump's writer did not "
-                "come to those segments"
+            self._unfinished.append(
+                Loss(
+                    f"{unused} of {len(segments)} program headers are empty: the dump's writer did "
+                    "not come to those segments"
+                )
             )
+        if header.e_flags & elf64.EF_INCOMPLETE:
+            self._unfinished.append(Loss(elf64.MARKED_INCOMPLETE))
         self.notes = self._read_notes(segments)
         self.vmcoreinfo = find_vmcoreinfo(self.notes)
         self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])
+        self.losses()
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
@@ -206,9 +213,36 @@ class ElfSource(PhysicalSource):
         last = np.r_[first[1:] - 1, len(self._start) - 1]
         return np.stack([self._start[first], self._end[last]], axis=1)
 
-    def is_incomplete(self) -> bool:
-        """Tell whether segments or notes reach beyond the end of the file."""
-        return self._incomplete or self._file.truncated
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell what the file lacks of its segments; see `PhysicalSource.losses`."""
+        if self._losses is None:
+            cut = [loss] if (loss := self._cut_off()) is not None else []
+            self._losses = (*cut, *self._unfinished)
+            tell_of(self._losses, self.warnings)
+        return self._losses
+
+    def _cut_off(self) -> Loss | None:
+        """Count what lies behind the end of the file, or in no record of a flattened one."""
+        kept, lost = self._kind == _IN_FILE, self._kind == _TRUNCATED
+        total = int((self._end - self._start)[kept | lost].sum())
+        runs = [np.stack([self._start[lost], self._end[lost]], axis=1)]
+        if self._file.truncated:
+            for piece in np.flatnonzero(kept).tolist():
+                start, size = self._starts[piece], self._ends[piece] - self._starts[piece]
+                holes = self._file.holes(int(self._offset[piece]), size)
+                runs.append((holes - int(self._offset[piece]) + start).astype(np.uint64))
+        gone = np.concatenate(runs)
+        if not len(gone):
+            ends_early = self._ends_early or self._file.truncated
+            return Loss(self._file.cut_text) if ends_early else None
+        first, count = int(gone[:, 0].min()), int((gone[:, 1] - gone[:, 0]).sum())
+        last_kept = int(self._end[kept].max(initial=0)) if not self._file.truncated else U64_MAX
+        where = f"from {first:#x} on" if last_kept <= first else f"the lowest at {first:#x}"
+        return Loss(
+            self._file.cut_text,
+            f"{count} of {total} bytes of memory are lost, {where} (physical)",
+            first,
+        )
 
     def trim(self) -> None:
         """Unmap what was read; see `PhysicalSource.trim`."""
@@ -250,10 +284,11 @@ class ElfSource(PhysicalSource):
         for segment in segments[segments["p_type"] == elf64.PT_NOTE]:
             offset, size = int(segment["p_offset"]), int(segment["p_filesz"])
             if not self._file.holds(offset, size):
-                self._incomplete = True
-                self.warnings.append(
-                    f"the notes at {offset:#x} ({size} bytes) reach beyond the file's end at "
-                    f"{self._file.size:#x}"
+                self._unfinished.append(
+                    Loss(
+                        f"the notes at {offset:#x} ({size} bytes) are not wholly in the file: "
+                        f"{self._file.end_text}"
+                    )
                 )
             # Many segments may name the same bytes; what they give together is bounded.
             data = self._file.view(offset, min(size, room))
@@ -285,12 +320,7 @@ class ElfSource(PhysicalSource):
         filesz = np.minimum(loads["p_filesz"].astype(np.uint64)[usable], memsz)
         size = np.uint64(self._file.size)
         stored = np.minimum(filesz, np.where(offset < size, size - np.minimum(offset, size), 0))
-        if bool((stored < filesz).any()):
-            self._incomplete = True
-            self.warnings.append(
-                f"the file ends at {self._file.size:#x}, before "
-                f"{int((filesz - stored).sum())} bytes of its memory segments: it is cut off"
-            )
+        self._ends_early = bool((stored < filesz).any())
         nowhere = np.zeros_like(paddr)
         pieces = [
             np.stack([paddr, paddr + stored, offset, np.full_like(paddr, _IN_FILE)]),
@@ -322,8 +352,8 @@ class ElfSource(PhysicalSource):
                 phys=address,
             )
         return Truncated(
-            f"physical address {address:#x} should be in the file, but it ends at "
-            f"{self._file.size:#x} already: the dump is cut off",
+            f"physical address {address:#x} cannot be read: it should be in the file, but "
+            f"{self._file.end_text}: the dump is cut off, copy it again",
             phys=address,
         )
 

@@ -54,8 +54,6 @@ class KdumpFile:
                 f"header version {self.main.header_version} is newer than any known (6); read as 6"
             )
         self.marked_incomplete = bool(self.main.status & layout.STATUS_INCOMPLETE)
-        if self.marked_incomplete:
-            self.warnings.append("the dump is marked incomplete: its writer ran out of space")
         self.notes = self._read_notes()
         self.vmcoreinfo = self._read_vmcoreinfo()
         self._place_maps()
@@ -68,7 +66,7 @@ class KdumpFile:
                 "the kdump sub-header",
                 file_offset=at,
                 expected=f"{size} bytes",
-                found="the file ends before; the dump is cut off: copy it again",
+                found=f"{self.view.end_text}; the dump is cut off: copy it again",
             )
         return layout.decode_sub(self.view.view(at, size), self.main)
 
@@ -161,8 +159,7 @@ class KdumpFile:
                     "the page bitmap",
                     file_offset=at,
                     expected=f"{map_bytes} bytes",
-                    found=f"a file that ends at {self.view.size:#x}; the dump is cut off: copy it "
-                    "again",
+                    found=f"{self.view.end_text}; the dump is cut off: copy it again",
                 )
         self.ram = Bitmap(self.view.view(first_at, map_bytes), max_mapnr)
         self.stored = Bitmap(self.view.view(second_at, map_bytes), max_mapnr)
