@@ -15,6 +15,7 @@ from vmemmap.cli.output import (
     show_findings,
 )
 from vmemmap.report import vtop as report
+from vmemmap.translate.assumable import ASSUMABLE
 
 
 @click.command("vtop")
@@ -43,6 +44,10 @@ def command(dump: Opening, addresses: list[str], form: str) -> int:
         lacking = next((row for row in failed if row["error"] == report.FACT_MISSING), None)
         if lacking is not None:
             complain(core.source.path, lacking["reason"])
+            if "layout" in core.facts.missing and "--assume" not in lacking["reason"]:
+                names = ", ".join(ASSUMABLE["layout"])
+                advice = "is mapped by page tables (vmalloc, I/O), --assume layout=NAME is enough"
+                complain(core.source.path, f"for what {advice}: one of {names}")
         emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
         if lacking is not None:
             return EXIT_UNREADABLE

@@ -34,9 +34,6 @@ CLASS_64 = 2
 ET_CORE = 4
 EM_PPC64 = 21
 EV_CURRENT = 1
-EF_INCOMPLETE = 1
-"""In e_flags: makedumpfile ran out of space (its DUMP_ELF_INCOMPLETE)."""
-MARKED_INCOMPLETE = "the dump is marked incomplete: its writer had no space left"
 
 PT_NULL = 0
 PT_LOAD = 1

@@ -75,8 +75,6 @@ class ElfSource(PhysicalSource):
                     "not come to those segments"
                 )
             )
-        if header.e_flags & elf64.EF_INCOMPLETE:
-            self._unfinished.append(Loss(elf64.MARKED_INCOMPLETE))
         self.notes = self._read_notes(segments)
         self.vmcoreinfo = find_vmcoreinfo(self.notes)
         self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])
