@@ -4,8 +4,7 @@ One row a machine other than PowerPC64. A word of ``uname -m`` stands for all th
 ``i[3-6]86`` has several, ``armv7l`` and ``armv8l`` are both ``arm``.
 
 Source: the ELF specification's machine numbers; Linux arch/*/kernel/vmcore_info.c (crash_core.c,
-machine_kexec.c before), arch_crash_save_vmcoreinfo(); include/linux/elfcore.h (struct elf_prstatus)
-and arch/*/include/asm/elf.h.
+machine_kexec.c before), arch_crash_save_vmcoreinfo().
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ PPC64_KEYS = (
 )
 """Keys of VMCOREINFO that only PowerPC64 kernels have."""
 PPC64_UNAME = ("ppc64", "ppc64le")
-PPC64_PRSTATUS_BYTES = 504
-"""Size of ``struct elf_prstatus``, the description of an NT_PRSTATUS note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +30,12 @@ class Machine:
         uname: Beginnings of what ``uname -m`` gives.
         e_machine: Its numbers in the ELF header.
         keys: Keys of VMCOREINFO that only its kernels have.
-        prstatus_bytes: Size of its ``struct elf_prstatus``; 0 where that is no evidence.
     """
 
     name: str
     uname: tuple[str, ...] = ()
     e_machine: tuple[int, ...] = ()
     keys: tuple[str, ...] = ()
-    prstatus_bytes: int = 0
 
 
 MACHINES = (
@@ -48,38 +43,33 @@ MACHINES = (
         "x86-64", ("x86_64", "amd64"), (62,),
         ("NUMBER(phys_base)", "SYMBOL(init_top_pgt)", "SYMBOL(init_level4_pgt)",
          "NUMBER(pgtable_l5_enabled)", "NUMBER(sme_mask)", "NUMBER(KERNEL_IMAGE_SIZE)"),
-        336,
     ),
-    Machine("i386", ("i386", "i486", "i586", "i686"), (3, 6), ("CONFIG_X86_PAE",), 144),
+    Machine("i386", ("i386", "i486", "i586", "i686"), (3, 6), ("CONFIG_X86_PAE",)),
     Machine(
         "AArch64", ("aarch64", "arm64"), (183,),
         ("NUMBER(kimage_voffset)", "NUMBER(TCR_EL1_T1SZ)", "NUMBER(tcr_el1_t1sz)",
          "NUMBER(PHYS_OFFSET)", "NUMBER(KERNELPACMASK)"),
-        392,
     ),
-    Machine("32-bit ARM", ("arm",), (40,), ("CONFIG_ARM_LPAE",), 148),
+    Machine("32-bit ARM", ("arm",), (40,), ("CONFIG_ARM_LPAE",)),
     Machine(
         "s390", ("s390",), (22, 0xA390),
         ("SYMBOL(lowcore_ptr)", "LENGTH(lowcore_ptr)", "SDMA", "EDMA", "SAMODE31", "EAMODE31"),
-        336,
     ),
     Machine(
         "RISC-V", ("riscv",), (243,),
         ("NUMBER(phys_ram_base)", "NUMBER(va_kernel_pa_offset)", "NUMBER(KERNEL_LINK_ADDR)",
          "NUMBER(satp)"),
-        376,
     ),
-    Machine("LoongArch", ("loongarch",), (258,), (), 480),
+    Machine("LoongArch", ("loongarch",), (258,)),
     Machine(
         "IA-64 (Itanium)", ("ia64",), (50,),
         ("SYMBOL(pgdat_list)", "SYMBOL(node_memblk)", "SIZE(node_memblk_s)", "CONFIG_PGTABLE_3",
          "CONFIG_PGTABLE_4"),
-        1144,
     ),
-    Machine("32-bit PowerPC", ("ppcle", "powerpc"), (20,), (), 268),
-    Machine("MIPS", ("mips",), (8, 10), (), 480),
+    Machine("32-bit PowerPC", ("ppcle", "powerpc"), (20,)),
+    Machine("MIPS", ("mips",), (8, 10)),
     Machine("SuperH", ("sh",), (42,), ("CONFIG_X2TLB",)),
-    Machine("SPARC", ("sparc",), (2, 18, 43), (), 408),
+    Machine("SPARC", ("sparc",), (2, 18, 43)),
     Machine("PA-RISC", ("parisc",), (15,)),
     Machine("Alpha", ("alpha",), (41, 0x9026)),
     Machine("m68k", ("m68k",), (4,)),
@@ -106,5 +96,7 @@ def machine_of_uname(word: str) -> str | None:
 
 def machine_of_elf(e_machine: int) -> str:
     """Name the machine of an ELF header's number."""
+    if e_machine == 21:
+        return PPC64
     found = next((m.name for m in MACHINES if e_machine in m.e_machine), None)
     return found or f"machine {e_machine}"

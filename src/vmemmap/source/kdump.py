@@ -27,12 +27,14 @@ from vmemmap.errors import (
     Truncated,
 )
 from vmemmap.formats import kdump as layout
+from vmemmap.formats.machines import machine_of_uname
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.kdump_losses import find_losses
 from vmemmap.source.losses import Loss, tell_of
+from vmemmap.source.other_machines import check_machine
 from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
 
@@ -81,6 +83,7 @@ class KdumpSource(PhysicalSource):
 
     Raises:
         CorruptDump: Headers that contradict themselves or the file.
+        UnsupportedDump: It is of another machine.
     """
 
     format = "kdump"
@@ -98,6 +101,10 @@ class KdumpSource(PhysicalSource):
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
+        machine = machine_of_uname(file.main.machine)
+        found_in = f"the header's machine, {file.main.machine!r},"
+        if (warning := check_machine(machine, found_in, self.vmcoreinfo)) is not None:
+            self.warnings.append(warning)
         self._shift = self.block_size.bit_length() - 1
         self._first_pfn, self._end_pfn = file.pfn_range
         self._descriptor = layout.descriptor_struct(file.main.order)
