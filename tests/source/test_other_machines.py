@@ -67,7 +67,7 @@ def test_a_kdump_file_of_another_machine_by_its_header(open_bytes: Open, uname: 
 @pytest.mark.parametrize("header", ["", "ppc64le", "unknown"])
 def test_by_its_vmcoreinfo(open_bytes: Open, uname: str, header: str) -> None:
     name, lines = OTHERS[uname]
-    text = b"OSRELEASE=5.14.0\nPAGESIZE=4096\n" + lines
+    text = b"OSRELEASE=5.14.0\nPAGESIZE=4096\n" + (lines or b"")
     with pytest.raises(UnsupportedDump, match=f"kernel for {name}.*VMCOREINFO has "):
         open_bytes(kdump(header, text))
     with pytest.raises(UnsupportedDump, match=f"kernel for {name}"):

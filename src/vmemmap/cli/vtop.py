@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vmemmap.cli.addresses import resolve, split_addresses
+from vmemmap.cli.addresses import resolve, resolve_each, split_addresses
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
@@ -29,11 +29,11 @@ from vmemmap.translate.assumable import ASSUMABLE
 def command(dump: Opening, addresses: list[str], form: str) -> int:
     """Translate kernel virtual addresses to physical ones, and say by which way.
 
-    An address that has no translation is told with the reason, and the others are still answered
-    (exit code 1).
+    An address that has no translation, or a symbol that the kernel has not, is told with the
+    reason, and the others are still answered (exit code 1).
     """
     with dump.open() as core:
-        asked = [resolve(core, address) for address in addresses]
+        asked, unknown = resolve_each(core, addresses, resolve)
         rows = [report.record(core, each.address, each.symbol) for each in asked]
         damaged = 0
         if any(report.asked_the_list(row) for row in rows):
@@ -51,4 +51,4 @@ def command(dump: Opening, addresses: list[str], form: str) -> int:
         emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
         if lacking is not None:
             return EXIT_UNREADABLE
-        return EXIT_FINDINGS if failed else damaged
+        return EXIT_FINDINGS if failed or unknown else damaged

@@ -34,6 +34,7 @@ VERSION_MAX_KNOWN = 6
 VERSION_MAX_PLAUSIBLE = 16
 MAX_MAPNR_LIMIT = 1 << 47
 
+TIME_OFFSET = 408
 STATUS_OFFSET = 424
 STATUS_INCOMPLETE = 0x8
 MARKED_INCOMPLETE = "the dump is marked incomplete: its writer had no space left"

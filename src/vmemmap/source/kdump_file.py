@@ -85,10 +85,15 @@ class KdumpFile:
 
     @property
     def identity(self) -> bytes:
-        """The main header without the status, in which alone the members of one dump may differ."""
+        """The main header without time and status, in which the members of one dump may differ."""
         header = bytes(self.view.view(0, layout.MAIN_HEADER_BYTES))
-        at = layout.STATUS_OFFSET
-        return header[:at] + header[at + 4 :]
+        return header[: layout.TIME_OFFSET] + header[layout.STATUS_OFFSET + 4 :]
+
+    @property
+    def time(self) -> bytes:
+        """When the file was begun, as the main header has it."""
+        header = self.view.view(0, layout.MAIN_HEADER_BYTES)
+        return bytes(header[layout.TIME_OFFSET : layout.STATUS_OFFSET])
 
     def close(self) -> None:
         """Release the file; the bitmaps must not be asked afterwards."""

@@ -64,6 +64,12 @@ class SplitSource(PhysicalSource):
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
+        times = {member.file.time for member in ordered}
+        if len(times) > 1:
+            self.warnings.append(
+                f"the members of this split dump were written at {len(times)} different times; all "
+                "else in their headers agrees, so they are read as one dump"
+            )
         self._shift = first.block_size.bit_length() - 1
         self._check_ranges(first.file)
         tell_of(self._missing_members(), self.warnings)
