@@ -182,8 +182,15 @@ class Dump:
             "mmu_vmemmap_psize": lambda: self.list_facts.psize_index,
             "block_size": lambda: self.list_facts.block_size,
         }
+        of_vmemmap = {"vmemmap_base", "vmemmap_list", "list_head", "node_size"}
+        try:
+            without = of_vmemmap | of_blocks.keys() if self.kernel.no_vmemmap else set[str]()
+        except FactError:
+            without = set()
         facts = Facts()
         for name, establish in (of_all | of_blocks).items():
+            if name in without:
+                continue
             try:
                 # Without a list there are no blocks, and what the kernel says of them is nothing.
                 if name not in of_blocks or not self.evidence.keeps_no_list:

@@ -125,8 +125,8 @@ def resolve_each(
             wrong.append(error)
     if not found:
         raise wrong[0]
-    for error in wrong:
-        complain(core.source.path, f"error: {error.message}")
+    for nothing in wrong:
+        complain(core.source.path, f"error: {nothing.message}")
     return found, len(wrong)
 
 

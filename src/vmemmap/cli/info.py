@@ -15,6 +15,7 @@ from vmemmap.cli.output import (
     show_findings,
 )
 from vmemmap.errors import FactError
+from vmemmap.findings import Finding
 from vmemmap.report import info as report
 
 
@@ -28,8 +29,14 @@ def command(dump: Opening, form: str) -> int:
     """
     with dump.open() as core:
         record = report.record(core)
+        findings: tuple[Finding, ...] = ()
         with suppress(FactError):
-            show_findings(core.source.path, core.findings)
+            findings = core.findings
+        show_findings(core.source.path, findings)
+        with suppress(FactError):
+            if core.kernel.no_vmemmap:
+                why = core.kernel.no_vmemmap
+                complain(core.source.path, f"warning: this kernel has no vmemmap: {why}")
         missing = core.facts.missing
         if missing:
             # One thing missing makes others impossible; the first is the cause.
@@ -41,4 +48,4 @@ def command(dump: Opening, form: str) -> int:
             columns=report.COLUMNS,
             rows=record["facts"],
         )
-        return EXIT_UNREADABLE if missing else findings_code(core.findings)
+        return EXIT_UNREADABLE if missing else findings_code(findings)
