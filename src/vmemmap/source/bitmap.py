@@ -58,6 +58,14 @@ class Bitmap:
         below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
         return int(self._rank[chunk]) + below.bit_count()
 
+    def nth(self, index: int) -> int:
+        """Give the pfn of a set bit by how many are set before it, fewer than there are."""
+        low, high = 0, self._bits
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.rank(middle) <= index else (low, middle)
+        return low
+
     def set_bits(self, start: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the set bits in ``[start, end)`` in batches: where a batch begins, and its pfns."""
         end = min(end, self._bits, len(self._bytes) * 8)
