@@ -105,8 +105,8 @@ def test_designs_alone_need_no_output(run_vmemmap) -> None:
     )  # fmt: skip
     assert ran.json["blocks"] == 16384
     costs = {cost["name"][:2]: cost for cost in ran.json["designs"]}
-    assert costs["v3"]["pages"] == 7  # ceil(16384 / 2730)
-    assert costs["v2"]["pages"] == costs["v1"]["pages"] == 8  # 16384 / 2048
+    assert costs["v3"]["bytes"] == 16384 * 24
+    assert costs["v2"]["bytes"] == costs["v1"]["bytes"] == 16384 * 32
 
 
 def test_example_is_a_spec(run_vmemmap, tmp_path) -> None:

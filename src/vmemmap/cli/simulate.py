@@ -195,5 +195,4 @@ def _designs(machine: Machine, blocks: int) -> report.DesignsRecord:
     """Measure what the designs cost for so many blocks."""
     from vmemmap.simulate.designs import compare_designs
 
-    spec = machine.spec
-    return report.designs(blocks, compare_designs(blocks, spec.page_size, spec.byte_order))
+    return report.designs(blocks, compare_designs(blocks, machine.spec.byte_order))

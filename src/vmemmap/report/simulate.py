@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from vmemmap.simulate.designs import DesignCost
 
 PAGE_COLUMNS = ("kind", "pages")
-DESIGN_COLUMNS = (
-    *("name", "node_bytes", "nodes_per_page", "pages", "bytes", "waste_bytes", "loads", "stores"),
-    *("lock", "nanoseconds"),
-)
+DESIGN_COLUMNS = ("name", "node_bytes", "bytes", "loads", "stores", "lock", "node_from", "reader")
 _BLOCKS_SHOWN = 8
 
 
@@ -174,26 +171,22 @@ class DesignRecord(TypedDict):
     Attributes:
         name: The design.
         node_bytes: Bytes of a node.
-        nodes_per_page: How many are cut from a page.
-        pages: Pages taken.
-        bytes: The same in bytes.
-        waste_bytes: Of those, not used by any node.
+        bytes: Bytes of the nodes of all blocks, without what their allocator needs.
         loads: Loads for one insertion into a list that is not empty.
         stores: Stores for the same, those of its lock among them.
         lock: What it needs against a second CPU.
-        nanoseconds: What one insertion took in the model on this machine.
+        node_from: Where a node comes from, and whether that is known.
+        reader: What whoever reads a dump has to know to walk the list.
     """
 
     name: str
     node_bytes: int
-    nodes_per_page: int
-    pages: int
     bytes: int
-    waste_bytes: int
     loads: int
     stores: int
     lock: str
-    nanoseconds: float
+    node_from: str
+    reader: str
 
 
 @final
@@ -356,14 +349,12 @@ def designs(blocks: int, costs: Sequence[DesignCost]) -> DesignsRecord:
             {
                 "name": cost.name,
                 "node_bytes": cost.node_bytes,
-                "nodes_per_page": cost.nodes_per_page,
-                "pages": cost.pages,
                 "bytes": cost.bytes,
-                "waste_bytes": cost.waste_bytes,
                 "loads": cost.loads,
                 "stores": cost.stores,
                 "lock": cost.lock,
-                "nanoseconds": cost.nanoseconds,
+                "node_from": cost.node_from,
+                "reader": cost.reader,
             }
             for cost in costs
         ],
@@ -461,17 +452,14 @@ def _pages(record: SimulatedRecord) -> Iterator[str]:
 def design_lines(record: DesignsRecord) -> Iterator[str]:
     """Give what the designs cost as a table."""
     yield f"What the list costs for {count_text(record['blocks'], 'block')}, by design\n"
-    yield (
-        f"  {'design':28}{'node':>5}{'a page':>8}{'pages':>8}{'bytes':>12}{'waste':>9}"
-        f"{'stores':>8}{'ns':>7}  lock\n"
-    )
+    yield f"  {'design':28}{'node':>5}{'bytes':>12}{'loads':>7}{'stores':>8}  lock\n"
     for cost in record["designs"]:
         yield (
-            f"  {cost['name']:28}{cost['node_bytes']:>5}{cost['nodes_per_page']:>8}"
-            f"{cost['pages']:>8}{cost['bytes']:>12}{cost['waste_bytes']:>9}{cost['stores']:>8}"
-            f"{cost['nanoseconds']:>7.0f}  {cost['lock']}\n"
+            f"  {cost['name']:28}{cost['node_bytes']:>5}{cost['bytes']:>12}{cost['loads']:>7}"
+            f"{cost['stores']:>8}  {cost['lock']}\n"
         )
+        yield f"    node: {cost['node_from']}\n    a reader {cost['reader']}\n"
     yield (
-        "  node: its bytes; a page: nodes cut from one; stores: for one insertion, the lock's "
-        "included;\n  ns: for one insertion in this model, in Python\n"
+        "  node: its bytes; bytes: of all nodes, without what their allocator needs;\n"
+        "  loads, stores: for one insertion, the lock's stores included\n"
     )
