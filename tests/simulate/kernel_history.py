@@ -96,6 +96,17 @@ def history(*spans: tuple[str, str, T]) -> History[T]:
 NODE_ALLOCATOR = history(("2.6.35", "3.16", "chunks"), ("3.17", "7.3", "free list"))
 WITHOUT_A_NODE = history(("2.6.35", "5.9", "mapped all the same"), ("5.10", "7.3", "-ENOMEM"))
 """What becomes of a block for which there is no node."""
+WARNINGS = history(
+    ("2.6.35", "3.16", {"vmemmap_list_alloc", "vmemmap_list_populate"}),
+    ("3.17", "5.9", {"vmemmap_list_alloc", "vmemmap_list_populate", "vmemmap_list_free"}),
+    ("5.10", "7.3", {"vmemmap_list_alloc"}),
+)
+"""Which functions have a WARN_ON(1). Read in 2.6.35, 3.9, 4.9 and around ccaea15296f9 (v5.10)."""
+WARNING_FORM = history(
+    ("2.6.35", "2.6.35", "Badness at {file}:{line}"),
+    ("5.1", "7.3", "WARNING: CPU: 0 PID: {pid} at {file}:{line} {function}+"),
+)
+"""As logs have it of 2.6.31 and 2.6.34, and of 5.1, 5.11, 6.2, 6.11 and 6.17."""
 FAILED_MAPPING = history(("2.6.35", "4.4", "BUG"), ("4.7", "7.3", "-EFAULT"))
 POPULATED = history(
     ("2.6.35", "3.16", "from the block's start, by sections"),
@@ -161,6 +172,15 @@ RADIX_REGIONS = history(
     ("4.7", "5.1", (0xC008000000000000, 0xC00C000000000000, 0xC00A000000000000)),
     ("5.2", "7.3", (0xC008000000000000, 0xC00A000000000000, 0xC00C000000000000)),
 )
+
+MAP_PRINTED = history(
+    ("2.6.35", "5.1", None),
+    ("5.2", "5.2", ("hash-mmu: kernel {} start", {"vmalloc": 3, "IO": 8, "vmemmap": 3})),
+    ("5.6", "7.3", ("{} start", {"vmalloc": 5, "IO": 10, "vmemmap": 5})),
+)
+"""The lines of boot that tell where the regions begin, and spaces before the equals sign.
+
+As logs have them of 5.2-rc6 and of 5.6-rc2, 6.1 and 6.2; between, the prefix went away."""
 
 # -- struct page
 

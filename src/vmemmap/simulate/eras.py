@@ -156,6 +156,12 @@ Tracker = Literal["chunks", "free_list"]
 TRACKERS: Table[Tracker] = ((OLDEST, "chunks"), ((3, 17), "free_list"))
 NODE_FAILURE_IS_ENOMEM: Table[bool] = ((OLDEST, False), ((5, 10), True))
 """Since Linux commit ccaea15296f9 (in v5.10) a block whose node cannot be had is given back."""
+LIST_WARNS: Table[tuple[str, ...]] = (
+    (OLDEST, ("vmemmap_list_alloc", "vmemmap_list_populate", "vmemmap_list_free")),
+    ((5, 10), ("vmemmap_list_alloc",)),
+)
+"""Which functions of the list have a WARN_ON(1): for a page and for a node that cannot be had, and
+for a block to be freed that is not listed. The same two commits of v5.10 took two of them away."""
 MAPPING_FAILURE_IS_EFAULT: Table[bool] = ((OLDEST, False), ((4, 7), True))
 """Before, a mapping that could not be made was a BUG()."""
 RADIX_KEEPS_LIST: Table[bool] = ((OLDEST, True), ((6, 6), False))
