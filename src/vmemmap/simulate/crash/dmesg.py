@@ -33,12 +33,19 @@ MAP_LINES: eras.Table[tuple[str, ...]] = (
             "hash-mmu: kernel vmemmap start  ",
         ),
     ),
-    ((5, 4), ("vmalloc start    ", "IO start         ", "vmemmap start    ")),
+    (
+        (5, 4),
+        ("vmalloc start    ", "IO start         ", "vmemmap start    "),
+        eras.Bracket("5.2.999", "5.6"),
+    ),
 )
 """Since Linux commit 0034d395f89d (in v5.2) the map is printed, under radix with the same wrong
-prefix; the second form is in 5.6 and not in 5.2, and the row names a release between."""
-NODE_RANGES_ARE_PFNS: eras.Table[bool] = ((eras.OLDEST, True), ((3, 6), False))
-"""So in 2.6.35 and not in 4.9; the row names a release between."""
+prefix as under hash."""
+NODE_RANGES_ARE_PFNS: eras.Table[bool] = (
+    (eras.OLDEST, True),
+    ((3, 6), False, eras.Bracket("2.6.35.6", "4.9")),
+)
+"""Whether the memory of boot is told by page frames, and not by addresses."""
 
 
 def dmesg(machine: CrashedMachine) -> list[Message]:

@@ -4,8 +4,8 @@ The functions are those that the model went through; their addresses, and offset
 model's own. Registers that it does not have (MSR, CTR, the general ones) and the instructions are
 left out, and so is what the page allocator prints of an allocation that fails.
 
-The form is that of ppc64 logs of 2.6.31, 5.1, 5.11, 6.2 and 6.11; where it changed between them is
-known only as a bracket, and the rows name releases inside.
+The form is that of ppc64 logs of 2.6.31 and 2.6.34, 5.1, 5.11, 6.2 and 6.11; between them it is not
+known where it changed.
 
 Source: Linux lib/bug.c, kernel/panic.c, arch/powerpc/kernel/process.c.
 """
@@ -21,6 +21,7 @@ from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.mm.outcome import Warned
 
 FILE = "arch/powerpc/mm/init_64.c"
+_OLD_LOGS = eras.Bracket("2.6.35", "5.1", "no log between was read")
 LINES: eras.Table[dict[str, int]] = (
     (eras.OLDEST, {"vmemmap_list_alloc": 266, "vmemmap_list_populate": 285}),
     (
@@ -31,20 +32,24 @@ LINES: eras.Table[dict[str, int]] = (
 """The lines in 2.6.35 and in 5.9; other releases between have others."""
 FIRST_LINES: eras.Table[str] = (
     (eras.OLDEST, "Badness at {file}:{line}"),
-    ((3, 4), "WARNING: at {file}:{line}"),
-    ((4, 6), "WARNING: CPU: 0 PID: {pid} at {file}:{line} {where}"),
+    ((3, 4), "WARNING: at {file}:{line}", _OLD_LOGS),
+    ((4, 6), "WARNING: CPU: 0 PID: {pid} at {file}:{line} {where}", _OLD_LOGS),
 )
 TASK_LINES: eras.Table[str] = (
     (eras.OLDEST, ""),
-    ((3, 11), "CPU: 0 PID: {pid} Comm: {comm} {taint} {release} #1"),
+    ((3, 11), "CPU: 0 PID: {pid} Comm: {comm} {taint} {release} #1", _OLD_LOGS),
     ((6, 11), "CPU: 0 UID: 0 PID: {pid} Comm: {comm} {taint} {release} #1"),
 )
 END_MARKS: eras.Table[str] = (
     (eras.OLDEST, ""),
-    ((3, 4), "---[ end trace {number:016x} ]---"),
-    ((5, 17), "---[ end trace 0000000000000000 ]---"),
+    ((3, 4), "---[ end trace {number:016x} ]---", _OLD_LOGS),
+    (
+        (5, 17),
+        "---[ end trace 0000000000000000 ]---",
+        eras.Bracket("5.11", "6.2", "5.17 by what is remembered"),
+    ),
 )
-REGISTER_GAPS: eras.Table[str] = ((eras.OLDEST, " "), ((4, 14), "  "))
+REGISTER_GAPS: eras.Table[str] = ((eras.OLDEST, " "), ((4, 14), "  ", _OLD_LOGS))
 
 TEXT_AT = 1 * MIB
 FUNCTION_BYTES = 512
