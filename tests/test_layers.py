@@ -30,9 +30,10 @@ LAYERS = (
     "backing",
     "pages",
     "check",
+    "write",
+    "filter",
     "dump",
     "vmcore",
-    "write",
     "simulate",
     "report",
     "drgn_plugin",
@@ -43,8 +44,9 @@ LAYERS = (
 APART = {
     "write": {"formats"},
     "simulate": {"write"},
+    "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("write")]} - {"dump"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

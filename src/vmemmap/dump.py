@@ -55,6 +55,7 @@ from vmemmap.translate.vmalloc_areas import KnownAreas, find_known_areas
 if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.filter.filtering import DumpFilter
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
 
@@ -493,6 +494,19 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
+            self._progress,
+        )
+
+    @established
+    def filter(self) -> DumpFilter:
+        """What makes smaller dumps of it."""
+        from vmemmap.filter.filtering import DumpFilter
+
+        return DumpFilter(
+            self.source,
+            lambda: self.kernel,
+            lambda: self.pages,
+            lambda: self.vmcoreinfo[0],
             self._progress,
         )
 

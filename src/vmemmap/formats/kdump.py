@@ -36,6 +36,8 @@ VERSION_MAX_KNOWN = 6
 VERSION_MAX_PLAUSIBLE = 16
 MAX_MAPNR_LIMIT = 1 << 47
 
+UTSNAME = (12, 6 * 65)
+"""Offset and bytes of six NUL padded texts in the main header."""
 STATUS_OFFSET = 424
 STATUS_INCOMPLETE = 0x8
 

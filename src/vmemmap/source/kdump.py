@@ -26,7 +26,8 @@ from vmemmap.errors import (
     Truncated,
 )
 from vmemmap.formats import kdump as layout
-from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
+from vmemmap.intervals import Intervals, intersect
+from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
@@ -93,6 +94,7 @@ class KdumpSource(PhysicalSource):
         self.block_size = file.main.block_size
         self.machine = file.main.machine
         self.release = file.main.release
+        self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
@@ -153,15 +155,7 @@ class KdumpSource(PhysicalSource):
         borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
         pieces = cut_at(runs, borders * size)  # one for each page of the file
         pfns = pieces[:, 1] // size
-        found = np.zeros(len(pfns), dtype=self._descriptors)
-        there = np.zeros(len(pfns), dtype=np.bool_)
-        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
-        for start, end in pairwise(edges.tolist()):
-            while start < end:
-                here = self._descriptors_of(int(pfns[start]), end - start)
-                found[start : start + len(here)] = here
-                there[start : start + len(here)] = True
-                start += len(here) + 1  # past the one that is not stored
+        found, there = self._descriptors_of_many(pfns)
         pieces, pfns, found = pieces[there], pfns[there], found[there]
         out = np.empty(len(pfns) * size, dtype=np.uint8)
         batch = _Batch(out.data, size, pfns, 0, found, self._are_plain(found))
@@ -205,6 +199,22 @@ class KdumpSource(PhysicalSource):
         pfns = addresses >> np.uint64(self._shift)
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
+
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what the second bitmap has of memory; see `PhysicalSource.present_runs`."""
+        first, last = start >> self._shift, -(-end >> self._shift)
+        pages = self.file.stored.within(max(first, self._first_pfn), min(last, self._end_pfn))
+        return intersect(pages << self._shift, np.array([[start, end]], dtype=np.int64))
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages as the file has them; see `PhysicalSource.stored_forms`."""
+        if not isinstance(self._view, FileView):
+            return None
+        found, there = self._descriptors_of_many(pfns)
+        offset, size, flags = (found[name].astype(np.int64) for name in ("offset", "size", "flags"))
+        sound = there & self._are_plain(found) & ((flags != 0) | (size == self.block_size))
+        data = self._view.view(0, self._view.size)
+        return StoredForms(data, offset, size, flags, sound, self.file.main.status)
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
@@ -406,6 +416,21 @@ class KdumpSource(PhysicalSource):
         if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
             have = have[:0]
         return np.frombuffer(have, dtype=self._descriptors)
+
+    def _descriptors_of_many(
+        self, pfns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Give the descriptors of some pages, by rising pfns, and which of them there are."""
+        found = np.zeros(len(pfns), dtype=self._descriptors)
+        there = np.zeros(len(pfns), dtype=np.bool_)
+        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        for start, end in pairwise(edges.tolist()):
+            while start < end:
+                here = self._descriptors_of(int(pfns[start]), end - start)
+                found[start : start + len(here)] = here
+                there[start : start + len(here)] = True
+                start += len(here) + 1  # past the one that is not stored
+        return found, there
 
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""

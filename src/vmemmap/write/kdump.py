@@ -138,7 +138,7 @@ def write_kdump(
         progress: Told "writing", the bytes of memory done and those in all.
 
     Raises:
-        OutputTooLarge, OSError: What *out* raises.
+        OutputTooLarge, UnwritableFile, OSError: What *out* raises.
         CodecUnavailable: The library is not installed.
     """
     start, end = member or (0, header.max_mapnr)
