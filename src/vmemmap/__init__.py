@@ -87,6 +87,7 @@ __all__ = [
     "Coverage",
     "DumpError",
     "Entry",
+    "Estimate",
     "Fact",
     "FactConflict",
     "FactError",
@@ -157,6 +158,7 @@ _HOMES = {
         "SymbolTable",
     ),
     "vmemmap.filter.decision": ("PageRun",),
+    "vmemmap.filter.estimate": ("Estimate",),
     "vmemmap.filter.result": (
         "FilterResult",
         "OutputFile",

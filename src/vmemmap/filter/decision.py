@@ -15,7 +15,6 @@ import numpy as np
 
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError
-from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, groups, intersect, join, subtract, total, touched
 from vmemmap.pages.exclusion_rules import Class, DumpLevel
 from vmemmap.pages.kept import Decided, decided
@@ -71,7 +70,7 @@ class Decision:
         gone: How many go, by class.
         absent: How many would stay, but the dump does not have them.
         unclassified: How many stay because nothing tells what they are, by the reason.
-        findings: What kept the decision from being made as it should.
+        warnings: What kept the decision from being made as it should, a line each.
     """
 
     level: int
@@ -80,7 +79,7 @@ class Decision:
     gone: Counter[Class] = field(default_factory=Counter)
     absent: int = 0
     unclassified: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Decision:
         return self
@@ -104,7 +103,7 @@ class Decider:
         page_size: The kernel's page size in bytes.
 
     Attributes:
-        findings: Why pages were kept that might have gone.
+        warnings: Why pages were kept that might have gone, a line each.
     """
 
     def __init__(
@@ -116,17 +115,20 @@ class Decider:
     ) -> None:
         self._source, self._model, self._ram = source, model, ram
         self._page_size = page_size
-        self.findings: list[Finding] = []
+        self.warnings: list[str] = []
 
-    def decide(self, level: int) -> Decision:
+    def decide(self, level: int | None) -> Decision:
         """Decide on every page.
 
         Args:
-            level: A dump level, 0 to 31.
+            level: A dump level, 0 to 31; None to keep all that there is, and the level of the dump.
         """
-        self.findings.clear()
+        self.warnings = []
         end = int(self._ram[-1, 1]) if len(self._ram) else 0
-        out = Decision(level, self._ram, PageBits(end), findings=self.findings)
+        was = self._source.dump_level or 0
+        out = Decision(
+            was if level is None else level, self._ram, PageBits(end), warnings=self.warnings
+        )
         try:
             for stretch in self.stretches(level):
                 out.kept.add(stretch.kept)
@@ -140,12 +142,8 @@ class Decider:
             raise
         return out
 
-    def stretches(self, level: int) -> Iterator[Stretch]:
-        """Decide on every page, stretch by stretch, by rising pfns.
-
-        Args:
-            level: A dump level, 0 to 31.
-        """
+    def stretches(self, level: int | None) -> Iterator[Stretch]:
+        """Decide on every page, stretch by stretch, by rising pfns; as for `decide`."""
         found, free, sections = self._decided(level)
         until = 0
         for part in found:
@@ -163,19 +161,21 @@ class Decider:
             kept, absent = self._in_dump(subtract(part.kept, taken))
             yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
 
-    def _decided(self, level: int) -> tuple[Iterator[Decided], Intervals, Intervals | None]:
+    def _decided(self, level: int | None) -> tuple[Iterator[Decided], Intervals, Intervals | None]:
         """Give the decision by struct pages, the free pages by the free lists, and the sections.
 
         Free lists are what older kernels are asked by; there are sections only where it takes
         struct pages.
         """
         whole = iter([Decided(self._ram, _NO_ROWS, _NO_ROWS)])
+        if level is None:
+            return whole, _NONE, None
         try:
             model = self._model()
             pages, exclusions = model.array, model.exclusions
         except FactError as error:
             if level & ~DumpLevel.ZERO:
-                self._note("pages_unknown", f"no page can be classified, so all are kept: {error}")
+                self.warnings.append(f"no page can be classified, so all are kept: {error}")
             return whole, _NONE, None
         free = _NONE
         knowledge = exclusions.knowledge
@@ -183,9 +183,10 @@ class Decider:
             blocks, all_followed = model.free_blocks
             starts = np.array([block.pfn for block in blocks], dtype=np.int64)
             sizes = np.array([1 << block.order for block in blocks], dtype=np.int64)
-            free = join(starts, starts + sizes)
-            if not all_followed:
-                self._note("free_unknown", "some free lists cannot be followed: pages are kept")
+            if all_followed:
+                free = join(starts, starts + sizes)
+            else:
+                self.warnings.append("free pages are kept: some free lists cannot be followed")
         if not knowledge.scans_at(level):
             return whole, free, None
         sections = np.column_stack([pages.sections.first_pfn, pages.sections.end_pfn])
@@ -217,9 +218,6 @@ class Decider:
             there.append(intersect(group, touched(claimed, size)))
         have = _together(there)
         return have, subtract(kept, have)
-
-    def _note(self, code: str, message: str) -> None:
-        self.findings.append(Finding(code, Severity.WARNING, message))
 
 
 def page_runs(stretches: Iterator[Stretch]) -> Iterator[PageRun]:

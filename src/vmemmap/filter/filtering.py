@@ -12,7 +12,9 @@ from vmemmap.errors import FactError, UnwritableFile
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decider, Decision, PageRun, page_runs
+from vmemmap.filter.estimate import Estimate, estimate
 from vmemmap.filter.result import FilterResult, OutputFile
+from vmemmap.filter.verify import verify
 from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
 from vmemmap.formats import kdump
 from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
@@ -80,7 +82,9 @@ class DumpFilter:
         """
         wanted.check()
         before = self._source.dump_level or 0
-        levels = list(dict.fromkeys(level | before for level in wanted.levels))
+        levels = list(
+            dict.fromkeys(None if level is None else level | before for level in wanted.levels)
+        )
         for level in levels[:-1]:
             try:
                 return self._at_level(level, wanted)
@@ -89,9 +93,27 @@ class DumpFilter:
                     raise
         return self._at_level(levels[-1], wanted)
 
-    def _at_level(self, level: int, wanted: Wanted) -> FilterResult:
+    def _at_level(self, level: int | None, wanted: Wanted) -> FilterResult:
         with self._decider.decide(level) as decision:
-            return (self._as_elf if wanted.form == "elf" else self._as_kdump)(decision, wanted)
+            write = self._as_elf if wanted.form == "elf" else self._as_kdump
+            result = write(decision, wanted)
+            if wanted.verify:
+                paths = [file.path for file in result.files]
+                spans = [(file.pfn_start, file.pfn_end) for file in result.files]
+                verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
+            return result
+
+    def estimate(self, level: int, codec: str = "zstd") -> Estimate:
+        """Tell what `run` would write; see `estimate`.
+
+        Raises:
+            ValueError: There is no such level or codec.
+        """
+        Wanted(("-",), levels=(level,), codec=codec).check()
+        with self._decider.decide(level | (self._source.dump_level or 0)) as decision:
+            contents = Contents(self._source, self.page_size, codec)
+            header = self._header(decision, codec)
+            return estimate(decision, contents, header, _words(decision))
 
     def _as_kdump(self, decision: Decision, wanted: Wanted) -> FilterResult:
         contents = Contents(self._source, self.page_size, wanted.codec)
@@ -127,7 +149,7 @@ class DumpFilter:
                 OutputFile(path, part.file_bytes, part.pages, start, end)
                 for path, (start, end), part in parts
             ),
-            findings=tuple(decision.findings),
+            warnings=tuple(decision.warnings),
         )
 
     def _as_elf(self, decision: Decision, wanted: Wanted) -> FilterResult:
@@ -156,7 +178,7 @@ class DumpFilter:
                 lost_pfns=tuple(elf.lost_pfns),
                 copied=0,
                 files=(OutputFile(path, size, elf.pages, 0, decision.kept.pages),),
-                findings=tuple(decision.findings),
+                warnings=tuple(decision.warnings),
             )
 
     def _header(self, decision: Decision, codec: str) -> KdumpHeader:

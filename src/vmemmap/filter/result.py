@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmemmap.findings import Finding
-
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
@@ -48,7 +46,7 @@ class FilterResult:
         lost_pfns: The first of them.
         copied: Pages that were compressed already and copied as they were.
         files: The files, in the order of their pfns.
-        findings: What kept the decision from being made as it should.
+        warnings: What kept the decision from being made as it should, a line each.
     """
 
     level: int
@@ -66,7 +64,7 @@ class FilterResult:
     lost_pfns: tuple[int, ...]
     copied: int
     files: tuple[OutputFile, ...]
-    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
 
     @property
     def size_bytes(self) -> int:

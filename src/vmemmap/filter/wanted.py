@@ -28,24 +28,27 @@ class Wanted:
     Attributes:
         paths: The file; several are the members of a split dump, in the order of pfns.
         stream: Takes the dump in flattened form, instead of any file.
-        levels: Dump levels, of which the first is taken whose output fits.
+        levels: Dump levels, of which the first is taken whose output fits; None among them keeps
+            all that there is.
         codec: How pages are compressed.
         form: ``kdump`` or ``elf``.
         flattened: The file is to be in flattened form.
         member: The number of the one member to write, from 0 on, and how many there are.
         max_bytes: How large an output may be.
         threads: How many threads compress.
+        verify: Read the output back, and compare every page that was kept.
     """
 
     paths: Sequence[Target] = ()
     stream: BinaryIO | None = None
-    levels: Sequence[int] = (31,)
+    levels: Sequence[int | None] = (31,)
     codec: str = "zstd"
     form: str = "kdump"
     flattened: bool = False
     member: tuple[int, int] | None = None
     max_bytes: int | None = None
     threads: int = 1
+    verify: bool = False
 
     def check(self) -> None:
         """Check that all of this goes together.
@@ -54,7 +57,7 @@ class Wanted:
             ValueError: It does not.
         """
         for level in self.levels:
-            if level not in LEVELS:
+            if level is not None and level not in LEVELS:
                 raise ValueError(f"there is no dump level {level}: expected 0 to 31")
         if self.codec not in CODECS:
             raise ValueError(f"there is no codec {self.codec!r}: expected {', '.join(CODECS)}")
@@ -71,6 +74,8 @@ class Wanted:
             number, count = self.member
             if not 0 <= number < count or len(self.paths) != 1:
                 raise ValueError("expected one output, for a member from 0 to their number less 1")
+        if self.verify and self.stream is not None:
+            raise ValueError("what has gone into a stream cannot be read back")
         if self.threads < 1:
             raise ValueError(f"expected 1 thread or more, found {self.threads}")
 

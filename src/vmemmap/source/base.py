@@ -82,6 +82,7 @@ class PhysicalSource(ABC):
         machine: utsname's machine if the container carries it, else an empty string.
         release: utsname's release, likewise.
         utsname: All six texts of it, 65 bytes each, likewise; empty bytes without.
+        codec: The codec that the container's writer was asked for, or None where there is none.
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
@@ -96,6 +97,7 @@ class PhysicalSource(ABC):
     machine: str = ""
     release: str = ""
     utsname: bytes = b""
+    codec: str | None = None
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]

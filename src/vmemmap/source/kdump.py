@@ -94,6 +94,9 @@ class KdumpSource(PhysicalSource):
         self.block_size = file.main.block_size
         self.machine = file.main.machine
         self.release = file.main.release
+        self.codec = next(
+            (name for flag, name in layout.CODEC_OF_FLAG.items() if file.main.status & flag), None
+        )
         self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes

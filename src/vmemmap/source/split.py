@@ -61,6 +61,7 @@ class SplitSource(PhysicalSource):
         self.machine = first.machine
         self.release = first.release
         self.utsname = first.utsname
+        self.codec = first.codec
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))

@@ -42,7 +42,7 @@ class FileOutput:
         """
         if self._limit is not None and offset + len(data) > self._limit:
             raise OutputTooLarge(
-                f"is larger than the {self._limit} bytes that it may have", path=self._path
+                f"would be larger than the {self._limit} bytes that it may have", path=self._path
             )
         left = memoryview(data)
         while left:
