@@ -21,8 +21,9 @@ from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
 
 _TRIM_BYTES = 64 << 20
 """How much of the dump may stay mapped."""
+_ZERO_RATIO = 128
+"""No writer known compresses a zero page worse than this, but for snappy, which has one form."""
 _SPARE_BYTES = 64
-"""How much larger than ours a zero page may be, written at another level or with other headers."""
 
 
 class Contents:
@@ -46,7 +47,8 @@ class Contents:
         self._since_trim = 0
         self._known_zero: set[bytes] = set()
         packed = compressor(codec, page_size)(memoryview(bytes(page_size)), np.zeros(1, np.int64))
-        self._zero_bytes_max = max(map(len, packed), default=0) * 5 // 4 + _SPARE_BYTES
+        ours = max(map(len, packed), default=0)
+        self._zero_bytes_max = max(ours, page_size // _ZERO_RATIO) + _SPARE_BYTES
 
     def load(self, pages: Intervals) -> Iterator[PageBatch]:
         """Give the pages of some intervals of pfns, in order."""
@@ -98,7 +100,7 @@ class Contents:
             page = self._source.read(pfn * self.page_size, self.page_size)
         except ReadError:
             return False
-        if any(page):
+        if page.count(0) < len(page):
             return False
         self._known_zero.add(stored)
         return True

@@ -104,18 +104,21 @@ def write_elf(
     Raises:
         OutputTooLarge, UnwritableFile, OSError: What *out* raises.
     """
-    out.put(0, _headers(order, notes, segments))
-    offset = _data_at(notes, segments)
+    headers = _headers(order, notes, segments)
+    out.put(0, headers)
+    offset, end = _data_at(notes, segments), len(headers)
     total = sum(segment.file_bytes for segment in segments)
     done = 0
     for segment in segments:
         start, size = segment.phys, segment.file_bytes
         for phys, data in _joined(contents(start, start + size)) if size else ():
             out.put(offset + phys - start, data)
+            end = offset + phys - start + len(data)
             progress("writing", done + phys - start, total)
         offset += _aligned(size)
         done += size
-    out.put(offset - 1, b"\0")  # whatever is a hole at the end is there
+    if end < offset:
+        out.put(offset - 1, b"\0")  # a hole at the end is part of the file
     progress("writing", total, total)
     return offset
 
