@@ -50,7 +50,7 @@ APART = {
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {"source": {"_compiled"}, "pages": {"_compiled"}}
+COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write")}
 """Who may import the compiled module."""
 
 

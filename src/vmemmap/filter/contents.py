@@ -46,8 +46,10 @@ class Contents:
         self.partial = 0
         self._since_trim = 0
         self._known_zero: set[bytes] = set()
-        packed = compressor(codec, page_size)(memoryview(bytes(page_size)), np.zeros(1, np.int64))
-        ours = max(map(len, packed), default=0)
+        ours = 0
+        if self._flag:
+            compress = compressor(codec, page_size)
+            ours = int(compress(memoryview(bytes(page_size)), np.zeros(1, np.int64))[1][0])
         self._zero_bytes_max = max(ours, page_size // _ZERO_RATIO) + _SPARE_BYTES
 
     def load(self, pages: Intervals) -> Iterator[PageBatch]:

@@ -114,7 +114,8 @@ def _every_so_many(kept: PageBits, total: int, sample: int) -> NDArray[np.int64]
 
 def _sizes(contents: Contents, pfns: NDArray[np.int64], codec: str) -> NDArray[np.int64]:
     """Give how many bytes each page would take: 0 for those of zeros, and those not to be had."""
-    size, compress = contents.page_size, compressor(codec, contents.page_size)
+    size = contents.page_size
+    compress = None if codec == "none" else compressor(codec, size)
     at_once = max((16 << 20) // size, 1)
     out = [np.empty(0, dtype=np.int64)]
     for first in range(0, len(pfns), at_once):
@@ -124,9 +125,8 @@ def _sizes(contents: Contents, pfns: NDArray[np.int64], codec: str) -> NDArray[n
             rows = np.flatnonzero(batch.form == CONTENT)
             rows = rows[~contents.find_zero(batch.data, batch.offset[rows])]
             stored[rows] = size
-            if len(rows) and codec != "none":
-                packed = compress(batch.data, batch.offset[rows])
-                stored[rows] = np.minimum([len(one) for one in packed], size)
+            if len(rows) and compress is not None:
+                stored[rows] = compress(batch.data, batch.offset[rows])[1]
             stored[batch.form == ZERO] = 0
             out.append(stored)
     return np.concatenate(out)

@@ -122,7 +122,7 @@ class PageBits:
         if chunk == self._chunk:
             return
         if self._chunk >= 0:
-            self._counts[self._chunk] = int(np.bitwise_count(self._open).sum(dtype=np.int64))
+            self._counts[self._chunk] = int(np.count_nonzero(np.unpackbits(self._open)))
             try:
                 self._file.seek(self._chunk * (CHUNK_PAGES // 8))
                 left = self._open.data
