@@ -42,6 +42,7 @@ from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
+from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -54,7 +55,9 @@ RECORDS: dict[str, Any] = {
     "info": InfoRecord,
     "list": ListRecord,
     "page": list[PageRecord],
-    "simulate": SimulatedRecord | DesignsRecord | EraRecord | list[DamageKindRecord],
+    "simulate": (
+        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+    ),
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }
