@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vmemmap.cli.output import EXIT_UNREADABLE, complain, write
+from vmemmap.cli.output import EXIT_UNREADABLE, complain, show_warnings, write
 from vmemmap.cli.progress import ProgressBar
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 
@@ -63,7 +63,12 @@ class Opening:
                 effort=self.effort,
             ) as core,
         ):
-            yield core
+            # What is wrong with the file goes before whatever follows from it.
+            told = show_warnings(core)
+            try:
+                yield core
+            finally:
+                show_warnings(core, told)
 
 
 _DUMPS = "The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump."

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
+from vmemmap.source.losses import Loss
 
 PHYS_END = 1 << 64
 
@@ -201,9 +202,23 @@ class PhysicalSource(ABC):
             touching ranges merged.
         """
 
-    @abstractmethod
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell what the file lacks of the memory that its writer meant to keep, and why.
+
+        They come first among the `warnings` from then on.
+
+        Args:
+            everywhere: Look at all that the container says of its pages, which takes longer the
+                larger it is, and not only where writers stop.
+
+        Returns:
+            A loss for each cause; none of a file that is whole.
+        """
+        return ()
+
     def is_incomplete(self) -> bool:
         """Tell whether the container says, or its size shows, that the writer did not finish."""
+        return bool(self.losses())
 
     def trim(self) -> None:
         """Let go of memory that holds what was read, where that is easily had again."""
