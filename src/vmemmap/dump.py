@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.backing.rescue_search import Effort
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.filter.filtering import DumpFilter
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
 
@@ -577,6 +578,19 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
+            self._progress,
+        )
+
+    @established
+    def filter(self) -> DumpFilter:
+        """What makes smaller dumps of it."""
+        from vmemmap.filter.filtering import DumpFilter
+
+        return DumpFilter(
+            self.source,
+            lambda: self.kernel,
+            lambda: self.pages,
+            lambda: self.vmcoreinfo[0],
             self._progress,
         )
 
