@@ -221,6 +221,15 @@ class PageModel:
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
 
+    @property
+    def pgdat_layout(self) -> PgdatLayout:
+        """Where things are in a node's and a zone's structures.
+
+        Raises:
+            FactError: VMCOREINFO lacks what is needed.
+        """
+        return self._node_reader[1]
+
     @established
     def _node_reader(self) -> tuple[NodeReader, PgdatLayout]:
         numa = self._address("node_data") is not None
