@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
     *("absence", "address", "errors", "established", "findings", "intervals", "linear_map"),
-    *("memory", "progress"),
+    *("memory", "progress", "threads"),
 }
 """Modules that all others may import; they import only one another."""
 

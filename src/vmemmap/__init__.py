@@ -105,6 +105,7 @@ __all__ = [
     "NotPresent",
     "Origin",
     "OutputError",
+    "OutputTooLarge",
     "PageArray",
     "PageExcluded",
     "PageInfo",

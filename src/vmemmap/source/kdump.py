@@ -16,7 +16,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import numpy_prefix
 from vmemmap.errors import (
     CodecUnavailable,
     CorruptPage,
@@ -100,6 +99,7 @@ class KdumpSource(PhysicalSource):
         self._shift = self.block_size.bit_length() - 1
         self._first_pfn, self._end_pfn = file.pfn_range
         self._descriptor = layout.descriptor_struct(file.main.order)
+        self._descriptors = layout.descriptor_dtype(file.main.order)
         self._cache = PageCache()
         self._closed = False
 
@@ -153,7 +153,7 @@ class KdumpSource(PhysicalSource):
         borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
         pieces = cut_at(runs, borders * size)  # one for each page of the file
         pfns = pieces[:, 1] // size
-        found = np.zeros(len(pfns), dtype=self._descriptor_dtype)
+        found = np.zeros(len(pfns), dtype=self._descriptors)
         there = np.zeros(len(pfns), dtype=np.bool_)
         edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
         for start, end in pairwise(edges.tolist()):
@@ -246,7 +246,7 @@ class KdumpSource(PhysicalSource):
                 at = self.file.descriptor_at(int(pfns[0]))
                 table = self._view.view(at, len(pfns) * layout.DESCRIPTOR_BYTES)
                 table = table[: len(table) // layout.DESCRIPTOR_BYTES * layout.DESCRIPTOR_BYTES]
-                found = np.frombuffer(table, dtype=self._descriptor_dtype)
+                found = np.frombuffer(table, dtype=self._descriptors)
                 # Offset, size and flags in one word: a damaged one must not hide a sound one.
                 size, flags = (found[name].astype(np.uint64) for name in ("size", "flags"))
                 key = found["offset"] ^ size << np.uint64(44) ^ flags << np.uint64(61)
@@ -305,7 +305,7 @@ class KdumpSource(PhysicalSource):
                 f"it is cut off at {self._view.size:#x}: the page descriptors end at {end:#x}"
             )
             return True
-        last = np.frombuffer(self._view.view(end - tail, tail), dtype=self._descriptor_dtype)
+        last = np.frombuffer(self._view.view(end - tail, tail), dtype=self._descriptors)
         lost = int(np.count_nonzero(last["offset"] == 0))
         if lost:
             self._warn(f"{lost} of the last {len(last)} pages were never written")
@@ -405,7 +405,7 @@ class KdumpSource(PhysicalSource):
         have = self._view.view(at, count * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
             have = have[:0]
-        return np.frombuffer(have, dtype=self._descriptor_dtype)
+        return np.frombuffer(have, dtype=self._descriptors)
 
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""
@@ -499,18 +499,6 @@ class KdumpSource(PhysicalSource):
             f"physical address {phys:#x} cannot be read: {what}, but the file ends at "
             f"{self._view.size:#x}: the dump is cut off, copy it again",
             phys=phys,
-        )
-
-    @cached_property
-    def _descriptor_dtype(self) -> np.dtype[np.void]:
-        word = numpy_prefix(self.container_byte_order)
-        return np.dtype(
-            [
-                ("offset", word + "u8"),
-                ("size", word + "u4"),
-                ("flags", word + "u4"),
-                ("page_flags", word + "u8"),
-            ]
         )
 
     @cached_property

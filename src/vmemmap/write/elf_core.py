@@ -108,17 +108,6 @@ def _reserve(file: BinaryIO, size: int, path: str | Path) -> None:
         ) from error
 
 
-def pack_note(order: ByteOrder, name: str, kind: int, desc: bytes) -> bytes:
-    """Pack one ELF note; name and descriptor are padded to 4 bytes, as in every vmcore."""
-    label = name.encode() + b"\0"
-    header = struct.pack(numpy_prefix(order) + "3I", len(label), len(desc), kind)
-    return header + _padded(label) + _padded(desc)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
-
-
 def _aligned(size: int) -> int:
     return (size + DATA_ALIGNMENT - 1) // DATA_ALIGNMENT * DATA_ALIGNMENT
 
