@@ -31,8 +31,9 @@ LAYERS = (
     "pages",
     "check",
     "dump",
-    "vmcore",
     "write",
+    "extract",
+    "vmcore",
     "simulate",
     "report",
     "drgn_plugin",
@@ -42,9 +43,10 @@ LAYERS = (
 
 APART = {
     "write": {"formats"},
+    "extract": {*LAYERS[: LAYERS.index("extract")]},
     "simulate": {"write"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("write")]} - {"dump"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("dump")], "vmcore"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

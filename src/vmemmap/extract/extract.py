@@ -24,7 +24,7 @@ from vmemmap.extract.classes import Shown
 from vmemmap.extract.header import shared_vmcoreinfo
 from vmemmap.extract.image import Image, Piece
 from vmemmap.extract.kernel_data import KernelPieces
-from vmemmap.extract.manifest import VERSION, Manifest, RunRecord, run_record
+from vmemmap.extract.manifest import VERSION, Manifest, RunRecord, manifest_path, run_record
 from vmemmap.extract.page_runs import PageRuns
 from vmemmap.extract.reduced_pages import PageReducer
 from vmemmap.extract.tables import show_tables
@@ -59,11 +59,6 @@ class Extracted:
     missing: list[str] = field(default_factory=list)
 
 
-def manifest_path(out: Path) -> Path:
-    """Give where the manifest of an extract lies: beside it."""
-    return out.with_name(out.name + ".manifest.json")
-
-
 def write_extract(
     dump: Dump,
     out: str | Path,
@@ -96,7 +91,7 @@ def write_extract(
         page_size=page_size,
         max_mapnr=end_pfn,
         notes=[Note("VMCOREINFO", 0, text)],
-        dump_level=31,
+        dump_level=dump.source.dump_level or 31,
         codec=codec,
         utsname=maker.utsname(),
     )
@@ -169,14 +164,14 @@ class _Maker:
         show.show_sections(dump.mem_section, dump.evidence.vmemmap_base.value)
         pages = dump.pages
         with suppress(FactError):
-            show.show_numa_nodes(kernel, pages.pgdat_layout, pages.nodes)
+            show.show_numa_nodes(kernel, pages.pgdat_layout, pages.nodes, pages.layout.orders)
         show.show_areas(kernel.vmcoreinfo, dump.evidence.layout)
         form = dump.page_table_format[0]
-        lost = show_tables(
-            self._image, dump.source, kernel.root_table_phys, form, kernel.order
-        )
+        lost = show_tables(self._image, dump.source, kernel.root_table_phys, form, kernel.order)
         if lost:
-            result.missing.append(f"{lost} page tables are not in the dump, or are none")
+            result.missing.append(
+                f"{lost} page tables are not in the dump, or not all of them, or are none"
+            )
         of_types = [fact.name for fact in dump.typed_facts]
         if of_types:
             result.missing.append(

@@ -186,9 +186,16 @@ class KernelPieces:
                 self.put(usage, _only(words, known), Shown.SECTIONS)
 
     def show_numa_nodes(
-        self, kernel: KernelFacts, layout: PgdatLayout, nodes: tuple[NodeInfo, ...]
+        self, kernel: KernelFacts, layout: PgdatLayout, nodes: tuple[NodeInfo, ...], orders: int
     ) -> None:
-        """Show the nodes' and zones' structures, and the names of the zones."""
+        """Show the nodes' and zones' structures, and the names of the zones.
+
+        Args:
+            kernel: Says where they are.
+            layout: How they lie.
+            nodes: What was read there.
+            orders: How many free lists a zone has.
+        """
         with suppress(FactError):
             self.show(kernel.symbol("node_online_map").value, layout.nodemask_size, Shown.NODES)
         array = kernel.symbol("node_data").value if layout.numa else None
@@ -196,7 +203,7 @@ class KernelPieces:
             if array is not None:
                 self.show(array + 8 * node.node, 8, Shown.NODES)
             for zone in node.zones:
-                self._show_zone(zone, layout)
+                self._show_zone(zone, layout, orders)
             if not node.zones:
                 continue
             first = node.zones[0]
@@ -209,19 +216,30 @@ class KernelPieces:
             ):
                 self.show(pgdat + offset, width, Shown.NODES)
 
-    def _show_zone(self, zone: ZoneInfo, layout: PgdatLayout) -> None:
-        """Show a zone's counters and pointers, and its name; nothing of what has no name."""
-        if not zone.name:
-            return
-        words = self.memory.words(zone.address, layout.zone_size // 8)
+    def _show_zone(self, zone: ZoneInfo, layout: PgdatLayout, orders: int) -> None:
+        """Show a zone's counters and pointers, and its name.
+
+        Of what has no name, which may be anything, only the counters and free lists that readers
+        look at.
+        """
+        start, size = zone.address, layout.zone_size
+        words = self.memory.words(start, size // 8)
         value = words.astype(np.uint64)
-        signed = value.astype(np.int64)
-        known = (np.abs(signed) < _COUNTER_END) | _is_kernel_data(value)
-        self.put(zone.address, _only(words, known), Shown.NODES)
-        text = zone.name.encode("latin-1")[:7] + b"\0"
+        known = (np.abs(value.astype(np.int64)) < _COUNTER_END) | _is_kernel_data(value)
+        if not zone.name:
+            rest = layout.zone_rest
+            places = (layout.zone_spanned, rest.present, rest.managed, rest.start)
+            free = layout.vm_stat + 8 * layout.nr_free_pages
+            asked = np.zeros(len(words), dtype=np.bool_)
+            asked[[place // 8 for place in (*places, free) if place is not None]] = True
+            lists = layout.free_area // 8
+            asked[lists : lists + orders * layout.free_area_size // 8] = True
+            known &= asked
+        self.put(start, _only(words, known), Shown.NODES)
+        text = (zone.name or "").encode("latin-1")[:7] + b"\0"
         for word in value[linear_phys_many(value)[1]].tolist():
             with suppress(ReadError):
-                if self.memory.read(word, len(text)) == text:
+                if len(text) > 1 and self.memory.read(word, len(text)) == text:
                     self.put(word, text.ljust(8, b"\0"), Shown.NODES)
                     return
 

@@ -7,11 +7,15 @@ how. It reads the file with the package's readers, which share no code with what
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
+from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import Shown
 from vmemmap.intervals import Intervals, join, subtract, total, touched
 from vmemmap.source.base import PhysicalSource
@@ -47,6 +51,44 @@ class Manifest(TypedDict):
     page_size: int
     vmcoreinfo_sha256: str
     runs: list[RunRecord]
+
+
+def manifest_path(out: str | Path) -> Path:
+    """Give where the manifest of an extract lies: beside it."""
+    return Path(f"{os.fspath(out)}.manifest.json")
+
+
+def read_manifest(out: str | Path) -> Manifest:
+    """Read the manifest of an extract.
+
+    Raises:
+        UnreadableFile: There is none, or it is of another form.
+    """
+    path = manifest_path(out)
+    try:
+        found = json.loads(path.read_bytes())
+        if found["version"] != VERSION:
+            raise UnreadableFile(
+                f"is of version {found['version']!r}; expected {VERSION}", path=str(path)
+            )
+        return Manifest(
+            version=VERSION,
+            page_size=int(found["page_size"]),
+            vmcoreinfo_sha256=str(found["vmcoreinfo_sha256"]),
+            runs=[
+                RunRecord(
+                    phys=int(run["phys"]),
+                    size=int(run["size"]),
+                    shown=str(run["shown"]),
+                    sha256=str(run["sha256"]),
+                )
+                for run in found["runs"]
+            ],
+        )
+    except OSError as error:
+        raise UnreadableFile(f"cannot be read: {error.strerror}", path=str(path)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableFile(f"is no manifest of an extract ({error!r})", path=str(path)) from error
 
 
 def run_record(phys: int, data: bytes | memoryview, shown: Shown) -> RunRecord:

@@ -109,5 +109,3 @@ def _by_phys(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     cut = np.clip(reached - rows[:, 1], 0, rows[:, 2])
     rows = rows + np.column_stack([cut, cut, -cut])
     return rows[rows[:, 2] > 0]
-
-

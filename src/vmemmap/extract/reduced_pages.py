@@ -143,9 +143,9 @@ class PageReducer:
 
     def _get(self, rows: NDArray[np.uint8], offset: int, width: int = 8) -> NDArray[np.uint64]:
         size = self._layout.size
-        return np.ndarray(
-            len(rows), f"{self._prefix}u{width}", rows.data, offset, (size,)
-        ).astype(np.uint64)
+        return np.ndarray(len(rows), f"{self._prefix}u{width}", rows.data, offset, (size,)).astype(
+            np.uint64
+        )
 
     def _put(
         self,
