@@ -1,7 +1,8 @@
 """A dump with every byte painted that is not on a list: what is painted must come through nowhere.
 
-Each painted word of eight bytes is ``S`` and seven digits that its address makes, so that none is
-zero, none is an address, and any eight of them in an extract are found.
+Each painted word of eight bytes is ``T`` and seven letters that its address makes, so that none is
+zero, none is an address, and any eight of them in an extract are found. The two lowest bits of each
+are clear: what tells a tail of a compound, or a mapping of processes, is no secret.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 
 from vmemmap.source.base import Located, PageHeads, PhysicalSource
 
-MARKER = re.compile(rb"S[0-9a-f]{7}")
+_LETTERS = b"048dhlpt"
+MARKER = re.compile(rb"T[048dhlpt]{7}")
 
 
 def marks(phys: int, size: int) -> NDArray[np.uint8]:
     """Give the paint of some memory."""
     first, last = phys // 8, -(-(phys + size) // 8)
-    number = np.arange(first, last, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 28)
-    digits = (number[:, None] >> np.arange(24, -1, -4, dtype=np.uint64)) & np.uint64(15)
-    text = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)[digits.astype(np.intp)]
-    words = np.column_stack([np.full(len(text), ord("S"), dtype=np.uint8), text])
+    number = np.arange(first, last, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 21)
+    digits = (number[:, None] >> np.arange(18, -1, -3, dtype=np.uint64)) & np.uint64(7)
+    text = np.frombuffer(_LETTERS, dtype=np.uint8)[digits.astype(np.intp)]
+    words = np.column_stack([np.full(len(text), ord("T"), dtype=np.uint8), text])
     return words.reshape(-1)[phys - first * 8 :][:size]
 
 
@@ -34,13 +36,10 @@ class PaintedSource(PhysicalSource):
     Args:
         inner: The source.
         kept: Bytes that stay as they are: sorted physical addresses, shape (n,).
-        only_used: Paint only bytes that are not zero.
     """
 
-    def __init__(
-        self, inner: PhysicalSource, kept: NDArray[np.int64], *, only_used: bool = False
-    ) -> None:
-        self._inner, self._kept, self._only_used = inner, kept, only_used
+    def __init__(self, inner: PhysicalSource, kept: NDArray[np.int64]) -> None:
+        self._inner, self._kept = inner, kept
         for name in ("path", "format", "container_byte_order", "block_size", "dump_level"):
             setattr(self, name, getattr(inner, name))
         for name in ("machine", "release", "notes", "vmcoreinfo", "warnings", "moves"):
@@ -52,8 +51,6 @@ class PaintedSource(PhysicalSource):
         low, high = np.searchsorted(self._kept, [phys, phys + len(out)])
         painted = np.ones(len(out), dtype=np.bool_)
         painted[self._kept[low:high] - phys] = False
-        if self._only_used:
-            painted &= out != 0
         out[painted] = marks(phys, len(out))[painted]
         return out.tobytes()
 

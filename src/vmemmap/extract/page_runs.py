@@ -79,7 +79,7 @@ class PageRuns:
         out = np.zeros((last - first, size), dtype=np.uint8)
         for piece in window.pieces:
             rows = np.frombuffer(piece.data, dtype=np.uint8).reshape(-1, size)
-            out[piece.start : piece.end] = self._reducer.reduce(rows)
+            out[piece.start : piece.end] = self._reducer.reduce(first + piece.start, rows)
         return out.reshape(-1)[start - first * size : end - first * size].tobytes()
 
 

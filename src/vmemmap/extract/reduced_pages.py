@@ -66,10 +66,11 @@ class PageReducer:
         self._end = base + end_pfn * layout.size
         self._prefix = numpy_prefix(layout.order)
 
-    def reduce(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def reduce(self, first_pfn: int, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what is shown of some struct pages.
 
         Args:
+            first_pfn: The pfn of the first.
             rows: uint8, shape (n, size), contiguous: their bytes.
 
         Returns:
@@ -85,32 +86,40 @@ class PageReducer:
         tested = mapping & _U64(MAPPING_MASK)
         more = (mapping != tested).astype(np.uint64) * _U64(_SOME_MAPPING)
         self._put(out, layout.mapping, tested | more)
-        self._put_tails(rows, out, flags)
+        self._put_tails(first_pfn, rows, out, flags)
         self._put_free(rows, out, flags)
         return out
 
     def _put_tails(
-        self, rows: NDArray[np.uint8], out: NDArray[np.uint8], flags: NDArray[np.uint64]
+        self,
+        first_pfn: int,
+        rows: NDArray[np.uint8],
+        out: NDArray[np.uint8],
+        flags: NDArray[np.uint64],
     ) -> None:
         """Show where a tail's head is, and what the second page of a compound says of it."""
         layout = self._layout
         if layout.head is not None:
             word = self._get(rows, layout.head)
             tail = (word & _U64(1) != 0) & (self._is_page(word - _U64(1)) | _is_mask(word))
-            self._put(out, layout.head, np.where(tail, word, 0), where=tail)
+            self._put(out, layout.head, word, where=tail)
+            named = word - _U64(1)
         elif "tail" in layout.bits and layout.first_page is not None:
             tail = flags & _U64(1 << layout.bits["tail"]) != 0
-            word = self._get(rows, layout.first_page)
-            self._put(out, layout.first_page, word, where=tail & self._is_page(word))
+            named = self._get(rows, layout.first_page)
+            self._put(out, layout.first_page, named, where=tail & self._is_page(named))
         else:
             return
+        # Only the second page says more: in the others the same bytes are something else.
+        pfns = np.arange(first_pfn, first_pfn + len(rows), dtype=np.uint64)
+        second = tail & (named == _U64(self._base) + (pfns - _U64(1)) * _U64(layout.size))
         order, kind = layout.compound_order, layout.compound_dtor
         if order is not None and order.offset != layout.flags:
             value = self._word(rows, order)
-            self._put(out, order.offset, value, order.width, where=tail & (value < _ORDER_MAX))
+            self._put(out, order.offset, value, order.width, where=second & (value < _ORDER_MAX))
         if kind is not None and kind.offset != layout.flags and layout.hugetlb_dtor is not None:
             value = self._word(rows, kind)
-            huge = tail & (value == _U64(layout.hugetlb_dtor))
+            huge = second & (value == _U64(layout.hugetlb_dtor))
             self._put(out, kind.offset, value, kind.width, where=huge)
 
     def _put_free(

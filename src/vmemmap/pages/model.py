@@ -53,6 +53,9 @@ class PageModel:
         base: Virtual address of the struct page of pfn 0.
         backing: The list; empty where the kernel keeps none.
         progress: Told how far a scan has come.
+
+    Attributes:
+        runs: As given.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class PageModel:
         backing: BackingTable,
         progress: Progress = no_progress,
     ) -> None:
-        self._kernel, self._source, self._runs = kernel, source, runs
+        self._kernel, self._source, self.runs = kernel, source, runs
         self._base, self._backing = base, backing
         self._progress = progress
         self._page_size = kernel.page_size.value
@@ -114,7 +117,7 @@ class PageModel:
         """Where the struct pages are."""
         return StructPages(
             self._source,
-            self._runs,
+            self.runs,
             self.sections,
             base=self._base,
             size=self.layout.size,
@@ -153,7 +156,7 @@ class PageModel:
             self.layout,
             self.fields[0],
             self._page_size,
-            PageHomes(self._runs, self._backing, self._source),
+            PageHomes(self.runs, self._backing, self._source),
             {
                 (zone.node, zone.index): zone.name
                 for node in self.nodes
