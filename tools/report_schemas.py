@@ -35,6 +35,7 @@ from typing import (
 from vmemmap.report.check import CheckRecord
 from vmemmap.report.dmesg import DmesgRecord
 from vmemmap.report.explain import ExplanationRecord
+from vmemmap.report.extract import ExtractRecord
 from vmemmap.report.info import InfoRecord
 from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
@@ -49,6 +50,7 @@ RECORDS: dict[str, Any] = {
     "check": CheckRecord,
     "dmesg": DmesgRecord,
     "explain": list[ExplanationRecord],
+    "extract": ExtractRecord,
     "info": InfoRecord,
     "list": ListRecord,
     "page": list[PageRecord],

@@ -1,4 +1,4 @@
-"""Makes a dump that can be shared: an allow-list, by what every byte is and where that is known from.
+"""Makes a dump that can be shared: an allow-list, by what every byte is and how that is known.
 
 Nothing is taken over because nobody named it as secret: a byte is in the extract because a reader
 of the kernel's own structures came to it, and by which of them is its class (``classes``). All that

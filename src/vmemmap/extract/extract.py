@@ -170,7 +170,7 @@ class _Maker:
         lost = show_tables(self._image, dump.source, kernel.root_table_phys, form, kernel.order)
         if lost:
             result.missing.append(
-                f"{lost} page tables are not in the dump, or not all of them, or are none"
+                f"{lost} page tables, which the dump lacks in part, or which are none"
             )
         of_types = [fact.name for fact in dump.typed_facts]
         if of_types:
@@ -241,7 +241,6 @@ def _beside(pieces: Sequence[Piece], start: int, end: int) -> Iterator[tuple[int
 def _zero_finder(page_size: int) -> Callable[[memoryview, NDArray[np.int64]], NDArray[np.bool_]]:
     def find(data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         words = np.frombuffer(data, dtype=np.uint64).reshape(-1, page_size // 8)
-        found: NDArray[np.bool_] = ~words[offsets // page_size].any(axis=1)
-        return found
+        return np.asarray(~words[offsets // page_size].any(axis=1), dtype=np.bool_)
 
     return find

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -95,6 +96,13 @@ def run_record(phys: int, data: bytes | memoryview, shown: Shown) -> RunRecord:
     """Make the record of a run."""
     digest = hashlib.sha256(data).hexdigest()
     return RunRecord(phys=phys, size=len(data), shown=shown.value, sha256=digest)
+
+
+def find_run(manifest: Manifest, phys: int) -> RunRecord | None:
+    """Give the run that has a byte of memory, or None."""
+    runs = manifest["runs"]
+    at = bisect_right(runs, phys, key=lambda run: run["phys"]) - 1
+    return runs[at] if at >= 0 and phys < runs[at]["phys"] + runs[at]["size"] else None
 
 
 def verify(source: PhysicalSource, manifest: Manifest) -> list[str]:

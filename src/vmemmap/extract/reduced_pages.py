@@ -179,7 +179,7 @@ def _count(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _is_mask(word: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Tell which words are the masks by which tails find their heads since 7.1: ones, then zeros."""
+    """Tell which words are masks, by which tails find their heads since 7.1: ones, then zeros."""
     zeros = ~(word - _U64(1)) + _U64(1)  # of a mask, the power of two where its ones begin
     return np.asarray((zeros != 0) & (zeros & (zeros - _U64(1)) == 0))
 

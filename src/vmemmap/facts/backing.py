@@ -110,7 +110,7 @@ class BackingFacts:
 
     @established
     def block_shift_at(self) -> Fact[int]:
-        """Where the element of mmu_psize_defs that describes the blocks has their shift (4 bytes)."""
+        """Where mmu_psize_defs has the shift of the blocks (4 bytes)."""
         info = self._kernel.vmcoreinfo
         index = self.psize_index.value
         defs = self._kernel.symbol("mmu_psize_defs")
