@@ -17,6 +17,8 @@ from vmemmap.extract.image import Image
 from vmemmap.extract.manifest import find_run, manifest_path, read_manifest, verify
 from vmemmap.source.detect import open_source
 
+Runs = dict[str, list[dict[str, int | str]]]
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -106,9 +108,7 @@ def test_every_class_is_described() -> None:
     assert set(CLASS_TEXTS) == set(Shown)
 
 
-def changed(
-    edit: Callable[[dict[str, list[dict[str, int | str]]]], None], shared: Path
-) -> list[str]:
+def changed(edit: Callable[[Runs], None], shared: Path) -> list[str]:
     """Check an extract against its manifest with something changed in that."""
     manifest = json.loads(manifest_path(shared).read_bytes())
     edit(manifest)
@@ -121,7 +121,7 @@ def changed(
 def test_verify_finds_what_is_shown_and_in_no_run(shared: Path) -> None:
     assert changed(lambda manifest: None, shared) == []
 
-    def shorter(manifest: dict[str, list[dict[str, int | str]]]) -> None:
+    def shorter(manifest: Runs) -> None:
         run = next(r for r in manifest["runs"] if r["shown"] == "list" and int(r["size"]) > 8)
         run["size"] = int(run["size"]) - 8
 
@@ -131,21 +131,21 @@ def test_verify_finds_what_is_shown_and_in_no_run(shared: Path) -> None:
 
 
 def test_verify_finds_pages_that_nothing_names(shared: Path) -> None:
-    def without(manifest: dict[str, list[dict[str, int | str]]]) -> None:
+    def without(manifest: Runs) -> None:
         manifest["runs"] = [run for run in manifest["runs"] if run["shown"] != "struct_pages"]
 
     assert any("that the manifest does not name" in line for line in changed(without, shared))
 
 
 def test_verify_finds_a_class_that_is_none(shared: Path) -> None:
-    def other(manifest: dict[str, list[dict[str, int | str]]]) -> None:
+    def other(manifest: Runs) -> None:
         manifest["runs"][0]["shown"] = "user_pages"
 
     assert any("is of no known class: 'user_pages'" in line for line in changed(other, shared))
 
 
 def test_verify_finds_another_vmcoreinfo(shared: Path) -> None:
-    def other(manifest: dict[str, list[dict[str, int | str]]]) -> None:
+    def other(manifest: Runs) -> None:
         manifest["vmcoreinfo_sha256"] = "0" * 64  # type: ignore[assignment]
 
     assert changed(other, shared) == ["VMCOREINFO is another one"]
@@ -167,7 +167,7 @@ def test_runs_are_found(shared: Path) -> None:
 )
 def test_a_manifest_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     manifest_path(tmp_path / "x").write_text(text)
-    with pytest.raises(vmemmap.UnreadableFile, match="is of version 2|is no manifest") as error:
+    with pytest.raises(vmemmap.UnreadableFile, match=r"is of version 2|is no manifest") as error:
         read_manifest(tmp_path / "x")
     assert error.value.path == str(manifest_path(tmp_path / "x"))
 

@@ -6,7 +6,6 @@ The source is painted, not the file: every byte that the extract does not show i
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 import vmemmap
-from breadth import pairs
 from extract.painted import MARKER, PaintedSource, memory_of
 from oracles.simulated import crash, event, spec_of
 from vmemmap import Vmcore
@@ -122,26 +120,33 @@ def test_what_is_not_shown_of_a_real_dump_changes_nothing(
     same_extracts(lambda: open_source(path), tmp_path)
 
 
-DAMAGED = spec_of("6.1", page=4096, memory=((0, 0, 96), (1, 128, 64)))
+DAMAGED = spec_of(
+    "6.1",
+    page=4096,
+    memory=((0, 0, 96), (1, 128, 64)),
+    events=(event("add", 512, 64, 1), event("remove", 528, 16), event("add", 4096, 16, 0)),
+)
+RESCUED = [(kind, True) for kind in DAMAGE_KINDS]
+AS_IT_IS = [pytest.param(kind, False, marks=pytest.mark.full) for kind in DAMAGE_KINDS]
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.int64]:
     """The bytes of a machine's memory that are in use or shown: all others are painted."""
     folder = tmp_path_factory.mktemp("painted")
-    Machine(DAMAGED).boot().crash(folder / "sound")
+    Machine(DAMAGED).boot().run_events().crash(folder / "sound")
     with vmemmap.open(folder / "sound") as core:
         core.extract(folder / "one")
         found = np.r_[shown_bytes(core, folder / "one"), used_bytes(core.source)]
     return np.sort(found)
 
 
-@pytest.mark.parametrize(("damage", "rescue"), pairs(product(DAMAGE_KINDS, (False, True))))
+@pytest.mark.parametrize(("damage", "rescue"), [*RESCUED, *AS_IT_IS])
 def test_a_damaged_list_leads_to_no_secret(
     damage: str, rescue: bool, kept: NDArray[np.int64], tmp_path: Path
 ) -> None:
     """Whatever a pointer leads to, no eight painted bytes in a row come through."""
-    snapshot = Machine(DAMAGED).boot().snapshot()
+    snapshot = Machine(DAMAGED).boot().run_events().snapshot()
     apply_damage(snapshot, damage)
     write_vmcore(snapshot, tmp_path / "vmcore", no_progress)
     source = PaintedSource(open_source(tmp_path / "vmcore"), kept)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,8 @@ _HIDDEN_NAMES = {"nodename", "domainname"}
 _USAGE_WORDS = 3
 _USAGE_MAX = 1 << 16
 _WITNESSES = 64
+_PART_BYTES = 4096
+"""What a dump has or lacks together."""
 _SUBSECTION_SHIFT = 21
 _COUNTER_END = 1 << 48
 
@@ -123,17 +126,17 @@ class KernelPieces:
 
     def _roots(self, array: RootArray) -> Iterator[tuple[int, int]]:
         """Show the root array; yield number and address of each root."""
-        layout = array.layout
-        for at in range(0, 8 * layout.root_count, layout.root_bytes):
-            size = min(layout.root_bytes, 8 * layout.root_count - at)
+        start, end = array.virt, array.virt + 8 * array.layout.root_count
+        edges = [start, *range(start // _PART_BYTES * _PART_BYTES + _PART_BYTES, end, _PART_BYTES)]
+        for at, stop in pairwise([*edges, end]):
             try:
-                words = self.memory.words(array.virt + at, size // 8)
+                words = self.memory.words(at, (stop - at) // 8)
             except ReadError:
                 continue
-            _, linear = linear_phys_many(words.astype(np.uint64))
-            used = np.flatnonzero(linear)
-            self.put(array.virt + at, _only(words, linear), Shown.SECTIONS)
-            yield from ((at // 8 + i, int(words[i])) for i in used.tolist())
+            linear = linear_phys_many(words.astype(np.uint64))[1]
+            self.put(at, _only(words, linear), Shown.SECTIONS)
+            first = (at - start) // 8
+            yield from ((first + i, int(words[i])) for i in np.flatnonzero(linear).tolist())
 
     def _show_root(self, array: RootArray, base: int, number: int, at: int) -> NDArray[np.int64]:
         """Show a root's sections; give the number and flags of each, and its usage."""
