@@ -98,3 +98,15 @@ def test_of_real_dumps(real_dump: Callable[[str], Path], name: str, tmp_path: Pa
         with vmemmap.open(tmp_path / "shared") as extract:
             same(core, extract, virts)
     assert (tmp_path / "shared").stat().st_size * 20 < path.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["be-2.6.35-4k-hash", "le-4.9-64k-hash"])
+def test_of_real_old_dumps(real_dump: Callable[[str], Path], name: str, tmp_path: Path) -> None:
+    path = real_dump(f"old/{name}.meta.elf.zst")
+    text = real_dump(f"old/{name}.vmcoreinfo.txt")
+    symbols = real_dump(f"old/symbols-{name}.elf")
+    with vmemmap.open(path, vmcoreinfo=text, vmlinux=symbols) as core:
+        core.extract(tmp_path / "shared")
+        checked(tmp_path / "shared")
+        with vmemmap.open(tmp_path / "shared", vmlinux=symbols) as extract:
+            same(core, extract, [int(virt) + 80 for virt in core.backing.virt[:50]])

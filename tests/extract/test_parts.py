@@ -62,7 +62,8 @@ def test_pieces_are_cut_and_joined() -> None:
     for phys, data, shown in (
         (16, b"cdef", Shown.LIST),
         (8, b"abcdefgh", Shown.LIST),
-        (18, b"XXyy", Shown.NODES),
+        (18, b"ef\0y", Shown.NODES),
+        (21, b"y", Shown.NODES),
         (40, b"z", Shown.NODES),
         (60, b"", Shown.NODES),
     ):
@@ -70,11 +71,21 @@ def test_pieces_are_cut_and_joined() -> None:
     found = [(piece.phys, piece.data, piece.shown) for piece in image.pieces]
     assert found == [
         (8, b"abcdefghcdef", Shown.LIST),
-        (20, b"yy", Shown.NODES),
+        (20, b"\0y", Shown.NODES),
         (40, b"z", Shown.NODES),
     ]
-    assert [(p.phys, p.data) for p in image.within(10, 21)] == [(10, b"cdefghcdef"), (20, b"y")]
+    assert [(p.phys, p.data) for p in image.within(10, 21)] == [(10, b"cdefghcdef"), (20, b"\0")]
     assert image.pages(16).tolist() == [[0, 3]]
+
+
+def test_pieces_that_overlap_show_what_either_does() -> None:
+    image = Image()
+    image.add(0, b"ab\0\0e", Shown.LIST)
+    image.add(2, b"cd\0f", Shown.NODES)
+    image.add(3, b"\0\0\0g", Shown.AREAS)
+    image.add(0, b"\0\0\0\0\0", Shown.AREAS)
+    assert b"".join(piece.data for piece in image.pieces) == b"abcdefg"
+    assert [piece.phys for piece in image.pieces] == [0, 5, 6]
 
 
 def test_the_header_has_no_names_and_no_times(shared: Path) -> None:

@@ -124,7 +124,7 @@ DAMAGED = spec_of(
     "6.1",
     page=4096,
     memory=((0, 0, 96), (1, 128, 64)),
-    events=(event("add", 512, 64, 1), event("remove", 528, 16), event("add", 4096, 16, 0)),
+    events=(event("add", 512, 64, 1), event("add", 4096, 16, 0), event("remove", 528, 16)),
 )
 RESCUED = [(kind, True) for kind in DAMAGE_KINDS]
 AS_IT_IS = [pytest.param(kind, False, marks=pytest.mark.full) for kind in DAMAGE_KINDS]

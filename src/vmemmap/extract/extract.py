@@ -30,7 +30,7 @@ from vmemmap.extract.reduced_pages import PageReducer
 from vmemmap.extract.tables import show_tables
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
 from vmemmap.formats.notes import Note
-from vmemmap.intervals import Intervals, intersect, join
+from vmemmap.intervals import Intervals, join
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.progress import Progress, no_progress
 from vmemmap.write.kdump import CONTENT, PageBatch, write_kdump
@@ -82,8 +82,10 @@ def write_extract(
     """
     maker = _Maker(dump)
     result = maker.gather()
-    page_size, ranges = maker.page_size, page_ranges(dump.source.ranges(), maker.page_size)
-    stored = intersect(maker.pages(), ranges)
+    page_size, stored = maker.page_size, maker.pages()
+    whole = page_ranges(dump.source.ranges(), page_size)
+    # Of pages that only a part of is in the dump's memory ranges, that part can be shown.
+    ranges = join(*np.concatenate([whole, stored]).T)
     text, gone = shared_vmcoreinfo(dump.vmcoreinfo[0])
     end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
     header = KdumpHeader(

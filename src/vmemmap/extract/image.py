@@ -41,7 +41,7 @@ class Piece:
 class Image:
     """The pieces of an extract, but for struct pages, which are far too many to be kept.
 
-    Where two overlap the first that was added stays: it is the same memory.
+    Where two overlap, what either shows is shown: it is the same memory.
     """
 
     def __init__(self) -> None:
@@ -80,14 +80,26 @@ class Image:
 
 
 def _apart(added: list[Piece]) -> Iterator[Piece]:
-    """Yield pieces by rising address, cut where an earlier one has the bytes already."""
-    reached = 0
+    """Yield pieces by rising address, without overlap.
+
+    Where two overlap, each shows some of the bytes and has zeros for the others, so that both
+    together show what either does.
+    """
+    waiting: list[tuple[int, bytearray, Shown]] = []
     for piece in sorted(added, key=lambda piece: piece.phys):
-        if piece.end <= reached:
-            continue
-        skip = max(reached - piece.phys, 0)
-        yield Piece(piece.phys + skip, piece.data[skip:], piece.shown) if skip else piece
-        reached = piece.end
+        while waiting and waiting[0][0] + len(waiting[0][1]) <= piece.phys:
+            phys, data, shown = waiting.pop(0)
+            yield Piece(phys, bytes(data), shown)
+        at = piece.phys
+        for phys, data, _ in waiting:
+            into, size = at - phys, min(phys + len(data), piece.end) - at
+            both = zip(data[into : into + size], piece.data[at - piece.phys :], strict=False)
+            data[into : into + size] = bytes(one | other for one, other in both)
+            at = max(at, min(phys + len(data), piece.end))
+        if at < piece.end:
+            waiting.append((at, bytearray(piece.data[at - piece.phys :]), piece.shown))
+    for phys, data, shown in waiting:
+        yield Piece(phys, bytes(data), shown)
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:

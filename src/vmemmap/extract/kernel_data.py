@@ -172,8 +172,8 @@ class KernelPieces:
         number, flags = sections.T
         doubtful = number[flags & (IS_EARLY | IS_ONLINE) == 0][:_USAGE_MAX]
         online = number[flags & IS_ONLINE != 0]
-        if not len(doubtful):
-            return
+        if not len(doubtful) or not np.any(flags & IS_EARLY):
+            return  # all are whole: before 5.3 there are no parts
         edges = np.flatnonzero(np.diff(online) != 1)
         ends = np.unique(np.r_[online[:1], online[edges], online[edges + 1], online[-1:]])
         parts = 1 << array.layout.section_size_bits.value >> _SUBSECTION_SHIFT
