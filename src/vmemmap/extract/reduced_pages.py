@@ -5,7 +5,7 @@ Of three struct pages (a page of a file, the head of a free block of order 3, a 
     member      in memory                          shown
     flags       node, zone, last CPU, flags        node, zone, flags
     refcount    1                0           0     the same, if no count is as large
-    mapcount    0         f000_0000  ffff_ffff     the same, likewise; a type as it is
+    mapcount    0         f000_0000  ffff_ffff     the same
     mapping     c0..5e10         0   dead_0400     its top three and lowest two bits, and whether
                                                    there is more of it
     lru.next    the list         -   head | 1      only a head's address
@@ -34,8 +34,7 @@ _FLAGS = (1 << 32) - 1
 _SOME_MAPPING = 1 << 12
 """Stands for all bits of a mapping that no test looks at, where any is set."""
 _COUNT_MAX = 1 << 24
-"""No real count is as large; what is, is something else."""
-_FIRST_TYPE = 1 << 31
+"""No real count is as large; what is, is something else, and with what stands beside it too long."""
 _ORDER_MAX = 64
 _U64 = np.uint64
 
@@ -79,9 +78,11 @@ class PageReducer:
         layout, out = self._layout, np.zeros_like(rows)
         flags = self._get(rows, layout.flags)
         self._put(out, layout.flags, flags & _U64(self._flag_mask))
-        for offset in (layout.refcount, layout.mapcount):
-            if offset is not None:
-                self._put(out, offset, _count(self._get(rows, offset, 4)), 4)
+        if layout.refcount is not None:
+            count = np.minimum(self._get(rows, layout.refcount, 4), _U64(_COUNT_MAX))
+            self._put(out, layout.refcount, count, 4)
+        if layout.mapcount is not None:
+            self._put(out, layout.mapcount, self._get(rows, layout.mapcount, 4), 4)
         mapping = self._get(rows, layout.mapping)
         tested = mapping & _U64(MAPPING_MASK)
         more = (mapping != tested).astype(np.uint64) * _U64(_SOME_MAPPING)
@@ -170,12 +171,6 @@ class PageReducer:
             column[:] = values
         else:
             column[where] = values[where]
-
-
-def _count(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Bound what is a count, and leave what is a page type."""
-    limit = _U64(_COUNT_MAX)
-    return np.where((value < _U64(_FIRST_TYPE)) & (value > limit), limit, value)
 
 
 def _is_mask(word: NDArray[np.uint64]) -> NDArray[np.bool_]:
