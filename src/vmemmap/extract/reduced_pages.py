@@ -34,7 +34,7 @@ _FLAGS = (1 << 32) - 1
 _SOME_MAPPING = 1 << 12
 """Stands for all bits of a mapping that no test looks at, where any is set."""
 _COUNT_MAX = 1 << 24
-"""No real count is as large; what is, is something else, and with what stands beside it too long."""
+"""No real count is as large. What is, is something else, of which three bytes come through."""
 _ORDER_MAX = 64
 _U64 = np.uint64
 
