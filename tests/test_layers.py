@@ -30,8 +30,9 @@ LAYERS = (
     "backing",
     "pages",
     "check",
-    "dump",
     "write",
+    "filter",
+    "dump",
     "extract",
     "vmcore",
     "simulate",
@@ -45,12 +46,13 @@ APART = {
     "write": {"formats"},
     "extract": {*LAYERS[: LAYERS.index("extract")]},
     "simulate": {"write"},
+    "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("dump")], "vmcore"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {"pages": {"_compiled"}}
+COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write")}
 """Who may import the compiled module."""
 
 

@@ -65,7 +65,9 @@ def total(intervals: Intervals) -> int:
     return int((intervals[:, 1] - intervals[:, 0]).sum())
 
 
-def holds(intervals: Intervals, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+def holds(
+    intervals: Intervals, starts: NDArray[np.int64], size: int | NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Tell for each start whether all of ``[start, start + size)`` lies in one interval."""
     at = np.searchsorted(intervals[:, 0], starts, side="right") - 1
     if not len(intervals):
@@ -99,3 +101,9 @@ def numbers(intervals: Intervals) -> NDArray[np.int64]:
     lengths = intervals[:, 1] - intervals[:, 0]
     before = np.cumsum(lengths) - lengths
     return np.asarray(np.arange(int(lengths.sum())) + np.repeat(intervals[:, 0] - before, lengths))
+
+
+def runs_of(flags: NDArray[np.bool_]) -> Intervals:
+    """Give the rows that are set, as intervals."""
+    turns = np.flatnonzero(np.diff(flags, prepend=np.False_, append=np.False_))
+    return turns.astype(np.int64).reshape(-1, 2)

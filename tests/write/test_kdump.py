@@ -94,7 +94,7 @@ def write(
 ) -> Written:
     with path.open("w+b") as file, bits_of(KEPT) as bits:
         return write_kdump(
-            *(FileOutput(file, limit), header_of(order, size, codec), RAM, bits),
+            *(FileOutput(file, str(path), limit), header_of(order, size, codec), RAM, bits),
             *(load(size), find_zero(size)),
             threads=threads,
             member=member,
@@ -250,7 +250,7 @@ def test_stored_forms_are_copied_as_they_are(tmp_path) -> None:
     with (tmp_path / "out").open("w+b") as file, PageBits(4) as bits:
         bits.add(np.array([[0, 4]]))
         written = write_kdump(
-            *(FileOutput(file), header, np.array([[0, 4]]), bits.finish()),
+            *(FileOutput(file, "out"), header, np.array([[0, 4]]), bits.finish()),
             *(lambda _intervals: iter([batch]), find_zero(4096)),
         )
     assert (written.copied, written.lost, written.compressed) == (3, 1, 0)
@@ -266,7 +266,7 @@ def test_no_page_at_all(tmp_path) -> None:
     header = KdumpHeader("little", 4096, 40, [], 31, "zstd")
     with (tmp_path / "out").open("w+b") as file, PageBits(40) as bits:
         write_kdump(
-            *(FileOutput(file), header, np.array([[0, 40]]), bits.finish()),
+            *(FileOutput(file, "out"), header, np.array([[0, 40]]), bits.finish()),
             *(load(4096), find_zero(4096)),
         )
     assert (tmp_path / "out").stat().st_size == header.descriptors_at

@@ -23,13 +23,18 @@ class Utsname:
     """What ``uname`` printed on the dumped machine.
 
     Attributes:
+        sysname: The first text.
+        release: The third.
+        machine: The fifth.
+        raw: All six, 65 bytes each.
         phys: Physical address of the first of the texts, in the order of `FIELDS`.
     """
 
-    phys: int
     sysname: str
     release: str
     machine: str
+    raw: bytes = b""
+    phys: int = 0
 
 
 def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
@@ -53,5 +58,5 @@ def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname
             for at in range(0, len(raw), FIELD_BYTES)
         ]
         if texts[0] == "Linux":
-            return Utsname(phys + offset, texts[0], texts[_RELEASE], texts[_MACHINE])
+            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE], raw, phys + offset)
     return None

@@ -36,8 +36,12 @@ VERSION_MAX_KNOWN = 6
 VERSION_MAX_PLAUSIBLE = 16
 MAX_MAPNR_LIMIT = 1 << 47
 
+UTSNAME = (12, 6 * 65)
+"""Offset and bytes of six NUL padded texts in the main header."""
+TIME_OFFSET = 408
 STATUS_OFFSET = 424
 STATUS_INCOMPLETE = 0x8
+MARKED_INCOMPLETE = "the dump is marked incomplete: its writer had no space left"
 
 FLAG_ZLIB = 0x1
 FLAG_LZO = 0x2

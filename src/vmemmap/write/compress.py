@@ -11,8 +11,6 @@ from __future__ import annotations
 import zlib as standard_zlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,11 @@ from numpy.typing import NDArray
 
 from vmemmap.errors import CodecUnavailable
 from vmemmap.formats import kdump
+from vmemmap.write.output import Bytes
 
-Compressor = Callable[[memoryview, NDArray[np.int64]], Sequence[bytes | memoryview]]
-"""(a buffer, the offsets of pages in it) to the compressed form of each."""
+Compressor = Callable[[memoryview, NDArray[np.int64]], tuple[Bytes, NDArray[np.int64]]]
+"""(a buffer, the offsets of pages in it) to their compressed forms, one behind the other, and the
+size of each. A page that does not get smaller is among them as it is, with the size of a page."""
 
 CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
 FLAG_OF_CODEC = {codec: flag for flag, codec in kdump.CODEC_OF_FLAG.items()} | {"none": 0}
@@ -36,27 +36,33 @@ def compressor(codec: str, page_size: int) -> Compressor:
     """Make the compressor of a codec for the pages of one dump, for one thread.
 
     Args:
-        codec: One of `CODECS`; ``none`` gives no page at all.
+        codec: One of `CODECS`, but for ``none``.
         page_size: The size of a page in bytes.
 
     Raises:
-        ValueError: There is no such codec.
         CodecUnavailable: The library is not installed.
     """
-    if codec not in _MAKERS:
-        raise ValueError(f"there is no codec {codec!r}: expected one of {', '.join(CODECS)}")
     return _MAKERS[codec](page_size)
 
 
-def _page_by_page(page_size: int, compress: Callable[[memoryview], bytes]) -> Compressor:
-    def several(data: memoryview, offsets: NDArray[np.int64]) -> list[bytes | memoryview]:
-        return [compress(data[at : at + page_size]) for at in offsets.tolist()]
+def _joined(
+    data: memoryview, offsets: NDArray[np.int64], page_size: int, forms: Sequence[Bytes]
+) -> tuple[Bytes, NDArray[np.int64]]:
+    """Put forms one behind the other, or the pages themselves where those are no larger."""
+    sizes = np.fromiter(map(len, forms), dtype=np.int64, count=len(forms))
+    parts = list(forms)
+    for row in np.flatnonzero(sizes >= page_size).tolist():
+        at = int(offsets[row])
+        parts[row] = data[at : at + page_size]
+    return b"".join(parts), np.minimum(sizes, page_size)
+
+
+def _page_by_page(page_size: int, compress: Callable[[memoryview], Bytes]) -> Compressor:
+    def several(data: memoryview, offsets: NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
+        forms = [compress(data[at : at + page_size]) for at in offsets.tolist()]
+        return _joined(data, offsets, page_size, forms)
 
     return several
-
-
-def _make_none(_page_size: int) -> Compressor:
-    return lambda _data, _offsets: []
 
 
 def _make_zlib(page_size: int) -> Compressor:
@@ -68,10 +74,19 @@ def _make_zlib(page_size: int) -> Compressor:
 
 
 def _make_lzo(page_size: int) -> Compressor:
-    if find_spec("vmemmap._compiled") is not None:
-        own = getattr(import_module("vmemmap._compiled"), "lzo1x_compress", None)
-        if own is not None:
-            return _page_by_page(page_size, own)
+    try:
+        from vmemmap._compiled import lzo1x_compress_pages
+    except ImportError:
+        return _make_lzallright(page_size)
+
+    def several(data: memoryview, offsets: NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
+        forms, sizes = lzo1x_compress_pages(data, np.ascontiguousarray(offsets), page_size)
+        return forms, np.frombuffer(sizes, dtype=np.int32).astype(np.int64)
+
+    return several
+
+
+def _make_lzallright(page_size: int) -> Compressor:
     try:
         from lzallright import LZOCompressor
     except ImportError as error:
@@ -103,13 +118,14 @@ def _make_zstd(page_size: int) -> Compressor:
     if not hasattr(made, "multi_compress_to_buffer"):  # only its C backend has it
         return _page_by_page(page_size, made.compress)
 
-    def several(data: memoryview, offsets: NDArray[np.int64]) -> list[bytes | memoryview]:
+    def several(data: memoryview, offsets: NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
         # All pages in one call, without Python between them: twice the rate on two processors.
         segments = np.empty((len(offsets), 2), dtype=np.uint64)
         segments[:, 0], segments[:, 1] = offsets, page_size
         pages = zstandard.BufferWithSegments(data, segments.tobytes())
         packed = made.multi_compress_to_buffer(pages, threads=1)
-        return [memoryview(packed[i]) for i in range(len(packed))]
+        forms = [memoryview(packed[i]) for i in range(len(packed))]
+        return _joined(data, offsets, page_size, forms)
 
     return several
 
@@ -119,5 +135,4 @@ _MAKERS: dict[str, Callable[[int], Compressor]] = {
     "zlib": _make_zlib,
     "lzo": _make_lzo,
     "snappy": _make_snappy,
-    "none": _make_none,
 }

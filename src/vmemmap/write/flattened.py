@@ -50,7 +50,7 @@ class FlattenedOutput:
         self._written += len(data)
         if self._limit is not None and self._written > self._limit:
             raise OutputTooLarge(
-                f"is larger than the {self._limit} bytes that it may have", path=self._path
+                f"would be larger than the {self._limit} bytes that it may have", path=self._path
             )
         left = memoryview(data)
         while left:  # an unbuffered stream may take a part only

@@ -29,7 +29,7 @@ from vmemmap.progress import Progress, no_progress
 from vmemmap.threads import in_order
 from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor
 from vmemmap.write.kdump_headers import KdumpHeader
-from vmemmap.write.output import Output
+from vmemmap.write.output import Bytes, Output
 from vmemmap.write.page_bits import PageBits
 
 CONTENT, LOST, ZERO = -1, -2, -3
@@ -105,7 +105,7 @@ class Written:
 class _Packed:
     """A batch as it goes to the file: its bytes, and size, flags and form of each page."""
 
-    data: bytes | memoryview
+    data: Bytes
     size: NDArray[np.int64]
     flags: NDArray[np.int64]
     form: NDArray[np.int64]
@@ -138,11 +138,12 @@ def write_kdump(
         progress: Told "writing", the bytes of memory done and those in all.
 
     Raises:
-        OutputTooLarge, OSError: What *out* raises.
+        OutputTooLarge, UnwritableFile, OSError: What *out* raises.
         CodecUnavailable: The library is not installed.
     """
     start, end = member or (0, header.max_mapnr)
-    _Packer(header, find_zero).check()
+    packer = _Packer(header, find_zero)
+    packer.check()
     out.put(0, header.pack_main())
     out.put(header.page_size, header.pack_sub(member))
     with PageBits(header.max_mapnr) as memory:
@@ -151,7 +152,6 @@ def write_kdump(
             for at, piece in bits.pieces():
                 out.put(header.first_map_at + place + at, piece)
     writer = _PageWriter(out, header, kept.count(start, end))
-    packer = _Packer(header, find_zero)
     batches = _batches(kept, start, end, load, header.page_size)
     total = writer.total * header.page_size
     for packed in in_order(packer.pack, batches, threads, "vmemmap-compress"):
@@ -190,7 +190,8 @@ class _Packer:
 
     def check(self) -> None:
         """Make sure that pages can be compressed, before anything is written."""
-        self._compressor()
+        if self._flag:
+            self._compressor()
 
     def _compressor(self) -> Compressor:
         made: Compressor | None = getattr(self._own, "compressor", None)
@@ -200,49 +201,42 @@ class _Packer:
 
     def pack(self, batch: PageBatch) -> _Packed:
         """Compress what is to be compressed, and put all together as the file has it."""
-        size, form = batch.size.copy(), batch.form.copy()
+        offset, size, form = batch.offset.copy(), batch.size.copy(), batch.form.copy()
         rows = np.flatnonzero(form == CONTENT)
-        packed: list[bytes | memoryview] = []
-        small = rows[:0]
-        if len(rows):
-            zero = self._find_zero(batch.data, batch.offset[rows])
-            form[rows[zero]] = ZERO
-            rows = rows[~zero]
-        if len(rows):
-            forms = list(self._compressor()(batch.data, batch.offset[rows]))
-            lengths = np.array([len(one) for one in forms], dtype=np.int64)
-            less = np.flatnonzero(lengths < self._page_size)
-            packed = [forms[i] for i in less.tolist()]
-            small = rows[less]
-            size[small] = lengths[less]
+        zero = self._find_zero(batch.data, offset[rows])
+        form[rows[zero]] = ZERO
+        rows = rows[~zero]
+        packed: Bytes = b""
+        is_packed = np.zeros(len(form), dtype=np.bool_)
+        if len(rows) and self._flag:
+            packed, size[rows] = self._compressor()(batch.data, offset[rows])
+            offset[rows] = np.cumsum(size[rows]) - size[rows]
+            is_packed[rows] = True
         size[form < CONTENT] = 0
         flags = np.maximum(form, 0)
-        flags[small] = self._flag
-        is_packed = np.zeros(len(form), dtype=np.bool_)
-        is_packed[small] = True
-        parts = _parts(batch, size, is_packed, packed)
+        smaller = is_packed & (size < self._page_size)
+        flags[smaller] = self._flag
+        parts = _parts(batch.data, memoryview(packed), offset, size, is_packed)
         data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return _Packed(data, size, flags, form, len(small))
+        return _Packed(data, size, flags, form, int(np.count_nonzero(smaller)))
 
 
 def _parts(
-    batch: PageBatch,
+    data: memoryview,
+    packed: memoryview,
+    offset: NDArray[np.int64],
     size: NDArray[np.int64],
     is_packed: NDArray[np.bool_],
-    packed: list[bytes | memoryview],
-) -> list[bytes | memoryview]:
-    """Give the bytes of a batch in order; what lies together in its buffer is one piece."""
+) -> list[memoryview]:
+    """Give the bytes of pages in order, from two buffers; what lies together is one piece."""
     rows = np.flatnonzero(size)
-    offset, length, own = batch.offset[rows], size[rows], is_packed[rows]
-    follows = ~own[1:] & ~own[:-1] & (offset[1:] == offset[:-1] + length[:-1])
-    first = np.flatnonzero(np.r_[True, ~follows]) if len(rows) else rows
-    ends = np.r_[first[1:], len(rows)] - 1 if len(rows) else rows
-    compressed = iter(packed)
-    pieces = zip(
-        *(own[first].tolist(), offset[first].tolist(), (offset + length)[ends].tolist()),
-        strict=True,
-    )
-    return [next(compressed) if made else batch.data[at:stop] for made, at, stop in pieces]
+    if not len(rows):
+        return []
+    start, end, which = offset[rows], (offset + size)[rows], is_packed[rows]
+    first = np.flatnonzero(np.r_[True, (which[1:] != which[:-1]) | (start[1:] != end[:-1])])
+    last = np.r_[first[1:], len(rows)] - 1
+    pieces = zip(which[first].tolist(), start[first].tolist(), end[last].tolist(), strict=True)
+    return [(packed if own else data)[at:stop] for own, at, stop in pieces]
 
 
 class _PageWriter:
@@ -291,7 +285,7 @@ class _PageWriter:
         self.written.file_bytes = self._data_at
         assert self.written.pages == self.total, (self.written.pages, self.total)
 
-    def _put_data(self, data: bytes | memoryview) -> None:
+    def _put_data(self, data: Bytes) -> None:
         self._out.put(self._data_at, data)
         self._data_at += len(data)
 

@@ -20,7 +20,6 @@ from vmemmap.write.compress import FLAG_OF_CODEC
 from vmemmap.write.notes import find_desc, pack_notes
 
 VERSION = 6
-UTSNAME_BYTES = 6 * 65
 _U32_MAX = (1 << 32) - 1
 _MAIN = "8si390s6xqqIiiIIIIIIi"
 _SUB = "QiiQQqQqQqQQQQ"
@@ -49,7 +48,7 @@ class KdumpHeader:
     notes: Sequence[Note]
     dump_level: int
     codec: str
-    utsname: bytes = bytes(UTSNAME_BYTES)
+    utsname: bytes = bytes(kdump.UTSNAME[1])
     time: int = 0
     incomplete: bool = False
 
@@ -80,7 +79,7 @@ class KdumpHeader:
         status = FLAG_OF_CODEC[self.codec] | (kdump.STATUS_INCOMPLETE if self.incomplete else 0)
         return struct.pack(
             numpy_prefix(self.order) + _MAIN,
-            *(kdump.SIGNATURE, VERSION, self.utsname[:UTSNAME_BYTES]),
+            *(kdump.SIGNATURE, VERSION, self.utsname),
             *(self.time, 0, status, self.page_size, self.sub_blocks),
             *(2 * self.map_bytes // self.page_size, min(self.max_mapnr, _U32_MAX)),
             *(0, 0, 0, 0, cpus),

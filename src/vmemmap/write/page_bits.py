@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnwritableFile
-from vmemmap.intervals import Intervals, intersect
+from vmemmap.intervals import Intervals, intersect, runs_of
 
 CHUNK_PAGES = 1 << 21
 """Pages whose bits are made and read together."""
@@ -103,8 +103,7 @@ class PageBits:
             if first >= wanted[0, 1] or first + CHUNK_PAGES <= start:
                 continue
             bits = np.unpackbits(self._read(chunk), bitorder="little")
-            turns = np.flatnonzero(np.diff(bits, prepend=np.uint8(0), append=np.uint8(0)))
-            here = intersect(turns.reshape(-1, 2).astype(np.int64) + first, wanted)
+            here = intersect(runs_of(bits.view(np.bool_)) + first, wanted)
             if len(here):
                 yield here
 
@@ -123,7 +122,7 @@ class PageBits:
         if chunk == self._chunk:
             return
         if self._chunk >= 0:
-            self._counts[self._chunk] = int(np.bitwise_count(self._open).sum(dtype=np.int64))
+            self._counts[self._chunk] = int(np.count_nonzero(np.unpackbits(self._open)))
             try:
                 self._file.seek(self._chunk * (CHUNK_PAGES // 8))
                 left = self._open.data
