@@ -16,7 +16,17 @@ from vmemmap.extract.manifest import read_manifest, verify
 from vmemmap.report import usage
 from vmemmap.source.detect import open_source
 
-COLUMNS = ("pfn", "kind", "why", "order", "node", "zone", "refcount", "mapcount", "head")
+COLUMNS: tuple[Any, ...] = (
+    "pfn",
+    "kind",
+    "why",
+    "order",
+    "node",
+    "zone",
+    "refcount",
+    "mapcount",
+    "head",
+)
 ERAS: dict[str, dict[str, Any]] = {
     "2.6.35 4K big": {"release": "2.6.35", "page": 4096, "byte_order": "big"},
     "2.6.38 64K": {"release": "2.6.38"},

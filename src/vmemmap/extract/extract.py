@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vmemmap.dump import Dump
 from vmemmap.errors import FactError, ReadError
@@ -32,6 +31,7 @@ from vmemmap.facts.uts import FIELD_BYTES, FIELDS
 from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, join
 from vmemmap.pages.exclusions import page_ranges
+from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
 from vmemmap.write.kdump import CONTENT, PageBatch, write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
@@ -102,12 +102,12 @@ def write_extract(
     path = Path(out)
     with new_file(path) as file, new_file(manifest_path(path)) as beside:
         written = write_kdump(
-            FileOutput(file),
+            FileOutput(file, str(path)),
             header,
             ranges,
             kept.finish(),
             maker.load,
-            _zero_finder(page_size),
+            lambda data, offsets: zero_pages_at(data, offsets, page_size),
             threads=threads,
             progress=progress,
         )
@@ -238,11 +238,3 @@ def _beside(pieces: Sequence[Piece], start: int, end: int) -> Iterator[tuple[int
             at = piece.end
     if at < end:
         yield at, end
-
-
-def _zero_finder(page_size: int) -> Callable[[memoryview, NDArray[np.int64]], NDArray[np.bool_]]:
-    def find(data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-        words = np.frombuffer(data, dtype=np.uint64).reshape(-1, page_size // 8)
-        return np.asarray(~words[offsets // page_size].any(axis=1), dtype=np.bool_)
-
-    return find
