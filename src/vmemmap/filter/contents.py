@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
 from vmemmap.pages.one_pass import zero_pages_at
-from vmemmap.source.base import Located, PhysicalSource, StoredForms
+from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC, compressor
 from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
 
