@@ -48,7 +48,7 @@ APART = {
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {"pages": {"_compiled"}}
+COMPILED = {"source": {"_compiled"}, "pages": {"_compiled"}}
 """Who may import the compiled module."""
 
 

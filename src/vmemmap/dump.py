@@ -25,11 +25,11 @@ from vmemmap.errors import FactError, FactMissing, NotBacked
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
-from vmemmap.facts.fact import AnyFact, Fact, Facts
+from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
-from vmemmap.facts.obtain import obtain_vmcoreinfo
+from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.symbols.kallsyms import read_kallsyms
 from vmemmap.facts.symbols.table import SymbolTable
 from vmemmap.facts.types.types import Types
@@ -107,14 +107,15 @@ class Dump:
     # What the kernel says of itself.
 
     @established
-    def vmcoreinfo(self) -> tuple[bytes, Fact[str]]:
+    def vmcoreinfo(self) -> Obtained:
         """The text of VMCOREINFO, and where it comes from."""
         return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self.vmlinux, self._progress)
 
     @established
     def kernel(self) -> KernelFacts:
         """Facts about the kernel."""
-        text, exported = self.vmcoreinfo[0], Vmcoreinfo(self.vmcoreinfo[0])
+        text = self.vmcoreinfo.text
+        exported = Vmcoreinfo(text)
         if self.vmlinux is not None:
             self.vmlinux.check_kernel(exported)
         types = KernelTypes(exported, self.vmlinux, self._own_types)
@@ -164,7 +165,7 @@ class Dump:
     def facts(self) -> Facts:
         """Every fact that can be established; what cannot be is in ``facts.missing``."""
         of_all: dict[str, Callable[[], AnyFact]] = {
-            "vmcoreinfo": lambda: self.vmcoreinfo[1],
+            "vmcoreinfo": lambda: self.vmcoreinfo.fact,
             "release": lambda: self.kernel.release,
             "machine": lambda: self.kernel.machine,
             "memory_byte_order": lambda: self.kernel.memory_byte_order,
@@ -514,8 +515,16 @@ class Dump:
 
     def tables_at(self, root_phys: int) -> PageTable:
         """Give the page tables whose root is at a physical address."""
-        table_format, order = self.page_table_format[0], self.kernel.order
-        return PageTable(self.memory, root_phys, table_format, order, moves=self.source.moves)
+        table_format, fact = self.page_table_format
+        doubts = {Origin.ASSUMED: "which is assumed", Origin.USER: "which was given"}
+        return PageTable(
+            self.memory,
+            root_phys,
+            table_format,
+            self.kernel.order,
+            moves=self.source.moves,
+            doubt=doubts.get(fact.origin, ""),
+        )
 
     @established
     def page_table_format(self) -> tuple[Format, Fact[str]]:

@@ -134,10 +134,10 @@ class CodecUnavailable(DumpError):
         package: The package on PyPI that decodes it.
     """
 
-    def __init__(self, codec: str, package: str) -> None:
+    def __init__(self, codec: str, package: str, otherwise: str = "") -> None:
         super().__init__(
             f"this dump's pages are compressed with {codec} and the library for it is not "
-            f"installed: pip install {package}"
+            f"installed: pip install {package}{otherwise and ', ' + otherwise}"
         )
         self.codec = codec
         self.package = package

@@ -192,7 +192,7 @@ class Vmcore:
         Raises:
             FactMissing: There is none.
         """
-        return self._layers.vmcoreinfo[0]
+        return self._layers.vmcoreinfo.text
 
     @property
     def mmu(self) -> Fact[str]:

@@ -105,8 +105,36 @@ def test_designs_alone_need_no_output(run_vmemmap) -> None:
     )  # fmt: skip
     assert ran.json["blocks"] == 16384
     costs = {cost["name"][:2]: cost for cost in ran.json["designs"]}
-    assert costs["v3"]["pages"] == 7  # ceil(16384 / 2730)
-    assert costs["v2"]["pages"] == costs["v1"]["pages"] == 8  # 16384 / 2048
+    assert costs["v3"]["bytes"] == 16384 * 24
+    assert costs["v2"]["bytes"] == costs["v1"]["bytes"] == 16384 * 32
+
+
+def test_what_holds_for_a_release_is_told_with_how_sure_it_is(run_vmemmap) -> None:
+    ran = run_vmemmap("simulate", "--explain-era", "4.13.2", "--format", "json")
+    assert ran.json["release"] == "4.13.2"
+    rows = {row["name"]: row for row in ran.json["rows"]}
+    assert rows["nodes"] == {
+        "name": "nodes",
+        "what": "how list nodes are handed out",
+        "value": "free_list",
+        "since": "3.17",
+        "until": None,
+        "known": True,
+        "doubt": None,
+    }
+    assert not rows["altmap"]["known"]
+    assert rows["altmap"]["doubt"] == "changed after 4.12.0 and by 4.14.0"
+    text = run_vmemmap("simulate", "--explain-era", "4.13.2").out
+    assert "not known: changed after 4.12.0 and by 4.14.0" in text
+    table = run_vmemmap("simulate", "--explain-era", "4.13.2", "--format", "csv").out.splitlines()
+    assert len(table) == 1 + len(rows)
+
+
+def test_no_release_is_a_wrong_use(run_vmemmap) -> None:
+    ran = run_vmemmap("simulate", "--explain-era", "2.6.34")
+    assert ran.code == 2
+    assert "2.6.35 to 7.3" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_example_is_a_spec(run_vmemmap, tmp_path) -> None:

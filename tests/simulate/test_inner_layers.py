@@ -17,6 +17,7 @@ ROWS = (
     ("mm",),
     ("crash",),
     ("machine", "designs"),
+    ("explain",),
 )
 PACKAGE = "vmemmap.simulate"
 SIMULATE = Path(vmemmap.simulate.__file__).parent

@@ -116,6 +116,16 @@ def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> I
             "can come in parts of 2 MiB",
             phys=int(partly[0, 0]) * beside.page_size,
         )
+    if len(coverage.on_device):
+        first = int(coverage.on_device[0, 0]) * beside.page_size
+        yield Finding(
+            "struct_pages_on_device",
+            Severity.INFO,
+            f"{total(coverage.on_device)} pages of device memory, from {first:#x} on, have their "
+            "struct pages on the device itself (an altmap), which no dump contains: what they say "
+            "cannot be read",
+            phys=first,
+        )
     yield from _not_in_dump(beside, sections)
 
 

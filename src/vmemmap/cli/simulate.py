@@ -11,6 +11,8 @@ from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, 
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
 from vmemmap.cli.progress import ProgressBar
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
+from vmemmap.report import designs as designs_report
+from vmemmap.report import eras as eras_report
 from vmemmap.report import simulate as report
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ if TYPE_CHECKING:
     help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
 )
 @click.option(
+    "--explain-era",
+    metavar="RELEASE",
+    help="Print what the model holds for a kernel release, and how sure that is, and end.",
+)
+@click.option(
     "--damage",
     metavar="KIND",
     multiple=True,
@@ -64,6 +71,7 @@ def command(
     changes: tuple[str, ...],
     vmlinux: str | None,
     compare_designs: bool,
+    explain_era: str | None,
     damage: tuple[str, ...],
     list_damage: bool,
     example: bool,
@@ -86,9 +94,13 @@ def command(
         # As CSV there is no more to say than as text.
         emit("json" if form == "json" else "text", kinds, text=text, columns=(), rows=kinds)
         return 0
-    _check_files(spec, out, memory, vmlinux, compare_designs)
+    if explain_era is None:
+        _check_files(spec, out, memory, vmlinux, compare_designs)
     try:
         with traceback_shown(debug):
+            if explain_era is not None:
+                _explain(explain_era, form)
+                return 0
             machine = _machine(spec, memory, changes, small_blocks=bool(damage))
             if out is None:
                 _print_designs(machine, form)
@@ -99,6 +111,19 @@ def command(
         complain(name, str(error))
         return EXIT_USAGE if isinstance(error, SpecError) else EXIT_UNREADABLE
     return 0
+
+
+def _explain(release: str, form: str) -> None:
+    from vmemmap.simulate.explain import explain_era
+
+    record = eras_report.era(release, explain_era(release))
+    emit(
+        form,
+        record,
+        text=eras_report.era_lines(record),
+        columns=eras_report.COLUMNS,
+        rows=record["rows"],
+    )
 
 
 def _check_files(
@@ -145,8 +170,8 @@ def _print_designs(spec: MachineSpec, form: str) -> None:
     emit(
         form,
         record,
-        text=report.design_lines(record),
-        columns=report.DESIGN_COLUMNS,
+        text=designs_report.design_lines(record),
+        columns=designs_report.DESIGN_COLUMNS,
         rows=record["designs"],
     )
 
@@ -180,7 +205,7 @@ def _crash(
         form,
         record,
         text=report.lines(record),
-        columns=report.DESIGN_COLUMNS if designs else report.PAGE_COLUMNS,
+        columns=designs_report.DESIGN_COLUMNS if designs else report.PAGE_COLUMNS,
         rows=record["designs"] if designs else report.rows(record),
     )
 
@@ -191,9 +216,8 @@ def _booted(spec: MachineSpec, progress: ProgressBar) -> Machine:
     return Machine(spec).boot().run_events(progress)
 
 
-def _designs(machine: Machine, blocks: int) -> report.DesignsRecord:
+def _designs(machine: Machine, blocks: int) -> designs_report.DesignsRecord:
     """Measure what the designs cost for so many blocks."""
     from vmemmap.simulate.designs import compare_designs
 
-    spec = machine.spec
-    return report.designs(blocks, compare_designs(blocks, spec.page_size, spec.byte_order))
+    return designs_report.designs(blocks, compare_designs(blocks, machine.spec.byte_order))

@@ -28,7 +28,7 @@ _COMPRESSION_HEADER_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class ElfSection:
-    """A section: where its content is in the file, in bytes, and what it refers to."""
+    """A section: where its content is in the file (bytes) and in memory, what it refers to."""
 
     name: str
     kind: int
@@ -36,6 +36,7 @@ class ElfSection:
     offset: int
     size: int
     link: int
+    address: int
 
 
 class ElfFile:
@@ -140,7 +141,7 @@ def _name(names: bytes, at: int) -> str:
     return names[at : at + _NAME_MAX_BYTES].split(b"\0")[0].decode("latin-1")
 
 
-_FIELDS = ("sh_type", "sh_flags", "sh_offset", "sh_size", "sh_link")
+_FIELDS = ("sh_type", "sh_flags", "sh_offset", "sh_size", "sh_link", "sh_addr")
 
 
 def _order_of(view: ByteView) -> ByteOrder:

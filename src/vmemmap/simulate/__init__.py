@@ -12,7 +12,8 @@ spec                 which machine to build, and whether it can be
 memory               physical memory, the kernel image in it, and who hands it out
 mm                   the kernel's memory management: sections, vmemmap, list, tables, struct pages
 crash                what a dump of the crashed machine holds, damage to it, the known answers
-machine designs      the parts joined and run; the patch's three versions measured
+machine designs      the parts joined and run; the patch's three versions compared
+explain              what the tables hold for one release
 ===================  ============================================================================
 """
 

@@ -8,6 +8,7 @@ and only as far as they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +115,20 @@ class Bitmap:
             part = self._bytes[first * _CHUNK_BYTES : last * _CHUNK_BYTES]
             whole = np.zeros((last - first) * _CHUNK_BYTES, dtype=np.uint8)
             whole[: len(part)] = part
-            counts = np.bitwise_count(whole.view(np.uint64)).reshape(last - first, -1)
-            sums = counts.sum(axis=1, dtype=np.int64)
+            sums = _count_bits(whole).reshape(last - first, -1).sum(axis=1, dtype=np.int64)
             self._rank[first + 1 : last + 1] = self._rank[first] + np.cumsum(sums)
             self._counted = last
+
+
+def _count_bits(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Count the set bits of each word, of 8 bytes or, where numpy cannot, of 2."""
+    if hasattr(np, "bitwise_count"):  # since numpy 2.0; distributions for ppc64le still have 1.26
+        return np.bitwise_count(data.view(np.uint64))
+    return _bits_of_words()[data.view(np.uint16)]
+
+
+@cache
+def _bits_of_words() -> NDArray[np.uint8]:
+    words = np.arange(1 << 16, dtype=np.uint16)
+    bits = np.unpackbits(words.view(np.uint8)).reshape(-1, 16)
+    return np.asarray(bits.sum(axis=1, dtype=np.uint8))

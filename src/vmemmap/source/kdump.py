@@ -29,7 +29,14 @@ from vmemmap.errors import (
 from vmemmap.formats import kdump as layout
 from vmemmap.formats.machines import machine_of_uname
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
-from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
+from vmemmap.source.codecs import (
+    IntoDecoder,
+    PagesDecoder,
+    decoder,
+    decoder_into,
+    pages_decoder,
+    zlib_head,
+)
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.kdump_losses import find_losses
@@ -400,10 +407,11 @@ class KdumpSource(PhysicalSource):
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""
         block, codecs, view, out = self.block_size, self._codecs, self._view.view, batch.out
-        rows = batch.found[start:end]
+        left = start + np.flatnonzero(~self._decode_together(batch, start, end))
+        rows = batch.found[left]
         columns = [rows[name].tolist() for name in ("offset", "size", "flags")]
-        plain = batch.plain[start:end].tolist()
-        for i, (offset, size, flag, sound) in enumerate(zip(*columns, plain, strict=True), start):
+        plain = batch.plain[left].tolist()
+        for i, offset, size, flag, sound in zip(left.tolist(), *columns, plain, strict=True):
             at = i * block - batch.skip
             if sound and at >= 0 and at + block <= len(out):
                 try:
@@ -413,6 +421,29 @@ class KdumpSource(PhysicalSource):
                     pass  # the careful way says what is wrong
             phys = (int(batch.pfns[i]) << self._shift) + max(-at, 0)
             batch.put(i, self._decode(phys, offset, size, flag))
+
+    def _decode_together(self, batch: _Batch, start: int, end: int) -> NDArray[np.bool_]:
+        """Decode those pages of a batch that a codec takes in one call; tell which these are."""
+        done = np.zeros(end - start, dtype=np.bool_)
+        rows, block = batch.found[start:end], self.block_size
+        at = np.arange(start, end, dtype=np.int64) * block - batch.skip
+        whole = batch.plain[start:end] & (at >= 0) & (at + block <= len(batch.out))
+        for flag, decode in self._pages_decoders.items():
+            mine = np.flatnonzero(whole & (rows["flags"] == flag))
+            if not len(mine):
+                continue
+            places = np.empty((len(mine), 3), dtype=np.int64)
+            places[:, 0], places[:, 1] = rows["offset"][mine], rows["size"][mine]
+            places[:, 2] = at[mine]
+            file = self._view.view(0, self._view.size)
+            done[mine] = np.frombuffer(decode(file, places, block, batch.out), dtype=np.bool_)
+        return done
+
+    @cached_property
+    def _pages_decoders(self) -> dict[int, PagesDecoder]:
+        """Decoders of many pages in one call, by flag; made before threads use them."""
+        made = {flag: pages_decoder(codec) for flag, codec in layout.CODEC_OF_FLAG.items()}
+        return {flag: decode for flag, decode in made.items() if decode is not None}
 
     @cached_property
     def _codecs(self) -> dict[int, IntoDecoder]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from vmemmap.absence import Absence
 from vmemmap.errors import ReadError
@@ -35,6 +36,7 @@ class FreeLists:
     Args:
         memory: The kernel's data.
         layout: Where the lists are in a zone.
+        nodes: What the kernel says of nodes and zones.
         pages: The struct pages, which the lists link.
         lru: OFFSET(page.lru) in bytes.
         orders: How many orders there are.
@@ -44,22 +46,40 @@ class FreeLists:
     """
 
     def __init__(
-        self, memory: LinearMemory, layout: PgdatLayout, pages: StructPages, lru: int, orders: int
+        self,
+        memory: LinearMemory,
+        layout: PgdatLayout,
+        nodes: Sequence[NodeInfo],
+        pages: StructPages,
+        lru: int,
+        orders: int,
     ) -> None:
-        self._memory, self._layout, self._pages = memory, layout, pages
+        self._memory, self._layout, self._nodes, self._pages = memory, layout, nodes, pages
         self._lru, self._orders = lru, orders
         self.findings: list[Finding] = []
 
-    def blocks(self, nodes: Sequence[NodeInfo]) -> Iterator[FreeBlock]:
+    def blocks(self) -> Iterator[FreeBlock]:
         """Follow every list of every zone that has memory."""
-        layout = self._layout
         seen: set[int] = set()
-        for zone in (zone for node in nodes for zone in node.zones if zone.spanned):
+        for order, head in self._heads():
+            yield from self._follow(head, order, seen)
+
+    def first_blocks(self) -> Iterator[FreeBlock]:
+        """Give the first block of each list, and take no note of lists that are broken."""
+        quiet = FreeLists(
+            *(self._memory, self._layout, self._nodes, self._pages, self._lru, self._orders)
+        )
+        for order, head in self._heads():
+            yield from islice(quiet._follow(head, order, set()), 1)
+
+    def _heads(self) -> Iterator[tuple[int, int]]:
+        """Yield order and head (virtual) of every list of every zone that has memory."""
+        layout = self._layout
+        for zone in (zone for node in self._nodes for zone in node.zones if zone.spanned):
             for order in range(self._orders):
                 area = zone.address + layout.free_area + order * layout.free_area_size
                 for which in range(layout.list_count):
-                    head = area + layout.free_list + 16 * which
-                    yield from self._follow(head, order, seen)
+                    yield order, area + layout.free_list + 16 * which
 
     def _follow(self, head: int, order: int, seen: set[int]) -> Iterator[FreeBlock]:
         try:

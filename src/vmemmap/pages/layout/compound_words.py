@@ -5,9 +5,11 @@ Source: Linux include/linux/{mm_types,mm,hugetlb}.h, kernel/vmcore_info.c.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmemmap.errors import FactInvalid
+from vmemmap.facts.fact import Fact, Origin
 from vmemmap.pages.layout.page_reader import PageReader
 
 _WIDE = (1 << 64) - 1
@@ -26,7 +28,13 @@ Places = tuple[Word | None, Word | None, int | None]
 """The order's place, the kind's, and the value of that in a hugetlb page."""
 
 
-def find_compound_words(read: PageReader, flags: int, lru: int, head: int | None) -> Places:
+def find_compound_words(
+    read: PageReader,
+    flags: int,
+    lru: int,
+    head: int | None,
+    symbol: Callable[[str], Fact[int] | None],
+) -> Places:
     """Say where a compound's order is, where its kind, and which value means hugetlb.
 
     The first way that the keys of VMCOREINFO allow, newest kernels first; then the first that the
@@ -37,6 +45,7 @@ def find_compound_words(read: PageReader, flags: int, lru: int, head: int | None
         flags: Offset of ``page.flags`` in bytes.
         lru: That of ``page.lru``.
         head: That of the word that marks tails, or None before 4.4.
+        symbol: Gives the address of a kernel symbol, or None.
     """
     for typed in (False, True):
         found = _by_flags(read, flags, typed) or _by_members(read, typed)
@@ -45,9 +54,14 @@ def find_compound_words(read: PageReader, flags: int, lru: int, head: int | None
     if head is not None:
         # 4.4 and 4.5 export neither place.
         return None, None, None
-    # Until 4.3: lru.prev of the second page is the order, lru.next the destructor's address.
-    huge = read.info.symbol("free_huge_page") if "SYMBOL(free_huge_page)" in read.info else None
-    return Word(lru + 8, 8, _WIDE), Word(lru, 8, _WIDE) if huge is not None else None, huge
+    # Until 4.3: lru.prev of the second page is the order, lru.next the destructor's address. On
+    # big-endian kernels that is the address of its descriptor (ELFv1), as a symbol table has it.
+    huge = symbol("free_huge_page")
+    if huge is None:
+        return Word(lru + 8, 8, _WIDE), None, None
+    if huge.origin is not Origin.VMCOREINFO:
+        read.facts.append(huge)
+    return Word(lru + 8, 8, _WIDE), Word(lru, 8, _WIDE), huge.value
 
 
 def _by_flags(read: PageReader, flags: int, typed: bool) -> Places | None:
