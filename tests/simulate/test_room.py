@@ -47,5 +47,5 @@ def test_demo_does_not_name_a_dump_that_it_did_not_write(
     needed = Machine(parse_spec(SPEC, [])).boot().run_events().snapshot().room >> 20
     assert f"needs {needed} MiB on disk, and there are 0 MiB free" in shown.err
     assert f"The spec is in {tmp_path}" in shown.out
-    assert "dump" not in shown.out.splitlines()[-1]
+    assert "the dump" not in shown.out.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["machine.toml"]
