@@ -38,7 +38,8 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
     found = _Tally(file, everywhere)
     losses = []
     if len(found.cut):
-        losses.append(found.loss(file.view.cut_text, found.cut, "lost"))
+        cause = file.view.cut_text if found.is_cut else _DAMAGED
+        losses.append(found.loss(cause, found.cut, "lost"))
     if len(found.unwritten):
         cause = layout.MARKED_INCOMPLETE if file.marked_incomplete else _UNFINISHED
         losses.append(found.loss(cause, found.unwritten, "lost, since they were never written,"))
@@ -49,6 +50,7 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
     return tuple(losses)
 
 
+_DAMAGED = "damaged page descriptors point behind the end of the file, which is not cut off"
 _UNFINISHED = "the dump's writer did not finish, and the dump does not say why"
 
 
@@ -58,6 +60,7 @@ class _Tally:
     def __init__(self, file: KdumpFile, everywhere: bool) -> None:
         self._file = file
         self._total = (file.descriptors_end - file.descriptors_at) // layout.DESCRIPTOR_BYTES
+        self.is_cut = False
         cut, unwritten = [], []
         end, self._all_seen = self._total, True
         while end > 0:
@@ -85,7 +88,11 @@ class _Tally:
         offset, length = rows["offset"], rows["size"].astype(np.int64)
         empty = have & (offset == 0)
         near = np.minimum(offset, np.uint64(1 << 62)).astype(np.int64)
-        return ~have | empty | ~view.holds_many(near, length), empty
+        lost = ~have | empty | ~view.holds_many(near, length)
+        # The page at which a file was cut off begins before its end; damage points anywhere.
+        at_the_end = ~have | (lost & ~empty & (near <= view.size))
+        self.is_cut |= view.truncated or bool(at_the_end.any())
+        return lost, empty
 
     def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
         """Make the record of some lost pages, given by their places, of which there is one."""
