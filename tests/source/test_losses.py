@@ -86,10 +86,11 @@ def test_a_mark_alone(open_bytes: Open) -> None:
 
 def test_pages_lost_in_the_middle_are_found_where_all_are_looked_at(open_bytes: Open) -> None:
     lost = (101, 103)
-    expected = f"2 of {COUNT} pages are lost, since they were never written, the first of them pfn"
     source = open_bytes(dump(lost, header={"status": 0}))
-    assert [expected in line for line in told(source, everywhere=True)] == [True]
-    assert f"pfn {101:#x}" in told(source)[0]
+    assert told(source, everywhere=True) == [
+        f"page descriptors before the last are empty, and the dump does not say why: 2 of {COUNT} "
+        "pages are lost, since they were never written, the first of them pfn 0x65"
+    ]
 
 
 @pytest.mark.parametrize("offset", [1 << 30, (1 << 64) - 1])

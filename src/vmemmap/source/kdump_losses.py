@@ -41,7 +41,9 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
         cause = file.view.cut_text if found.is_cut else _DAMAGED
         losses.append(found.loss(cause, found.cut, "lost"))
     if len(found.unwritten):
-        cause = layout.MARKED_INCOMPLETE if file.marked_incomplete else _UNFINISHED
+        cause = _UNFINISHED if found.reaches_end(found.unwritten) else _EMPTY
+        if file.marked_incomplete:
+            cause = layout.MARKED_INCOMPLETE
         losses.append(found.loss(cause, found.unwritten, "lost, since they were never written,"))
     elif file.marked_incomplete:
         losses.append(Loss(layout.MARKED_INCOMPLETE))
@@ -51,6 +53,7 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
 
 
 _DAMAGED = "damaged page descriptors point behind the end of the file, which is not cut off"
+_EMPTY = "page descriptors before the last are empty, and the dump does not say why"
 _UNFINISHED = "the dump's writer did not finish, and the dump does not say why"
 
 
@@ -94,15 +97,18 @@ class _Tally:
         self.is_cut |= view.truncated or bool(at_the_end.any())
         return lost, empty
 
+    def reaches_end(self, places: NDArray[np.int64]) -> bool:
+        """Tell whether all pages from the first of these on are among them."""
+        return int(places[0]) + len(places) == self._total
+
     def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
         """Make the record of some lost pages, given by their places, of which there is one."""
         file, first = self._file, int(places[0])
         pfn = file.stored.nth(file.rank_before + first)
         least = "" if self._all_seen else "at least "
-        from_there_on = first + len(places) == self._total
         if len(places) == self._total:
             where = ""
-        elif from_there_on:
+        elif self.reaches_end(places):
             where = f", from pfn {pfn:#x} on"
         else:
             where = f", the first of them pfn {pfn:#x}"
