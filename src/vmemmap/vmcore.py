@@ -75,7 +75,9 @@ def open_vmcore(
             information), for whatever VMCOREINFO lacks.
         progress: Told how far long work has come: what it is, how much is done, how much there is.
         assume: Facts that the caller knows better than the dump, by name: memory_byte_order, mmu,
-            layout, page_table. They go before whatever the dump says.
+            layout, page_table; and kernel, 2 for the second of several that left a VMCOREINFO in
+            memory, as a capture kernel and the one that crashed. They go before whatever the dump
+            says.
         rescue: Where the list is damaged, look for what it lost in the rest of the dump, and use
             what is found; ``core.backing.rescued`` tells which entries those are.
         effort: How far to look, as a multiple of what is usual. The same effort finds the same on
