@@ -29,6 +29,10 @@ class Spent:
     cpu: float
     mib: float | None = None
 
+    def on(self, clock: Clock) -> float:
+        """Give what a clock says."""
+        return self.cpu if clock == "cpu" else self.wall
+
     def scaled(self, factor: float) -> Spent:
         """Give the times in another unit."""
         return Spent(self.wall * factor, self.cpu * factor, self.mib)
@@ -51,11 +55,11 @@ class Figure:
 
     def median(self, clock: Clock) -> float:
         """Give the median of the runs."""
-        return statistics.median(getattr(run, clock) for run in self.runs)
+        return statistics.median(run.on(clock) for run in self.runs)
 
     def minimum(self, clock: Clock) -> float:
         """Give the minimum of the runs."""
-        return float(min(getattr(run, clock) for run in self.runs))
+        return min(run.on(clock) for run in self.runs)
 
     @property
     def mib(self) -> float | None:
@@ -158,7 +162,7 @@ def _over(above: Figure | None, below: Figure | None, clock: Clock) -> float | N
     if above is None or below is None:
         return None
     pairs = zip(above.runs, below.runs, strict=True)
-    return statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in pairs)
+    return statistics.median(a.on(clock) / b.on(clock) for a, b in pairs)
 
 
 def spent(work: Callable[[], object]) -> Spent:
@@ -200,7 +204,7 @@ def measure(
     peer_name: str = "",
     limit: Side | None = None,
     limit_name: str = "",
-    target: Target = Target(),  # noqa: B008 (frozen)
+    target: Target = Target(),
     clock: Clock = "cpu",
 ) -> Row:
     """Measure one row: we, the peer and the limit in turn; arguments as `Row` has them."""

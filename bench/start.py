@@ -35,10 +35,10 @@ import vmemmap.cli.main
 import vmemmap.cli.usage
 import numpy
 step("imports: numpy, the command line")
+import vmemmap.vmcore
+step("imports: the readers of dumps")
 core = vmemmap.open(sys.argv[1])
-step("opening the dump")
-core.facts
-step("facts of the kernel")
+step("opening the dump, the facts of its kernel")
 core.backing
 step("walk of the list")
 core.page_model.exclusions
@@ -48,7 +48,7 @@ step("counting the pages")
 from vmemmap.report import usage as report
 list(report.lines(report.record(core, usage, None)))
 step("text")
-print(json.dumps(told))
+tell((0, 0), steps=told)
 """
 
 
@@ -85,7 +85,7 @@ def bench_steps(folder: Path) -> list[dict[str, Any]]:
     """Tell where the processor time of `usage` on 64 GiB goes: seconds for each step, medians."""
     path = folder / "steps"
     write_busy_machine(path, 64 << 30)
-    runs = [child.ask(_STEPS, path) for _ in range(_ROUNDS + 1)][1:]
+    runs = [child.ask(_STEPS, path)["steps"] for _ in range(_ROUNDS + 1)][1:]
     path.unlink()
     names = [name for name, _ in runs[0]]
     ends = [[end for _, end in run] for run in runs]

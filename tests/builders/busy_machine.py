@@ -192,5 +192,5 @@ def _fill(
         for pfn in free[free % 8 != 0].tolist():
             at = pfn % 64 * size
             file.seek(front + pfn * size)
-            file.write(data[at : at + size])
+            file.write(data[at : at + size].data)
     return kept, zero

@@ -2,9 +2,9 @@
 
 Nine tenths of the memory are in use. Pages that are used one by one lie in runs, mostly short ones
 and a few that are very long; between them are slabs and other compounds, and free blocks of all
-orders. That is modelled on what /proc/kpageflags showed of a machine that built and tested software
-(runs of 5 cached pages in the median and of 26 in the mean, 4 % free, 2 % slab), with more anonymous
-memory, more slab, and in all with runs half as long.
+orders. That is modelled on what /proc/kpageflags showed of a machine that built and tested
+software (runs of 5 cached pages in the median and of 26 in the mean, 4 % free, 2 % slab), with more
+anonymous memory, more slab, and in all with runs half as long.
 
 It is painted from small to large, so that every block lies as the buddy allocator would have it::
 
