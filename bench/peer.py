@@ -1,4 +1,7 @@
-"""makedumpfile as a peer: a native one, that of VMEMMAP_MAKEDUMPFILE or of the PATH."""
+"""makedumpfile as a peer: a native one, that of VMEMMAP_MAKEDUMPFILE or of the PATH.
+
+One that an emulator runs is none: that would measure the emulator.
+"""
 
 from __future__ import annotations
 
@@ -99,14 +102,27 @@ class Makedumpfile:
         return child.run(self.program, *options, dump, os.devnull + ".none")
 
 
-def find_makedumpfile() -> Makedumpfile | None:
-    """Give the makedumpfile of this machine's own processor, if there is one."""
+def find_makedumpfile(dump: Path) -> Makedumpfile | None:
+    """Give a makedumpfile of this machine's own processor, if one is here that reads such dumps.
+
+    Most builds read dumps of the processor that they run on alone.
+
+    Args:
+        dump: One to try it on.
+    """
     program = os.environ.get(VARIABLE) or shutil.which("makedumpfile")
     if program is None or _processor(program) != _processor(sys.executable):
         return None
     said = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
     found = re.search(r"version (\S+)", said.stdout + said.stderr)
-    return Makedumpfile(program, found[1]) if found else None
+    if found is None:
+        return None
+    peer = Makedumpfile(program, found[1])
+    try:
+        peer.to_exclusion(dump)
+    except CannotRead:
+        return None
+    return peer
 
 
 def _processor(program: str) -> bytes:

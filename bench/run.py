@@ -22,6 +22,7 @@ from typing import Any
 
 import page
 import vmemmap
+from builders.busy_machine import write_busy_machine
 from drgn_reads import bench_drgn
 from dumps import bench_decode, bench_many, bench_open
 from lists import bench_check, bench_list, bench_walk
@@ -35,17 +36,28 @@ from translate import bench_list_translation, bench_table_translation
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON = ROOT / "build" / "bench.json"
-Section = Callable[[Path, Makedumpfile | None], list[Row]]
-SECTIONS: dict[str, Section] = {
-    "Struct pages": lambda folder, peer: bench_scan(folder, peer) + bench_columns(folder),
-    "Whole commands": lambda folder, peer: bench_whole(folder, peer) + bench_start(folder),
-    "Lists": lambda folder, _: bench_list(folder) + bench_walk(folder) + bench_check(folder),
-    "Translation": lambda folder, _: (
-        bench_list_translation(folder) + bench_table_translation(folder)
+Part = Callable[[Path, Makedumpfile | None], list[Row]]
+SECTIONS: dict[str, tuple[Part, ...]] = {
+    "Struct pages": (bench_scan, lambda folder, _: bench_columns(folder)),
+    "Whole commands": (bench_whole, lambda folder, _: bench_start(folder)),
+    "Lists": (
+        lambda folder, _: bench_list(folder),
+        lambda folder, _: bench_walk(folder),
+        lambda folder, _: bench_check(folder),
     ),
-    "Dump files": lambda folder, _: bench_open(folder) + bench_decode(folder),
-    "drgn": lambda folder, _: bench_drgn(folder),
-    "Simulated machines": lambda folder, _: bench_boot() + bench_write(folder),
+    "Translation": (
+        lambda folder, _: bench_list_translation(folder),
+        lambda folder, _: bench_table_translation(folder),
+    ),
+    "Dump files": (
+        lambda folder, _: bench_open(folder),
+        lambda folder, _: bench_decode(folder),
+    ),
+    "drgn": (lambda folder, _: bench_drgn(folder),),
+    "Simulated machines": (
+        lambda _folder, _: bench_boot(),
+        lambda folder, _: bench_write(folder),
+    ),
 }
 
 
@@ -70,15 +82,13 @@ def main() -> None:
 
 
 def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
-    """Measure sections, and print each row as soon as it is there.
+    """Measure sections, and print their rows.
 
     Args:
         names: Of `SECTIONS`.
         more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps.
     """
-    begun, peer = time.perf_counter(), find_makedumpfile()
-    if peer is None:
-        print(f"no native makedumpfile, in {VARIABLE} or on the PATH: its figures are left out")
+    begun = time.perf_counter()
     result: dict[str, Any] = {
         "machine": {
             "processor": processor(),
@@ -87,17 +97,21 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
             "compiled": vmemmap.__compiled__,
             "load_at_start": os.getloadavg()[0],
         },
-        "makedumpfile": peer and peer.version,
         "rows": [],
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        peer = find_makedumpfile(write_busy_machine(folder / "tried", 32 << 30).path)
+        if peer is None:
+            print(f"no native makedumpfile in {VARIABLE} or on the PATH reads ppc64 dumps")
+        result["makedumpfile"] = peer and peer.version
         for section in names:
             print(f"\n{section}", flush=True)
-            for row in SECTIONS[section](folder, peer):
-                record = {"section": section} | row.record()
-                print("  " + page.line(record), flush=True)
-                result["rows"].append(record)
+            for part in SECTIONS[section]:
+                for row in part(folder, peer):
+                    record = {"section": section} | row.record()
+                    print("  " + page.line(record), flush=True)
+                    result["rows"].append(record)
         if more:
             result["growth"] = bench_growth(folder)
             result["steps"] = bench_steps(folder)

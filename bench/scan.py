@@ -6,7 +6,6 @@ of each struct page, in a process that has not mapped them yet. So page faults a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,8 +264,3 @@ def _plain(made: BusyMachine) -> Side:
         return child.asked(_PLAIN, made.path, *made.struct_pages)
 
     return once
-
-
-def names(cases: Iterable[Case] = CASES) -> list[str]:
-    """Give the machines of which makedumpfile can count the pages, by their size alone."""
-    return [case.name for case in cases if case.byte_order == "little"]
