@@ -148,7 +148,14 @@ class PageModel:
             return None, str(error)
         if fields is None:
             return None, "the number of nodes is no power of two"
-        return check_fields(fields, self.nodes, self._flags_of)
+
+        def flags_of(pfn: int) -> int | None:
+            flags = self._flags_of(pfn)
+            # They lie far apart, and for each up to 2 MiB of the file around it are mapped.
+            self.struct_pages.trim()
+            return flags
+
+        return check_fields(fields, self.nodes, flags_of)
 
     @property
     def _device_zone(self) -> int | None:
