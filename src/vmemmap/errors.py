@@ -29,6 +29,7 @@
         OutputError               a file asked for cannot be made, or not with what is installed
             SpecError             a machine that cannot be; carries the field of its description
             UnwritableFile        the file cannot be made; carries the path
+                OutputTooLarge    it would be larger than it may be
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ __all__ = [
     "NotInDump",
     "NotPresent",
     "OutputError",
+    "OutputTooLarge",
     "PageExcluded",
     "PageLost",
     "ReadError",
@@ -316,3 +318,7 @@ class UnwritableFile(OutputError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class OutputTooLarge(UnwritableFile):
+    """An output file would be larger than the caller allows."""

@@ -73,8 +73,8 @@ class KernelFacts:
     @established
     def release(self) -> Fact[str]:
         """The kernel's release, as ``uname -r`` prints it."""
-        if "OSRELEASE" not in self.vmcoreinfo and self._utsname is not None:
-            return Fact("release", self._utsname.release, Origin.DERIVED, "utsname in memory")
+        if "OSRELEASE" not in self.vmcoreinfo and self.utsname is not None:
+            return Fact("release", self.utsname.release, Origin.DERIVED, "utsname in memory")
         return Fact("release", self.vmcoreinfo.text("OSRELEASE"), Origin.VMCOREINFO, "OSRELEASE")
 
     @established
@@ -89,7 +89,7 @@ class KernelFacts:
         given = self._assume.given(name)
         if given is not None:
             return given
-        uts = self._utsname
+        uts = self.utsname
         if uts is not None and uts.machine in ORDER_OF_MACHINE:
             return Fact(
                 name,
@@ -117,8 +117,8 @@ class KernelFacts:
     @established
     def machine(self) -> Fact[str]:
         """The machine, as ``uname -m`` prints it: ppc64 or ppc64le."""
-        if self._utsname is not None and self._utsname.machine:
-            return Fact("machine", self._utsname.machine, Origin.DERIVED, "utsname in memory")
+        if self.utsname is not None and self.utsname.machine:
+            return Fact("machine", self.utsname.machine, Origin.DERIVED, "utsname in memory")
         if self._header_machine in ORDER_OF_MACHINE:
             return Fact("machine", self._header_machine, Origin.DERIVED, "the dump's header")
         order = self.memory_byte_order
@@ -261,7 +261,7 @@ class KernelFacts:
         return phys
 
     @established
-    def _utsname(self) -> Utsname | None:
+    def utsname(self) -> Utsname | None:
         """The utsname in the kernel's memory; None if it cannot be read or makes no sense."""
         try:
             # Since Linux commit 9a56493f6942 ("uts: Use generic ns_common::count") (in v5.11) the

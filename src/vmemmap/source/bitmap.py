@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.intervals import Intervals, intersect
+
 _CHUNK_BYTES = 4096
 _BATCH_CHUNKS = 256
 
@@ -106,6 +108,24 @@ class Bitmap:
             flat = np.append(flat, min(self._bits, len(self._bytes) * 8))
         pairs = flat.reshape(-1, 2).astype(np.uint64)
         return pairs[:limit], len(pairs) > limit
+
+    def within(self, start: int, end: int) -> Intervals:
+        """Give the set bits in ``[start, end)`` as intervals."""
+        start, end = max(start, 0), min(end, self._bits, len(self._bytes) * 8)
+        turns: list[NDArray[np.int64]] = []
+        before = 0  # the last bit of what came before
+        for at in range(start // 8, (end + 7) // 8, _CHUNK_BYTES):
+            part = self._bytes[at : min(at + _CHUNK_BYTES, (end + 7) // 8)]
+            if not before and not part.any():
+                continue
+            bits = np.unpackbits(part, bitorder="little")
+            turns.append(np.flatnonzero(np.diff(bits, prepend=np.uint8(before))) + at * 8)
+            before = int(bits[-1])
+        if before:
+            turns.append(np.array([end], dtype=np.int64))
+        flat = np.concatenate(turns) if turns else np.empty(0, dtype=np.int64)
+        wanted = np.array([[start, max(end, start)]], dtype=np.int64)
+        return intersect(flat.reshape(-1, 2), wanted)
 
     def _count_to(self, chunk: int) -> None:
         """Make sure that the ranks of all chunks up to *chunk* are known."""

@@ -33,6 +33,7 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
+from vmemmap.intervals import Intervals, intersect
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.elf_headers import read_program_headers
 from vmemmap.source.file_view import ByteView, FileView
@@ -142,6 +143,11 @@ class ElfSource(PhysicalSource):
         if self._file.truncated:
             there[there] = [self.is_stored(address) for address in addresses[there].tolist()]
         return there
+
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what of a stretch of memory is stored; see `PhysicalSource.present_runs`."""
+        stored = np.stack([self._start, self._end], axis=1)[self._kind == _IN_FILE]
+        return intersect(stored.astype(np.int64), np.array([[start, end]], dtype=np.int64))
 
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""

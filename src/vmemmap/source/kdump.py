@@ -16,7 +16,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import numpy_prefix
 from vmemmap.errors import (
     CodecUnavailable,
     CorruptPage,
@@ -28,7 +27,8 @@ from vmemmap.errors import (
 )
 from vmemmap.formats import kdump as layout
 from vmemmap.formats.machines import machine_of_uname
-from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
+from vmemmap.intervals import Intervals, intersect
+from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.codecs import (
     IntoDecoder,
     PagesDecoder,
@@ -105,6 +105,10 @@ class KdumpSource(PhysicalSource):
         self.block_size = file.main.block_size
         self.machine = file.main.machine
         self.release = file.main.release
+        self.codec = next(
+            (name for flag, name in layout.CODEC_OF_FLAG.items() if file.main.status & flag), None
+        )
+        self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
@@ -115,6 +119,7 @@ class KdumpSource(PhysicalSource):
         self._shift = self.block_size.bit_length() - 1
         self._first_pfn, self._end_pfn = file.pfn_range
         self._descriptor = layout.descriptor_struct(file.main.order)
+        self._descriptors = layout.descriptor_dtype(file.main.order)
         self._cache = PageCache()
         self._losses: tuple[Loss, ...] | None = None
         self._closed = False
@@ -169,15 +174,7 @@ class KdumpSource(PhysicalSource):
         borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
         pieces = cut_at(runs, borders * size)  # one for each page of the file
         pfns = pieces[:, 1] // size
-        found = np.zeros(len(pfns), dtype=self._descriptor_dtype)
-        there = np.zeros(len(pfns), dtype=np.bool_)
-        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
-        for start, end in pairwise(edges.tolist()):
-            while start < end:
-                here = self._descriptors_of(int(pfns[start]), end - start)
-                found[start : start + len(here)] = here
-                there[start : start + len(here)] = True
-                start += len(here) + 1  # past the one that is not stored
+        found, there = self._descriptors_of_many(pfns)
         pieces, pfns, found = pieces[there], pfns[there], found[there]
         out = np.empty(len(pfns) * size, dtype=np.uint8)
         batch = _Batch(out.data, size, pfns, 0, found, self._are_plain(found))
@@ -222,6 +219,22 @@ class KdumpSource(PhysicalSource):
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
 
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what the second bitmap has of memory; see `PhysicalSource.present_runs`."""
+        first, last = start >> self._shift, -(-end >> self._shift)
+        pages = self.file.stored.within(max(first, self._first_pfn), min(last, self._end_pfn))
+        return intersect(pages << self._shift, np.array([[start, end]], dtype=np.int64))
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages as the file has them; see `PhysicalSource.stored_forms`."""
+        if not isinstance(self._view, FileView):
+            return None
+        found, there = self._descriptors_of_many(pfns)
+        offset, size, flags = (found[name].astype(np.int64) for name in ("offset", "size", "flags"))
+        sound = there & self._are_plain(found) & ((flags != 0) | (size == self.block_size))
+        data = self._view.view(0, self._view.size)
+        return StoredForms(data, offset, size, flags, sound, self.file.main.status)
+
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
 
@@ -262,7 +275,7 @@ class KdumpSource(PhysicalSource):
                 at = self.file.descriptor_at(int(pfns[0]))
                 table = self._view.view(at, len(pfns) * layout.DESCRIPTOR_BYTES)
                 table = table[: len(table) // layout.DESCRIPTOR_BYTES * layout.DESCRIPTOR_BYTES]
-                found = np.frombuffer(table, dtype=self._descriptor_dtype)
+                found = np.frombuffer(table, dtype=self._descriptors)
                 # Offset, size and flags in one word: a damaged one must not hide a sound one.
                 size, flags = (found[name].astype(np.uint64) for name in ("size", "flags"))
                 key = found["offset"] ^ size << np.uint64(44) ^ flags << np.uint64(61)
@@ -402,7 +415,22 @@ class KdumpSource(PhysicalSource):
         have = self._view.view(at, count * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
             have = have[:0]
-        return np.frombuffer(have, dtype=self._descriptor_dtype)
+        return np.frombuffer(have, dtype=self._descriptors)
+
+    def _descriptors_of_many(
+        self, pfns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Give the descriptors of some pages, by rising pfns, and which of them there are."""
+        found = np.zeros(len(pfns), dtype=self._descriptors)
+        there = np.zeros(len(pfns), dtype=np.bool_)
+        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        for start, end in pairwise(edges.tolist()):
+            while start < end:
+                here = self._descriptors_of(int(pfns[start]), end - start)
+                found[start : start + len(here)] = here
+                there[start : start + len(here)] = True
+                start += len(here) + 1  # past the one that is not stored
+        return found, there
 
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""
@@ -527,18 +555,6 @@ class KdumpSource(PhysicalSource):
         if self.file.marked_incomplete:
             return layout.MARKED_INCOMPLETE
         return "the dump's writer never wrote its page (the page's descriptor is empty)"
-
-    @cached_property
-    def _descriptor_dtype(self) -> np.dtype[np.void]:
-        word = numpy_prefix(self.container_byte_order)
-        return np.dtype(
-            [
-                ("offset", word + "u8"),
-                ("size", word + "u4"),
-                ("flags", word + "u4"),
-                ("page_flags", word + "u8"),
-            ]
-        )
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:

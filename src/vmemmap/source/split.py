@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import CorruptDump, PageLost, UnsupportedDump
-from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
+from vmemmap.intervals import Intervals
+from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.losses import Loss, tell_of
@@ -61,6 +62,8 @@ class SplitSource(PhysicalSource):
         self.dump_level = first.dump_level
         self.machine = first.machine
         self.release = first.release
+        self.utsname = first.utsname
+        self.codec = first.codec
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
@@ -103,6 +106,19 @@ class SplitSource(PhysicalSource):
         for member in self._members:
             present |= member.present_many(addresses)
         return present
+
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what the members have of memory; see `PhysicalSource.present_runs`."""
+        parts = [member.present_runs(start, end) for member in self._members]
+        return np.concatenate([np.empty((0, 2), dtype=np.int64), *parts])
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages of one member as its file has them; see `PhysicalSource.stored_forms`."""
+        for member in self._members:
+            first, end = member.file.pfn_range
+            if len(pfns) and first <= pfns[0] and pfns[-1] < end:
+                return member.stored_forms(pfns)
+        return None
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the members' files have; see `PhysicalSource.stored_many`."""
