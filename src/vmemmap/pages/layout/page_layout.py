@@ -23,7 +23,8 @@ from vmemmap.pages.layout.compound_words import Word, find_compound_words
 from vmemmap.pages.layout.flag_bits import FLAGS_EXPORTED, find_flag_bits
 from vmemmap.pages.layout.page_flags import FlagEra
 from vmemmap.pages.layout.page_reader import PageReader
-from vmemmap.pages.layout.page_types import BUDDY_VALUES, find_page_types
+from vmemmap.pages.layout.page_types import find_page_types
+from vmemmap.pages.layout.type_eras import BUDDY_VALUES
 from vmemmap.pages.layout.unsettled import Unsettled
 from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages, Witnesses
 
