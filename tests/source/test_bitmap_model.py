@@ -86,6 +86,14 @@ def test_rank_far_up_then_down(first: int) -> None:
     assert bitmap.rank(1 << 60) == len(have)
 
 
+def test_bits_are_counted_without_numpy_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.random.default_rng(1).integers(0, 256, 3 * 4096, dtype=np.uint8).tobytes()
+    points = [0, CHUNK_BITS - 1, CHUNK_BITS, 2 * CHUNK_BITS + 77, 3 * CHUNK_BITS]
+    monkeypatch.delattr(np, "bitwise_count", raising=False)
+    check(data, 3 * CHUNK_BITS, points)
+    check(b"\xff" * 8192, 2 * CHUNK_BITS, points)
+
+
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("tail", [0, 1])
 def test_runs_are_limited(limit: int, tail: int) -> None:

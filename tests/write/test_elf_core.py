@@ -11,7 +11,8 @@ import vmemmap.write.elf_core as writer
 from vmemmap.errors import UnwritableFile
 from vmemmap.formats.elf64 import PN_XNUM
 from vmemmap.source.detect import open_source
-from vmemmap.write.elf_core import Segment, pack_note, write_elf_core
+from vmemmap.write.elf_core import Segment, write_elf_core
+from vmemmap.write.notes import pack_note
 
 MIB = 1 << 20
 LINEAR = 0xC << 60

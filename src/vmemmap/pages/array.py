@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from operator import index
 from typing import SupportsIndex, TypeVar
@@ -26,6 +24,7 @@ from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.pages.undecided import page_undecided
 from vmemmap.progress import Progress, no_progress
+from vmemmap.threads import in_order
 
 T = TypeVar("T")
 
@@ -208,7 +207,8 @@ class PageArray:
             return pages, touched, work(self.scanner.understand(window))
 
         course = _Course(self.struct_pages, self._progress)
-        for pages, touched, result in _in_order(one, self.struct_pages.windows(count), threads):
+        firsts = self.struct_pages.windows(count)
+        for pages, touched, result in in_order(one, firsts, threads, "vmemmap-scan"):
             course.went(pages, touched)
             yield result
         course.ended()
@@ -257,22 +257,3 @@ class _Course:
     def ended(self) -> None:
         """Tell that all is done."""
         self._progress(_WHAT, self._total, self._total)
-
-
-def _in_order(work: Callable[[int], T], firsts: Iterator[int], threads: int) -> Iterator[T]:
-    """Run *work* on each, a few ahead of the one that is yielded."""
-    if threads <= 1:
-        yield from map(work, firsts)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="vmemmap-scan") as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for first in firsts:
-                waiting.append(pool.submit(work, first))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
