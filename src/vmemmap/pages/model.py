@@ -31,8 +31,9 @@ from vmemmap.pages.count.zero_pages import count_zero_pages
 from vmemmap.pages.exclusion_rules import LEVELS
 from vmemmap.pages.exclusions import Exclusions, page_ranges
 from vmemmap.pages.known_pages import PagesToWitness
-from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout, read_orders
+from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
 from vmemmap.pages.layout.page_reader import PageReader
+from vmemmap.pages.layout.places import read_orders
 from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages
 from vmemmap.pages.page import PageHomes
 from vmemmap.pages.rules import tells_hugetlb
