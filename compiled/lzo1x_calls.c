@@ -31,7 +31,7 @@ const char compress_doc[] =
     "lzo1x_compress(data)\n--\n\n"
     "Give the LZO1X stream of some bytes; it may be longer than they are, by a sixteenth at most.";
 
-PyObject *compress(PyObject *Py_UNUSED(module), PyObject *args) {
+PyObject *compress_bytes(PyObject *Py_UNUSED(module), PyObject *args) {
     Py_buffer data;
     if (!PyArg_ParseTuple(args, "y*:lzo1x_compress", &data))
         return NULL;
@@ -106,7 +106,7 @@ const char decompress_doc[] =
     "lzo1x_decompress(data, size)\n--\n\n"
     "Give the *size* bytes of an LZO1X stream; a ValueError where it has another size, or is damaged.";
 
-PyObject *decompress(PyObject *Py_UNUSED(module), PyObject *args) {
+PyObject *decompress_bytes(PyObject *Py_UNUSED(module), PyObject *args) {
     Py_buffer data;
     Py_ssize_t size;
     PyObject *result = NULL;

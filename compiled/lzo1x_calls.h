@@ -9,9 +9,9 @@
 extern const char compress_doc[], compress_pages_doc[];
 extern const char decompress_doc[], decompress_into_doc[], decompress_pages_doc[];
 
-PyObject *compress(PyObject *module, PyObject *args);
+PyObject *compress_bytes(PyObject *module, PyObject *args);
 PyObject *compress_pages(PyObject *module, PyObject *args);
-PyObject *decompress(PyObject *module, PyObject *args);
+PyObject *decompress_bytes(PyObject *module, PyObject *args);
 PyObject *decompress_into(PyObject *module, PyObject *args);
 PyObject *decompress_pages(PyObject *module, PyObject *args);
 

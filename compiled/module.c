@@ -23,9 +23,9 @@ static PyModuleDef_Slot module_slots[] = {
 
 static PyMethodDef module_methods[] = {
     {"copy", copy_members, METH_VARARGS, copy_doc},
-    {"lzo1x_compress", compress, METH_VARARGS, compress_doc},
+    {"lzo1x_compress", compress_bytes, METH_VARARGS, compress_doc},
     {"lzo1x_compress_pages", compress_pages, METH_VARARGS, compress_pages_doc},
-    {"lzo1x_decompress", decompress, METH_VARARGS, decompress_doc},
+    {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
     {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},

@@ -43,6 +43,7 @@ from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
+from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -56,7 +57,9 @@ RECORDS: dict[str, Any] = {
     "info": InfoRecord,
     "list": ListRecord,
     "page": list[PageRecord],
-    "simulate": SimulatedRecord | DesignsRecord | EraRecord | list[DamageKindRecord],
+    "simulate": (
+        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+    ),
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }

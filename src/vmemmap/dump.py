@@ -30,8 +30,9 @@ from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
+from vmemmap.facts.symbols.descriptors import DESCRIPTOR_SUFFIX, code_in_memory
 from vmemmap.facts.symbols.kallsyms import read_kallsyms
-from vmemmap.facts.symbols.table import SymbolTable
+from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_symbol
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
@@ -142,6 +143,25 @@ class Dump:
             self.kernel.check_vmlinux(self.vmlinux)
             return self.vmlinux.table
         return self._own_symbols
+
+    def symbol(self, name: str) -> Symbol:
+        """Give the symbol of a name; a function's is its code."""
+        found = resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        code = self._code_of(found)
+        return Symbol(name, code, 0) if code else found
+
+    def symbol_at(self, virt: int) -> SymbolHit | None:
+        """Give the symbol to which an address in the kernel's image belongs."""
+        hit = self.symbols.at(virt)
+        if hit is None or not self._code_of(hit.symbol):
+            return hit
+        name = hit.name + DESCRIPTOR_SUFFIX
+        return SymbolHit(Symbol(name, hit.symbol.address, hit.size), hit.offset)
+
+    def _code_of(self, symbol: Symbol) -> int:
+        if self.vmlinux is None or not self.vmlinux.lacks_descriptors:
+            return 0
+        return code_in_memory(symbol, self.symbols, self.kernel.memory)
 
     @established
     def _own_symbols(self) -> SymbolTable:

@@ -25,7 +25,6 @@ from vmemmap.facts.symbols.table import (
     SymbolHit,
     SymbolTable,
     may_be_in_image,
-    resolve_symbol,
 )
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.findings import Finding
@@ -523,7 +522,7 @@ class Vmcore:
             FactConflict: There are several; ``symbols.find_all`` has them.
             FactError: There is no symbol table, as for `symbols`.
         """
-        return resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        return self._layers.symbol(name)
 
     def symbolize(self, virt: int) -> SymbolHit | None:
         """Name a kernel virtual address: its symbol and the offset in it.
@@ -535,7 +534,8 @@ class Vmcore:
             FactError: There is no symbol table, as for `symbols`.
         """
         virt = index(virt)
-        return self.symbols.at(virt) if may_be_in_image(virt, self.kernel.vmcoreinfo) else None
+        inside = may_be_in_image(virt, self.kernel.vmcoreinfo)
+        return self._layers.symbol_at(virt) if inside else None
 
     def dmesg(self) -> KernelLog:
         """Give the kernel's log, oldest record first; it is read when it is iterated.

@@ -130,6 +130,20 @@ def test_what_holds_for_a_release_is_told_with_how_sure_it_is(run_vmemmap) -> No
     assert len(table) == 1 + len(rows)
 
 
+def test_what_weak_ordering_can_do_to_one_insertion(run_vmemmap) -> None:
+    arguments = ("simulate", "--store-orders", "--memory", "64M", "--set", "kernel.block_size=64K")
+    ran = run_vmemmap(*arguments, "--format", "json").json
+    assert ran["stores"] == ["num_left", "next", "phys", "virt_addr", "list", "vmemmap_list"]
+    assert ran["states"] == sum(seen["states"] for seen in ran["seen"]) == 2**6
+    assert sum(seen["in_program_order"] for seen in ran["seen"]) == 7
+    text = run_vmemmap(*arguments).out
+    assert "with vmemmap_list done and no other" in text
+    assert run_vmemmap(*arguments, "-o", "x").code == 2
+    radix = run_vmemmap(*arguments[:4], "--set", "kernel.mmu=radix", "--set", "kernel.release=6.6")
+    assert radix.code == 2
+    assert "keeps no list" in radix.err
+
+
 def test_no_release_is_a_wrong_use(run_vmemmap) -> None:
     ran = run_vmemmap("simulate", "--explain-era", "2.6.34")
     assert ran.code == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import vmemmap
 from builders.byte_order import Order, prefix
 from builders.machine import build_machine
 from containers.vmlinux_file import SHT_PROGBITS, Symbol, build_vmlinux
@@ -102,6 +103,29 @@ def test_a_section_that_is_not_in_the_file(order: Order, tmp_path: Path) -> None
     path.write_bytes(vmlinux_of(order, *CODE.values(), opd_bytes=1 << 20))
     with pytest.raises(FactMissing, match=r"\.opd"):
         _ = SymbolFile(path).table
+
+
+def test_a_file_cut_to_its_symbols(tmp_path: Path) -> None:
+    """Memory has the descriptors; one is damaged, one is not in the dump, and one is a variable."""
+    for flags, parted in ((0, True), (1, True), (2, False)):
+        machine = build_machine(byte_order="big", layout="f000", release="3.10.0-x", blocks=8)
+        machine.memory.write(OPD - BASE, descriptors("big", *CODE.values()))
+        machine.poke_u64(OPD + 24, BASE + 0x11F00D)
+        machine.memory.write(OPD - 0x1000 - BASE, descriptors("big", OPD))
+        rows = [row for row in SYMBOLS if row[0] not in machine.symbols or row[0] == "_stext"]
+        rows.append(("absent", BASE + 0x390000, 24))
+        rows += [(name, at, 8) for name, at in machine.symbols.items() if name != "_stext"]
+        path, vmlinux = tmp_path / "vmcore", tmp_path / f"vmlinux{flags}"
+        path.write_bytes(machine.kdump())
+        vmlinux.write_bytes(build_vmlinux(rows, order="big", header={"e_flags": flags}))
+        with vmemmap.open(path, vmlinux=vmlinux) as core:
+            names = ("schedule", "free_huge_page", "a_table", "absent")
+            found = [core.symbol(name).address for name in names]
+            unchanged = [OPD, OPD + 24, OPD - 0x1000, BASE + 0x390000]
+            assert found == [CODE["schedule"] if parted else OPD, *unchanged[1:]]
+            shown = "schedule (descriptor)+0x8" if parted else "schedule+0x8"
+            assert str(core.symbolize(OPD + 8)) == shown
+            assert str(core.symbolize(OPD + 32)) == "free_huge_page+0x8"
 
 
 def test_on_the_command_line(tmp_path: Path, run_vmemmap) -> None:

@@ -75,7 +75,7 @@ def test_the_pages(core: vmemmap.Vmcore, expected: dict[str, Any]) -> None:
     assert usage.kinds["reserved"] == counts["reserved"]
     assert usage.kinds["anon"] == counts["anon"]
     assert usage.kinds["free"] == counts["buddy_pages"]
-    assert list(usage.free_blocks) == expected["free_blocks"]
+    assert usage.free_blocks == tuple(expected["free_blocks"])
 
 
 def test_the_vmlinux_of_the_other_kernel(name: str, dump: Path, real_dump) -> None:

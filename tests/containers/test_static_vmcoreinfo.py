@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vmemmap
-from breadth import pairs, trying
+from breadth import examples, pairs, trying
 from builders.byte_order import Order
 from builders.elf_core import Segment
 from builders.flattened import build_flattened
@@ -49,7 +52,12 @@ Search = Callable[..., Searched]
 
 @pytest.fixture(params=MACHINES)
 def machine(request: pytest.FixtureRequest) -> Machine:
-    order, page_size, release = MACHINES[request.param]
+    return build(request.param)
+
+
+def build(name: str) -> Machine:
+    """Build a machine with room in its image, and none of VMCOREINFO yet."""
+    order, page_size, release = MACHINES[name]
     built = build_machine(
         byte_order=order, page_size=page_size, layout="f000", release=release, blocks=4
     )
@@ -292,6 +300,31 @@ def test_copies_of_the_kernels_own_text_are_one_kernel(search: Search, machine: 
     machine.memory.write(IMAGE + 0x3004, note_of(machine, own))
     (found,) = search(machine).found
     assert (found.phys, found.text) == (IMAGE + 0x3004, own)
+
+
+INSIDE_A_PAGE = st.integers(0, 0xDFFF).filter(lambda at: at % 4096 not in (0, 24))
+PLACE = st.integers(0, FREE_BYTES - 0x2000)
+COPY = st.tuples(PLACE, st.booleans(), st.sampled_from([*stale_texts(build_machine(blocks=4)), ""]))
+
+
+@settings(max_examples=examples(100))
+@given(own=INSIDE_A_PAGE, copies=st.lists(COPY, max_size=6), form=st.booleans())
+def test_no_copy_anywhere_hides_the_kernels_own(
+    own: int, copies: list[tuple[int, bool, str]], form: bool
+) -> None:
+    """Stale texts and later copies of its own, as notes or bare, over each other or not."""
+    machine = build("4.9")
+    stale = stale_texts(machine) | {"": text_of(machine, CRASHTIME="1795000000")}
+    for at, as_note, kind in copies:
+        text = stale[kind]
+        machine.memory.write(FREE + at, note_of(machine, text) if as_note else text + b"\0")
+    text = text_of(machine)
+    machine.memory.write(IMAGE + own, note_of(machine, text) if form else text)
+    with TemporaryDirectory() as folder:
+        paths = write_dump(machine, "elf", Path(folder) / "dump")
+        with vmemmap.open(*paths) as core:
+            found = find_in_memory(core.source).found[0]
+    assert (found.phys, found.text) == (IMAGE + own, text)
 
 
 @pytest.mark.parametrize("capture", [0x2000000, 0x18000000], ids=["32 MiB", "384 MiB"])

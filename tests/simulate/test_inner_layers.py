@@ -17,7 +17,7 @@ ROWS = (
     ("mm",),
     ("crash",),
     ("machine", "designs"),
-    ("explain",),
+    ("explain", "store_orders"),
 )
 PACKAGE = "vmemmap.simulate"
 SIMULATE = Path(vmemmap.simulate.__file__).parent

@@ -14,6 +14,7 @@ from vmemmap.errors import OutputError, SpecError, UnwritableFile
 from vmemmap.report import designs as designs_report
 from vmemmap.report import eras as eras_report
 from vmemmap.report import simulate as report
+from vmemmap.report import store_orders as orders_report
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
     help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
 )
 @click.option(
+    "--store-orders",
+    is_flag=True,
+    help="Say what a reader can meet of one more insertion on this machine under weak ordering.",
+)
+@click.option(
     "--explain-era",
     metavar="RELEASE",
     help="Print what the model holds for a kernel release, and how sure that is, and end.",
@@ -71,6 +77,7 @@ def command(
     changes: tuple[str, ...],
     vmlinux: str | None,
     compare_designs: bool,
+    store_orders: bool,
     explain_era: str | None,
     damage: tuple[str, ...],
     list_damage: bool,
@@ -95,14 +102,18 @@ def command(
         emit("json" if form == "json" else "text", kinds, text=text, columns=(), rows=kinds)
         return 0
     if explain_era is None:
-        _check_files(spec, out, memory, vmlinux, compare_designs)
+        _check_files(spec, out, memory, vmlinux, compare_designs or store_orders)
+    if store_orders and out is not None:
+        raise click.BadParameter("--store-orders writes no vmcore; leave -o out")
     try:
         with traceback_shown(debug):
             if explain_era is not None:
                 _explain(explain_era, form)
                 return 0
             machine = _machine(spec, memory, changes, small_blocks=bool(damage))
-            if out is None:
+            if store_orders:
+                _print_store_orders(machine, form)
+            elif out is None:
                 _print_designs(machine, form)
             else:
                 _crash(machine, out, vmlinux, damage, compare_designs, form)
@@ -127,15 +138,15 @@ def _explain(release: str, form: str) -> None:
 
 
 def _check_files(
-    spec: str | None, out: str | None, memory: str | None, vmlinux: str | None, designs: bool
+    spec: str | None, out: str | None, memory: str | None, vmlinux: str | None, no_dump: bool
 ) -> None:
     """Check that the files go together.
 
     Raises:
         click.BadParameter: They do not.
     """
-    if out is None and not designs:
-        raise click.BadParameter("give -o FILE for the vmcore, or --compare-designs")
+    if out is None and not no_dump:
+        raise click.BadParameter("give -o FILE for the vmcore, --compare-designs or --store-orders")
     if spec is not None and memory is not None:
         raise click.BadParameter("--memory is for machines without SPEC.toml")
     for name in (out, vmlinux):
@@ -173,6 +184,23 @@ def _print_designs(spec: MachineSpec, form: str) -> None:
         text=designs_report.design_lines(record),
         columns=designs_report.DESIGN_COLUMNS,
         rows=record["designs"],
+    )
+
+
+def _print_store_orders(spec: MachineSpec, form: str) -> None:
+    from vmemmap.simulate.store_orders import Insertion
+
+    with ProgressBar() as progress:
+        machine = _booted(spec, progress)
+        if not machine.kernel.keeps_list:
+            raise SpecError("kernel.mmu", "this kernel keeps no list on radix to insert into")
+        record = orders_report.store_orders(Insertion(machine))
+    emit(
+        form,
+        record,
+        text=orders_report.store_orders_lines(record),
+        columns=orders_report.COLUMNS,
+        rows=[{**seen, "done": " ".join(seen["done"])} for seen in record["seen"]],
     )
 
 

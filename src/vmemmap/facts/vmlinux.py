@@ -20,7 +20,7 @@ from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
 from vmemmap.established import established
 from vmemmap.facts.elf_file import ElfFile
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.symbols.descriptors import DESCRIPTOR_BYTES, SUFFIX, find_code
+from vmemmap.facts.symbols.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_SUFFIX, find_code
 from vmemmap.facts.symbols.table import Symbol, SymbolTable
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
@@ -121,6 +121,11 @@ class SymbolFile:
         )
 
     @property
+    def lacks_descriptors(self) -> bool:
+        """Its functions have descriptors, and what these lead to is not in the file."""
+        return self._file.has_descriptors and self._file.find(".opd") is None
+
+    @property
     def fact(self) -> Fact[str]:
         """The fact that the user named this file, and what it has."""
         has = ["symbols"] if self.has_symbols else []
@@ -203,10 +208,11 @@ def _build_id(file: ElfFile) -> str:
 def _with_suffix(names: bytes, name_at: NDArray[np.intp]) -> tuple[bytes, NDArray[np.intp]]:
     """Give *names* with those at some places once more, as descriptors, and where these start."""
     added, at = [], []
+    suffix = DESCRIPTOR_SUFFIX.encode() + b"\0"
     end = len(names)
     for start in name_at.tolist():
         at.append(end)
-        added.append(names[start : names.index(b"\0", start)] + SUFFIX)
+        added.append(names[start : names.index(b"\0", start)] + suffix)
         end += len(added[-1])
     return b"".join((names, *added)), np.array(at, dtype=np.intp)
 

@@ -59,6 +59,22 @@ class PagesToWitness:
         pages = {pfn: self._read(pfn) for pfn in islice(self._named(head), _HEADS)}
         return [data for data in pages.values() if data is not None]
 
+    def are_unlisted(self, lru: int) -> bool:
+        """Tell whether ``lru`` of a page of the kernel's image links itself, as on no list."""
+        pages = self._struct_pages
+        for pfn, data in self.image:
+            own = pages.base + pfn * pages.size + lru
+            words = [data[at : at + 8] for at in (lru, lru + 8)]
+            if all(int.from_bytes(word, pages.order) == own for word in words):
+                return True
+        return False
+
+    @property
+    def free_orders(self) -> int:
+        """How many orders have free lists in a zone."""
+        lists = self._lists()
+        return 0 if lists is None else lists.orders
+
     def _named(self, head: int) -> Iterator[int]:
         """Yield the pfns that tails right behind them name as their heads."""
         pages = self._struct_pages

@@ -65,8 +65,8 @@ def why_undecided(layout: PageLayout) -> str:
 
 
 def _mark(layout: PageLayout, name: str) -> str:
-    if name == "order":
-        return "the order of a free block (OFFSET(page.private))"
+    if name in _MEMBERS:
+        return _MEMBERS[name]
     mark = layout.unsettled[name]
     bits = [bit for bit in range(FLAG_BITS) if mark.bits >> bit & 1]
     choices = [f"bit {bit}" for bit in bits] if len(bits) <= _BITS_NAMED else ["one of many bits"]
@@ -75,3 +75,7 @@ def _mark(layout: PageLayout, name: str) -> str:
 
 
 _BITS_NAMED = 4
+_MEMBERS = {
+    "order": "the order of a free block (OFFSET(page.private))",
+    "mapping": "the mapping (OFFSET(page.mapping))",
+}

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
-from vmemmap.errors import DumpError, FactMissing
+from vmemmap.errors import DumpError, FactMissing, ReadError
 from vmemmap.facts.elf_file import ElfFile
-from vmemmap.linear_map import linear_phys_many
+from vmemmap.facts.symbols.table import Symbol, SymbolTable
+from vmemmap.linear_map import LinearMemory, linear_phys_many
 
-SUFFIX = b" (descriptor)\0"
+DESCRIPTOR_SUFFIX = " (descriptor)"
 DESCRIPTOR_BYTES = 24
 _R_PPC64_RELATIVE = 22
 
@@ -53,6 +54,31 @@ def find_code(file: ElfFile, address: NDArray[np.uint64]) -> NDArray[np.uint64]:
     _, valid = linear_phys_many(found)
     code[inside] = np.where(valid, found, np.uint64(0))
     return code
+
+
+def code_in_memory(symbol: Symbol, table: SymbolTable, memory: LinearMemory) -> int:
+    """Find in memory the code of a symbol that may be a descriptor, where the file has no .opd.
+
+    That is so in files that were cut to their symbols. No variable begins with an address in the
+    code: a pointer to a function leads to its descriptor.
+
+    Args:
+        symbol: The symbol.
+        table: All of them.
+        memory: The kernel's data; of a kernel of the first ELF ABI.
+
+    Returns:
+        The address of the code; 0 if the symbol is no descriptor, or cannot be read.
+    """
+    start, end = table.find("_stext"), table.find("_etext")
+    if symbol.size != DESCRIPTOR_BYTES or start is None or end is None:
+        return 0
+    in_code = range(start.address, end.address, 4)
+    try:
+        code, toc = memory.words(symbol.address, 2).tolist()
+    except ReadError:
+        return 0
+    return code if code in in_code and toc >= end.address else 0
 
 
 def _relocate(file: ElfFile, words: NDArray[np.uint64], start: int) -> None:

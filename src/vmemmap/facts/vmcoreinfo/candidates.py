@@ -35,8 +35,8 @@ _UNFINISHED = re.compile(rb"CRASHTIME=[0-9]+")
 """Up to 3.4 the kernel ends the text with this and no newline."""
 _IMAGE_SPAN = 1 << 30
 """No kernel's image is longer; they have about 50 MiB."""
-_IMAGE_TAIL = 4 << 20
-"""What an image may have behind the last of its symbols that a text names."""
+_USUAL_SPAN = 64 << 20
+"""What a text names within this lies in the image; beyond, it may be what the kernel allocated."""
 _POINTERS = ("vmemmap_list", "log_buf", "prb", "node_data", "mem_section")
 """Where every kernel that names them has a pointer into the linear map, or zero."""
 
@@ -112,8 +112,8 @@ def best_first(found: Iterable[FoundText]) -> tuple[FoundText, ...]:
     """Give one text of each kernel, that of the dumped one first.
 
     A kernel that memory bears out goes before one that it does not, and the machine's before its
-    capture kernel. Of one kernel's texts the note goes before the bare text, one where a kernel
-    keeps it before a copy that lies elsewhere, and then the last of it that was written.
+    capture kernel. Of one kernel's texts one where a kernel keeps it goes before a copy that lies
+    elsewhere, the note before the bare text, and then the last and the longest that was written.
     """
     ordered = sorted(
         found,
@@ -121,9 +121,10 @@ def best_first(found: Iterable[FoundText]) -> tuple[FoundText, ...]:
             text.agreement < 0,
             text.image_phys > 0,
             -text.agreement,
-            text.form != "note",
             _place(text),
+            text.form != "note",
             -text.crash_time,
+            -len(text.text),
             text.phys,
         ),
     )
@@ -185,13 +186,15 @@ def _values(found: FoundText) -> dict[bytes, bytes]:
 def _place(text: FoundText) -> int:
     """Rank where a text lies: in the image, where no copy does; on a page of its own; elsewhere.
 
-    The text of a damaged note on a page of its own is no bare text of the image.
+    Static arrays lie before the last symbol that the text names: mem_section is linked later. What
+    stands behind room for a note's header on a page of its own is the text of a damaged note.
     """
     in_page = text.phys % _PAGE_BYTES
     if in_page == 0:
         return 1
-    in_image = text.image_phys <= text.phys < _last_symbol(text) + _IMAGE_TAIL
-    return 0 if in_image and in_page != NOTE_HEAD_BYTES else 2
+    if text.form == "data" and in_page == NOTE_HEAD_BYTES:
+        return 2
+    return 0 if text.image_phys <= text.phys < _last_symbol(text) else 2
 
 
 def _last_symbol(text: FoundText) -> int:
@@ -203,7 +206,7 @@ def _last_symbol(text: FoundText) -> int:
                 phys = linear_phys(text.info.integer(key)) or 0
             except FactError:
                 continue
-            if last < phys < start + _IMAGE_SPAN:
+            if last < phys < start + _USUAL_SPAN:
                 last = phys
     return last
 

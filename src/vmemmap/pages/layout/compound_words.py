@@ -13,6 +13,8 @@ from vmemmap.facts.fact import Fact, Origin
 from vmemmap.pages.layout.page_reader import PageReader
 
 _WIDE = (1 << 64) - 1
+_HUGETLB_DTOR, _HUGETLB_BIT = 2, 8
+"""HUGETLB_PAGE_DTOR and PG_hugetlb in every kernel that has them; another number is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def _by_flags(read: PageReader, flags: int, typed: bool) -> Places | None:
                 f"VMCOREINFO has NUMBER(PG_hugetlb)={bit}; expected a bit below 64",
                 name="NUMBER(PG_hugetlb)",
             )
-        return low_byte, Word(flags, 8, 1 << bit), 1 << bit
+        return low_byte, Word(flags, 8, 1 << bit), 1 << bit if bit == _HUGETLB_BIT else None
     if typed and read.types.member("folio._flags_1") is not None:
         # 6.9 and 6.10, where the number of hugetlb's type is a macro, have no member for the order
         # any more; before 6.6 there is one beside _flags_1.
@@ -97,7 +99,8 @@ def _by_members(read: PageReader, typed: bool) -> Places | None:
         if typed and _is_pointer(read, names[1]):
             return None  # 4.0 to 4.3 have members, which lie in the words of lru
         order, kind = (read.integer(name, key) for name, key in zip(names, keys, strict=True))
-        return _side_by_side(read, keys, order, kind, skip)
+        # 2 bytes are known of kernels that do not export them: 4.4 and 4.5.
+        return _side_by_side(read, keys, order, kind, skip, (1, 2, 4) if typed else (1, 4))
     return None
 
 
@@ -106,11 +109,13 @@ def _is_pointer(read: PageReader, member: str) -> bool:
     return found is not None and found.width == 8
 
 
-def _side_by_side(read: PageReader, keys: list[str], order: int, kind: int, skip: int) -> Places:
+def _side_by_side(
+    read: PageReader, keys: list[str], order: int, kind: int, skip: int, widths: tuple[int, ...]
+) -> Places:
     at, dtor = order - skip, kind - skip
     # They stand side by side, so their distance is their width: 4 bytes until 4.15, then 1.
     width = at - dtor
-    if width not in (1, 2, 4) or dtor < 0 or at + width > read.size:
+    if width not in widths or dtor < 0 or dtor % width or at + width > read.size:
         raise FactInvalid(
             f"VMCOREINFO has {keys[1]}={kind} and {keys[0]}={order}; expected them side by side in "
             "the second struct page of a compound",
@@ -123,4 +128,6 @@ def _side_by_side(read: PageReader, keys: list[str], order: int, kind: int, skip
             f"{8 * width} bits",
             name="NUMBER(HUGETLB_PAGE_DTOR)",
         )
-    return Word(at, width, mask), Word(dtor, width, mask) if number is not None else None, number
+    if number != _HUGETLB_DTOR:
+        return Word(at, width, mask), None, None
+    return Word(at, width, mask), Word(dtor, width, mask), number

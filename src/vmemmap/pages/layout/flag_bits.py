@@ -16,7 +16,9 @@ from vmemmap.facts.fact import Origin
 from vmemmap.pages.layout.page_flags import (
     FlagEra,
     agreeing_eras,
+    differs_in,
     era_by_types,
+    era_of_release,
     neighbouring_eras,
 )
 from vmemmap.pages.layout.page_reader import PageReader
@@ -28,6 +30,8 @@ FLAGS_USED = (*FLAGS_EXPORTED, "head", "tail", "reserved")
 _ALL = (1 << FLAG_BITS) - 1
 _LOCKED = 1
 """The lowest bit, which every kernel has for PG_locked."""
+_SLAB_EXPORTED = (3, 9, 0)
+"""The first release that exports what marks slabs and free blocks."""
 _BUDDY = "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)"
 
 
@@ -128,7 +132,7 @@ class _Search:
         witnesses: Witnesses,
     ) -> None:
         self._read, self._exported, self._witnesses = read, exported, witnesses
-        self._exact = agreeing_eras(exported)
+        self._exact = [era for era in agreeing_eras(exported) if self._is_timely(era)]
         self.eras = self._exact or neighbouring_eras(exported)
         self.by_release: FlagEra | None = None
         self._narrowed = ""
@@ -137,6 +141,7 @@ class _Search:
             if 0 < len(left) < len(self.eras):
                 self.eras = left
                 self._narrowed = ", and pages of the kernel's image and of the free lists"
+        self._named = era_of_release(version)
         if self._exact and version is not None:
             older = [era for era in self._exact if era.since <= version][-1:]
             self.by_release = next((era for era in older if era in self.eras), None)
@@ -158,6 +163,12 @@ class _Search:
                 self._settle(name)
         return found
 
+    def _is_timely(self, era: FlagEra) -> bool:
+        """Tell whether a kernel of an era would export no more than this one does."""
+        keys = [f"NUMBER({name})" for name in ("PG_slab", "PAGE_SLAB_MAPCOUNT_VALUE")]
+        keys += [_BUDDY, "OFFSET(page._mapcount)"]
+        return era.since < _SLAB_EXPORTED or any(key in self._read.info for key in keys)
+
     def _is_possible(self, era: FlagEra) -> bool:
         """Tell whether pages that are known are what they have to be by an era."""
         reserved, buddy = era.number("reserved"), era.number("buddy")
@@ -176,6 +187,13 @@ class _Search:
     def _compare(self, name: str) -> None:
         """Leave an exported flag open if what else may be true says another bit."""
         values = {*self._values(name), self._exported[name]} - {None}
+        if (
+            self._exact
+            and self._named is not None
+            and differs_in(self._named, self._exported, name)
+        ):
+            # All that is exported is another era's, but it may be one wrong number in this one.
+            values |= {self._named.number(name)}
         if len(values) > 1:
             self._leave_open(name, mask_of(values))
 

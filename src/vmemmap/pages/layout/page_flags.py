@@ -149,6 +149,17 @@ def neighbouring_eras(exported: Mapping[str, int]) -> list[FlagEra]:
     return list(found.values())
 
 
+def era_of_release(version: tuple[int, int, int] | None) -> FlagEra | None:
+    """Give the era that a release belongs to by its number, or None."""
+    older = [era for era in FLAG_ERAS if version is not None and era.since <= version]
+    return older[-1] if older else None
+
+
+def differs_in(era: FlagEra, exported: Mapping[str, int], name: str) -> bool:
+    """Tell whether one flag is all that an era has otherwise than the kernel, and still has."""
+    return _differing(era, exported) == [name] and era.number(name) is not None
+
+
 def _differing(era: FlagEra, exported: Mapping[str, int]) -> list[str]:
     return [name for name, bit in exported.items() if era.number(name) != bit]
 

@@ -29,6 +29,9 @@ from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages, Witnesses
 
 _ORDERS_MAX = 21
 """LENGTH(zone.free_area) is 9 or 13 by default and at most a little more by configuration."""
+_PLACES = ((24, 40, 8, 12, 16), (8, 32, 28, 24, 48), (24, 8, 52, 48, 40))
+"""Where mapping, lru, _refcount, _mapcount and private are: 2.6.35 to 3.0, to 4.17, and since. A
+kernel with debugging options, or a vendor's, can have others, but hardly for mapping alone."""
 _GIGANTIC_BYTES_SHIFT = 34
 """The largest compound page of a ppc64 kernel is the 16 GiB huge page."""
 
@@ -155,6 +158,11 @@ def find_page_layout(
     read = PageReader(info, size, types or no_types(info))
     version = release.numbers
     flags = read.required("page.flags")
+    if flags:
+        raise FactInvalid(
+            f"VMCOREINFO has OFFSET(page.flags)={flags}; every kernel has the flags first",
+            name="OFFSET(page.flags)",
+        )
     mapping = read.required("page.mapping")
     lru = read.required("page.lru")
     if lru + 16 > size:
@@ -163,6 +171,8 @@ def find_page_layout(
             "a struct page",
             name="OFFSET(page.lru)",
         )
+    pages = known or NoKnownPages()
+    lru = _shown_lru(read, lru, pages)
     refcount = read.required("page._refcount", "page._count", width=4)
     private = read.offset("page.private")
     # A kernel that exports what marks a free block exports where its order is: it is missing.
@@ -177,10 +187,14 @@ def find_page_layout(
         why = "in one 8-byte word with page._count, as in every kernel"
         mapcount = read.derive_offset("page._mapcount", at, 4, why)
     head = read.offset("page.compound_info", "page.compound_head")
-    seen = Witnesses(known or NoKnownPages(), order, size, flags, mapcount, private, head)
-    seen = _places_seen(read, seen)
+    seen = Witnesses(pages, order, size, flags, mapcount, private, head)
+    seen = _places_seen(read, seen, lru)
+    head = seen.head
     found = find_flag_bits(read, version, seen)
     bits, unsettled = found.bits, found.unsettled
+    if head is None and "tail" in unsettled and seen.names_heads(lru):
+        why = "in the word of page.lru.next, where tails name their heads"
+        head = read.derive("page.compound_head", lru, why, Origin.DERIVED)
     if head is not None:
         unsettled.pop("tail", None)
     elif "tail" not in bits and "tail" not in unsettled and not read.types.known:
@@ -197,6 +211,8 @@ def find_page_layout(
     unsettled |= page_types.unsettled
     if seen.private is None:
         unsettled["order"] = Unsettled()
+    if not _is_mapping(mapping, lru, refcount, seen):
+        unsettled["mapping"] = Unsettled()
     values = page_types.values
     return PageLayout(
         size=size,
@@ -218,7 +234,7 @@ def find_page_layout(
         compound_order=order_at,
         compound_dtor=dtor_at,
         hugetlb_dtor=dtor,
-        orders=read_orders(read, page_size),
+        orders=_shown_orders(read, page_size, pages),
         max_compound_order=_GIGANTIC_BYTES_SHIFT - (page_size.bit_length() - 1),
         facts=tuple(read.facts),
         exported=_exported(info),
@@ -227,10 +243,42 @@ def find_page_layout(
     )
 
 
-def _places_seen(read: PageReader, seen: Witnesses) -> Witnesses:
-    """Correct where page type and order of a free block are, if the free lists show it."""
+def _shown_lru(read: PageReader, lru: int, pages: KnownPages) -> int:
+    """Give where lru is, which may be elsewhere than said if pages that are on no list show it."""
+    others = [row[1] for row in _PLACES if row[1] != lru and row[1] + 16 <= read.size]
+    shown = [at for at in others if pages.are_unlisted(at)]
+    if len(shown) != 1 or pages.are_unlisted(lru):
+        return lru
+    why = "where pages of the kernel's image, which are on no list, link themselves"
+    read.derive("page.lru", shown[0], why, Origin.DERIVED)
+    return shown[0]
+
+
+def _shown_orders(read: PageReader, page_size: int, pages: KnownPages) -> int:
+    """Give how many orders there are, which may be more than said if there are lists of them."""
+    orders = read_orders(read, page_size)
+    if pages.free_orders <= orders:
+        return orders
+    why = "so many free lists follow each other in the first zone"
+    read.derive("zone.free_area", pages.free_orders, why, Origin.DERIVED)
+    return pages.free_orders
+
+
+def _is_mapping(mapping: int, lru: int, refcount: int, seen: Witnesses) -> bool:
+    """Tell whether the mapping is where it may be, if all the rest is where a kernel has it."""
+    rest = (lru, refcount, seen.mapcount, seen.private)
+    return mapping in {row[0] for row in _PLACES if row[1:] == rest} or not any(
+        row[1:] == rest for row in _PLACES
+    )
+
+
+def _places_seen(read: PageReader, seen: Witnesses, lru: int) -> Witnesses:
+    """Correct what known pages show to be elsewhere: page type, order, the word of tails."""
+    if seen.head not in (None, lru) and not seen.names_heads(seen.head) and seen.names_heads(lru):
+        why = "in the word of page.lru.next, as in every kernel: there tails name their heads"
+        seen = replace(seen, head=read.derive("page.compound_head", lru, why, Origin.DERIVED))
     if seen.free_type is None:
-        places = seen.type_places(BUDDY_VALUES)
+        places = seen.type_places(BUDDY_VALUES, lru)
         if len(places) == 1:
             why = f"where {seen.free_blocks} blocks on the free lists have the same page type"
             read.derive("page._mapcount", places[0], why, Origin.DERIVED)

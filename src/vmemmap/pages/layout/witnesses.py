@@ -58,16 +58,34 @@ class KnownPages(Protocol):
         """
         ...
 
+    def are_unlisted(self, lru: int) -> bool:
+        """Tell whether pages of the kernel's image, which are on no list, show ``lru`` to be there.
+
+        Args:
+            lru: An offset in the struct page (bytes).
+        """
+        ...
+
+    @property
+    def free_orders(self) -> int:
+        """How many orders have free lists in a zone; 0 where that cannot be seen."""
+        ...
+
 
 class NoKnownPages:
     """No pages: of a VMCOREINFO without a dump."""
 
     image: Sequence[tuple[int, bytes]] = ()
     free_heads: Sequence[FreeHead] = ()
+    free_orders = 0
 
     def compound_heads(self, head: int) -> Sequence[bytes]:
         """Give none."""
         return ()
+
+    def are_unlisted(self, lru: int) -> bool:
+        """Show nothing."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,10 @@ class Witnesses:
         """The flags that all pages have which tails name as their heads, as a mask."""
         return 0 if self.head is None else self._common(self.pages.compound_heads(self.head))
 
+    def names_heads(self, at: int) -> bool:
+        """Tell whether some tails name their heads in the word at an offset."""
+        return bool(self.pages.compound_heads(at))
+
     @cached_property
     def free_flags(self) -> int:
         """The flags that all heads of free blocks have, as a mask."""
@@ -122,9 +144,16 @@ class Witnesses:
         """The page type of all heads of free blocks; None if they have none, or none was seen."""
         return None if self.mapcount is None else self._type_at(self.mapcount)
 
-    def type_places(self, values: frozenset[int]) -> list[int]:
-        """Give where all heads of free blocks have the same one of some page types (offsets)."""
-        return [at for at in range(0, self.size - 3, 4) if self._type_at(at) in values]
+    def type_places(self, values: frozenset[int], lru: int) -> list[int]:
+        """Give where all heads of free blocks have the same one of some page types (offsets).
+
+        Args:
+            values: The page types.
+            lru: Offset of the two links, of which a half may look like a type by chance.
+        """
+        links = range(lru, lru + 16)
+        places = (at for at in range(0, self.size - 3, 4) if at not in links)
+        return [at for at in places if self._type_at(at) in values]
 
     def order_places(self) -> list[int]:
         """Give where all heads of free blocks have their order (offsets); [] if too few tell."""

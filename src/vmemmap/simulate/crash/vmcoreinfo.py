@@ -133,7 +133,7 @@ def _zones(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
         yield "OFFSET(vm_struct.addr)", 8
     elif kernel.version < (6, 9):
         yield "OFFSET(vmap_area.va_start)", 0
-        yield "OFFSET(vmap_area.list)", VMAP_AREA_LIST
+        yield "OFFSET(vmap_area.list)", kernel.at(VMAP_AREA_LIST)
     yield "LENGTH(zone.free_area)", kernel.free_area_orders
     yield from log_keys(kernel)
     yield "LENGTH(free_area.free_list)", nodes.migrate_types
