@@ -273,7 +273,13 @@ class Dump:
         base = self.evidence.vmemmap_base.value
         try:
             found = rescue_list(
-                self.kernel, self.source, self.listed, self.walk, base, region, self._block_size
+                self.mem_section,
+                self.source,
+                self.listed,
+                self.walk,
+                base,
+                region,
+                self._block_size,
             )
         except FactError:  # what is not known enough to find anything
             return self.listed
@@ -483,7 +489,7 @@ class Dump:
         from vmemmap.pages.model import PageModel
 
         return PageModel(
-            self.kernel,
+            self.mem_section,
             self.source,
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,

@@ -12,7 +12,6 @@ from vmemmap.absence import Absence
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.established import established
-from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
 from vmemmap.mmzone.mem_section import MemSection
@@ -47,7 +46,7 @@ class PageModel:
     """Everything about the pages of one dump.
 
     Args:
-        kernel: Facts about the kernel.
+        mem_section: The kernel's table of sections, and facts about the kernel.
         source: The dump's physical memory.
         runs: Which parts of the vmemmap are backed, and where.
         base: Virtual address of the struct page of pfn 0.
@@ -57,17 +56,18 @@ class PageModel:
 
     def __init__(
         self,
-        kernel: KernelFacts,
+        mem_section: MemSection,
         source: PhysicalSource,
         runs: VmemmapRuns,
         base: int,
         backing: BackingTable,
         progress: Progress = no_progress,
     ) -> None:
-        self._kernel, self._source, self._runs = kernel, source, runs
+        self._mem_section, self._kernel = mem_section, mem_section.kernel
+        self._source, self._runs = source, runs
         self._base, self._backing = base, backing
         self._progress = progress
-        self._page_size = kernel.page_size.value
+        self._page_size = self._kernel.page_size.value
         self._findings: list[Finding] = []
 
     @established
@@ -94,9 +94,8 @@ class PageModel:
         Raises:
             FactMissing: Neither mem_section nor the list can be used.
         """
-        mem_section = MemSection(self._kernel)
         try:
-            return read_section_table(mem_section, self._base)
+            return read_section_table(self._mem_section, self._base)
         except FactError as error:
             why = str(error)
         backing = self._backing
@@ -106,7 +105,7 @@ class PageModel:
                 f"which pages there are cannot be told, and there is no list to go by: {why}",
                 name="mem_section",
             )
-        per = mem_section.pages_per_section
+        per = self._mem_section.pages_per_section
         return sections_from_blocks(first[backing.usable], end[backing.usable], per, why)
 
     @established

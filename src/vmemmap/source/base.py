@@ -158,6 +158,14 @@ class PhysicalSource(ABC):
             byte that is claimed can still not be read; see `is_stored`.
         """
 
+    def next_present(self, address: int) -> int:
+        """Give the first physical address from *address* on whose byte may be claimed.
+
+        Returns:
+            *address* itself where nothing better is known; `PHYS_END` if there is no such byte.
+        """
+        return address
+
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for each physical address whether its byte is really in the file.
 

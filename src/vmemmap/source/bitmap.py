@@ -66,6 +66,21 @@ class Bitmap:
                 pfns = np.flatnonzero(np.unpackbits(part, bitorder="little")) + at * 8
                 yield at * 8, pfns[(pfns >= start) & (pfns < end)]
 
+    def next_set(self, pfn: int) -> int | None:
+        """Give the first pfn from *pfn* on whose bit is set, or None."""
+        if pfn >> 3 >= len(self._bytes):
+            return None
+        at, bits = pfn >> 3, int(self._bytes[pfn >> 3]) >> (pfn & 7) << (pfn & 7)
+        while not bits:
+            at += 1
+            part = self._bytes[at : at + _CHUNK_BYTES]
+            if not len(part):
+                return None
+            at += int(np.argmax(part != 0)) if part.any() else len(part) - 1
+            bits = int(self._bytes[at])
+        found = at * 8 + (bits & -bits).bit_length() - 1
+        return found if found < self._bits else None
+
     def runs(self, limit: int) -> tuple[NDArray[np.uint64], bool]:
         """Give the ranges of set bits.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -149,6 +150,18 @@ class ElfSource(PhysicalSource):
         clipped = np.maximum(at, 0)
         inside = (at >= 0) & (addresses < self._end[clipped])
         return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
+
+    def next_present(self, address: int) -> int:
+        """Give the next byte that is stored; see `PhysicalSource.next_present`."""
+        starts, ends = self._stored_pieces
+        at = bisect_right(ends, address)
+        return max(address, starts[at]) if at < len(ends) else PHYS_END
+
+    @cached_property
+    def _stored_pieces(self) -> tuple[memoryview, memoryview]:
+        """Where the pieces that are in the file start and end."""
+        stored = self._kind == _IN_FILE
+        return self._start[stored].data, self._end[stored].data
 
     def locate(self, runs: NDArray[np.int64]) -> Located:
         """Find many stretches of memory in the file; see `PhysicalSource.locate`."""

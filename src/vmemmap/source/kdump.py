@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
+from vmemmap.distinct import distinct
 from vmemmap.errors import (
     CodecUnavailable,
     CorruptPage,
@@ -206,6 +207,13 @@ class KdumpSource(PhysicalSource):
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
 
+    def next_present(self, address: int) -> int:
+        """Give where the next page that the bitmap has begins; see `PhysicalSource.next_present`."""
+        pfn = self.file.stored.next_set(max(address >> self._shift, self._first_pfn))
+        if pfn is None or pfn >= self._end_pfn:
+            return PHYS_END
+        return max(address, pfn << self._shift)
+
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
 
@@ -215,7 +223,8 @@ class KdumpSource(PhysicalSource):
         if not there.any() or not self.is_incomplete():
             return there
         wanted = addresses[there] >> np.uint64(self._shift)
-        pfns, at = np.unique(wanted, return_inverse=True)
+        pfns = distinct(wanted)
+        at = np.searchsorted(pfns, wanted)
         runs = np.split(pfns, np.flatnonzero(np.diff(pfns) != 1) + 1)
         there[there] = np.concatenate([self._kept(int(run[0]), len(run)) for run in runs])[at]
         return there

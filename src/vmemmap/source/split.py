@@ -95,6 +95,10 @@ class SplitSource(PhysicalSource):
             present |= member.present_many(addresses)
         return present
 
+    def next_present(self, address: int) -> int:
+        """Give the next byte that a member has; see `PhysicalSource.next_present`."""
+        return min(member.next_present(address) for member in self._members)
+
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the members' files have; see `PhysicalSource.stored_many`."""
         stored = np.zeros(addresses.shape, dtype=np.bool_)
