@@ -8,16 +8,22 @@
         for entry in core.backing: ...
         core.vtop(0xC00C000000000040).phys
 
+``vmemmap.__compiled__`` tells whether the compiled module is there; without it all works the same,
+and pages are counted several times slower.
+
 See `open` for what can be opened and `Vmcore` for what an opened dump gives. The other half, the
 model of the kernel that makes such dumps, is ``vmemmap.simulate``.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vmemmap.absence import Absence
     from vmemmap.backing.table import BackingTable, Entry
+    from vmemmap.check.coverage import Coverage
+    from vmemmap.check.whole_dump import CheckReport
     from vmemmap.errors import (
         CodecUnavailable,
         CorruptDump,
@@ -47,7 +53,9 @@ if TYPE_CHECKING:
         UnwritableFile,
         VmemmapError,
     )
+    from vmemmap.facts.backing import BackingFacts
     from vmemmap.facts.fact import Fact, Facts, Origin
+    from vmemmap.facts.kernel import KernelFacts
     from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable
     from vmemmap.findings import Finding, Severity
     from vmemmap.kernel_log.record import KernelLog, LogRecord
@@ -55,20 +63,28 @@ if TYPE_CHECKING:
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.kinds import Kind
     from vmemmap.pages.page import PageInfo
+    from vmemmap.source.base import PhysicalSource
     from vmemmap.translate.address_space import BulkTranslation
+    from vmemmap.translate.page_tables.walk import PageTable
+    from vmemmap.translate.regions import AddressLayout
     from vmemmap.translate.result import Translation
     from vmemmap.vmcore import Vmcore
     from vmemmap.vmcore import open_vmcore as open
 
 __version__ = "0.1.0"
+__compiled__: bool
 
 __all__ = [
     "Absence",
+    "AddressLayout",
+    "BackingFacts",
     "BackingTable",
     "BulkTranslation",
+    "CheckReport",
     "CodecUnavailable",
     "CorruptDump",
     "CorruptPage",
+    "Coverage",
     "DumpError",
     "Entry",
     "Fact",
@@ -79,6 +95,7 @@ __all__ = [
     "Facts",
     "Finding",
     "HotAdded",
+    "KernelFacts",
     "KernelLog",
     "Kind",
     "LogRecord",
@@ -92,6 +109,8 @@ __all__ = [
     "PageExcluded",
     "PageInfo",
     "PageLost",
+    "PageTable",
+    "PhysicalSource",
     "ReadError",
     "Severity",
     "SpecError",
@@ -114,44 +133,41 @@ __all__ = [
 ]
 
 _HOMES = {
-    "vmemmap.findings": (
-        "Finding",
-        "Severity",
-    ),
+    "vmemmap.absence": ("Absence",),
     "vmemmap.backing.table": (
         "BackingTable",
         "Entry",
     ),
+    "vmemmap.check.coverage": ("Coverage",),
+    "vmemmap.check.whole_dump": ("CheckReport",),
+    "vmemmap.facts.backing": ("BackingFacts",),
     "vmemmap.facts.fact": (
         "Fact",
         "Facts",
         "Origin",
     ),
+    "vmemmap.facts.kernel": ("KernelFacts",),
     "vmemmap.facts.symbols.table": (
         "Symbol",
         "SymbolHit",
         "SymbolTable",
     ),
+    "vmemmap.findings": (
+        "Finding",
+        "Severity",
+    ),
     "vmemmap.kernel_log.record": (
         "KernelLog",
         "LogRecord",
     ),
-    "vmemmap.pages.array": (
-        "PageArray",
-        "PageArray",
-    ),
+    "vmemmap.pages.array": ("PageArray",),
     "vmemmap.pages.count.usage": ("Usage",),
-    "vmemmap.pages.kinds": (
-        "Kind",
-        "Kind",
-    ),
-    "vmemmap.pages.page": (
-        "PageInfo",
-        "PageInfo",
-    ),
-    "vmemmap.pages.struct_pages": (),
-    "vmemmap.absence": ("Absence",),
+    "vmemmap.pages.kinds": ("Kind",),
+    "vmemmap.pages.page": ("PageInfo",),
+    "vmemmap.source.base": ("PhysicalSource",),
     "vmemmap.translate.address_space": ("BulkTranslation",),
+    "vmemmap.translate.page_tables.walk": ("PageTable",),
+    "vmemmap.translate.regions": ("AddressLayout",),
     "vmemmap.translate.result": ("Translation",),
     "vmemmap.vmcore": ("Vmcore",),
 }
@@ -160,6 +176,8 @@ vmemmap` costs nothing to who has it as a plugin and opens something else."""
 
 
 def __getattr__(name: str) -> object:
+    if name == "__compiled__":
+        return find_spec("vmemmap._compiled") is not None
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "open":

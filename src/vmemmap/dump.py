@@ -72,6 +72,7 @@ class Dump:
         progress: Told how far long work has come.
         assume: What the caller knows better than the dump.
         rescue: Use what can be found of a damaged list.
+        effort: How far to look for it, as a multiple of what is usual.
 
     Attributes:
         source: As given.
@@ -87,13 +88,14 @@ class Dump:
         assume: Assumptions | None = None,
         *,
         rescue: bool = False,
+        effort: int = 1,
     ) -> None:
         self.source = source
         self.vmlinux = vmlinux
         self._given_vmcoreinfo = given_vmcoreinfo
         self._progress = progress
         self._assume = assume or Assumptions()
-        self._rescue = rescue
+        self._rescue, self._effort = rescue, effort
 
     def close(self) -> None:
         """Release the files."""
@@ -269,17 +271,14 @@ class Dump:
         if not self._rescue or region is None or not self._keeps_list:
             return self.listed
         from vmemmap.backing.rescue import rescue_list
+        from vmemmap.backing.rescue_search import DEFAULT_EFFORT
 
+        effort = DEFAULT_EFFORT.times(self._effort)
         base = self.evidence.vmemmap_base.value
         try:
             found = rescue_list(
-                self.mem_section,
-                self.source,
-                self.listed,
-                self.walk,
-                base,
-                region,
-                self._block_size,
+                *(self.mem_section, self.source, self.listed, self.walk),
+                *(base, region, self._block_size, effort),
             )
         except FactError:  # what is not known enough to find anything
             return self.listed

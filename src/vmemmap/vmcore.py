@@ -57,6 +57,7 @@ def open_vmcore(
     progress: Progress = no_progress,
     assume: Mapping[str, str] | None = None,
     rescue: bool = False,
+    effort: int = 1,
 ) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
@@ -73,6 +74,8 @@ def open_vmcore(
             layout, page_table. They go before whatever the dump says.
         rescue: Where the list is damaged, look for what it lost in the rest of the dump, and use
             what is found; ``core.backing.rescued`` tells which entries those are.
+        effort: How far to look, as a multiple of what is usual. The same effort finds the same on
+            every machine; the finding ``rescue_limited`` says if it was not enough.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
@@ -85,7 +88,7 @@ def open_vmcore(
     text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
     symbols = SymbolFile(vmlinux) if vmlinux is not None else None
     source = open_source(*paths, progress=progress)
-    return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue)
+    return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
 
 
 class Vmcore:
@@ -101,6 +104,7 @@ class Vmcore:
         progress: Told how far long work has come.
         assume: What the caller knows better than the dump.
         rescue: Use what can be found of a damaged list.
+        effort: How far to look for it.
     """
 
     def __init__(
@@ -112,8 +116,11 @@ class Vmcore:
         assume: Assumptions | None = None,
         *,
         rescue: bool = False,
+        effort: int = 1,
     ) -> None:
-        self._layers = Dump(source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue)
+        self._layers = Dump(
+            source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue, effort=effort
+        )
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -360,6 +367,23 @@ class Vmcore:
             FactError: As for `pages`.
         """
         return self._dump.pages.usage(threads)
+
+    def zero_pages(self, level: int = 31) -> int | None:
+        """Count the pages full of zeros among those that a dump level leaves otherwise.
+
+        That reads nearly all of the dump.
+
+        Args:
+            level: A dump level, 0 to 31.
+
+        Returns:
+            How many; None if some that stay are not in the dump, so that it cannot be known.
+
+        Raises:
+            ValueError: There is no such level.
+            FactError: As for `pages`.
+        """
+        return self._dump.pages.zero_pages(level)
 
     @property
     def page_model(self) -> PageModel:

@@ -171,7 +171,7 @@ def test_the_same_effort_finds_the_same(core: vmemmap.Vmcore) -> None:
 def test_the_block_size_is_guessed_within_the_limit(core: vmemmap.Vmcore) -> None:
     region = Run(core.layout.vmemmap.start, core.layout.vmemmap.end)
     block_size = core.list_facts.block_size.value
-    for heads, expected in ((1 << 27, block_size), (3, None)):
+    for heads, expected in ((DEFAULT_EFFORT.page_heads, block_size), (3, None)):
         watched: Any = Watched(core.source)
         layout = core.list_facts.node_layout
         found = guess_block_size(watched, layout, 4096, region, Effort(page_heads=heads))

@@ -6,6 +6,7 @@ struct pages out of the synthetic machine and VMCOREINFO out of its text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from builders.machine_state import Machine
@@ -172,10 +173,24 @@ class Model:
         )
 
     def counts(self, pfns: range, level: int, end_pfn: int) -> dict[str, int]:
-        """Go through the pages, section by section, as makedumpfile does."""
+        """Count what goes by class."""
         out = dict.fromkeys(CLASSES, 0)
+        for pfn, name, pages in self.decisions(pfns, level):
+            out[name] += min(pages, end_pfn - pfn)
+        return out
+
+    def left_out(self, pfns: range, level: int) -> set[int]:
+        """Give the pages that go."""
+        return {
+            page
+            for pfn, _, pages in self.decisions(pfns, level)
+            for page in range(pfn, pfn + pages)
+        }
+
+    def decisions(self, pfns: range, level: int) -> Iterator[tuple[int, str, int]]:
+        """Go through the pages by sections, as makedumpfile does: what goes, and how many."""
         if not self.scans_at(level):
-            return out
+            return
         per = (1 << 24) // self.machine.page_size
         for first in range(pfns.start // per * per, pfns.stop, per):
             pfn = first
@@ -186,6 +201,5 @@ class Model:
                     pfn += 1
                     continue
                 name, pages = found
-                out[name] += min(pages, end_pfn - pfn)
+                yield pfn, name, pages
                 pfn += pages
-        return out

@@ -90,7 +90,9 @@ def levels(tally: Tally) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("release", "byte_order", "damage"), pairs(product(RELEASES, ("little", "big"), (0, 3, 200)))
 )
-def test_quick_and_slow_agree(tmp_path, release, byte_order, damage) -> None:
+def test_quick_and_slow_agree(tmp_path, release, byte_order, damage, way) -> None:
+    if way == "careful":
+        pytest.skip("there is but one way to compare")
     built = build(tmp_path / "vmcore", release, byte_order, seed=damage + 7, damage=damage)
     with built.open() as core:
         quickly, slowly = tallies(core)

@@ -325,7 +325,7 @@ def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, releas
     assert outcomes == {"counted", "refused"}
 
 
-def test_a_compound_larger_than_a_window(tmp_path: Path) -> None:
+def test_a_compound_larger_than_a_window(tmp_path: Path, way: str) -> None:
     machine = machine_of("6.1.0", "big")
     pages = StructPages(machine, zone_bits=1)
     pages.clear(pfns_of(machine))
@@ -338,7 +338,7 @@ def test_a_compound_larger_than_a_window(tmp_path: Path) -> None:
     assert usage.kinds["hugetlb"] == 1024
     assert (usage.compound_heads, usage.compound_tails) == (1, 1023)
     assert rows["pfn"][rows["kind"] == Kind.HUGETLB].tolist() == list(range(1024, 2048))
-    for at in range(4, 8):
+    for at in range(4, 8) if way == "compiled" else ():
         fast, slow = quickly[at], slowly[at]
         assert fast is not None
         assert fast.zones[0].tolist() == slow.zones[0].tolist()

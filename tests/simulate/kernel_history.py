@@ -115,6 +115,14 @@ ALTMAP = history(
 )
 """From where a block of device memory comes."""
 
+MMU_PAGE_16M = history(
+    ("2.6.35", "3.1", 7), ("3.4", "3.13", 8), ("3.14", "4.9", 9), ("4.10", "7.3", 10)
+)
+"""The index of 16 MiB in mmu_psize_defs[]."""
+MMU_PSIZE_DEF_BYTES = history(
+    ("2.6.35", "3.9", 32), ("3.10", "3.13", 80), ("3.14", "5.13", 88), ("5.14", "7.3", 96)
+)
+
 # -- addresses
 
 FOUR_K, SIXTY_FOUR_K = 4096, 65536
@@ -136,6 +144,19 @@ HASH_REGIONS = {
     ),
 }
 """Where vmalloc, I/O and vmemmap begin, by page size."""
+MAX_PHYSMEM_BITS = {
+    SIXTY_FOUR_K: history(
+        ("2.6.35", "3.6", 44), ("3.7", "4.18", 46), ("4.19", "4.19", 47), ("4.20", "7.3", 51)
+    ),
+    FOUR_K: history(
+        ("2.6.35", "3.6", 44),
+        ("3.7", "4.18", 46),
+        ("4.19", "4.19", 47),
+        ("4.20", "5.9", 46),
+        ("5.10", "7.3", 51),
+    ),
+}
+"""How far physical addresses reach, by page size."""
 RADIX_REGIONS = history(
     ("4.7", "5.1", (0xC008000000000000, 0xC00C000000000000, 0xC00A000000000000)),
     ("5.2", "7.3", (0xC008000000000000, 0xC00A000000000000, 0xC00C000000000000)),

@@ -12,6 +12,9 @@ from simulate.kernel_history import (
     COMPOUND_OFFSETS,
     FLAG_BITS,
     HASH_REGIONS,
+    MAX_PHYSMEM_BITS,
+    MMU_PAGE_16M,
+    MMU_PSIZE_DEF_BYTES,
     NODE_ALLOCATOR,
     RADIX_REGIONS,
     STRUCT_PAGE,
@@ -23,6 +26,7 @@ from simulate.machines import M, small_machine
 from simulate.page_bytes import PageBytes
 from vmemmap.simulate import MemoryRange, PagePlan
 from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.mm.usage import PageRun, Use
 from vmemmap.simulate.steps import Task
 
@@ -42,6 +46,20 @@ def test_regions_on_radix(page_size: int) -> None:
     for release in RADIX_REGIONS.edges:
         kernel = Kernel(release, page_size, "little", "radix", 64)
         assert starts(kernel) == RADIX_REGIONS[release], release
+
+
+@pytest.mark.parametrize("page_size", MAX_PHYSMEM_BITS)
+def test_how_far_physical_memory_reaches(page_size: int) -> None:
+    """The kernel says so itself since 5.9; before, by the length of mem_section alone."""
+    expected = MAX_PHYSMEM_BITS[page_size]
+    for release in expected.edges:
+        snapshot = small_machine(release, page_size=page_size).boot().snapshot()
+        keys = PageBytes.painted(snapshot).keys
+        per_root = page_size // int(keys["SIZE(mem_section)"])
+        sections = 1 << expected[release] - 24
+        assert int(keys["LENGTH(mem_section)"]) == sections // per_root, release
+        told = "NUMBER(MAX_PHYSMEM_BITS)"
+        assert int(keys.get(told, expected[release])) == expected[release]
 
 
 def starts(kernel: Kernel) -> tuple[int, int, int]:
@@ -64,6 +82,17 @@ def test_whether_the_list_can_give_a_node_back(release: str) -> None:
     else:
         assert not phys
         assert machine.walk() == before
+
+
+@pytest.mark.parametrize("release", ascending((*MMU_PAGE_16M.edges, *MMU_PSIZE_DEF_BYTES.edges)))
+def test_where_the_block_size_is_told(release: str) -> None:
+    """The kernel's variable is an index, and there in its table stands the shift."""
+    gib = (MemoryRange(0, 0, 1024 * M),)
+    machine = small_machine(release, gib, block_size=16 * M).boot()
+    index = machine.memory.load_u32(PHYS["mmu_vmemmap_psize"])
+    assert index == MMU_PAGE_16M[release]
+    at = PHYS["mmu_psize_defs"] + index * MMU_PSIZE_DEF_BYTES[release]
+    assert machine.memory.load_u32(at) == 24
 
 
 # -- struct page

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +85,46 @@ def test_rights_are_those_of_any_new_file(tmp_path) -> None:
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+def interrupted_after(lines: int, path: Path) -> bool:
+    """Write a file, and interrupt that after so many lines of its own; tell whether it was.
+
+    What takes the temporary file away is not interrupted: signals wait for it.
+    """
+    left = lines
+    source, first = inspect.getsourcelines(inspect.unwrap(new_file))
+    cleaning = first + source.index("    finally:\n")
+
+    def count(frame, event, _argument):
+        nonlocal left
+        if frame.f_code.co_filename != inspect.getsourcefile(inspect.unwrap(new_file)):
+            return None
+        if event == "line":
+            left -= frame.f_lineno < cleaning
+            if left < 0 and frame.f_lineno < cleaning:
+                raise KeyboardInterrupt
+        return count
+
+    sys.settrace(count)
+    try:
+        with new_file(path) as file:
+            file.write(b"content")
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_write_interrupted_at_any_line_leaves_nothing_half_written(tmp_path) -> None:
+    lines = 0
+    while interrupted_after(lines, tmp_path / "out"):
+        left = [path.name for path in tmp_path.iterdir()]
+        assert left in ([], ["out"]), lines
+        if left:
+            assert (tmp_path / "out").read_bytes() == b"content"
+            (tmp_path / "out").unlink()
+        lines += 1
+    assert lines > 8

@@ -22,17 +22,17 @@ class Effort:
     """How far a search goes. What lies beyond is named in the finding ``rescue_limited``.
 
     Attributes:
-        page_heads: Pages of which the first slots are looked at: as many as 8 TiB of memory have
-            with 64 KiB pages, and 512 GiB with 4 KiB pages.
+        page_heads: Pages of which the first slots are looked at: as many as 16 TiB of memory have
+            with 64 KiB pages, and 1 TiB with 4 KiB pages.
         node_pages: Pages of nodes that are taken up. Twice as many are read, with those that their
             nodes point to.
         block_bytes: Memory that is read whole for blocks that say their place themselves.
         claims: Such blocks that are kept in mind, with each place that one claims.
     """
 
-    page_heads: int = 1 << 27
+    page_heads: int = 1 << 28
     node_pages: int = 1 << 16
-    block_bytes: int = 1 << 37
+    block_bytes: int = 1 << 38
     claims: int = 1 << 21
 
     def times(self, factor: int) -> Effort:

@@ -38,6 +38,7 @@ class Opening:
     vmlinux: str | None = None
     assume: Sequence[str] = ()
     rescue: bool = False
+    effort: int = 1
 
     @contextmanager
     def open(self) -> Iterator[Vmcore]:
@@ -59,6 +60,7 @@ class Opening:
                 progress=progress if sys.stderr.isatty() else no_progress,
                 assume=split_assumptions(self.assume),
                 rescue=self.rescue,
+                effort=self.effort,
             ) as core,
         ):
             yield core
@@ -69,6 +71,13 @@ _RESCUE = click.option(
     "--rescue",
     is_flag=True,
     help="Where the list is damaged, search the dump for what it lost, and use what is found.",
+)
+_EFFORT = click.option(
+    "--effort",
+    metavar="N",
+    type=click.IntRange(1, 1024),
+    default=1,
+    help="How far --rescue looks, as a multiple of what is usual; rescue_limited says if it ended.",
 )
 _VMCOREINFO = click.option(
     "--vmcoreinfo", metavar="FILE", help="Take VMCOREINFO from this text file."
@@ -100,7 +109,7 @@ def reads_dump(
     What is wrong with the dump is told in one line, and makes the exit code 3.
 
     Args:
-        rescue: Whether it has --rescue.
+        rescue: Whether it has --rescue, and --effort with it.
         vmlinux_help: What the help says of --vmlinux.
         arguments: What the help calls the arguments.
         meaning: What it says of them.
@@ -117,10 +126,11 @@ def reads_dump(
             assume: tuple[str, ...],
             debug: bool,
             rescue: bool = False,
+            effort: int = 1,
             **more: Any,
         ) -> int:
             dumps, others = split(list(words)) if split else (list(words), [])
-            opening = Opening(dumps, vmcoreinfo, vmlinux, assume, rescue)
+            opening = Opening(dumps, vmcoreinfo, vmlinux, assume, rescue, effort)
             given = [others] if split else []
             try:
                 with traceback_shown(debug):
@@ -134,7 +144,7 @@ def reads_dump(
             "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
         )
         kernel = click.option("--vmlinux", metavar="FILE", help=vmlinux_help)
-        options = [_RESCUE] * rescue + [_VMCOREINFO, kernel, _ASSUME, debug_option]
+        options = [_RESCUE, _EFFORT] * rescue + [_VMCOREINFO, kernel, _ASSUME, debug_option]
         for option in reversed([taken, *options]):
             command = option(command)
         return command

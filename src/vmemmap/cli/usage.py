@@ -32,7 +32,7 @@ def command(dump: Opening, form: str, zero: bool) -> int:
     """
     with dump.open() as core:
         counted = core.usage()
-        zero_pages = core.page_model.zero_pages(report.LEVEL) if zero else None
+        zero_pages = core.zero_pages(report.LEVEL) if zero else None
         record = report.record(core, counted, zero_pages)
         emit(
             form,

@@ -59,7 +59,7 @@ class DamagedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Compound:
+class CompoundSpan:
     """The compound that a page is in the middle of.
 
     Attributes:
@@ -196,13 +196,13 @@ class BlockReader:
             return np.full(len(rows), NO_PFN, dtype=np.uint64)
         return named_heads(layout, self._struct_pages.base, window.gather(offset, 8, rows))
 
-    def compound_at(self, pfn: int) -> Compound | None:
+    def compound_at(self, pfn: int) -> CompoundSpan | None:
         """Look at a page anywhere as the head of a compound; None if it heads none."""
         if self._struct_pages.sections.find(pfn) is None:
             return None
         window = self._struct_pages.window(pfn, 2)
         if window.missing:
-            return Compound(None, _ENDLESS)
+            return CompoundSpan(None, _ENDLESS)
         if not window.complete:
             return None
         judged = judge(self._layout, MemberReader(self._layout).read(window))
@@ -213,11 +213,13 @@ class BlockReader:
         huge = bool(self.hugetlb_heads(window, row)[0])
         kind = Kind.HUGETLB if huge else Kind(int(judged.kind[0]))
         if self._layout.compound_order is None:
-            return Compound(kind, _ENDLESS)  # such a kernel does not say where the compound ends
+            return CompoundSpan(
+                kind, _ENDLESS
+            )  # such a kernel does not say where the compound ends
         order = int(self.compound_orders(window, row, tail)[0])
         if not 1 <= order <= self._layout.max_compound_order:
             return None
-        return Compound(kind, pfn + (1 << order))
+        return CompoundSpan(kind, pfn + (1 << order))
 
     def _second(self, window: Window, rows: Rows, word: Word) -> U64:
         """Give a number from the struct page after each head; 0 where that cannot be read."""

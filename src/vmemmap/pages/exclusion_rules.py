@@ -26,7 +26,7 @@ _NOT_EXPORTED = {"lru": 5, "slab": 7, "private": 11, "swapcache": 15}
 """The bits that makedumpfile takes for those that VMCOREINFO does not have."""
 
 
-class Level(IntFlag):
+class DumpLevel(IntFlag):
     """The classes of pages that a dump level asks to leave out; the level is their sum."""
 
     ALWAYS = 0
@@ -81,21 +81,21 @@ class ExclusionRule:
         takes: Why such a page goes; None if it stays.
     """
 
-    level: Level
+    level: DumpLevel
     seen: Seen
     takes: Class | None
 
 
 EXCLUSION_RULES = (
-    ExclusionRule(Level.FREE, Seen.BAD_ORDER, None),
-    ExclusionRule(Level.FREE, Seen.FREE, Class.FREE),
-    ExclusionRule(Level.FREE, Seen.UNACCEPTED, Class.FREE),
-    ExclusionRule(Level.CACHE, Seen.CACHE, Class.CACHE),
-    ExclusionRule(Level.CACHE_PRIVATE, Seen.CACHE, Class.CACHE),
-    ExclusionRule(Level.CACHE_PRIVATE, Seen.CACHE_PRIVATE, Class.CACHE_PRIVATE),
-    ExclusionRule(Level.USER, Seen.USER, Class.USER),
-    ExclusionRule(Level.ALWAYS, Seen.HWPOISON, Class.HWPOISON),
-    ExclusionRule(Level.ALWAYS, Seen.OFFLINE, Class.OFFLINE),
+    ExclusionRule(DumpLevel.FREE, Seen.BAD_ORDER, None),
+    ExclusionRule(DumpLevel.FREE, Seen.FREE, Class.FREE),
+    ExclusionRule(DumpLevel.FREE, Seen.UNACCEPTED, Class.FREE),
+    ExclusionRule(DumpLevel.CACHE, Seen.CACHE, Class.CACHE),
+    ExclusionRule(DumpLevel.CACHE_PRIVATE, Seen.CACHE, Class.CACHE),
+    ExclusionRule(DumpLevel.CACHE_PRIVATE, Seen.CACHE_PRIVATE, Class.CACHE_PRIVATE),
+    ExclusionRule(DumpLevel.USER, Seen.USER, Class.USER),
+    ExclusionRule(DumpLevel.ALWAYS, Seen.HWPOISON, Class.HWPOISON),
+    ExclusionRule(DumpLevel.ALWAYS, Seen.OFFLINE, Class.OFFLINE),
 )
 
 
@@ -107,7 +107,7 @@ def decide(seen: int, level: int) -> Class | None:
         level: 0 to 31.
     """
     for rule in EXCLUSION_RULES:
-        if (rule.level is Level.ALWAYS or level & rule.level) and seen & rule.seen:
+        if (rule.level is DumpLevel.ALWAYS or level & rule.level) and seen & rule.seen:
             return rule.takes
     return None
 
@@ -144,9 +144,12 @@ class Knowledge:
 
     def scans_at(self, level: int) -> bool:
         """Tell whether struct pages are looked at for a level at all."""
-        if level & (Level.CACHE | Level.CACHE_PRIVATE | Level.USER) or self.knows_hwpoison:
+        if (
+            level & (DumpLevel.CACHE | DumpLevel.CACHE_PRIVATE | DumpLevel.USER)
+            or self.knows_hwpoison
+        ):
             return True
-        return bool(level & Level.FREE) and self.reads_free_marks
+        return bool(level & DumpLevel.FREE) and self.reads_free_marks
 
 
 class ExclusionTests:

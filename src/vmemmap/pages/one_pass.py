@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -37,10 +39,10 @@ from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
 
-try:
-    import vmemmap._compiled as compiled
-except ImportError:
-    compiled = None  # type: ignore[assignment]
+compiled: Any = None
+"""The compiled module; None where there is none."""
+with suppress(ImportError):
+    compiled = import_module("vmemmap._compiled")
 
 _NOT_KEPT = (-1, 0, 0)
 _PFN_END = 1 << 52

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
+import vmemmap
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactError
 from vmemmap.report.members import (
@@ -107,6 +108,19 @@ class VmemmapRecord(TypedDict):
     findings: list[FindingRecord]
 
 
+class PackageRecord(TypedDict):
+    """The package that read the dump.
+
+    Attributes:
+        version: Its version.
+        compiled: Whether its compiled module is there; without it pages are counted several times
+            slower.
+    """
+
+    version: str
+    compiled: bool
+
+
 class InfoRecord(TypedDict):
     """What a dump and its kernel are; members that cannot be told are null.
 
@@ -116,6 +130,7 @@ class InfoRecord(TypedDict):
         facts: Every fact that was established, in that order.
         missing: The facts that could not be, the first of which is the cause of others.
         vmemmap: The list; null where the dump does not say so much as where it is.
+        package: What read it.
     """
 
     dump: DumpRecord
@@ -123,6 +138,7 @@ class InfoRecord(TypedDict):
     facts: list[FactRecord]
     missing: list[MissingRecord]
     vmemmap: VmemmapRecord | None
+    package: PackageRecord
 
 
 def record(core: Vmcore) -> InfoRecord:
@@ -149,6 +165,7 @@ def record(core: Vmcore) -> InfoRecord:
         "facts": [fact_record(fact) for fact in facts.values()],
         "missing": [{"name": name, "reason": str(error)} for name, error in facts.missing.items()],
         "vmemmap": _vmemmap(core),
+        "package": {"version": vmemmap.__version__, "compiled": vmemmap.__compiled__},
     }
 
 
@@ -187,6 +204,12 @@ def lines(record: InfoRecord) -> Iterator[str]:
     if record["vmemmap"] is not None:
         _list(out, record["vmemmap"], record["kernel"]["mmu"])
     _facts(out, record["facts"])
+    if not record["package"]["compiled"]:
+        out.print(
+            "\nThis installation has no compiled module: it counts pages several times slower "
+            "(a C compiler makes it when the package is installed)",
+            style="dim",
+        )
     text = out.file
     assert isinstance(text, io.StringIO)
     yield from (line.rstrip(" ") + "\n" for line in text.getvalue().splitlines())

@@ -10,7 +10,7 @@ from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.source.base import PhysicalSource
 
 
-class KernelMemory(Protocol):
+class KernelSections(Protocol):
     """Whoever knows which memory the kernel had; it is asked only where bytes are missing."""
 
     @property
@@ -27,7 +27,7 @@ class ExplainedMemory:
         kernel: Knows which memory the kernel had.
     """
 
-    def __init__(self, dump: PhysicalSource, kernel: KernelMemory) -> None:
+    def __init__(self, dump: PhysicalSource, kernel: KernelSections) -> None:
         self._dump, self._kernel = dump, kernel
 
     def read(self, address: int, size: int) -> bytes:

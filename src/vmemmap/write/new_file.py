@@ -6,13 +6,17 @@ Source: POSIX rename(), which replaces a name in one step.
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from vmemmap.errors import UnwritableFile
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -34,28 +38,19 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
     target = Path(path)
     if target.exists() and not target.is_file():
         raise UnwritableFile("exists and is no regular file", path=str(path))
-    temporary = None
+    # The name is ours before the file is there, so that it can be removed at every moment.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=".part", dir=target.parent
-        )
-        with os.fdopen(handle, "w+b") as file:
+        with os.fdopen(os.open(part, _NEW, 0o666), "w+b") as file:
             yield file
             file.flush()
-        part = Path(temporary)
-        part.chmod(0o666 & ~_umask())  # mkstemp lets nobody else read
         part.replace(target)
-        temporary = None
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         raise UnwritableFile(reason, path=str(path)) from error
     finally:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        # Being interrupted once more waits until it is gone.
+        waiting = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        with suppress(OSError):
+            part.unlink()
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)

@@ -14,7 +14,7 @@ from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.count.tally import Counter, Tally, tally_of
 from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
-from vmemmap.pages.exclusion_rules import LEVELS, Class, Knowledge, Level
+from vmemmap.pages.exclusion_rules import LEVELS, Class, DumpLevel, Knowledge
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import COUNTED, Kind
 from vmemmap.pages.one_pass import OnePass, applies
@@ -112,7 +112,7 @@ def _level(
     counts = seen.at_level(level)
     if not knowledge.scans_at(level):
         counts[:] = 0
-    if level & Level.FREE and not knowledge.reads_free_marks:
+    if level & DumpLevel.FREE and not knowledge.reads_free_marks:
         if free_listed is None:
             return None
         counts[Class.FREE] = free_listed
