@@ -42,6 +42,9 @@ class Memory:
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return np.ones(addresses.shape, dtype=np.bool_)
 
+    def next_present(self, phys: int) -> int:
+        return phys
+
     def view(self, phys: int, size: int) -> memoryview:
         return memoryview(self.data)[phys : phys + size]
 

@@ -39,6 +39,7 @@ def check(data: bytes, bits: int, points: list[int]) -> None:
         assert bitmap.test(point) is (point in have)
         below = int(np.searchsorted(np.array(ordered, dtype=np.int64), point))
         assert bitmap.rank(point) == below
+        assert bitmap.next_set(point) == (ordered[below] if below < len(ordered) else None)
     array = np.array(points, dtype=np.uint64)
     assert bitmap.test_many(array).tolist() == [point in have for point in points]
     runs, cut = bitmap.runs(1 << 30)

@@ -208,7 +208,7 @@ class KdumpSource(PhysicalSource):
         return self.file.stored.test_many(pfns) & here
 
     def next_present(self, address: int) -> int:
-        """Give where the next page that the bitmap has begins; see `PhysicalSource.next_present`."""
+        """Give where the next page of the bitmap begins; see `PhysicalSource.next_present`."""
         pfn = self.file.stored.next_set(max(address >> self._shift, self._first_pfn))
         if pfn is None or pfn >= self._end_pfn:
             return PHYS_END
