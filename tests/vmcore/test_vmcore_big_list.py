@@ -113,7 +113,7 @@ def cut_short(path: Path, row: int) -> BigList:
     return big
 
 
-@pytest.mark.parametrize(("rescued", "mib"), [(False, 60), (True, 200)])
+@pytest.mark.parametrize(("rescued", "mib"), [(False, 60), (True, 150)])
 def test_a_damaged_list_is_checked_and_rescued_in_bounds(
     rescued: bool, mib: int, tmp_path: Path
 ) -> None:
