@@ -5,7 +5,7 @@ Needs pyarrow, the extra ``parquet``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -65,15 +65,22 @@ def write_pages(
 
     rows = 0
     writer: Any = None
-    for group in _groups(chunks):
-        table = _table(group)
+    for table in _tables(chunks):
         if writer is None:
             schema = table.schema.with_metadata(metadata)
             if arrow:
                 writer = pa.ipc.new_file(file, schema)
             else:
-                writer = pyarrow.parquet.ParquetWriter(file, schema, compression="zstd")
-        writer.write_table(table.cast(schema))
+                others = [name for name in schema.names if name != "pfn"]
+                writer = pyarrow.parquet.ParquetWriter(
+                    file,
+                    schema,
+                    compression="zstd",
+                    use_dictionary=others,
+                    # They grow by one: as differences they take a fiftieth.
+                    column_encoding={"pfn": "DELTA_BINARY_PACKED"} if "pfn" in schema.names else {},
+                )
+        writer.write_table(table)
         rows += len(table)
     if writer is None:
         raise OutputError("there are no pages to write")
@@ -81,26 +88,35 @@ def write_pages(
     return rows
 
 
-def _groups(chunks: Iterable[NDArray[np.void]]) -> Iterable[Sequence[NDArray[np.void]]]:
-    """Put chunks together until there are enough rows for a group of the file."""
-    group: list[NDArray[np.void]] = []
+def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
+    """Put rows together until there are enough for a group of the file.
+
+    Each table is good until the next one is asked for: its memory is used again.
+    """
+    columns: dict[str, NDArray[Any]] = {}
     rows = 0
     for chunk in chunks:
-        group.append(chunk)
-        rows += len(chunk)
-        if rows >= ROWS_TOGETHER:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
+        assert chunk.dtype.names is not None
+        if not columns:
+            columns = {
+                name: np.empty(ROWS_TOGETHER, chunk.dtype[name]) for name in chunk.dtype.names
+            }
+        at = 0
+        while at < len(chunk):
+            count = min(len(chunk) - at, ROWS_TOGETHER - rows)
+            for name, column in columns.items():
+                column[rows : rows + count] = chunk[name][at : at + count]
+            at, rows = at + count, rows + count
+            if rows == ROWS_TOGETHER:
+                yield _table(columns)
+                rows = 0
+    if rows:
+        yield _table({name: column[:rows] for name, column in columns.items()})
 
 
-def _table(group: Sequence[NDArray[np.void]]) -> pa.Table:
+def _table(columns: dict[str, NDArray[Any]]) -> pa.Table:
     import pyarrow as pa
 
-    names = group[0].dtype.names
-    assert names is not None
-    columns = {name: np.concatenate([chunk[name] for chunk in group]) for name in names}
     unread = columns["kind"] == Kind.UNKNOWN if "kind" in columns else None
     return pa.table({name: _column(name, column, unread) for name, column in columns.items()})
 
@@ -118,4 +134,4 @@ def _column(name: str, column: NDArray[Any], unread: NDArray[np.bool_] | None) -
         mask = column == np.uint64(NO_PFN)
     elif name in ("order", "node", "zone"):
         mask = column < 0
-    return pa.array(column, mask=mask)
+    return pa.array(column, mask=mask if mask is not None and mask.any() else None)
