@@ -30,11 +30,7 @@ from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import obtain_vmcoreinfo
-from vmemmap.facts.symbols.kallsyms import read_kallsyms
-from vmemmap.facts.symbols.table import SymbolTable
-from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.mem_section import MemSection
@@ -50,13 +46,16 @@ from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import CERTAIN_LINEAR
 from vmemmap.translate.result import Translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
-from vmemmap.translate.vmalloc_areas import KnownAreas, find_known_areas
 
 if TYPE_CHECKING:
-    # The pages layer is loaded when it is first asked for: info, list and vtop do without.
+    # These are loaded when they are first asked for: info, list and vtop do without the pages.
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.facts.symbols.table import SymbolTable
+    from vmemmap.facts.types.types import Types
+    from vmemmap.facts.vmlinux import SymbolFile
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
+    from vmemmap.translate.vmalloc_areas import KnownAreas
 
 
 class Dump:
@@ -142,6 +141,8 @@ class Dump:
 
     @established
     def _own_symbols(self) -> SymbolTable:
+        from vmemmap.facts.symbols.kallsyms import read_kallsyms
+
         return read_kallsyms(self.kernel.vmcoreinfo, self.kernel.memory)
 
     def _own_types(self) -> Types:
@@ -203,6 +204,8 @@ class Dump:
     @established
     def areas(self) -> KnownAreas:
         """Addresses that the kernel itself says it has mapped."""
+        from vmemmap.translate.vmalloc_areas import find_known_areas
+
         return find_known_areas(self.kernel.vmcoreinfo, self.kernel.memory)
 
     # Which memory there is, and why some of it is not in the dump.

@@ -6,7 +6,6 @@ A command is a function with ``@click.command("name")`` over them, which gives i
 from __future__ import annotations
 
 import functools
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -48,7 +47,6 @@ class Opening:
             click.BadParameter: An assumption is none that can be made.
             DumpError: As for `vmemmap.open`.
         """
-        from vmemmap.progress import no_progress
         from vmemmap.vmcore import open_vmcore
 
         with (
@@ -57,7 +55,7 @@ class Opening:
                 *self.dumps,
                 vmcoreinfo=self.vmcoreinfo,
                 vmlinux=self.vmlinux,
-                progress=progress if sys.stderr.isatty() else no_progress,
+                progress=progress,
                 assume=split_assumptions(self.assume),
                 rescue=self.rescue,
                 effort=self.effort,

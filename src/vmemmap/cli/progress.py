@@ -1,7 +1,8 @@
-"""A progress bar on stderr for work that takes more than a second."""
+"""A progress bar on stderr, if it is a terminal, for work that takes more than a second."""
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,9 +20,12 @@ class ProgressBar:
         self._since: dict[str, float] = {}
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._shown = sys.stderr.isatty()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Take a report: what is being done, how much is done, how much there is (or None)."""
+        if not self._shown:
+            return
         if done == total:
             self._stop()
             return

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from vmemmap.errors import FactConflict, FactMissing, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.vmcoreinfo.search import find_by_symbols, find_in_memory, release_in_memory
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
+
+if TYPE_CHECKING:
+    from vmemmap.facts.vmlinux import SymbolFile
 
 SEARCH_SECONDS = 6.0
 

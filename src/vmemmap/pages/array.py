@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ from vmemmap.pages.records import SCAN_FIELDS, RecordMaker, ScanField
 from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -237,6 +239,8 @@ def _in_order(work: Callable[[int], T], firsts: Iterator[int], threads: int) -> 
     if threads <= 1:
         yield from map(work, firsts)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads, thread_name_prefix="vmemmap-scan") as pool:
         waiting: deque[Future[T]] = deque()
         try:

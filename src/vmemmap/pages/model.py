@@ -6,6 +6,8 @@ replace is an error.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vmemmap.absence import Absence
@@ -19,20 +21,18 @@ from vmemmap.mmzone.nodes import NodeInfo, NodeReader
 from vmemmap.mmzone.pgdat_layout import PgdatLayout, read_pgdat_layout
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.mmzone.section_table import SectionTable, sections_from_blocks
-from vmemmap.pages.array import PageArray
-from vmemmap.pages.count.census import take_census
-from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
-from vmemmap.pages.count.usage import Usage
-from vmemmap.pages.count.zero_pages import count_zero_pages
-from vmemmap.pages.exclusion_rules import LEVELS
-from vmemmap.pages.exclusions import Exclusions, page_ranges
 from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
-from vmemmap.pages.page import PageHomes
-from vmemmap.pages.rules import tells_hugetlb
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
+
+if TYPE_CHECKING:
+    # Loaded when they are first asked for: `check` wants the nodes alone, `page` does not count.
+    from vmemmap.pages.array import PageArray
+    from vmemmap.pages.count.free_lists import FreeBlock
+    from vmemmap.pages.count.usage import Usage
+    from vmemmap.pages.exclusions import Exclusions
 
 _HUGETLB_UNKNOWN = Finding(
     "hugetlb_unknown",
@@ -147,6 +147,9 @@ class PageModel:
     @established
     def array(self) -> PageArray:
         """The struct pages."""
+        from vmemmap.pages.array import PageArray
+        from vmemmap.pages.page import PageHomes
+
         return PageArray(
             self.struct_pages,
             self.layout,
@@ -165,6 +168,8 @@ class PageModel:
     @established
     def exclusions(self) -> Exclusions:
         """What makedumpfile would decide."""
+        from vmemmap.pages.exclusions import Exclusions, page_ranges
+
         return Exclusions(
             self.layout,
             page_ranges(self._source.ranges(), self._page_size),
@@ -174,6 +179,9 @@ class PageModel:
 
     def usage(self, threads: int = 1) -> Usage:
         """Count all pages; see `Usage`."""
+        from vmemmap.pages.count.census import take_census
+        from vmemmap.pages.rules import tells_hugetlb
+
         free_listed = None
         if not self.exclusions.knowledge.reads_free_marks:
             blocks, whole = self.free_blocks
@@ -202,6 +210,9 @@ class PageModel:
         Raises:
             ValueError: The level is not 0 to 31.
         """
+        from vmemmap.pages.count.zero_pages import count_zero_pages
+        from vmemmap.pages.exclusion_rules import LEVELS
+
         if level not in LEVELS:
             raise ValueError(f"there is no dump level {level}: expected 0 to 31")
         return count_zero_pages(self._source, self.array, self.exclusions, level)
@@ -209,6 +220,8 @@ class PageModel:
     @established
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
         """The blocks on the free lists, and whether all lists could be followed."""
+        from vmemmap.pages.count.free_lists import FreeLists
+
         try:
             _, layout = self._node_reader
             lru = self._kernel.vmcoreinfo.offset("page.lru")

@@ -78,6 +78,8 @@ def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSourc
 
 def _join(opened: list[PhysicalSource]) -> PhysicalSource:
     """Make one source of the members of a split dump; a dump that is whole is given as it is."""
+    if len(opened) == 1 and opened[0].format == "elf":
+        return opened[0]
     from vmemmap.source.kdump import KdumpSource
 
     members = [source for source in opened if isinstance(source, KdumpSource)]
