@@ -29,6 +29,8 @@ from vmemmap.write.new_file import new_file
 DATA_ALIGNMENT = 1 << 16
 RUN_MAX_BYTES = 16 << 20
 """How much is handed to the file system in one write."""
+PARTS_MAX = 512
+"""Pieces in one write; Linux takes 1024."""
 RIGHTS_ALL = 7
 
 Contents = Callable[[int, int], Iterable[tuple[int, bytes | memoryview]]]
@@ -75,11 +77,11 @@ def write_elf_core(
         total = sum(segment.size for segment in segments)
         _check_room(file, room, path)
         _reserve(file, offset + sum(_aligned(segment.size) for segment in segments), path)
+        file.flush()  # from here on it is written past its buffer
         done = 0
         for segment in segments:
-            for phys, data in _joined(contents(segment.phys, segment.phys + segment.size)):
-                file.seek(offset + phys - segment.phys)
-                file.write(data)
+            for phys, parts in _gathered(contents(segment.phys, segment.phys + segment.size)):
+                _write_at(file.fileno(), parts, offset + phys - segment.phys)
                 progress("writing", done + phys - segment.phys, total)
             offset += _aligned(segment.size)
             done += segment.size
@@ -177,18 +179,36 @@ def _write_headers(file: BinaryIO, order: ByteOrder, notes: bytes, segments: lis
     return data_at
 
 
-def _joined(
+def _gathered(
     pieces: Iterable[tuple[int, bytes | memoryview]],
-) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Join pieces that lie side by side, up to 16 MiB, so that small ones make few writes."""
-    start, parts, size = 0, [], 0  # type: tuple[int, list[bytes | memoryview], int]
+) -> Iterator[tuple[int, list[bytes | memoryview]]]:
+    """Gather pieces that lie side by side, up to 16 MiB, so that small ones make few writes.
+
+    Yields:
+        Where the first begins, and the pieces.
+    """
+    parts: list[bytes | memoryview] = []
+    start = end = 0
     for phys, data in pieces:
-        if parts and (phys != start + size or size + len(data) > RUN_MAX_BYTES):
-            yield start, parts[0] if len(parts) == 1 else b"".join(parts)
-            parts, size = [], 0
-        if not parts:
-            start = phys
+        size = len(data)
+        apart = phys != end or end - start + size > RUN_MAX_BYTES or len(parts) == PARTS_MAX
+        if apart:
+            if parts:
+                yield start, parts
+                parts = []
+            start = end = phys
         parts.append(data)
-        size += len(data)
+        end += size
     if parts:
-        yield start, parts[0] if len(parts) == 1 else b"".join(parts)
+        yield start, parts
+
+
+def _write_at(fd: int, parts: list[bytes | memoryview], at: int) -> None:
+    """Write pieces one behind the other from file offset *at* on."""
+    # Several thousand pages are written alone; seeking first would double the time for each.
+    done = os.pwrite(fd, parts[0], at) if len(parts) == 1 else os.pwritev(fd, parts, at)
+    size = sum(map(len, parts))
+    if done < size:  # a signal came, or one write cannot be as large
+        rest = memoryview(b"".join(parts))
+        while done < size:
+            done += os.pwrite(fd, rest[done:], at + done)
