@@ -113,16 +113,22 @@ PyObject *zero_pages(PyObject *Py_UNUSED(module), PyObject *args) {
         goto done;
     }
     uint8_t *out = buffers[2].buf, *end = out + buffers[2].len;
-    for (Py_ssize_t i = 0; i < pieces.count; i++) {
+    int room = 1;
+    /* The pages may have to come from the disk, while other threads compress those before them. */
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < pieces.count && room; i++) {
         const int64_t *span = pieces.spans + 3 * i;
         const uint8_t *at = pieces.data + span[2];
-        for (int64_t left = span[1]; left >= page; left -= page, at += page) {
-            if (out == end) {
-                PyErr_SetString(PyExc_ValueError, "there is no room for so many pages");
-                goto done;
-            }
-            *out++ = (uint8_t)is_zero(at, page);
+        for (int64_t left = span[1]; left >= page && room; left -= page, at += page) {
+            room = out != end;
+            if (room)
+                *out++ = (uint8_t)is_zero(at, page);
         }
+    }
+    Py_END_ALLOW_THREADS
+    if (!room) {
+        PyErr_SetString(PyExc_ValueError, "there is no room for so many pages");
+        goto done;
     }
     result = Py_NewRef(Py_None);
 done:

@@ -1,6 +1,8 @@
-/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py. */
+/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py
+ * and vmemmap/source/codecs.py. */
 
 #include "columns.h"
+#include "lzo1x_calls.h"
 #include "one_pass.h"
 
 static int fill_module(PyObject *module) {
@@ -21,6 +23,11 @@ static PyModuleDef_Slot module_slots[] = {
 
 static PyMethodDef module_methods[] = {
     {"copy", copy_members, METH_VARARGS, copy_doc},
+    {"lzo1x_compress", compress_bytes, METH_VARARGS, compress_doc},
+    {"lzo1x_compress_pages", compress_pages, METH_VARARGS, compress_pages_doc},
+    {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
+    {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
+    {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -28,7 +35,7 @@ static PyMethodDef module_methods[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._compiled",
-    .m_doc = "The compiled part of vmemmap: one pass over struct pages, and what goes with it.",
+    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it, and LZO1X.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };

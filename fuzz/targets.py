@@ -28,6 +28,7 @@ import vmemmap.source.elf
 import vmemmap.source.flattened
 import vmemmap.source.kdump
 import vmemmap.source.split
+from builders.lzo1x import unpack
 from builders.machine import build_machine
 from builders.machine_state import Machine
 from builders.notes import Notes, build_note
@@ -170,13 +171,25 @@ def page_decoder(codec: str) -> Callable[[bytes], None]:
 
     def exercise_codec(data: bytes) -> None:
         page_bytes = (4096, 65536)[data[0] % 2] if data else 4096
+        page = None
         with limits(), contextlib.suppress(ValueError):
             if codec == "zlib":
                 with contextlib.suppress(ValueError):
                     _require(len(zlib_head(memoryview(data)[1:], 64)) == 64, "a head of 64 bytes")
-            _require(len(decode(memoryview(data)[1:], page_bytes)) == page_bytes, "a whole page")
+            page = decode(memoryview(data)[1:], page_bytes)
+            _require(len(page) == page_bytes, "a whole page")
+        if codec == "lzo":
+            _require(page == _lzo_as_documented(data[1:], page_bytes), "what the document says")
 
     return exercise_codec
+
+
+def _lzo_as_documented(stream: bytes, page_bytes: int) -> bytes | None:
+    try:
+        page = unpack(stream, page_bytes)
+    except ValueError:
+        return None
+    return page if len(page) == page_bytes else None
 
 
 def use_dump(*paths: str, talkative: bool, vmcoreinfo: str | None = None) -> None:

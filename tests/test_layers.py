@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
     *("absence", "address", "distinct", "errors", "established", "findings", "intervals"),
-    *("linear_map", "memory", "progress"),
+    *("linear_map", "memory", "progress", "threads"),
 }
 """Modules that all others may import; they import only one another."""
 
@@ -30,9 +30,10 @@ LAYERS = (
     "backing",
     "pages",
     "check",
+    "write",
+    "filter",
     "dump",
     "vmcore",
-    "write",
     "simulate",
     "report",
     "drgn_plugin",
@@ -43,12 +44,13 @@ LAYERS = (
 APART = {
     "write": {"formats"},
     "simulate": {"write"},
+    "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("write")]} - {"dump"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {"pages": {"_compiled"}}
+COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write")}
 """Who may import the compiled module."""
 
 

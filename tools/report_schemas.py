@@ -33,13 +33,17 @@ from typing import (
 )
 
 from vmemmap.report.check import CheckRecord
+from vmemmap.report.designs import DesignsRecord
 from vmemmap.report.dmesg import DmesgRecord
+from vmemmap.report.eras import EraRecord
 from vmemmap.report.explain import ExplanationRecord
+from vmemmap.report.filter import FilterRecord
 from vmemmap.report.info import InfoRecord
 from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
-from vmemmap.report.simulate import DamageKindRecord, DesignsRecord, SimulatedRecord
+from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
+from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -49,10 +53,13 @@ RECORDS: dict[str, Any] = {
     "check": CheckRecord,
     "dmesg": DmesgRecord,
     "explain": list[ExplanationRecord],
+    "filter": FilterRecord,
     "info": InfoRecord,
     "list": ListRecord,
     "page": list[PageRecord],
-    "simulate": SimulatedRecord | DesignsRecord | list[DamageKindRecord],
+    "simulate": (
+        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+    ),
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }

@@ -87,16 +87,20 @@ def test_free_pages_are_what_the_kernel_counts_in_the_dump(opened: Opened) -> No
         row = zone_of(opened, zone)
         assert row.info is not None
         assert row.info.free is not None
-        assert abs(row.kinds["free"] - row.info.free) <= zone.lag
+        free = row.kinds["free"]
+        assert free is not None
+        assert abs(free - row.info.free) <= zone.lag
 
 
 def test_free_pages_are_what_the_guest_counted(opened: Opened) -> None:
     skip_if_busy(opened)
     for zone in opened.zones:
         free = zone_of(opened, zone).kinds["free"]
+        assert free is not None
         assert abs(free - zone.counts["free"]) <= drift(zone)
     moved = sum(drift(zone) for zone in opened.zones)
     free = opened.usage.free
+    assert free is not None
     assert free == opened.usage.kinds["free"]
     assert abs(free - (opened.meminfo["MemFree"] << 10) // opened.page_size) <= moved
 
@@ -106,6 +110,7 @@ def test_free_blocks_by_order_are_those_of_buddyinfo(opened: Opened) -> None:
     skip_if_busy(opened)
     counted = opened.buddyinfo
     theirs = [sum(counts) for counts in zip(*counted.values(), strict=True)]
+    assert opened.usage.free_blocks is not None
     ours = list(opened.usage.free_blocks)
     assert len(ours) == len(theirs)
     moved = sum(drift(zone) for zone in opened.zones)

@@ -144,6 +144,7 @@ def test_free_blocks_are_those_of_the_free_lists(session: Session, of_moment: Op
         pytest.skip("crash's kmem -f did not come to its end")
     usage = of_moment.usage
     assert session.free_found == usage.free
+    assert usage.free_blocks is not None
     assert [session.free_blocks.get(order, 0) for order in range(len(usage.free_blocks))] == list(
         usage.free_blocks
     )

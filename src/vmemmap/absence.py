@@ -1,7 +1,8 @@
 """Why bytes cannot be had: one vocabulary for errors, translations and struct pages.
 
 A container knows the first six reasons. What the kernel had at an address that no memory range of
-the dump covers is asked of mem_section: that gives the last three (``translate/explained.py``).
+the dump covers is asked of mem_section: that gives the next three (``translate/explained.py``), and
+of struct pages the last.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Absence(IntEnum):
     """The kernel had memory there from boot on, and the dump's headers leave it out."""
     NO_MEMORY = 9
     """The kernel had no memory there: a hole, or a device."""
+    ON_DEVICE = 10
+    """It is a struct page of device memory, and lies on the device itself."""
 
     @property
     def word(self) -> str:
@@ -64,4 +67,5 @@ _EXPLANATIONS = {
         "the crash kernel's own"
     ),
     Absence.NO_MEMORY: "no memory: the kernel had none there (a hole, or a device)",
+    Absence.ON_DEVICE: "on a device, of which no dump contains the memory",
 }

@@ -25,11 +25,13 @@ from vmemmap.errors import FactError, FactMissing, NotBacked
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
-from vmemmap.facts.fact import AnyFact, Fact, Facts
+from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
-from vmemmap.facts.obtain import obtain_vmcoreinfo
+from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
+from vmemmap.facts.symbols.descriptors import DESCRIPTOR_SUFFIX, code_in_memory
+from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_symbol
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import linear_phys
@@ -43,16 +45,17 @@ from vmemmap.translate.lookup import BlockTable
 from vmemmap.translate.page_tables.choice import TableEvidence, settle_format
 from vmemmap.translate.page_tables.table_format import Format
 from vmemmap.translate.page_tables.walk import PageTable
-from vmemmap.translate.regions import CERTAIN_LINEAR
+from vmemmap.translate.regions import CERTAIN_LINEAR, AddressLayout
 from vmemmap.translate.result import Translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 
 if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
+    from vmemmap.backing.rescue_search import Effort
     from vmemmap.check.whole_dump import CheckReport
-    from vmemmap.facts.symbols.table import SymbolTable
     from vmemmap.facts.types.types import Types
     from vmemmap.facts.vmlinux import SymbolFile
+    from vmemmap.filter.filtering import DumpFilter
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
     from vmemmap.translate.vmalloc_areas import KnownAreas
@@ -105,14 +108,15 @@ class Dump:
     # What the kernel says of itself.
 
     @established
-    def vmcoreinfo(self) -> tuple[bytes, Fact[str]]:
+    def vmcoreinfo(self) -> Obtained:
         """The text of VMCOREINFO, and where it comes from."""
         return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self.vmlinux, self._progress)
 
     @established
     def kernel(self) -> KernelFacts:
         """Facts about the kernel."""
-        text, exported = self.vmcoreinfo[0], Vmcoreinfo(self.vmcoreinfo[0])
+        text = self.vmcoreinfo.text
+        exported = Vmcoreinfo(text)
         if self.vmlinux is not None:
             self.vmlinux.check_kernel(exported)
         types = KernelTypes(exported, self.vmlinux, self._own_types)
@@ -139,6 +143,25 @@ class Dump:
             return self.vmlinux.table
         return self._own_symbols
 
+    def symbol(self, name: str) -> Symbol:
+        """Give the symbol of a name; a function's is its code."""
+        found = resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        code = self._code_of(found)
+        return Symbol(name, code, 0) if code else found
+
+    def symbol_at(self, virt: int) -> SymbolHit | None:
+        """Give the symbol to which an address in the kernel's image belongs."""
+        hit = self.symbols.at(virt)
+        if hit is None or not self._code_of(hit.symbol):
+            return hit
+        name = hit.name + DESCRIPTOR_SUFFIX
+        return SymbolHit(Symbol(name, hit.symbol.address, hit.size), hit.offset)
+
+    def _code_of(self, symbol: Symbol) -> int:
+        if self.vmlinux is None or not self.vmlinux.lacks_descriptors:
+            return 0
+        return code_in_memory(symbol, self.symbols, self.kernel.memory)
+
     @established
     def _own_symbols(self) -> SymbolTable:
         from vmemmap.facts.symbols.kallsyms import read_kallsyms
@@ -164,7 +187,7 @@ class Dump:
     def facts(self) -> Facts:
         """Every fact that can be established; what cannot be is in ``facts.missing``."""
         of_all: dict[str, Callable[[], AnyFact]] = {
-            "vmcoreinfo": lambda: self.vmcoreinfo[1],
+            "vmcoreinfo": lambda: self.vmcoreinfo.fact,
             "release": lambda: self.kernel.release,
             "machine": lambda: self.kernel.machine,
             "memory_byte_order": lambda: self.kernel.memory_byte_order,
@@ -182,8 +205,15 @@ class Dump:
             "mmu_vmemmap_psize": lambda: self.list_facts.psize_index,
             "block_size": lambda: self.list_facts.block_size,
         }
+        of_vmemmap = {"vmemmap_base", "vmemmap_list", "list_head", "node_size"}
+        try:
+            without = of_vmemmap | of_blocks.keys() if self.kernel.no_vmemmap else set[str]()
+        except FactError:
+            without = set()
         facts = Facts()
         for name, establish in (of_all | of_blocks).items():
+            if name in without:
+                continue
             try:
                 # Without a list there are no blocks, and what the kernel says of them is nothing.
                 if name not in of_blocks or not self.evidence.keeps_no_list:
@@ -262,6 +292,13 @@ class Dump:
         """The virt_addr of every entry that the walk met."""
         return self.walk.virt
 
+    @property
+    def list_unread(self) -> str:
+        """Why no list entry can be read, in words; empty where some can, or the list is empty."""
+        if len(self.walk.node):
+            return ""
+        return next((f.message for f in self.walk.findings if f.severity is Severity.ERROR), "")
+
     @established
     def listed(self) -> BackingTable:
         """The list itself, without anything rescued."""
@@ -270,22 +307,61 @@ class Dump:
     @established
     def backing(self) -> BackingTable:
         """The list, and what was rescued of it, where that was asked for."""
-        region = self.region
-        if not self._rescue or region is None or not self._keeps_list:
+        if not self._rescue:
             return self.listed
         from vmemmap.backing.rescue import rescue_list
-        from vmemmap.backing.rescue_search import DEFAULT_EFFORT
 
-        effort = DEFAULT_EFFORT.times(self._effort)
-        base = self.evidence.vmemmap_base.value
         try:
+            if not self._keeps_list:
+                return self._not_rescued("on radix the kernel keeps no list", Severity.INFO)
+            region = self.evidence.layout.vmemmap
             found = rescue_list(
                 *(self.mem_section, self.source, self.listed, self.walk),
-                *(base, region, self._block_size, effort),
+                *(self.evidence.vmemmap_base.value, Run(region.start, region.end)),
+                *(self._block_size, self._search_effort),
             )
-        except FactError:  # what is not known enough to find anything
-            return self.listed
+        except FactError as error:  # what is not known enough to find anything
+            return self._not_rescued(str(error), Severity.WARNING)
         return self._table(found.walk, found.how, found.distrusted)
+
+    def _not_rescued(self, why: str, severity: Severity) -> BackingTable:
+        """Give the list as it is, with a finding that says why nothing was looked for."""
+        finding = Finding("rescue_not_run", severity, f"nothing was looked for to rescue: {why}")
+        return self._table(replace(self.walk, findings=(*self.walk.findings, finding)))
+
+    def count_rescued(self, layout: AddressLayout) -> int:
+        """Count the blocks that a search finds if the kernel has this layout, and no list."""
+        from vmemmap.backing.rescue import rescue_list
+        from vmemmap.backing.rescue_nodes import guess_block_size
+
+        region = Run(layout.vmemmap.start, layout.vmemmap.end)
+        node, page_size = self.list_facts.node_layout, self._page_size
+        try:
+            block_size = self.list_facts.block_size.value
+        except FactError:
+            block_size = guess_block_size(self.source, node, page_size, region) or 0
+        if not block_size:
+            return 0
+        table = BackingTable(
+            EMPTY_WALK,
+            block_size=block_size,
+            region=region,
+            struct_page_size=self.kernel.struct_page_size.value,
+            node_size=node.size,
+            page_size=page_size,
+            duplicates_legal=False,
+        )
+        found = rescue_list(
+            *(self.mem_section, self.source, table, EMPTY_WALK),
+            *(region.start, region, block_size, self._search_effort),
+        )
+        return len(found.walk.node)
+
+    @property
+    def _search_effort(self) -> Effort:
+        from vmemmap.backing.rescue_search import DEFAULT_EFFORT
+
+        return DEFAULT_EFFORT.times(self._effort)
 
     def _table(
         self,
@@ -440,9 +516,10 @@ class Dump:
 
     def _tables_for(self, virt: int) -> PageTable:
         if virt in self._only_in_list:
+            what = self.list_unread or "vmemmap_list is empty"
             raise NotBacked(
-                f"cannot translate {virt:#x}: vmemmap_list is empty, and on the hash MMU it is the "
-                "only record of the vmemmap",
+                f"cannot translate {virt:#x}: {what}; on the hash MMU the list is the only record "
+                "of the vmemmap",
                 virt=virt,
                 below=None,
                 above=None,
@@ -462,8 +539,16 @@ class Dump:
 
     def tables_at(self, root_phys: int) -> PageTable:
         """Give the page tables whose root is at a physical address."""
-        table_format, order = self.page_table_format[0], self.kernel.order
-        return PageTable(self.memory, root_phys, table_format, order, moves=self.source.moves)
+        table_format, fact = self.page_table_format
+        doubts = {Origin.ASSUMED: "which is assumed", Origin.USER: "which was given"}
+        return PageTable(
+            self.memory,
+            root_phys,
+            table_format,
+            self.kernel.order,
+            moves=self.source.moves,
+            doubt=doubts.get(fact.origin, ""),
+        )
 
     @established
     def page_table_format(self) -> tuple[Format, Fact[str]]:
@@ -496,6 +581,19 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
+            self._progress,
+        )
+
+    @established
+    def filter(self) -> DumpFilter:
+        """What makes smaller dumps of it."""
+        from vmemmap.filter.filtering import DumpFilter
+
+        return DumpFilter(
+            self.source,
+            lambda: self.kernel,
+            lambda: self.pages,
+            lambda: self.vmcoreinfo[0],
             self._progress,
         )
 

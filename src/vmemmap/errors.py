@@ -29,6 +29,7 @@
         OutputError               a file asked for cannot be made, or not with what is installed
             SpecError             a machine that cannot be; carries the field of its description
             UnwritableFile        the file cannot be made; carries the path
+                OutputTooLarge    it would be larger than it may be
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ __all__ = [
     "NotInDump",
     "NotPresent",
     "OutputError",
+    "OutputTooLarge",
     "PageExcluded",
     "PageLost",
     "ReadError",
@@ -134,10 +136,10 @@ class CodecUnavailable(DumpError):
         package: The package on PyPI that decodes it.
     """
 
-    def __init__(self, codec: str, package: str) -> None:
+    def __init__(self, codec: str, package: str, otherwise: str = "") -> None:
         super().__init__(
             f"this dump's pages are compressed with {codec} and the library for it is not "
-            f"installed: pip install {package}"
+            f"installed: pip install {package}{otherwise and ', ' + otherwise}"
         )
         self.codec = codec
         self.package = package
@@ -316,3 +318,7 @@ class UnwritableFile(OutputError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class OutputTooLarge(UnwritableFile):
+    """An output file would be larger than the caller allows."""

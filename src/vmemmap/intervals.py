@@ -7,6 +7,7 @@ so that a list of a million blocks costs no loop. By example::
     intersect  [0, 5) [6, 9)  and  [3, 7)     ->  [3, 5) [6, 7)
     subtract   [0, 5) [6, 9)  less [3, 7)     ->  [0, 3) [7, 9)
     touched    [3, 5) [6, 7)  in units of 4   ->  [0, 2)
+    groups     [0, 5) [6, 9)  of about 4      ->  [0, 4) [4, 5)  and  [6, 9)
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def total(intervals: Intervals) -> int:
     return int((intervals[:, 1] - intervals[:, 0]).sum())
 
 
-def holds(intervals: Intervals, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+def holds(
+    intervals: Intervals, starts: NDArray[np.int64], size: int | NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Tell for each start whether all of ``[start, start + size)`` lies in one interval."""
     at = np.searchsorted(intervals[:, 0], starts, side="right") - 1
     if not len(intervals):
@@ -78,3 +81,29 @@ def touches(intervals: Intervals, starts: NDArray[np.int64], size: int) -> NDArr
     first = np.searchsorted(intervals[:, 1], starts, side="right")
     last = np.searchsorted(intervals[:, 0], starts + size, side="left")
     return np.asarray(first < last)
+
+
+def groups(intervals: Intervals, size: int) -> list[Intervals]:
+    """Cut intervals into groups with about *size* numbers each, in order."""
+    if not len(intervals):
+        return []
+    pieces = -(-(intervals[:, 1] - intervals[:, 0]) // size)
+    row = np.repeat(np.arange(len(intervals)), pieces)
+    piece = np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = intervals[row, 0] + piece * size
+    cut = np.column_stack([start, np.minimum(start + size, intervals[row, 1])])
+    full = np.cumsum(cut[:, 1] - cut[:, 0]) // size
+    return np.split(cut, np.flatnonzero(np.diff(full)) + 1)
+
+
+def numbers(intervals: Intervals) -> NDArray[np.int64]:
+    """Give every number that is in the intervals, ascending."""
+    lengths = intervals[:, 1] - intervals[:, 0]
+    before = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(int(lengths.sum())) + np.repeat(intervals[:, 0] - before, lengths))
+
+
+def runs_of(flags: NDArray[np.bool_]) -> Intervals:
+    """Give the rows that are set, as intervals."""
+    turns = np.flatnonzero(np.diff(flags, prepend=np.False_, append=np.False_))
+    return turns.astype(np.int64).reshape(-1, 2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from vmemmap.facts.symbols.table import (
     SymbolHit,
     SymbolTable,
     may_be_in_image,
-    resolve_symbol,
 )
 from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
@@ -42,6 +41,10 @@ if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.facts.vmlinux import SymbolFile
+    from vmemmap.filter.decision import PageRun
+    from vmemmap.filter.estimate import Estimate
+    from vmemmap.filter.result import FilterResult
+    from vmemmap.filter.wanted import Target
     from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.array import PageArray
     from vmemmap.pages.count.usage import Usage
@@ -195,7 +198,7 @@ class Vmcore:
         Raises:
             FactMissing: There is none.
         """
-        return self._layers.vmcoreinfo[0]
+        return self._layers.vmcoreinfo.text
 
     @property
     def mmu(self) -> Fact[str]:
@@ -397,6 +400,108 @@ class Vmcore:
         """
         return self._layers.pages
 
+    # A smaller dump.
+
+    def filter(
+        self,
+        out: Target | Sequence[Target] | BinaryIO,
+        level: int | Sequence[int] | None = 31,
+        codec: str | None = "zstd",
+        *,
+        form: str = "kdump",
+        flattened: bool = False,
+        member: tuple[int, int] | None = None,
+        max_bytes: int | None = None,
+        threads: int | None = None,
+        verify: bool = False,
+    ) -> FilterResult:
+        """Write the dump anew without the pages that a dump level leaves out.
+
+        What cannot be classified is kept, and counted. Level 0 leaves out only what makedumpfile
+        always does (memory that has failed, pages that are offline): so it converts a dump. Files
+        appear under their names only when they are whole.
+
+        Args:
+            out: The file; several are the members of a split dump. A binary stream, a pipe for
+                instance, takes the dump in flattened form, and stays open.
+            level: A dump level, 0 to 31, as makedumpfile has them; several are tried one after the
+                other until the output fits. What the input was filtered by is added. None keeps all
+                that the dump has, and its level.
+            codec: zstd, zlib, lzo, snappy or none; None for the dump's own. Pages that are stored
+                so are copied as they are.
+            form: ``kdump``, or ``elf``, in which nothing is compressed.
+            flattened: Write the file in makedumpfile's flattened form.
+            member: Write only one member of a split dump: its number, from 0 on, and how many
+                there are. It is the same wherever it is written.
+            max_bytes: How large an output may be.
+            threads: How many compress; None for one on each processor. The output is the same.
+            verify: Read the output back, and compare every page that was kept.
+
+        Returns:
+            What stayed, what went, and why.
+
+        Raises:
+            ValueError: The arguments do not go together.
+            OutputTooLarge: At no level does the output fit.
+            UnwritableFile: An output cannot be made; nothing of it is left.
+            CodecUnavailable: A library is not installed.
+            FactError: The dump is ELF, and nothing tells its page size.
+        """
+        from vmemmap.filter.wanted import Wanted
+
+        paths: Sequence[Target] = ()
+        stream: BinaryIO | None = None
+        if isinstance(out, (str, os.PathLike)):
+            paths = (out,)
+        elif isinstance(out, Sequence):
+            paths = out
+        else:
+            stream = out
+        wanted = Wanted(
+            paths,
+            stream,
+            tuple(level) if isinstance(level, Sequence) else (level,),
+            codec or self.source.codec or "none",
+            form,
+            flattened,
+            member,
+            max_bytes,
+            threads or os.cpu_count() or 1,
+            verify,
+        )
+        return self._dump.filter.run(wanted)
+
+    def filter_estimate(self, level: int = 31, codec: str = "zstd") -> Estimate:
+        """Tell how large `filter` would make the dump, by compressing a sample of its pages.
+
+        Args:
+            level: A dump level, 0 to 31.
+            codec: zstd, zlib, lzo, snappy or none.
+
+        Raises:
+            ValueError: There is no such level or codec.
+            CodecUnavailable: A library is not installed.
+            FactError: The dump is ELF, and nothing tells its page size.
+        """
+        return self._dump.filter.estimate(level, codec)
+
+    def kept(self, level: int = 31) -> Iterator[PageRun]:
+        """Tell what a dump level leaves of the dump's memory, by rising pfns.
+
+        Pages full of zeros, which odd levels leave out by their content, are not looked for.
+
+        Args:
+            level: A dump level, 0 to 31.
+
+        Yields:
+            Runs of pages with one fate; together they are all of the dump's memory.
+
+        Raises:
+            ValueError: There is no such level.
+            FactError: The dump is ELF, and nothing tells its page size.
+        """
+        return self._dump.filter.runs(level)
+
     # Symbols and the log.
 
     @property
@@ -420,7 +525,7 @@ class Vmcore:
             FactConflict: There are several; ``symbols.find_all`` has them.
             FactError: There is no symbol table, as for `symbols`.
         """
-        return resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
+        return self._layers.symbol(name)
 
     def symbolize(self, virt: int) -> SymbolHit | None:
         """Name a kernel virtual address: its symbol and the offset in it.
@@ -432,7 +537,8 @@ class Vmcore:
             FactError: There is no symbol table, as for `symbols`.
         """
         virt = index(virt)
-        return self.symbols.at(virt) if may_be_in_image(virt, self.kernel.vmcoreinfo) else None
+        inside = may_be_in_image(virt, self.kernel.vmcoreinfo)
+        return self._layers.symbol_at(virt) if inside else None
 
     def dmesg(self) -> KernelLog:
         """Give the kernel's log, oldest record first; it is read when it is iterated.

@@ -1,7 +1,7 @@
 """From which release on the kernel unlinks what is removed, and when it could list a place twice.
 
 By ppc64-kernel.md: vmemmap_free() unlinks since 3.17; memory comes in parts of a section since 5.3,
-and vmemmap_populated() sees the parts since 5.7.
+and vmemmap_populated() sees the parts since 5.5 (section 10).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from vmemmap.facts.release import Release
         ("4.18.0-80.el8.ppc64le", False, False),
         ("5.2.21", False, False),
         ("5.3.0", False, True),
-        ("5.6.19", False, True),
-        ("5.7.0", False, False),
+        ("5.4.302", False, True),
+        ("5.5.0", False, False),
+        ("5.6.19", False, False),
         ("5.10.0", False, False),
         ("7.2.13", False, False),
         ("made-up", True, True),

@@ -198,6 +198,11 @@ class Machine:
         for phys, data in ((self.vmcoreinfo_data, boot), (self.vmcoreinfo_note, note)):
             self.memory.write(phys, data.ljust(self.page_size, b"\0"))
 
+    def clear_vmcoreinfo(self) -> None:
+        """Clear the two in-memory copies of the text, so that none can be found."""
+        for phys in (self.vmcoreinfo_data, self.vmcoreinfo_note):
+            self.memory.write(phys, bytes(self.page_size))
+
     # Ways out
 
     def notes(

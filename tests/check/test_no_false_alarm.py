@@ -110,6 +110,7 @@ def test_the_old_entry_of_memory_added_again_is_legal_before_3_17(tmp_path: Path
         byte_order="big",
         page_size=65536,
         block_size=65536,
+        struct_page_size=64,  # of 56 bytes, some lie across two blocks, which is told as well
         events=(
             HotplugEvent("add", 1 << 32, 256 * MIB),
             HotplugEvent("remove", 1 << 32, 256 * MIB),

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 COMMON = {"click", "numpy"}
-LIST, PAGES, COUNT = "vmemmap.backing.walk", "vmemmap.pages.array", "vmemmap.pages.count"
+LIST, PAGES, COUNT = "vmemmap.backing.walk", "vmemmap.pages.array", "vmemmap.pages.count.census"
 LOADED: dict[str, tuple[set[str], set[str]]] = {
     "info": ({LIST}, {"rich", "random"}),
     "list": ({LIST}, set()),

@@ -105,8 +105,50 @@ def test_designs_alone_need_no_output(run_vmemmap) -> None:
     )  # fmt: skip
     assert ran.json["blocks"] == 16384
     costs = {cost["name"][:2]: cost for cost in ran.json["designs"]}
-    assert costs["v3"]["pages"] == 7  # ceil(16384 / 2730)
-    assert costs["v2"]["pages"] == costs["v1"]["pages"] == 8  # 16384 / 2048
+    assert costs["v3"]["bytes"] == 16384 * 24
+    assert costs["v2"]["bytes"] == costs["v1"]["bytes"] == 16384 * 32
+
+
+def test_what_holds_for_a_release_is_told_with_how_sure_it_is(run_vmemmap) -> None:
+    ran = run_vmemmap("simulate", "--explain-era", "4.13.2", "--format", "json")
+    assert ran.json["release"] == "4.13.2"
+    rows = {row["name"]: row for row in ran.json["rows"]}
+    assert rows["nodes"] == {
+        "name": "nodes",
+        "what": "how list nodes are handed out",
+        "value": "free_list",
+        "since": "3.17",
+        "until": None,
+        "known": True,
+        "doubt": None,
+    }
+    assert not rows["altmap"]["known"]
+    assert rows["altmap"]["doubt"] == "changed after 4.12.0 and by 4.14.0"
+    text = run_vmemmap("simulate", "--explain-era", "4.13.2").out
+    assert "not known: changed after 4.12.0 and by 4.14.0" in text
+    table = run_vmemmap("simulate", "--explain-era", "4.13.2", "--format", "csv").out.splitlines()
+    assert len(table) == 1 + len(rows)
+
+
+def test_what_weak_ordering_can_do_to_one_insertion(run_vmemmap) -> None:
+    arguments = ("simulate", "--store-orders", "--memory", "64M", "--set", "kernel.block_size=64K")
+    ran = run_vmemmap(*arguments, "--format", "json").json
+    assert ran["stores"] == ["num_left", "next", "phys", "virt_addr", "list", "vmemmap_list"]
+    assert ran["states"] == sum(seen["states"] for seen in ran["seen"]) == 2**6
+    assert sum(seen["in_program_order"] for seen in ran["seen"]) == 7
+    text = run_vmemmap(*arguments).out
+    assert "with vmemmap_list done and no other" in text
+    assert run_vmemmap(*arguments, "-o", "x").code == 2
+    radix = run_vmemmap(*arguments[:4], "--set", "kernel.mmu=radix", "--set", "kernel.release=6.6")
+    assert radix.code == 2
+    assert "keeps no list" in radix.err
+
+
+def test_no_release_is_a_wrong_use(run_vmemmap) -> None:
+    ran = run_vmemmap("simulate", "--explain-era", "2.6.34")
+    assert ran.code == 2
+    assert "2.6.35 to 7.3" in ran.err
+    assert "Traceback" not in ran.err
 
 
 def test_example_is_a_spec(run_vmemmap, tmp_path) -> None:

@@ -74,15 +74,11 @@ def test_symbols_and_numbers_together(run_vmemmap, machine: Machine, dump) -> No
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("vmemap_list", ["no symbol 'vmemap_list'", "similar: vmemmap_list"]),
-        ("vmemmap_list+0xffffffffffffffff", ["beyond the end"]),
         ("vmemmap_list+", ["is no address"]),
         ("vmemmap_list-8", ["is no address"]),
         ("vmemmap list", ["is no address"]),
         ("0xzz", ["is no address"]),
         ("12345678901234567", ["is no address"]),
-        ("c00c00000000000000000", ["is no address", "no symbol"]),
-        ("twice", ["2 of 'twice'", f"{TWICE[0]:#x}, {TWICE[1]:#x}"]),
     ],
 )
 def test_what_is_neither_address_nor_symbol(typed, words, run_vmemmap, dump) -> None:
@@ -91,6 +87,40 @@ def test_what_is_neither_address_nor_symbol(typed, words, run_vmemmap, dump) -> 
     assert len(ran.err.splitlines()) == 1
     for word in words:
         assert word in ran.err
+
+
+@pytest.mark.parametrize("command", ["vtop", "page"])
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("vmemap_list", ["no symbol 'vmemap_list'", "similar: vmemmap_list"]),
+        ("vmemmap_list+0xffffffffffffffff", ["beyond the end"]),
+        ("c00c00000000000000000", ["is no address", "no symbol"]),
+        ("twice", ["2 of 'twice'", f"{TWICE[0]:#x}, {TWICE[1]:#x}"]),
+        ("vmcore.2", ["no file", "no symbol 'vmcore.2'"]),
+    ],
+)
+def test_a_name_that_means_nothing_does_not_stop_the_others(
+    typed, words, command, run_vmemmap, dump
+) -> None:
+    right = run_vmemmap(command, dump, "0xc000000000000000", "do_it.isra.0")
+    ran = run_vmemmap(command, dump, "0xc000000000000000", typed, "do_it.isra.0")
+    assert (ran.code, ran.out) == (1, right.out)
+    told = [line for line in ran.err.splitlines() if line not in right.err.splitlines()]
+    assert len(told) == 1
+    for word in words:
+        assert word in told[0]
+    alone = run_vmemmap(command, dump, typed)
+    assert (alone.code, alone.out) == (2, "")
+
+
+@pytest.mark.parametrize("command", ["vtop", "page"])
+def test_a_member_that_is_not_there_is_a_missing_file(command, run_vmemmap, dump) -> None:
+    missing = dump.parent / "vmcore.2"
+    ran = run_vmemmap(command, dump, missing, "0xc000000000000000")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith(f"vmemmap: {missing}: ")
+    assert "no such file" in ran.err
 
 
 def test_a_kernel_without_symbols_needs_a_vmlinux(run_vmemmap, tmp_path: Path) -> None:

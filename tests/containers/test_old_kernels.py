@@ -178,8 +178,7 @@ def modern() -> Machine:
 def blind(modern: Machine, tmp_path: Path) -> Path:
     """A dump without VMCOREINFO in its headers or its memory, and its text in ``text``."""
     machine = build_machine(blocks=6)
-    for phys in (machine.vmcoreinfo_data, machine.vmcoreinfo_note):
-        machine.memory.write(phys, bytes(machine.page_size))
+    machine.clear_vmcoreinfo()
     path = tmp_path / "blind"
     path.write_bytes(machine.elf(notes=qemu_notes("little")))
     (tmp_path / "text").write_bytes(vmcoreinfo_text(modern.vmcoreinfo))

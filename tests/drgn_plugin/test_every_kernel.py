@@ -79,6 +79,38 @@ def test_what_is_not_backed_is_a_fault_at_its_address(
     assert prog.read(hole - 8, 8) == machine.content(hole - 8, 8)
 
 
+HASH = [shape for shape in ALL if shape["mmu"] == "hash"]
+
+
+@pytest.mark.parametrize("shape", HASH, ids=name_of)
+def test_what_no_memory_backs_is_a_fault_with_our_reason(
+    program: Callable[..., Any], shape: dict[str, Any], tmp_path: Path
+) -> None:
+    """By itself drgn would ask for debugging information, which does not help."""
+    machine = shaped(shape)
+    prog = program(written(machine, tmp_path, "elf"))
+    beyond = LINEAR + (max(machine.pages) + 1) * machine.page_size
+    cases = {
+        beyond: r"is not in the dump",
+        beyond + (1 << 36): r"is not in the dump",
+        0x10: r"is no kernel address",
+        0x7FFF_FFFF_0000: r"is no kernel address",
+        0xEFFF_0000_0000_0000: r"lies in no region of this kernel's address space",
+        0xFFFF_FFFF_FFFF_0000: r"lies in no region of this kernel's address space",
+    }
+    for address in cases:
+        with pytest.raises(LookupError, match="cur_cpu_spec"):
+            prog.read(address, 8)
+    attach(prog)
+    for address, why in cases.items():
+        with pytest.raises(drgn.FaultError, match=why) as caught:
+            prog.read(address, 8)
+        assert caught.value.address == address
+    with pytest.raises(drgn.FaultError, match="is not in the dump"):
+        prog.read(beyond - 8, 16)
+    assert prog.read(beyond - 8, 8) == machine.read(beyond - 8, 8)
+
+
 @pytest.mark.parametrize("shape", RADIX, ids=name_of)
 def test_uncompressed_dumps_of_radix_kernels_are_left_to_drgn(
     program: Callable[..., Any], shape: dict[str, Any], tmp_path: Path

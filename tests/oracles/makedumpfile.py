@@ -79,3 +79,16 @@ def skip_unless_it_knows(release: tuple[int, ...]) -> None:
             f"makedumpfile {text} does not know the page types of 6.12; 1.7.7 does "
             "(python tools/fetch_peers.py --suite sid)"
         )
+
+
+def unflatten(flat: Path, out: Path) -> None:
+    """Let it rearrange a flattened dump, which it reads from its standard input (-R)."""
+    with flat.open("rb") as stream:
+        done = subprocess.run(
+            command("-f", "-R", out),
+            stdin=stream,
+            capture_output=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-600:]

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from breadth import trying
-from vmemmap.errors import FactMissing, VmemmapError
+from vmemmap.errors import FactInvalid, FactMissing, VmemmapError
+from vmemmap.facts.types import dwarf
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmlinux import SymbolFile
 from work import lines_of
@@ -252,6 +253,31 @@ def test_damaged_debug_information_is_an_error_or_an_answer(compiler: str, tmp_p
         with trying(f"turn {turn}"):
             assert lines_of(lambda: ask(damaged)) < 3 * usual
     assert refused
+
+
+def test_reading_ends_by_the_work_that_it_takes(
+    compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the clock nothing hangs: what is too much is too much on every machine."""
+    if compiled.types.form == "BTF":
+        pytest.skip("BTF is read whole")
+    monkeypatch.setattr(dwarf, "_STEPS_MAX", 100)
+    with pytest.raises(FactInvalid, match="more than 100 steps"):
+        _ = SymbolFile(compiled.path).types
+
+
+def test_attributes_that_take_no_bytes_are_work_too(
+    compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their values stand in .debug_abbrev, which is read once for any number of entries."""
+    if compiled.types.form == "BTF":
+        pytest.skip("BTF is read whole")
+    spent: list[int] = []
+    monkeypatch.setattr(dwarf.Dwarf, "_spend", lambda _, steps: spent.append(steps))
+    types = SymbolFile(compiled.path).types
+    assert types.size("zone")
+    assert spent.count(1) > 100  # reads
+    assert sum(steps > 1 for steps in spent) > 20  # entries with all their attributes
 
 
 def test_without_pyelftools_it_says_what_to_install(

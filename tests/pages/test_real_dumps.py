@@ -130,5 +130,6 @@ def test_qemu_dump_of_a_running_machine(real_dump) -> None:
         assert zone.info is not None
         assert zone.info.free is not None
         assert usage.managed == zone.info.managed
+        assert usage.free is not None
         assert abs(usage.free - zone.info.free) < 100  # it was running
         assert not usage.unknown

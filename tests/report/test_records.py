@@ -93,7 +93,14 @@ def test_damaged_dumps(run_vmemmap, spec, tmp_path, kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--compare-designs"], ["--list-damage"], ["-o", "DUMP", "--compare-designs"]]
+    "options",
+    [
+        ["--compare-designs"],
+        ["--list-damage"],
+        ["-o", "DUMP", "--compare-designs"],
+        ["--explain-era", "5.8.3"],
+        ["--store-orders"],
+    ],
 )
 def test_forms_of_simulate(run_vmemmap, tmp_path, options) -> None:
     dump = str(tmp_path / "vmcore")

@@ -96,6 +96,17 @@ def history(*spans: tuple[str, str, T]) -> History[T]:
 NODE_ALLOCATOR = history(("2.6.35", "3.16", "chunks"), ("3.17", "7.3", "free list"))
 WITHOUT_A_NODE = history(("2.6.35", "5.9", "mapped all the same"), ("5.10", "7.3", "-ENOMEM"))
 """What becomes of a block for which there is no node."""
+WARNINGS = history(
+    ("2.6.35", "3.16", {"vmemmap_list_alloc", "vmemmap_list_populate"}),
+    ("3.17", "5.9", {"vmemmap_list_alloc", "vmemmap_list_populate", "vmemmap_list_free"}),
+    ("5.10", "7.3", {"vmemmap_list_alloc"}),
+)
+"""Which functions have a WARN_ON(1). Read in 2.6.35, 3.9, 4.9 and around ccaea15296f9 (v5.10)."""
+WARNING_FORM = history(
+    ("2.6.35", "2.6.35", "Badness at {file}:{line}"),
+    ("5.1", "7.3", "WARNING: CPU: 0 PID: {pid} at {file}:{line} {function}+"),
+)
+"""As logs have it of 2.6.31 and 2.6.34, and of 5.1, 5.11, 6.2, 6.11 and 6.17."""
 FAILED_MAPPING = history(("2.6.35", "4.4", "BUG"), ("4.7", "7.3", "-EFAULT"))
 POPULATED = history(
     ("2.6.35", "3.16", "from the block's start, by sections"),
@@ -122,6 +133,77 @@ MMU_PAGE_16M = history(
 MMU_PSIZE_DEF_BYTES = history(
     ("2.6.35", "3.9", 32), ("3.10", "3.13", 80), ("3.14", "5.13", 88), ("5.14", "7.3", 96)
 )
+
+RADIX_BLOCKS = history(
+    ("4.7", "4.7", "2 MiB"),
+    ("4.9.0", "4.9.193", "base pages"),
+    ("4.9.232", "4.9", "2 MiB"),
+    ("4.10", "4.13", "base pages"),
+    ("4.14.0", "4.14.145", "base pages"),
+    ("4.14.355", "4.14", "2 MiB"),
+    ("4.15", "4.18", "base pages"),
+    ("4.19.0", "4.19.71", "base pages"),
+    ("4.19.191", "4.19", "2 MiB"),
+    ("4.20", "5.1", "base pages"),
+    ("5.2.0", "5.2.1", "base pages"),
+    ("5.3", "7.3", "2 MiB"),
+)
+"""What the radix MMU's vmemmap is built of. Commit 89a3496e0664 (v5.3), which was reviewed for 4.9,
+4.14 and 4.19 stable on 20 September 2019."""
+
+REMOVED_SECTION = history(
+    ("2.6.35", "5.2", "0"),
+    ("5.3", "5.3", "the encoding of NULL"),
+    ("5.4.0", "5.4.18", "the encoding of NULL"),
+    ("5.4.19", "5.4", "0"),
+    ("5.5.0", "5.5.2", "the encoding of NULL"),
+    ("5.5.3", "7.3", "0"),
+)
+"""What a removed section's entry of mem_section holds."""
+
+# -- nodes and zones
+
+ZONES = history(
+    ("2.6.35", "3.10", ("DMA", "Normal", "Movable")),
+    ("4.9", "4.9", ("DMA", "DMA32", "Normal", "Movable")),
+    ("5.0", "7.3", ("Normal", "Movable")),
+)
+"""Zones beside that of device memory: 3.10.99's Kconfig, and a 2.6.35.6, a 4.9.154 and a 6.1 that
+name them at boot."""
+DEVICE_ZONE = history(("2.6.35", "6.1", False), ("6.12", "7.3", True))
+"""Whether there is a zone for device memory though there is none: as Debian builds its kernels."""
+MOVABLE_LIST = history(("2.6.35", "3.10", 2), ("4.9", "7.3", 1))
+"""Which list of a free area has the pages that can be moved: read in 3.10.99, found in 4.9.154."""
+RESIZE_LOCK = history(
+    ("2.6.35", "4.18", True),
+    ("4.19.0", "4.19.71", True),
+    ("4.19.191", "4.19", False),
+    ("4.20", "4.20", True),
+    ("5.0", "7.3", False),
+)
+"""Whether adding a section takes pgdat_resize_lock; in 4.19 stable not since January 2020."""
+
+# -- VMCOREINFO
+
+KEYS = {
+    "KERNELOFFSET": history(("2.6.35", "5.4", False), ("5.5", "7.3", True)),
+    "BUILD-ID": history(("2.6.35", "5.13", False), ("5.14", "7.3", True)),
+    "SYMBOL(clear_idx)": history(
+        ("2.6.35", "4.5", False), ("4.6", "5.9", True), ("5.10", "7.3", False)
+    ),
+    "SYMBOL(node_data)": history(("2.6.35", "2.6.35", False), ("2.6.37", "7.3", True)),
+    "SYMBOL(vmemmap_list)": history(("2.6.35", "3.12", False), ("3.13", "7.3", True)),
+    "OFFSET(page._mapcount)": history(("2.6.35", "3.8", False), ("3.9", "7.3", True)),
+    "NUMBER(PG_head_mask)": history(("2.6.35", "3.15", False), ("3.16", "7.3", True)),
+    "NUMBER(PG_swapbacked)": history(("2.6.35", "4.15", False), ("4.18", "7.3", True)),
+    "NUMBER(MAX_PHYSMEM_BITS)": history(("2.6.35", "5.7", False), ("5.9", "7.3", True)),
+    "NUMBER(SECTION_SIZE_BITS)": history(
+        ("2.6.35", "5.9", False), ("5.11.0", "5.11.0", False), ("5.13", "7.3", True)
+    ),
+    "NUMBER(RADIX_MMU)": history(("2.6.35", "6.4", False), ("6.6.9", "7.3", True)),
+    "SYMBOL(vmemmap)": history(("2.6.35", "6.8", False), ("6.9", "7.3", True)),
+}
+"""Which kernels have a key. 74277f00b232 (KERNELOFFSET) is not in 5.4.28, and in 5.5.13."""
 
 # -- addresses
 
@@ -162,6 +244,15 @@ RADIX_REGIONS = history(
     ("5.2", "7.3", (0xC008000000000000, 0xC00A000000000000, 0xC00C000000000000)),
 )
 
+MAP_PRINTED = history(
+    ("2.6.35", "5.1", None),
+    ("5.2", "5.2", ("hash-mmu: kernel {} start", {"vmalloc": 3, "IO": 8, "vmemmap": 3})),
+    ("5.6", "7.3", ("{} start", {"vmalloc": 5, "IO": 10, "vmemmap": 5})),
+)
+"""The lines of boot that tell where the regions begin, and spaces before the equals sign.
+
+As logs have them of 5.2-rc6 and of 5.6-rc2, 6.1 and 6.2; between, the prefix went away."""
+
 # -- struct page
 
 
@@ -181,6 +272,9 @@ STRUCT_PAGE = history(
     ("3.1", "4.15", Offsets(8, 16, 48, 24, 28, 32)),
     ("4.18", "7.3", Offsets(24, 32, 40, 48, 52, 8)),
 )
+
+STRUCT_PAGE_BYTES = history(("2.6.35", "3.18", 56), ("3.19", "7.3", 64))
+"""With memory cgroups, which had no member in it until 3.18: counted in 3.10.99."""
 
 
 class FlagBits(NamedTuple):

@@ -17,6 +17,7 @@ ROWS = (
     ("mm",),
     ("crash",),
     ("machine", "designs"),
+    ("explain", "store_orders"),
 )
 PACKAGE = "vmemmap.simulate"
 SIMULATE = Path(vmemmap.simulate.__file__).parent

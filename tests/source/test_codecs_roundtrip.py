@@ -16,12 +16,12 @@ from breadth import examples
 from builders.content import address_words
 from builders.kdump_codecs import Codec, compress
 from vmemmap.errors import CodecUnavailable
-from vmemmap.source.codecs import decoder
+from vmemmap.source.codecs import decoder, decoder_into, pages_decoder
 
 CODECS: list[Codec] = ["zlib", "lzo", "snappy", "zstd"]
 LIBRARIES = {
     "zlib": ("isal",),
-    "lzo": ("lzallright", "lzo"),
+    "lzo": ("vmemmap._compiled", "lzallright", "lzo"),
     "snappy": ("cramjam",),
     "zstd": ("zstandard",),
 }
@@ -31,9 +31,15 @@ BLOCKS = [4096, 8192, 65536]
 @pytest.fixture(autouse=True)
 def _fresh_decoders() -> Iterator[None]:
     """Decoders are kept once made; a test that takes libraries away must not leave any behind."""
-    decoder.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
     decoder.cache_clear()
+    decoder_into.cache_clear()
+    pages_decoder.cache_clear()
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -43,7 +49,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
             if name == module or name.startswith(module + "."):
                 monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, module, None)
-    decoder.cache_clear()
+    forget()
 
 
 def samples(size: int) -> list[bytes]:
@@ -155,12 +161,20 @@ def test_a_flipped_byte_gives_a_page_or_a_value_error(
 
 
 @pytest.mark.parametrize(
-    ("codec", "package"), [("lzo", "lzallright"), ("snappy", "cramjam"), ("zstd", "zstandard")]
+    ("codec", "package", "otherwise"),
+    [
+        ("lzo", "lzallright", ", or vmemmap where there is a C compiler, which builds its own"),
+        ("snappy", "cramjam", ""),
+        ("zstd", "zstandard", ""),
+    ],
 )
-def test_a_missing_library(monkeypatch: pytest.MonkeyPatch, codec: str, package: str) -> None:
+def test_a_missing_library(
+    monkeypatch: pytest.MonkeyPatch, codec: str, package: str, otherwise: str
+) -> None:
     without(monkeypatch, *LIBRARIES[codec])
+    said = f"{codec}.*pip install {package}{otherwise}$"
     for _ in range(2):  # and again: a failure must not be kept as an answer
-        with pytest.raises(CodecUnavailable, match=f"{codec}.*pip install {package}$") as caught:
+        with pytest.raises(CodecUnavailable, match=said) as caught:
             decoder(codec)
         assert (caught.value.codec, caught.value.package) == (codec, package)
     for other in CODECS:
@@ -197,6 +211,22 @@ def test_zlib_without_isal_is_the_standard_library(monkeypatch: pytest.MonkeyPat
     assert used
 
 
+def test_lzo_without_the_compiled_module_is_lzallright(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "vmemmap._compiled")
+    assert pages_decoder("lzo") is None
+    decode = decoder("lzo")
+    for block in BLOCKS:
+        for page in samples(block):
+            packed = compress("lzo", page)
+            room = bytearray(block)
+            decoder_into("lzo")(memoryview(packed), memoryview(room))
+            assert decode(memoryview(packed), block) == page == room
+            with pytest.raises(ValueError, match=r"^lzo: \w+ "):
+                decode(packed[:-1], block)
+            with pytest.raises(ValueError, match=f"{block} bytes, a page has {block + 1}"):
+                decode(packed, block + 1)
+
+
 def test_lzo_falls_back_to_python_lzo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interface of python-lzo: decompress(bytes, header, length), exception ``error``."""
     page = samples(4096)[1]
@@ -214,7 +244,7 @@ def test_lzo_falls_back_to_python_lzo(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fake = types.ModuleType("lzo")
     fake.__dict__.update(decompress=decompress, error=FakeError)
-    without(monkeypatch, "lzallright")
+    without(monkeypatch, "vmemmap._compiled", "lzallright")
     monkeypatch.setitem(sys.modules, "lzo", fake)
     decode = decoder("lzo")
     assert decode(memoryview(packed), 4096) == page

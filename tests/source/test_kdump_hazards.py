@@ -207,7 +207,11 @@ def test_page_flags_mean_nothing(open_bytes: Open) -> None:
 
 
 def test_all_zero_descriptor_is_lost_not_corrupt(open_bytes: Open) -> None:
-    fails(open_bytes(damaged({"offset": 0, "size": 0})), PageLost, "no space left")
+    """Why the page was never written is known only if the header says so."""
+    empty = {"offset": 0, "size": 0}
+    fails(open_bytes(damaged(empty)), PageLost, "never wrote its page")
+    marked = damaged(empty)[:424] + (8).to_bytes(4, "little") + damaged(empty)[428:]
+    fails(open_bytes(marked), PageLost, "marked incomplete: its writer had no space left")
 
 
 def test_trailing_bytes_after_a_zlib_stream_are_tolerated(open_bytes: Open) -> None:

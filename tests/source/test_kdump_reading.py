@@ -15,7 +15,7 @@ from builders.kdump_codecs import CODEC_FLAGS, Codec
 from builders.machine import build_machine
 from builders.notes import kernel_notes
 from vmemmap.errors import NotInDump
-from vmemmap.source.base import PHYS_END, PhysicalSource
+from vmemmap.source.base import PhysicalSource
 
 Open = Callable[[bytes], PhysicalSource]
 ORDERS: list[Order] = ["little", "big"]
@@ -176,9 +176,6 @@ def test_present_many_agrees_with_reads_and_bitmaps(open_bytes: Open) -> None:
     expected = [content.get(int(address) // BLOCK) is not None for address in addresses]
     assert source.present_many(addresses).tolist() == expected
     assert [source.is_present(int(address)) for address in addresses] == expected
-    for at, address in enumerate(addresses.tolist()):
-        later = [n for n, there in enumerate(expected) if there and n >= at]
-        assert source.next_present(address) == (addresses[later[0]] if later else PHYS_END)
     ram = [int(address) // BLOCK in content for address in addresses]
     assert [source.is_ram(int(address)) for address in addresses] == ram
     high = np.array([1 << 40, 1 << 63, 2**64 - 1], dtype=np.uint64)

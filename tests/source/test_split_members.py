@@ -20,7 +20,7 @@ from vmemmap.errors import (
     PageLost,
     UnsupportedDump,
 )
-from vmemmap.source.base import PHYS_END, PhysicalSource
+from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 
 BLOCK = 4096
@@ -68,9 +68,6 @@ def check(source: PhysicalSource, have: list[tuple[int, int]]) -> None:
     points = np.arange(LIMIT + 5, dtype=np.uint64) * np.uint64(BLOCK)
     assert source.present_many(points).tolist() == here
     assert [source.is_present(int(point)) for point in points] == here
-    for pfn in range(len(here)):
-        later = [n * BLOCK for n, there in enumerate(here) if there and n >= pfn]
-        assert source.next_present(pfn * BLOCK) == min(later, default=PHYS_END)
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations([(0, 6), (6, 10), (10, 71)])])

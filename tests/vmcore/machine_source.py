@@ -18,21 +18,21 @@ from vmemmap.errors import NotInDump, PageExcluded, PageLost
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.source.base import PhysicalSource
+from vmemmap.source.base import Located, PhysicalSource
 from vmemmap.vmcore import Vmcore
 
 
 class MachineSource:
     """The memory of *machine*, with its dropped, excluded and lost pages.
 
-    It has what a Memory and an opened dump are asked for, and no more than that: its pages are
-    never searched for what the notes lack.
+    It has what a Memory and an opened dump are asked for, and no more than that.
 
     Attributes:
         reads: How many reads were made.
     """
 
     format = "machine"
+    block_size = None
     moves = False
 
     def __init__(
@@ -66,6 +66,12 @@ class MachineSource:
                 raise NotInDump(f"absent: {here:#x}", phys=here)
             out += self._pages.pages[pfn][into : into + size - len(out)]
         return bytes(out)
+
+    def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
+        out[:] = np.frombuffer(self.read(address, len(out)), dtype=np.uint8)
+
+    def locate(self, runs: NDArray[np.int64]) -> Located:
+        return PhysicalSource.locate(cast(PhysicalSource, self), runs)
 
     def is_ram(self, address: int) -> bool:
         pfn = address // self._pages.page_size

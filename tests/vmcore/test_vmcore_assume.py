@@ -32,7 +32,9 @@ def test_a_layout_opens_a_kernel_that_tells_none(old: Mapped, tmp_path: Path) ->
         for virt, phys in old.pages.items():
             assert core.vtop(virt + 3).phys == phys + 3
         assert core.facts["layout"].origin == "user"
-        assert core.facts["page_table"].origin == "derived"
+        table = core.facts["page_table"]
+        assert table.origin == "assumed"
+        assert table.detail.endswith(", and so would hash-64k-3.7: decided by the release")
         with pytest.raises(FactError, match="vmemmap_list"):
             core.vtop(0xF000000000000000)
 
@@ -45,6 +47,24 @@ def test_known_areas_tell_the_layout_of_a_kernel_without_a_list(tmp_path: Path) 
         assert "areas in vmlist" in core.facts["layout"].detail
         for virt, phys in built.pages.items():
             assert core.vtop(virt).phys == phys
+
+
+def test_an_error_names_a_format_that_may_be_another(old: Mapped, tmp_path: Path) -> None:
+    virt = 0xD000_0FFF_FFFF_0000
+    path = written(old.machine, tmp_path)
+    assert virt not in old.pages
+    for word, given in (("is assumed", {}), ("was given", {"page_table": "hash-64k-3.7"})):
+        with vmemmap.open(path, assume={"layout": "0xf", **given}) as core:
+            form = core.page_table.value
+            with pytest.raises(vmemmap.NotPresent, match=f", read as {form}, which {word}$"):
+                core.vtop(virt)
+    sure = mapped(65536, "4.18.0-80", "f000", "hash-64k-4.17")
+    sure.machine.list_areas(sure.areas)
+    with vmemmap.open(written(sure.machine, tmp_path)) as core:
+        assert core.page_table.origin == "derived"
+        with pytest.raises(vmemmap.NotPresent) as caught:
+            core.vtop(virt)
+    assert "read as" not in str(caught.value)
 
 
 def test_a_page_table_is_used_as_given(tmp_path: Path) -> None:

@@ -286,6 +286,7 @@ def test_the_newer_of_two_entries_for_a_block_is_used() -> None:
 @pytest.mark.parametrize("text", [b"", b"\0" * 50, b"no keys here\n"])
 def test_a_dump_without_vmcoreinfo(text: bytes) -> None:
     machine = shaped({})
+    machine.clear_vmcoreinfo()
     core = Vmcore(cast(PhysicalSource, MachineSource(machine, vmcoreinfo=text)))
     assert {"page_size", "vmemmap_list", "mmu", "layout"} <= set(core.facts.missing)
     for ask in (lambda: core.backing, lambda: core.vtop(machine.vmemmap_base), lambda: core.mmu):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from contextlib import closing
 
@@ -12,7 +11,8 @@ import vmemmap.write.elf_core as writer
 from vmemmap.errors import UnwritableFile
 from vmemmap.formats.elf64 import PN_XNUM
 from vmemmap.source.detect import open_source
-from vmemmap.write.elf_core import Segment, pack_note, write_elf_core
+from vmemmap.write.elf_core import Segment, write_elf_core
+from vmemmap.write.notes import pack_note
 
 MIB = 1 << 20
 LINEAR = 0xC << 60
@@ -78,49 +78,10 @@ def test_more_segments_than_fit_the_header(tmp_path) -> None:
         assert source.read(7 << 17, 5) == b"seven"
 
 
-def test_small_neighbours_are_written_together(tmp_path, monkeypatch) -> None:
-    """One write a run of pieces, and none larger than the limit in bytes or in pieces."""
+def test_small_pieces_are_joined_and_large_ones_kept_apart(monkeypatch) -> None:
     monkeypatch.setattr(writer, "RUN_MAX_BYTES", 10)
-    monkeypatch.setattr(writer, "PARTS_MAX", 3)
-    writes = []
-
-    def pwrite(fd, data, at):
-        writes.append((at - base, [bytes(data)]))
-        return real_pwrite(fd, data, at)
-
-    def pwritev(fd, parts, at):
-        writes.append((at - base, [bytes(part) for part in parts]))
-        return real_pwritev(fd, parts, at)
-
-    real_pwrite, real_pwritev, base = os.pwrite, os.pwritev, 1 << 16
-    monkeypatch.setattr(os, "pwrite", pwrite)
-    monkeypatch.setattr(os, "pwritev", pwritev)
-    pieces = [(0, b"abcd"), (4, b"efgh"), (8, b"ijkl"), (20, b"mn"), (22, b"o"), (40, b"p")]
-    pieces += [(at, b"q") for at in range(50, 54)]
-    path = tmp_path / "core"
-    write_elf_core(path, "little", b"", [Segment(0, LINEAR, 64)], contents(pieces))
-    assert writes == [
-        (0, [b"abcd", b"efgh"]),
-        (8, [b"ijkl"]),
-        (20, [b"mn", b"o"]),
-        (40, [b"p"]),
-        (50, [b"q", b"q", b"q"]),
-        (53, [b"q"]),
-    ]
-    whole = b"abcdefghijkl".ljust(20, b"\0") + b"mno".ljust(20, b"\0") + b"p".ljust(10, b"\0")
-    assert path.read_bytes()[base:][:64] == (whole + b"qqqq").ljust(64, b"\0")
-
-
-def test_what_one_write_leaves_is_written_by_the_next(tmp_path, monkeypatch) -> None:
-    """As when a signal comes, or a piece is larger than the system writes at a time."""
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:3], at))
-    monkeypatch.setattr(os, "pwritev", lambda fd, parts, at: real(fd, parts[0][:2], at))
-    pieces = [(0, b"abcdefgh"), (8, b"ijkl"), (20, memoryview(b"mnopqrstu"))]
-    path = tmp_path / "core"
-    write_elf_core(path, "little", b"", [Segment(0, LINEAR, 32)], contents(pieces))
-    written = b"abcdefghijkl".ljust(20, b"\0") + b"mnopqrstu\0\0\0"
-    assert path.read_bytes()[1 << 16 :][:32] == written
+    pieces = [(0, b"abcd"), (4, b"efgh"), (8, b"ijkl"), (20, b"mn"), (22, b"o")]
+    assert list(writer._joined(pieces)) == [(0, b"abcdefgh"), (8, b"ijkl"), (20, b"mno")]
 
 
 def test_size_that_the_file_system_cannot_hold_is_told_at_once(tmp_path) -> None:

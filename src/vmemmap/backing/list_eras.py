@@ -4,7 +4,7 @@ Distributions carry parts of newer kernels back, so a release proves little: it 
 a leftover is, never whether it is one.
 
 Source: Linux arch/powerpc/mm/init_64.c, vmemmap_free(): missing or empty up to 3.16; since 3.17 it
-unlinks the node and frees the block. vmemmap_populated() looks at whole sections up to 5.6, though
+unlinks the node and frees the block. vmemmap_populated() looks at whole sections up to 5.4, though
 memory can come in parts of one since 5.3.
 """
 
@@ -14,7 +14,7 @@ from vmemmap.facts.release import Release
 from vmemmap.findings import Finding, Severity
 
 _FIRST_THAT_UNLINKS = Release("3.17")
-_FIRST_WITH_PARTS, _FIRST_THAT_SEES_PARTS = Release("5.3"), Release("5.7")
+_FIRST_WITH_PARTS, _FIRST_THAT_SEES_PARTS = Release("5.3"), Release("5.5")
 
 
 def may_leave_removed(release: Release) -> bool:

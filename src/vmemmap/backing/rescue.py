@@ -76,9 +76,11 @@ def start_search(
     memory = join(ranges[:, 0], ranges[:, 1])
     with suppress(FactError):
         sections = read_section_table(mem_section, base)
-        present = join(sections.first_pfn, sections.end_pfn)
-        known = np.concatenate([ranges, present * page_size])
+        in_table = join(sections.first_pfn, sections.end_pfn)
+        known = np.concatenate([ranges, in_table * page_size])
         memory = join(known[:, 0], known[:, 1])
+        if not any(finding.severity is Severity.ERROR for finding in sections.findings):
+            present = in_table  # of a damaged table what is lost may be wanted as well
     nodes, _ = linear_phys_many(table.node)
     pages = distinct(nodes // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size

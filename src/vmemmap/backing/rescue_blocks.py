@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.backing.rescue_search import Found, Search
 from vmemmap.distinct import is_among
 from vmemmap.errors import ReadError
+from vmemmap.intervals import join
 
 _CHUNK_BYTES = 4 << 20
+_SPAN_BYTES = 64 << 30
 _WORDS_AT_LEAST = 4
 """So many struct pages of a block have to agree on its place."""
 _OTHERS_AT_MOST = 0.1
@@ -82,24 +83,22 @@ def _claims(search: Search, phys: int, data: memoryview) -> Counter[tuple[int, i
 
 
 def _stored(search: Search) -> Iterator[tuple[int, int]]:
-    """Yield start and size of what the dump has, in pieces of whole pages."""
+    """Yield start and size of what the dump has, in pieces of whole pages.
+
+    Memory can be a terabyte of which hardly anything is stored, and is asked for in large spans.
+    """
     page = search.page_size
     for start, end in search.source.ranges().tolist():
         low, end = -(-start // page) * page, end // page * page
-        while low < end:
-            high = min(low + _CHUNK_BYTES, end)
-            pages = np.arange(low, high, page, dtype=np.uint64)
-            there = search.source.present_many(pages)
-            for first, last in _runs(there):
-                yield low + first * page, (last - first) * page
-            # Memory can be a terabyte of nothing: it is passed over, whole pieces at a time.
-            gap = search.source.next_present(high) - high
-            low = high + gap // _CHUNK_BYTES * _CHUNK_BYTES
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        for span in range(low, end, _SPAN_BYTES):
+            there = search.source.present_runs(span, min(span + _SPAN_BYTES, end))
+            # A page counts where its first byte is there.
+            pages = join(-(-there[:, 0] // page), -(-there[:, 1] // page)) * page
+            for at, stop in pages.tolist():
+                while at < stop:
+                    border = at + _CHUNK_BYTES - (at - low) % _CHUNK_BYTES
+                    yield at, min(border, stop) - at
+                    at = border
 
 
 def _read(search: Search, phys: int, size: int) -> Iterator[tuple[int, memoryview]]:

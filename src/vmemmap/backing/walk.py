@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vmemmap.backing.node_page import NodePage
 from vmemmap.distinct import repeats
-from vmemmap.errors import NotInDump, ReadError
+from vmemmap.errors import HotAdded, NotInDump, ReadError
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import LINEAR_SPAN, linear_phys, linear_virt
@@ -209,11 +209,12 @@ class _Walker:
         try:
             return self._memory.read(phys, self._layout.size)
         except NotInDump as error:
+            late = isinstance(error, HotAdded)
             return self._error(
                 "node_outside_memory",
                 node,
-                f"{came} to {node:#x}, outside every memory range of the dump (memory that was "
-                "hot-added after the capture kernel was loaded looks like this)",
+                f"{came} to {node:#x}, outside every memory range of the dump"
+                + ", in memory that was hot-added after the capture kernel was loaded" * late,
                 error.phys,
             )
         except ReadError as error:

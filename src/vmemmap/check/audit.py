@@ -117,6 +117,16 @@ def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> I
             "can come in parts of 2 MiB",
             phys=int(partly[0, 0]) * beside.page_size,
         )
+    if len(coverage.on_device):
+        first = int(coverage.on_device[0, 0]) * beside.page_size
+        yield Finding(
+            "struct_pages_on_device",
+            Severity.INFO,
+            f"{total(coverage.on_device)} pages of device memory, from {first:#x} on, have their "
+            "struct pages on the device itself (an altmap), which no dump contains: what they say "
+            "cannot be read",
+            phys=first,
+        )
     yield from _not_in_dump(beside, sections)
 
 
@@ -169,6 +179,7 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
     device = touches(beside.state(device=True), phys, size) & ~ranged
     known = touches(beside.state(device=False), phys, size) & ~ranged & ~device
     nowhere = ~(ranged | device | known)
+    late = touches(_hot_added(beside, beside.sections), phys, size)
     # Where mem_section cannot be read, memory that the dump does not cover may still have been.
     certain = beside.sections is not None
     yield from table.describe(
@@ -192,9 +203,16 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
     yield from table.describe(
         "block_not_in_dump",
         Severity.WARNING,
-        rows[known],
+        rows[known & late],
         "has its block at {phys:#x}, in memory that the kernel had and no range of the dump covers "
         "(hot-added after the capture kernel was loaded): its struct pages cannot be read",
+    )
+    yield from table.describe(
+        "block_not_in_dump",
+        Severity.WARNING,
+        rows[known & ~late],
+        "has its block at {phys:#x}, in memory that the kernel had from boot on and no range of "
+        "the dump covers: its struct pages cannot be read",
     )
     absent = ranged & ~beside.source.stored_many(table.phys[rows])
     yield from table.describe(
@@ -288,14 +306,7 @@ def _partly_backed(
 
 def _not_in_dump(beside: Beside, sections: Sections) -> Iterator[Finding]:
     """Memory that came after the dump's headers were made."""
-    flags, end = sections.flags, int(beside.dumped[-1:, 1].max(initial=0))
-    late = beside.state(device=False)
-    if (flags & IS_EARLY).any():
-        rows = sections.pfns[flags & IS_EARLY == 0] * beside.page_size
-        late = intersect(late, join(rows[:, 0], rows[:, 1]))
-    else:
-        late = intersect(late, np.array([[end, 1 << 62]], dtype=np.int64))
-    missing = subtract(late, beside.dumped)
+    missing = subtract(_hot_added(beside, sections), beside.dumped)
     if len(missing):
         yield Finding(
             "memory_not_in_dump",
@@ -304,3 +315,13 @@ def _not_in_dump(beside: Beside, sections: Sections) -> Iterator[Finding]:
             "not in the dump: they came after the capture kernel was loaded",
             phys=int(missing[0, 0]),
         )
+
+
+def _hot_added(beside: Beside, sections: Sections | None) -> Intervals:
+    """Give memory that came after the dump's headers were made, as far as the sections tell."""
+    late = beside.state(device=False)
+    if sections is not None and (sections.flags & IS_EARLY).any():
+        rows = sections.pfns[sections.flags & IS_EARLY == 0] * beside.page_size
+        return intersect(late, join(rows[:, 0], rows[:, 1]))
+    end = int(beside.dumped[-1:, 1].max(initial=0))
+    return intersect(late, np.array([[end, 1 << 62]], dtype=np.int64))

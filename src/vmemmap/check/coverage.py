@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.intervals import Intervals, intersect, join, subtract, total, touched
+from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE, TAINT_ZONE_DEVICE
 from vmemmap.source.base import PhysicalSource
 
 _ASKED_AT_A_TIME = 1 << 17
@@ -38,6 +39,20 @@ class Sections:
     def joined(self) -> Intervals:
         """The pages, whatever state they are in."""
         return join(self.pfns[:, 0], self.pfns[:, 1])
+
+    @property
+    def device(self) -> Intervals:
+        """The pages of device memory, as far as sections tell: neither online nor there at boot.
+
+        Where the kernel marks devices (since 5.12) those that it has marked.
+        """
+        flags = self.flags
+        aside = flags & (IS_ONLINE | IS_EARLY) == 0
+        marked = aside & (flags & TAINT_ZONE_DEVICE != 0)
+        if not (flags & IS_ONLINE).any():
+            aside[:] = False  # a kernel without such marks
+        rows = self.pfns[marked if marked.any() else aside]
+        return join(rows[:, 0], rows[:, 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class Coverage:
         origin: Where the sections are from; see `Sections`.
         bare: Pages without a whole struct page in any block, as pfns.
         unread: Pages whose struct page is in a block and not in the dump, as pfns.
+        on_device: Those of them whose struct page lies in device memory, as pfns.
     """
 
     counts: Counts
@@ -76,6 +92,7 @@ class Coverage:
     origin: str
     bare: Intervals
     unread: Intervals
+    on_device: Intervals
 
 
 class VmemmapPart:
@@ -117,6 +134,23 @@ class VmemmapPart:
         rows = np.concatenate(missing)
         return touched(intersect(join(rows[:, 0], rows[:, 1]), self.wanted), self.size)
 
+    def lying_in(self, memory: Intervals) -> Intervals:
+        """Give the pages of which the struct page, or a part of it, lies in some memory.
+
+        Args:
+            memory: Physical memory, in bytes.
+        """
+        wanted = intersect(self.backed, self.wanted)
+        shift = self._phys[np.searchsorted(self.backed[:, 0], wanted[:, 0], side="right") - 1]
+        parts = [np.empty((0, 2), dtype=np.int64)]
+        for start, end in memory.tolist():
+            low = np.maximum(wanted[:, 0], start - shift)
+            high = np.minimum(wanted[:, 1], end - shift)
+            inside = low < high
+            parts.append(np.column_stack([low[inside], high[inside]]))
+        found = np.concatenate(parts)
+        return touched(join(found[:, 0], found[:, 1]), self.size)
+
     def _missing(self, source: PhysicalSource, unit: int) -> Iterator[Intervals]:
         """Yield what is not in the dump, of blocks that hold struct pages of the sections."""
         wanted = intersect(self.backed, self.wanted)
@@ -152,6 +186,7 @@ def measure(
     """
     bare, unread = part.bare, part.unread(source, page_size)
     everything = part.sections.joined
+    on_device = intersect(unread, part.lying_in(part.sections.device * page_size))
     return Coverage(
         _count(part, everything, bare, unread),
         {
@@ -161,6 +196,7 @@ def measure(
         part.sections.origin,
         bare,
         unread,
+        on_device,
     )
 
 

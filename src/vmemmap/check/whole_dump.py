@@ -47,7 +47,8 @@ class CheckReport:
     """What `check` found.
 
     Attributes:
-        findings: The worst first; of the same severity in the order in which they were met.
+        findings: What the file itself lacks, from which others follow; then the worst first, those
+            of the same severity in the order in which they were met.
         coverage: What of the memory the list reaches, with what was rescued of it; None where that
             cannot be told.
         listed: The same without what was rescued; None where nothing was.
@@ -165,7 +166,14 @@ class _Check:
                 listed, coverage = coverage, self._measure(whole, base)
         order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
         ranked = sorted(self._findings, key=lambda finding: order.index(finding.severity))
-        return CheckReport(tuple(ranked), coverage, listed, entries, rescued)
+        return CheckReport((*self._lacks(), *ranked), coverage, listed, entries, rescued)
+
+    def _lacks(self) -> tuple[Finding, ...]:
+        """Say what the file lacks, which the rest mostly follows from."""
+        return tuple(
+            Finding("dump_incomplete", Severity.WARNING, str(loss), phys=loss.first_phys)
+            for loss in self._dump.source.losses(everywhere=True)
+        )
 
     def _list(self) -> BackingTable | None:
         """Give the list, or None where something that everything depends on is damaged."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
+
+from vmemmap.cli.output import complain
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
 
+_Meant = TypeVar("_Meant")
 _HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 # An oops prints name+0x1c/0x40; the size behind the slash says nothing new.
 _SYMBOL = re.compile(
@@ -47,8 +51,7 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
     for argument in arguments[1:]:
         # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
         plainly_address = argument[:2] in ("0x", "0X") or len(argument) == 16
-        is_file = not addresses and not plainly_address and os.path.isfile(argument)  # noqa: PTH113
-        if is_file:
+        if not addresses and not plainly_address and _is_file(argument):
             dumps.append(argument)
         elif _HEX.fullmatch(argument) or _SYMBOL.fullmatch(argument):
             addresses.append(argument)
@@ -60,6 +63,12 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
             f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
         )
     return dumps, addresses
+
+
+def _is_file(argument: str) -> bool:
+    """Tell a member of a split dump, also one that is missing, as far as its name tells."""
+    is_path = os.sep in argument and not _SYMBOL.fullmatch(argument)
+    return is_path or os.path.isfile(argument)  # noqa: PTH113
 
 
 def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -75,7 +84,7 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
     for argument in arguments[1:]:
         if _PFN.fullmatch(argument) or _PAGE_HEX.fullmatch(argument):
             wanted.append(argument)
-        elif not wanted and os.path.isfile(argument):  # noqa: PTH113
+        elif not wanted and _is_file(argument):
             dumps.append(argument)
         elif _SYMBOL.fullmatch(argument) and not _HEX.fullmatch(argument):
             wanted.append(argument)
@@ -90,6 +99,35 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
             f"vmemmap page {dumps[0]} 23552"
         )
     return dumps, wanted
+
+
+def resolve_each(
+    core: Vmcore, arguments: list[str], resolve_one: Callable[[Vmcore, str], _Meant]
+) -> tuple[list[_Meant], int]:
+    """Turn arguments into what they name; one that names nothing is told and left out.
+
+    Args:
+        core: The dump.
+        arguments: As the user gave them.
+        resolve_one: `resolve` or `page_number`.
+
+    Returns:
+        What the others name, and how many name nothing.
+
+    Raises:
+        click.BadParameter: None of them names anything.
+    """
+    found, wrong = list[_Meant](), list[click.BadParameter]()
+    for argument in arguments:
+        try:
+            found.append(resolve_one(core, argument))
+        except click.BadParameter as error:
+            wrong.append(error)
+    if not found:
+        raise wrong[0]
+    for nothing in wrong:
+        complain(core.source.path, f"error: {nothing.message}")
+    return found, len(wrong)
 
 
 def resolve(core: Vmcore, argument: str) -> NamedAddress:
@@ -113,7 +151,7 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
         address = core.symbol(name).address + offset
     except FactError as error:
         raise click.BadParameter(
-            f"{argument!r} is no address ({_EXPECTED}), and as a symbol: {error}"
+            f"{argument!r} is no address ({_EXPECTED}) and no file, and as a symbol: {error}"
         ) from None
     if address > U64_MAX:
         raise click.BadParameter(f"{argument!r} lies beyond the end of the address space")

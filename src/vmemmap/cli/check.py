@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit, show_warnings
+from vmemmap.cli.output import EXIT_FINDINGS, emit
 from vmemmap.report import check as report
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def command(dump: Opening, form: str, strict: bool) -> int:
             sarif=_sarif(path, record),
             junit=_junit(path, record, failing),
         )
-        show_warnings(core)
         return EXIT_FINDINGS if any(f.severity in failing for f in found.findings) else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import emit, findings_code, show_findings, show_warnings
+from vmemmap.cli.output import emit, findings_code, show_findings
 from vmemmap.report import dmesg as report
 
 
@@ -26,7 +26,8 @@ def command(dump: Opening, form: str, level: str | None) -> int:
     wanted = levels(level) if level is not None else None
     with dump.open() as core:
         log = core.dmesg()
-        chosen = (message for message in log if wanted is None or message.level in wanted)
+        chosen = [message for message in log if wanted is None or message.level in wanted]
+        show_findings(core.source.path, log.findings)
         emit(
             form,
             report.record(log, chosen),
@@ -34,10 +35,6 @@ def command(dump: Opening, form: str, level: str | None) -> int:
             columns=report.COLUMNS,
             rows=report.rows(chosen),
         )
-        for _ in chosen:
-            pass  # what nobody reads any more can still be damaged
-        show_warnings(core)
-        show_findings(core.source.path, log.findings)
         return findings_code(log.findings)
 
 

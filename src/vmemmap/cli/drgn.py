@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmemmap.cli.options import Opening, reads_dump
-from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, show_warnings, tell
+from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, tell
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -87,7 +87,6 @@ def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) ->
     from vmemmap.drgn_plugin import session
 
     prog = drgn_plugin.open_program(core)
-    show_warnings(core)
     show_findings(core.source.path, core.findings)
     missing = drgn_plugin.load_debug_info(prog, files)
     if missing is not None:

@@ -13,9 +13,9 @@ from vmemmap.cli.output import (
     emit,
     findings_code,
     show_findings,
-    show_warnings,
 )
 from vmemmap.errors import FactError
+from vmemmap.findings import Finding
 from vmemmap.report import info as report
 
 
@@ -29,6 +29,18 @@ def command(dump: Opening, form: str) -> int:
     """
     with dump.open() as core:
         record = report.record(core)
+        findings: tuple[Finding, ...] = ()
+        with suppress(FactError):
+            findings = core.findings
+        show_findings(core.source.path, findings)
+        with suppress(FactError):
+            if core.kernel.no_vmemmap:
+                why = core.kernel.no_vmemmap
+                complain(core.source.path, f"warning: this kernel has no vmemmap: {why}")
+        missing = core.facts.missing
+        if missing:
+            # One thing missing makes others impossible; the first is the cause.
+            complain(core.source.path, str(next(iter(missing.values()))))
         emit(
             form,
             record,
@@ -36,12 +48,4 @@ def command(dump: Opening, form: str) -> int:
             columns=report.COLUMNS,
             rows=record["facts"],
         )
-        show_warnings(core)
-        with suppress(FactError):
-            show_findings(core.source.path, core.findings)
-        missing = core.facts.missing
-        if missing:
-            # One thing missing makes others impossible; the first is the cause.
-            complain(core.source.path, str(next(iter(missing.values()))))
-            return EXIT_UNREADABLE
-        return findings_code(core.findings)
+        return EXIT_UNREADABLE if missing else findings_code(findings)

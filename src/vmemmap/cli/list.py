@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import emit, findings_code, show_findings, show_warnings
+from vmemmap.cli.output import emit, findings_code, show_findings
 from vmemmap.report import list as report
 
 
@@ -20,6 +20,8 @@ def command(dump: Opening, form: str) -> int:
     with dump.open() as core:
         if form != "crash":
             _ = core.kernel.struct_page_size  # without it there are no pfns: fail before any output
+        if form != "json":
+            show_findings(core.source.path, core.findings)
         emit(
             form,
             report.record(core),
@@ -27,7 +29,4 @@ def command(dump: Opening, form: str) -> int:
             csv=report.csv_lines(core),
             crash=report.crash_lines(core),
         )
-        show_warnings(core)
-        if form != "json":
-            show_findings(core.source.path, core.findings)
         return findings_code(core.findings)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vmemmap.cli.output import EXIT_UNREADABLE, complain, write
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.output import EXIT_UNREADABLE, complain, show_warnings, write
+from vmemmap.cli.progress import ProgressBar, ProgressLines
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ class Opening:
     effort: int = 1
 
     @contextmanager
-    def open(self) -> Iterator[Vmcore]:
+    def open(self, shown: ProgressBar | ProgressLines | None = None) -> Iterator[Vmcore]:
         """Open the dump, with a progress bar on a terminal for whatever takes long.
+
+        Args:
+            shown: How else to show it, and wherever stderr goes.
 
         Raises:
             click.BadParameter: An assumption is none that can be made.
@@ -50,7 +53,7 @@ class Opening:
         from vmemmap.vmcore import open_vmcore
 
         with (
-            ProgressBar() as progress,
+            shown or ProgressBar() as progress,
             open_vmcore(
                 *self.dumps,
                 vmcoreinfo=self.vmcoreinfo,
@@ -61,7 +64,12 @@ class Opening:
                 effort=self.effort,
             ) as core,
         ):
-            yield core
+            # What is wrong with the file goes before whatever follows from it.
+            told = show_warnings(core)
+            try:
+                yield core
+            finally:
+                show_warnings(core, told)
 
 
 _DUMPS = "The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump."
@@ -151,19 +159,20 @@ def reads_dump(
 
 
 def format_option(
-    *more: str, help_text: str = "Text for people, JSON or CSV for programs."
+    *more: str, help_text: str = "Text for people, JSON or CSV for programs.", short: bool = True
 ) -> Callable[[Command], Command]:
     """Give a command --format, whose value it gets as *form*, and --schema, which needs no dump.
 
     Args:
         more: The forms that it has besides text, JSON and CSV.
         help_text: What the help says of them.
+        short: Whether --format is also -f.
     """
 
     def decorate(function: Command) -> Command:
         form = click.option(
             "--format",
-            "-f",
+            *(["-f"] if short else []),
             "form",
             type=click.Choice(["text", "json", "csv", *more]),
             default="text",

@@ -90,11 +90,22 @@ def complain(path: str, message: str) -> None:
     tell(f"vmemmap: {path}: {message}")
 
 
-def show_warnings(core: Vmcore) -> None:
-    """Write what is odd in the container to stderr."""
-    core.source.is_incomplete()  # looks for a cut-off end, and warns of it
-    for warning in core.source.warnings:
-        complain(core.source.path, f"warning: {warning}")
+def show_warnings(core: Vmcore, told: Sequence[str] = ()) -> list[str]:
+    """Write what is odd in the container to stderr, what it lacks first.
+
+    Args:
+        core: The dump.
+        told: Warnings that were written already.
+
+    Returns:
+        All that are written now.
+    """
+    core.source.is_incomplete()  # looks for what the file lacks, and warns of it
+    warnings = list(core.source.warnings)
+    for warning in warnings:
+        if warning not in told:
+            complain(core.source.path, f"warning: {warning}")
+    return warnings
 
 
 def show_findings(path: str, findings: Iterable[Finding]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vmemmap.cli.addresses import page_number, split_pages
+from vmemmap.cli.addresses import page_number, resolve_each, split_pages
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings, show_warnings
+from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings
 from vmemmap.report import page as report
 
 
@@ -22,14 +22,13 @@ from vmemmap.report import page as report
 def command(dump: Opening, wanted: list[str], form: str) -> int:
     """Decode single struct pages: what each page is, its flags, node and zone, and where it lies.
 
-    A page that is damaged, or whose struct page cannot be read, is told with the reason, and the
-    others are still answered (exit code 1).
+    A page that is damaged, or whose struct page cannot be read, or a symbol that the kernel has
+    not, is told with the reason, and the others are still answered (exit code 1).
     """
     with dump.open() as core:
-        asked = [page_number(core, argument) for argument in wanted]
+        asked, unknown = resolve_each(core, wanted, page_number)
         rows = [report.record(core, by, number) for by, number in asked]
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
-        show_warnings(core)
         show_findings(core.source.path, core.findings)
+        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
         wrong = any(report.is_wrong(row) for row in rows)
-        return EXIT_FINDINGS if wrong else findings_code(core.findings)
+        return EXIT_FINDINGS if wrong or unknown else findings_code(core.findings)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, show_warnings, tell
+from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
 _ARROW = (".arrow", ".feather")
 
@@ -49,9 +49,8 @@ def command(dump: Opening, output: str, fields: str | None) -> int:
     except OutputError as error:
         raise click.BadParameter(str(error)) from None
     with dump.open() as core:
+        show_findings(core.source.path, core.findings)
         with new_file(output) as file:
             rows, bad = write(core, file, chosen, arrow=kind in _ARROW)
         tell(f"{output}: {rows} pages")
-        show_warnings(core)
-        show_findings(core.source.path, core.findings)
         return EXIT_FINDINGS if bad else findings_code(core.findings)

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, if it is a terminal, for work that takes more than a second."""
+"""How long work is shown on stderr: a bar on a terminal, or a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -7,16 +7,26 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vmemmap.cli.output import tell
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PATIENCE_SECONDS = 1.0
+LINE_SECONDS = 5.0
 
 
 class ProgressBar:
-    """What the library tells about long work, as a bar; a context manager that clears it away."""
+    """What the library tells about long work, as a bar; a context manager that clears it away.
 
-    def __init__(self) -> None:
+    Where stderr is no terminal nothing is shown.
+
+    Args:
+        rates: Show percent, rate and time left as well, for work that takes minutes.
+    """
+
+    def __init__(self, *, rates: bool = False) -> None:
+        self._rates = rates
         self._since: dict[str, float] = {}
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -33,7 +43,7 @@ class ProgressBar:
         if time.monotonic() - began < PATIENCE_SECONDS:
             return
         if self._bar is None:
-            self._bar = _make_bar()
+            self._bar = _make_bar(self._rates)
             self._bar.start()
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total)
@@ -61,13 +71,55 @@ class ProgressBar:
         self._tasks.clear()
 
 
-def _make_bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+class ProgressLines:
+    """The same as plain lines, for logs and serial consoles."""
 
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._told = 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Take a report; see `ProgressBar`."""
+        now = time.monotonic()
+        began = self._began.setdefault(what, now)
+        self._told = self._told or now
+        if done == total or now - self._told < LINE_SECONDS or not total:
+            return
+        self._told = now
+        share, seconds = done / total, now - began
+        left = seconds / share - seconds if share else 0.0
+        tell(f"vmemmap: {what}: {share:.0%}, {_rate(what, done, seconds)}{left:.0f} s left")
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def _rate(what: str, done: int, seconds: float) -> str:
+    """Give the rate where the work counts bytes, as writing does."""
+    return f"{done / 1e6 / seconds:.0f} MB/s, " if what == "writing" and seconds > 0 else ""
+
+
+def _make_bar(rates: bool) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if rates:
+        columns += [TaskProgressColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        *columns,
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -11,7 +11,10 @@ from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, 
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
 from vmemmap.cli.progress import ProgressBar
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
+from vmemmap.report import designs as designs_report
+from vmemmap.report import eras as eras_report
 from vmemmap.report import simulate as report
+from vmemmap.report import store_orders as orders_report
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
@@ -48,6 +51,16 @@ if TYPE_CHECKING:
     help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
 )
 @click.option(
+    "--store-orders",
+    is_flag=True,
+    help="Say what a reader can meet of one more insertion on this machine under weak ordering.",
+)
+@click.option(
+    "--explain-era",
+    metavar="RELEASE",
+    help="Print what the model holds for a kernel release, and how sure that is, and end.",
+)
+@click.option(
     "--damage",
     metavar="KIND",
     multiple=True,
@@ -64,6 +77,8 @@ def command(
     changes: tuple[str, ...],
     vmlinux: str | None,
     compare_designs: bool,
+    store_orders: bool,
+    explain_era: str | None,
     damage: tuple[str, ...],
     list_damage: bool,
     example: bool,
@@ -86,11 +101,19 @@ def command(
         # As CSV there is no more to say than as text.
         emit("json" if form == "json" else "text", kinds, text=text, columns=(), rows=kinds)
         return 0
-    _check_files(spec, out, memory, vmlinux, compare_designs)
+    if explain_era is None:
+        _check_files(spec, out, memory, vmlinux, compare_designs or store_orders)
+    if store_orders and out is not None:
+        raise click.BadParameter("--store-orders writes no vmcore; leave -o out")
     try:
         with traceback_shown(debug):
+            if explain_era is not None:
+                _explain(explain_era, form)
+                return 0
             machine = _machine(spec, memory, changes, small_blocks=bool(damage))
-            if out is None:
+            if store_orders:
+                _print_store_orders(machine, form)
+            elif out is None:
                 _print_designs(machine, form)
             else:
                 _crash(machine, out, vmlinux, damage, compare_designs, form)
@@ -101,16 +124,29 @@ def command(
     return 0
 
 
+def _explain(release: str, form: str) -> None:
+    from vmemmap.simulate.explain import explain_era
+
+    record = eras_report.era(release, explain_era(release))
+    emit(
+        form,
+        record,
+        text=eras_report.era_lines(record),
+        columns=eras_report.COLUMNS,
+        rows=record["rows"],
+    )
+
+
 def _check_files(
-    spec: str | None, out: str | None, memory: str | None, vmlinux: str | None, designs: bool
+    spec: str | None, out: str | None, memory: str | None, vmlinux: str | None, no_dump: bool
 ) -> None:
     """Check that the files go together.
 
     Raises:
         click.BadParameter: They do not.
     """
-    if out is None and not designs:
-        raise click.BadParameter("give -o FILE for the vmcore, or --compare-designs")
+    if out is None and not no_dump:
+        raise click.BadParameter("give -o FILE for the vmcore, --compare-designs or --store-orders")
     if spec is not None and memory is not None:
         raise click.BadParameter("--memory is for machines without SPEC.toml")
     for name in (out, vmlinux):
@@ -145,9 +181,26 @@ def _print_designs(spec: MachineSpec, form: str) -> None:
     emit(
         form,
         record,
-        text=report.design_lines(record),
-        columns=report.DESIGN_COLUMNS,
+        text=designs_report.design_lines(record),
+        columns=designs_report.DESIGN_COLUMNS,
         rows=record["designs"],
+    )
+
+
+def _print_store_orders(spec: MachineSpec, form: str) -> None:
+    from vmemmap.simulate.store_orders import Insertion
+
+    with ProgressBar() as progress:
+        machine = _booted(spec, progress)
+        if not machine.kernel.keeps_list:
+            raise SpecError("kernel.mmu", "this kernel keeps no list on radix to insert into")
+        record = orders_report.store_orders(Insertion(machine))
+    emit(
+        form,
+        record,
+        text=orders_report.store_orders_lines(record),
+        columns=orders_report.COLUMNS,
+        rows=[{**seen, "done": " ".join(seen["done"])} for seen in record["seen"]],
     )
 
 
@@ -180,7 +233,7 @@ def _crash(
         form,
         record,
         text=report.lines(record),
-        columns=report.DESIGN_COLUMNS if designs else report.PAGE_COLUMNS,
+        columns=designs_report.DESIGN_COLUMNS if designs else report.PAGE_COLUMNS,
         rows=record["designs"] if designs else report.rows(record),
     )
 
@@ -191,9 +244,8 @@ def _booted(spec: MachineSpec, progress: ProgressBar) -> Machine:
     return Machine(spec).boot().run_events(progress)
 
 
-def _designs(machine: Machine, blocks: int) -> report.DesignsRecord:
+def _designs(machine: Machine, blocks: int) -> designs_report.DesignsRecord:
     """Measure what the designs cost for so many blocks."""
     from vmemmap.simulate.designs import compare_designs
 
-    spec = machine.spec
-    return report.designs(blocks, compare_designs(blocks, spec.page_size, spec.byte_order))
+    return designs_report.designs(blocks, compare_designs(blocks, machine.spec.byte_order))

@@ -11,7 +11,6 @@ from vmemmap.cli.output import (
     emit,
     findings_code,
     show_findings,
-    show_warnings,
 )
 from vmemmap.report import usage as report
 
@@ -34,15 +33,7 @@ def command(dump: Opening, form: str, zero: bool) -> int:
         counted = core.usage()
         zero_pages = core.zero_pages(report.LEVEL) if zero else None
         record = report.record(core, counted, zero_pages)
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=report.rows(record),
-        )
         path, findings = core.source.path, (*core.findings, *counted.findings)
-        show_warnings(core)
         show_findings(path, findings)
         if counted.unknown:
             reasons = ", ".join(f"{count} {why}" for why, count in counted.unknown.items())
@@ -53,5 +44,12 @@ def command(dump: Opening, form: str, zero: bool) -> int:
             complain(path, f"error: damaged: {counted.damaged} struct pages in all")
         if zero and zero_pages is None:
             complain(path, "warning: zero pages cannot be counted: some pages are not in the dump")
+        emit(
+            form,
+            record,
+            text=report.lines(record),
+            columns=report.COLUMNS,
+            rows=report.rows(record),
+        )
         bad = counted.damaged or counted.unknown
         return EXIT_FINDINGS if bad else findings_code(findings)

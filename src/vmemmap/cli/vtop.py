@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vmemmap.cli.addresses import resolve, split_addresses
+from vmemmap.cli.addresses import resolve, resolve_each, split_addresses
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
@@ -13,9 +13,9 @@ from vmemmap.cli.output import (
     emit,
     findings_code,
     show_findings,
-    show_warnings,
 )
 from vmemmap.report import vtop as report
+from vmemmap.translate.assumable import ASSUMABLE
 
 
 @click.command("vtop")
@@ -29,22 +29,26 @@ from vmemmap.report import vtop as report
 def command(dump: Opening, addresses: list[str], form: str) -> int:
     """Translate kernel virtual addresses to physical ones, and say by which way.
 
-    An address that has no translation is told with the reason, and the others are still answered
-    (exit code 1).
+    An address that has no translation, or a symbol that the kernel has not, is told with the
+    reason, and the others are still answered (exit code 1).
     """
     with dump.open() as core:
-        asked = [resolve(core, address) for address in addresses]
+        asked, unknown = resolve_each(core, addresses, resolve)
         rows = [report.record(core, each.address, each.symbol) for each in asked]
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
-        show_warnings(core)
         damaged = 0
         if any(report.asked_the_list(row) for row in rows):
             show_findings(core.source.path, core.findings)
             damaged = findings_code(core.findings)
         failed = [row for row in rows if "error" in row]
-        for row in failed:
-            if row["error"] == report.FACT_MISSING:
-                # It lies with the dump, and so with every address.
-                complain(core.source.path, row["reason"])
-                return EXIT_UNREADABLE
-        return EXIT_FINDINGS if failed else damaged
+        # What the dump lacks fails with every address; once is enough.
+        lacking = next((row for row in failed if row["error"] == report.FACT_MISSING), None)
+        if lacking is not None:
+            complain(core.source.path, lacking["reason"])
+            if "layout" in core.facts.missing and "--assume" not in lacking["reason"]:
+                names = ", ".join(ASSUMABLE["layout"])
+                advice = "is mapped by page tables (vmalloc, I/O), --assume layout=NAME is enough"
+                complain(core.source.path, f"for what {advice}: one of {names}")
+        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
+        if lacking is not None:
+            return EXIT_UNREADABLE
+        return EXIT_FINDINGS if failed or unknown else damaged

@@ -2,7 +2,9 @@
 
 drgn translates ppc64 addresses through the radix MMU's page tables only, and of compressed dumps it
 leaves translation to libkdumpfile, which knows no ppc64 kernel after 5.1. Where drgn can translate,
-nothing is added: not one read goes another way than without this plugin.
+nothing is added: not one read goes another way than without this plugin. Where it reads memory by
+itself but cannot translate (uncompressed dumps of the hash MMU), addresses that nothing backs are
+added too: drgn would try to translate them, and ask for debugging information that does not help.
 
 Source: drgn libdrgn/arch_ppc64.c, libdrgn/kdump.c; libkdumpfile src/addrxlat/ppc64.c.
 """
@@ -10,15 +12,18 @@ Source: drgn libdrgn/arch_ppc64.c, libdrgn/kdump.c; libkdumpfile src/addrxlat/pp
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import drgn
 
+from vmemmap.address import U64_MAX, Run
 from vmemmap.drgn_plugin import helpers
 from vmemmap.drgn_plugin.attachment import NOTHING, Attachment, attachment_of, keep_with
 from vmemmap.drgn_plugin.segments import logger, virtual_reader
 from vmemmap.facts.mmu import RADIX
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats import flattened, kdump
+from vmemmap.linear_map import linear_virt
 from vmemmap.source.detect import open_source
 from vmemmap.translate.regions import Method, Region
 from vmemmap.vmcore import Vmcore
@@ -57,17 +62,30 @@ def attach(prog: drgn.Program, vmlinux: str | os.PathLike[str] | None = None) ->
         if not regions:
             core.close()
             return NOTHING
-        return add_virtual(prog, core, regions)
+        return add_virtual(prog, core, regions, _unbacked(core, regions, path))
     except BaseException:
         core.close()
         raise
 
 
-def add_virtual(prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...]) -> Attachment:
-    """Read *regions* of the program's address space through *core* from now on."""
+def add_virtual(
+    prog: drgn.Program, core: Vmcore, regions: tuple[Region, ...], unbacked: Iterable[Run] = ()
+) -> Attachment:
+    """Read *regions* of the program's address space through *core* from now on.
+
+    Args:
+        prog: The program.
+        core: The dump, which has to stay open.
+        regions: The regions.
+        unbacked: Addresses that cannot be read, where *core* says why.
+
+    Returns:
+        What was added, which *prog* keeps.
+    """
     read = virtual_reader(core)
-    for region in regions:
-        prog.add_memory_segment(region.start, region.end - region.start, read, False)
+    own = [Run(region.start, region.end) for region in regions]
+    for run in (*unbacked, *own):
+        prog.add_memory_segment(run.start, run.end - run.start, read, False)
     attachment = Attachment(core, regions)
     keep_with(prog, attachment)
     logger.debug("vmemmap reads %s", ", ".join(region.name for region in regions))
@@ -95,6 +113,26 @@ def _missing_regions(prog: drgn.Program, core: Vmcore, path: str) -> tuple[Regio
     if _reads_linear_map(prog, core):
         regions = tuple(region for region in regions if region.method is not Method.LINEAR)
     return regions
+
+
+def _unbacked(core: Vmcore, regions: tuple[Region, ...], path: str) -> list[Run]:
+    """Give the addresses that drgn would try to translate, which it cannot, and that are not ours.
+
+    libkdumpfile has a reason of its own for each.
+    """
+    if _translated_by_libkdumpfile(path):
+        return []
+    taken = [(region.start, region.end) for region in regions]
+    if all(region.method is not Method.LINEAR for region in regions):
+        taken += [
+            (linear_virt(start), linear_virt(end)) for start, end in core.source.ranges().tolist()
+        ]
+    gaps, at = [], 0
+    for start, end in [*sorted(taken), (U64_MAX, U64_MAX)]:
+        if at < start:
+            gaps.append(Run(at, start))
+        at = max(at, end)
+    return gaps
 
 
 def _translated_by_libkdumpfile(path: str) -> bool:

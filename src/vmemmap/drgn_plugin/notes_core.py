@@ -15,14 +15,8 @@ import struct
 
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.formats import elf64
-from vmemmap.formats.notes import Note
+from vmemmap.formats.notes import PRSTATUS, PRSTATUS_PID_AT, is_prstatus, prstatus_in_order
 from vmemmap.vmcore import Vmcore
-
-_PRSTATUS = 1
-_PID_AT = 32
-_REGISTERS_AT = 112
-_REGISTERS = 48
-_PRSTATUS_BYTES = 504
 
 _ALIGN = 4
 """Notes are padded to this, as in every vmcore."""
@@ -45,7 +39,7 @@ def open_notes_core(core: Vmcore) -> int:
     # drgn wants a newline behind the last line, too.
     text = core.vmcoreinfo_text.rstrip(b"\n") + b"\n"
     notes = [("VMCOREINFO", 0, text)]
-    notes += [("CORE", _PRSTATUS, desc) for desc in registers(core, order)]
+    notes += [("CORE", PRSTATUS, desc) for desc in registers(core, order)]
     content = _elf(b"".join(_note(*note, order) for note in notes), order)
     fd = os.memfd_create(os.path.basename(core.source.path)[:200], os.MFD_CLOEXEC)  # noqa: PTH119
     try:
@@ -60,27 +54,15 @@ def open_notes_core(core: Vmcore) -> int:
 def registers(core: Vmcore, order: ByteOrder) -> list[bytes]:
     """Give the processors' NT_PRSTATUS notes, in the dump's order, in byte order *order*."""
     given = core.source.container_byte_order
-    found = [note for note in core.source.notes if _is_prstatus(note)]
-    descs = [_in_order(note.desc, given, order) for note in found]
+    found = [note for note in core.source.notes if is_prstatus(note)]
+    descs = [prstatus_in_order(note.desc, given, order) for note in found]
     pid = struct.Struct(numpy_prefix(order) + "I")
-    if not any(pid.unpack_from(desc, _PID_AT)[0] for desc in descs):
+    if not any(pid.unpack_from(desc, PRSTATUS_PID_AT)[0] for desc in descs):
         for number, desc in enumerate(descs, 1):
-            pid.pack_into(desc, _PID_AT, number)  # drgn looks for the number of the processor + 1
+            pid.pack_into(
+                desc, PRSTATUS_PID_AT, number
+            )  # drgn looks for the number of the processor + 1
     return [bytes(desc) for desc in descs]
-
-
-def _is_prstatus(note: Note) -> bool:
-    named = (note.name, note.kind) == ("CORE", _PRSTATUS)
-    return named and len(note.desc) == _PRSTATUS_BYTES
-
-
-def _in_order(desc: bytes, given: ByteOrder, wanted: ByteOrder) -> bytearray:
-    """Turn the fields that drgn looks at into byte order *wanted*: pid and registers."""
-    result = bytearray(desc)
-    for form, at in (("I", _PID_AT), (f"{_REGISTERS}Q", _REGISTERS_AT)):
-        values = struct.unpack_from(numpy_prefix(given) + form, desc, at)
-        struct.pack_into(numpy_prefix(wanted) + form, result, at, *values)
-    return result
 
 
 def _note(name: str, kind: int, desc: bytes, order: ByteOrder) -> bytes:

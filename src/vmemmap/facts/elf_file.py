@@ -24,11 +24,13 @@ _SHT_NOBITS = 8
 _SHF_COMPRESSED = 0x800
 _ZLIB = 1
 _COMPRESSION_HEADER_BYTES = 24
+_ABI_MASK, _ABI_V2 = 3, 2
+"""Of e_flags: 2 is the second ABI, of little-endian kernels and big-endian ones that chose it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ElfSection:
-    """A section: where its content is in the file, in bytes, and what it refers to."""
+    """A section: where its content is in the file (bytes) and in memory, what it refers to."""
 
     name: str
     kind: int
@@ -36,6 +38,7 @@ class ElfSection:
     offset: int
     size: int
     link: int
+    address: int
 
 
 class ElfFile:
@@ -46,6 +49,7 @@ class ElfFile:
 
     Attributes:
         order: Byte order of everything in it.
+        has_descriptors: It is of the first ELF ABI, where functions have descriptors.
         sections: In the order of the table.
 
     Raises:
@@ -56,6 +60,7 @@ class ElfFile:
         self._view = view
         self.order = _order_of(view)
         header = elf64.decode_header(view.view(0, elf64.HEADER_BYTES), self.order)
+        self.has_descriptors = self.order == "big" and header.e_flags & _ABI_MASK != _ABI_V2
         layout = elf64.section_header_dtype(self.order)
         rows = self.table(header.e_shoff, header.e_shnum, layout, "section headers")
         names = b""
@@ -140,7 +145,7 @@ def _name(names: bytes, at: int) -> str:
     return names[at : at + _NAME_MAX_BYTES].split(b"\0")[0].decode("latin-1")
 
 
-_FIELDS = ("sh_type", "sh_flags", "sh_offset", "sh_size", "sh_link")
+_FIELDS = ("sh_type", "sh_flags", "sh_offset", "sh_size", "sh_link", "sh_addr")
 
 
 def _order_of(view: ByteView) -> ByteOrder:

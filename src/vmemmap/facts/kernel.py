@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from vmemmap.facts.vmlinux import SymbolFile
 
 _SINCE_3_13 = ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs")
+_EXPORTS_LIST = Release("3.13")
+_OF_VMEMMAP = (
+    *(f"SYMBOL({name})" for name in (*_SINCE_3_13, "vmemmap")),
+    *("SIZE(vmemmap_backing)", "SIZE(mmu_psize_def)"),
+)
+"""Keys of VMCOREINFO that only kernels with SPARSEMEM_VMEMMAP have."""
+_WITHOUT_VMEMMAP = (
+    "info, dmesg, drgn and vtop of other addresses work on it; list, check, page, pages and usage "
+    "need a vmemmap"
+)
 _MAX_UTS_OFFSET = 4096
 
 
@@ -67,8 +77,8 @@ class KernelFacts:
     @established
     def release(self) -> Fact[str]:
         """The kernel's release, as ``uname -r`` prints it."""
-        if "OSRELEASE" not in self.vmcoreinfo and self._utsname is not None:
-            return Fact("release", self._utsname.release, Origin.DERIVED, "utsname in memory")
+        if "OSRELEASE" not in self.vmcoreinfo and self.utsname is not None:
+            return Fact("release", self.utsname.release, Origin.DERIVED, "utsname in memory")
         return Fact("release", self.vmcoreinfo.text("OSRELEASE"), Origin.VMCOREINFO, "OSRELEASE")
 
     @established
@@ -83,7 +93,7 @@ class KernelFacts:
         given = self._assume.given(name)
         if given is not None:
             return given
-        uts = self._utsname
+        uts = self.utsname
         if uts is not None and uts.machine in ORDER_OF_MACHINE:
             return Fact(
                 name,
@@ -111,8 +121,8 @@ class KernelFacts:
     @established
     def machine(self) -> Fact[str]:
         """The machine, as ``uname -m`` prints it: ppc64 or ppc64le."""
-        if self._utsname is not None and self._utsname.machine:
-            return Fact("machine", self._utsname.machine, Origin.DERIVED, "utsname in memory")
+        if self.utsname is not None and self.utsname.machine:
+            return Fact("machine", self.utsname.machine, Origin.DERIVED, "utsname in memory")
         if self._header_machine in ORDER_OF_MACHINE:
             return Fact("machine", self._header_machine, Origin.DERIVED, "the dump's header")
         order = self.memory_byte_order
@@ -129,6 +139,31 @@ class KernelFacts:
                 name="SIZE(page)",
             )
         return self.vmcoreinfo.fact("struct_page_size", "SIZE(page)")
+
+    @property
+    def no_vmemmap(self) -> str:
+        """Why this kernel has no vmemmap, in words; empty where it has one, or may have."""
+        info = self.vmcoreinfo
+        if any(key in info for key in _OF_VMEMMAP):
+            return ""
+        if self.vmlinux is not None and self.vmlinux.find("vmemmap_list") is not None:
+            return ""
+        if "SYMBOL(mem_section)" not in info:
+            for name, model in (("mem_map", "FLATMEM"), ("node_data", "DISCONTIGMEM")):
+                if f"SYMBOL({name})" in info:
+                    return (
+                        f"VMCOREINFO has SYMBOL({name}) and no SYMBOL(mem_section), so that its "
+                        f"memory model is {model}; {_WITHOUT_VMEMMAP}"
+                    )
+            return ""
+        release = self.parsed_release
+        if release.is_known and release >= _EXPORTS_LIST:
+            return (
+                f"VMCOREINFO has SYMBOL(mem_section) and no SYMBOL(vmemmap_list), which kernels "
+                f"since {_EXPORTS_LIST.text} export if they have one, so that its memory model is "
+                f"SPARSEMEM without VMEMMAP; {_WITHOUT_VMEMMAP}"
+            )
+        return ""
 
     @property
     def order(self) -> ByteOrder:
@@ -157,9 +192,12 @@ class KernelFacts:
         if f"SYMBOL({name})" not in self.vmcoreinfo and self.vmlinux is not None:
             return self._symbol_from_vmlinux(self.vmlinux, name)
         if f"SYMBOL({name})" not in self.vmcoreinfo and name in _SINCE_3_13:
+            why = self.no_vmemmap
             raise FactMissing(
-                f"VMCOREINFO has no SYMBOL({name}) (kernels before 3.13 do not export the list: "
-                "name the kernel with --vmlinux)",
+                f"this kernel has no vmemmap: {why}"
+                if why
+                else f"VMCOREINFO has no SYMBOL({name}) (kernels before 3.13 do not export the "
+                "list: name the kernel with --vmlinux)",
                 name=f"SYMBOL({name})",
             )
         value = self.vmcoreinfo.symbol(name)
@@ -227,7 +265,7 @@ class KernelFacts:
         return phys
 
     @established
-    def _utsname(self) -> Utsname | None:
+    def utsname(self) -> Utsname | None:
         """The utsname in the kernel's memory; None if it cannot be read or makes no sense."""
         try:
             # Since Linux commit 9a56493f6942 ("uts: Use generic ns_common::count") (in v5.11) the

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from vmemmap.errors import FactConflict, FactMissing, UnsupportedDump
+from vmemmap.errors import FactConflict, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
-from vmemmap.facts.vmcoreinfo.search import find_by_symbols, find_in_memory, release_in_memory
+from vmemmap.facts.uts import find_utsname
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
-from vmemmap.progress import Progress, no_progress
+from vmemmap.linear_map import linear_phys
+from vmemmap.progress import Progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
 
 if TYPE_CHECKING:
+    # Nearly every dump has the text in its headers, and what searches for it is not loaded then.
+    from vmemmap.facts.vmcoreinfo.candidates import FoundText
     from vmemmap.facts.vmlinux import SymbolFile
 
-SEARCH_SECONDS = 6.0
+
+class Obtained(NamedTuple):
+    """A VMCOREINFO text.
+
+    Attributes:
+        text: The text.
+        fact: The fact ``vmcoreinfo``, which says where it comes from.
+        others: Those of other kernels in the same memory, if it was searched: of a capture kernel,
+            or of the one that crashed before it.
+    """
+
+    text: bytes
+    fact: Fact[str]
+    others: tuple[FoundText, ...] = ()
 
 
 def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
@@ -41,6 +57,8 @@ def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
 
 def _check_given(source: PhysicalSource, given: bytes) -> None:
     """Refuse a text that is of another kernel than the dump, as far as the dump tells."""
+    from vmemmap.facts.vmcoreinfo.candidates import release_in_memory
+
     release = Vmcoreinfo(given).text("OSRELEASE")
     own = Vmcoreinfo(source.vmcoreinfo or b"")
     dumped = own.text("OSRELEASE") if "OSRELEASE" in own else source.release
@@ -52,13 +70,38 @@ def _check_given(source: PhysicalSource, given: bytes) -> None:
         )
 
 
+def _check_vmlinux(source: PhysicalSource, symbols: SymbolFile) -> None:
+    """Refuse a vmlinux that memory shows to be of another kernel.
+
+    Raises:
+        FactConflict: What lies at its init_uts_ns is something else.
+    """
+    symbol = symbols.find("init_uts_ns")
+    phys = linear_phys(symbol.address) if symbol is not None else None
+    if symbol is None or phys is None:
+        return
+    try:
+        uts = find_utsname(source, phys, (0, 4))
+    except ReadError:
+        return
+    release = symbols.release()
+    if uts is not None and release in ("", uts.release):
+        return
+    there = f"release {uts.release}" if uts is not None else "no utsname"
+    raise FactConflict(
+        f"{symbols.path} is not the vmlinux of this dump's kernel: it is of release "
+        f"{release or 'unknown'}, and at its init_uts_ns ({symbol.address:#x}) memory has {there}",
+        name="vmlinux",
+    )
+
+
 def obtain_vmcoreinfo(
     source: PhysicalSource,
     given: bytes | None,
     symbols: SymbolFile | None,
     progress: Progress,
-) -> tuple[bytes, Fact[str]]:
-    """Give the VMCOREINFO text and the fact ``vmcoreinfo``, which says where it comes from.
+) -> Obtained:
+    """Give the VMCOREINFO text, and where it comes from.
 
     Args:
         source: The dump.
@@ -67,34 +110,48 @@ def obtain_vmcoreinfo(
         progress: Told how far a search of the memory has come.
 
     Raises:
+        FactConflict: The text or the vmlinux is of another kernel.
         FactMissing: Neither the headers nor the memory have it.
     """
     if given is not None:
         _check_given(source, given)
-        return given, Fact("vmcoreinfo", "given", Origin.USER, "a file named by the user")
+        fact = Fact("vmcoreinfo", "given", Origin.USER, "a file named by the user")
+        return Obtained(given, fact)
     if source.vmcoreinfo:
-        note = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")
-        return source.vmcoreinfo, note
+        fact = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")
+        return Obtained(source.vmcoreinfo, fact)
+    from vmemmap.facts.vmcoreinfo.search import find_by_symbols
+
     if symbols is not None:
         data = symbols.find("vmcoreinfo_data")
         if data is not None:
             text = find_by_symbols(source, data.address)
             if text is not None:
                 detail = f"not in the dump's headers; where {symbols.path} says the kernel has it"
-                return text, Fact("vmcoreinfo", "memory", Origin.USER, detail)
+                return Obtained(text, Fact("vmcoreinfo", "memory", Origin.USER, detail))
+    return _search(source, symbols, progress)
+
+
+def _search(source: PhysicalSource, symbols: SymbolFile | None, progress: Progress) -> Obtained:
+    """Search memory for the text; errors as for `obtain_vmcoreinfo`."""
+    from vmemmap.facts.vmcoreinfo.search import find_in_memory
+
     what = "searching memory for VMCOREINFO"
-    # Whoever watches the progress can stop it; for the others it must end by itself.
-    patience = SEARCH_SECONDS if progress is no_progress else None
-    found = find_in_memory(
-        source, lambda done: progress(what, min(int(done * 1000), 999), 1000), patience
-    )
+    searched = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
     progress(what, 1000, 1000)
-    if found is None:
+    if not searched.found:
+        if symbols is not None:
+            _check_vmlinux(source, symbols)
+        unseen = f" (not looked at: {searched.unseen})" if searched.unseen else ""
         raise FactMissing(
             "the dump carries no VMCOREINFO, from which everything about the kernel is read: "
-            "expected it in the headers or the kernel's own copy in memory, found neither; if you "
-            "have the text, name it with --vmcoreinfo",
+            "expected it in the headers or the kernel's own copy in memory, found neither"
+            f"{unseen}; if you have the text, name it with --vmcoreinfo",
             name="VMCOREINFO",
         )
-    detail = f"not in the dump's headers; the kernel's {found.form} found at {found.phys:#x}"
-    return found.text, Fact("vmcoreinfo", "memory", Origin.DERIVED, detail)
+    best, *others = searched.found
+    detail = f"not in the dump's headers; the kernel's {best.form} found at {best.phys:#x}"
+    if others:
+        detail += f"; memory also has {' and '.join(map(str, others))}"
+    fact = Fact("vmcoreinfo", "memory", Origin.DERIVED, detail)
+    return Obtained(best.text, fact, tuple(others))

@@ -19,11 +19,19 @@ ORDER_OF_MACHINE: dict[str, ByteOrder] = {"ppc64le": "little", "ppc64": "big"}
 
 @dataclass(frozen=True, slots=True)
 class Utsname:
-    """What ``uname`` printed on the dumped machine."""
+    """What ``uname`` printed on the dumped machine.
+
+    Attributes:
+        sysname: The first text.
+        release: The third.
+        machine: The fifth.
+        raw: All six, 65 bytes each.
+    """
 
     sysname: str
     release: str
     machine: str
+    raw: bytes = b""
 
 
 def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
@@ -47,5 +55,5 @@ def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname
             for at in range(0, 6 * FIELD_BYTES, FIELD_BYTES)
         ]
         if texts[0] == "Linux":
-            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE])
+            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE], raw)
     return None

@@ -20,6 +20,7 @@ from vmemmap.errors import DumpError, FactConflict, FactMissing, UnsupportedDump
 from vmemmap.established import established
 from vmemmap.facts.elf_file import ElfFile
 from vmemmap.facts.fact import Fact, Origin
+from vmemmap.facts.symbols.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_SUFFIX, find_code
 from vmemmap.facts.symbols.table import Symbol, SymbolTable
 from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
@@ -90,23 +91,39 @@ class SymbolFile:
 
     @cached_property
     def table(self) -> SymbolTable:
-        """Every symbol of the kernel's image; among those at one address, one with a size first."""
+        """Every symbol of the kernel's image; among those at one address, one with a size first.
+
+        A function's name means its code; see ``symbols.descriptors``.
+        """
         found = self._symbols
         value = found["st_value"].astype(np.uint64)
         _, kept = linear_phys_many(value)
         kept &= (found["st_shndx"] != _SHN_UNDEF) & (found["st_name"] < len(self._names))
         kept &= ~np.isin(found["st_info"] & 15, (_STT_SECTION, _STT_FILE))
         found, value = found[kept], value[kept]
-        order = np.lexsort((found["st_size"] == 0, value))
-        found = found[order]
+        name_at = found["st_name"].astype(np.intp)
+        size = found["st_size"].astype(np.uint64)
+        count = len(found)
+        code = find_code(self._file, value)
+        rows = np.flatnonzero(code)
+        names, added = _with_suffix(self._names + b"\0", name_at[rows])
+        name_at = np.append(name_at, added)
+        size = np.append(size, np.full(len(rows), DESCRIPTOR_BYTES, dtype=np.uint64))
+        value = np.append(np.where(code, code, value), value[rows])
+        order = np.lexsort((size == 0, value))
         return SymbolTable(
-            self._names + b"\0",
-            found["st_name"].astype(np.intp),
+            names,
+            name_at[order],
             value[order],
-            found["st_size"].astype(np.uint64),
+            size[order],
             b"",
-            Fact("symbols", len(found), Origin.USER, f"symbol table of {self.path}"),
+            Fact("symbols", count, Origin.USER, f"symbol table of {self.path}"),
         )
+
+    @property
+    def lacks_descriptors(self) -> bool:
+        """Its functions have descriptors, and what these lead to is not in the file."""
+        return self._file.has_descriptors and self._file.find(".opd") is None
 
     @property
     def fact(self) -> Fact[str]:
@@ -186,6 +203,18 @@ def _build_id(file: ElfFile) -> str:
                 if note.name == "GNU" and note.kind == _NT_GNU_BUILD_ID:
                     return note.desc.hex()
     return ""
+
+
+def _with_suffix(names: bytes, name_at: NDArray[np.intp]) -> tuple[bytes, NDArray[np.intp]]:
+    """Give *names* with those at some places once more, as descriptors, and where these start."""
+    added, at = [], []
+    suffix = DESCRIPTOR_SUFFIX.encode() + b"\0"
+    end = len(names)
+    for start in name_at.tolist():
+        at.append(end)
+        added.append(names[start : names.index(b"\0", start)] + suffix)
+        end += len(added[-1])
+    return b"".join((names, *added)), np.array(at, dtype=np.intp)
 
 
 def _symbol_dtype(prefix: str) -> np.dtype[np.void]:

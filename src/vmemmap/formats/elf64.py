@@ -47,17 +47,6 @@ NO_PHYS = (1 << 64) - 1
 """p_paddr of a segment that has no physical address (vmalloc in /proc/kcore)."""
 
 TYPE_NAMES = {1: "relocatable", 2: "executable", 3: "shared object", 4: "core"}
-MACHINE_NAMES = {
-    3: "i386",
-    20: "32-bit PowerPC",
-    21: "PowerPC64",
-    22: "s390",
-    40: "32-bit ARM",
-    62: "x86-64",
-    183: "AArch64",
-    243: "RISC-V",
-    258: "LoongArch",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +97,16 @@ def container_order(data: bytes | memoryview) -> ByteOrder | None:
             EV_CURRENT,
             PROGRAM_HEADER_BYTES,
         ):
+            return order
+    return None
+
+
+def core_order(data: bytes | memoryview) -> ByteOrder | None:
+    """Find the byte order of a 64-bit core of any machine, as `container_order` does."""
+    for order in ("little", "big"):
+        header = decode_header(data, order)
+        core = (header.e_type, header.e_version, header.e_phentsize)
+        if core == (ET_CORE, EV_CURRENT, PROGRAM_HEADER_BYTES):
             return order
     return None
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
 from vmemmap.address import ByteOrder, is_power_of_two, numpy_prefix
 
 SIGNATURE = b"KDUMP   "
@@ -34,8 +36,12 @@ VERSION_MAX_KNOWN = 6
 VERSION_MAX_PLAUSIBLE = 16
 MAX_MAPNR_LIMIT = 1 << 47
 
+UTSNAME = (12, 6 * 65)
+"""Offset and bytes of six NUL padded texts in the main header."""
+TIME_OFFSET = 408
 STATUS_OFFSET = 424
 STATUS_INCOMPLETE = 0x8
+MARKED_INCOMPLETE = "the dump is marked incomplete: its writer had no space left"
 
 FLAG_ZLIB = 0x1
 FLAG_LZO = 0x2
@@ -160,6 +166,14 @@ def decode_sub(data: bytes | memoryview, main: MainHeader) -> SubHeader:
 def descriptor_struct(order: ByteOrder) -> struct.Struct:
     """Give the layout of a page descriptor: u64 file offset, u32 size, u32 flags, u64 unused."""
     return struct.Struct(numpy_prefix(order) + "QIIQ")
+
+
+def descriptor_dtype(order: ByteOrder) -> np.dtype[np.void]:
+    """Give the same layout for many descriptors at once."""
+    word = numpy_prefix(order)
+    names = ("offset", "size", "flags", "page_flags")
+    types = ("u8", "u4", "u4", "u8")
+    return np.dtype([(name, word + kind) for name, kind in zip(names, types, strict=True)])
 
 
 def _text(data: bytes | memoryview, offset: int) -> str:

@@ -6,7 +6,8 @@
 
 Padding is to 4 bytes even in 64-bit files. The byte order is the container's.
 
-Source: the generic ABI's note section; Linux fs/proc/vmcore.c, kernel/vmcore_info.c.
+Source: the generic ABI's note section; Linux fs/proc/vmcore.c, kernel/vmcore_info.c,
+include/linux/elfcore.h.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ NOTES_MAX_COUNT = 1 << 17
 """Five notes for each of far more processors than a machine has."""
 VMCOREINFO_MAX_BYTES = 1 << 20
 """The kernel's own limit is its page size (64 KiB); anything near this bound is hostile."""
+
+PRSTATUS = 1
+"""The note of a processor's registers; its name is CORE."""
+PRSTATUS_BYTES = 504
+PRSTATUS_PID_AT = 32
+_REGISTERS_AT, _REGISTERS = 112, 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,20 @@ def find_vmcoreinfo(notes: list[Note]) -> bytes | None:
         if note.name == "VMCOREINFO" and note.kind == 0:
             return note.desc[:VMCOREINFO_MAX_BYTES].rstrip(b"\0")
     return None
+
+
+def is_prstatus(note: Note) -> bool:
+    """Tell whether a note has a processor's registers in the form of ppc64."""
+    return (note.name, note.kind, len(note.desc)) == ("CORE", PRSTATUS, PRSTATUS_BYTES)
+
+
+def prstatus_in_order(desc: bytes, given: ByteOrder, wanted: ByteOrder) -> bytearray:
+    """Turn what readers look at in an NT_PRSTATUS into another byte order: pid and registers."""
+    result = bytearray(desc)
+    for form, at in (("I", PRSTATUS_PID_AT), (f"{_REGISTERS}Q", _REGISTERS_AT)):
+        values = struct.unpack_from(numpy_prefix(given) + form, desc, at)
+        struct.pack_into(numpy_prefix(wanted) + form, result, at, *values)
+    return result
 
 
 def _pad4(size: int) -> int:

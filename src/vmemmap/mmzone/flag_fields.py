@@ -11,6 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.address import U64_MAX, is_power_of_two
 from vmemmap.facts.fact import Origin
@@ -50,9 +54,16 @@ class FlagFields:
         """Give the node number in *flags*."""
         return flags >> self.node_shift & ((1 << self.node_bits) - 1)
 
-    def zone(self, flags: int) -> int:
-        """Give the zone number in *flags*."""
-        return flags >> self.zone_shift & ((1 << self.zone_bits) - 1)
+    @overload
+    def zone(self, flags: int) -> int: ...
+    @overload
+    def zone(self, flags: NDArray[np.uint64]) -> NDArray[np.uint64]: ...
+    def zone(self, flags: Any) -> Any:
+        """Give the zone number in *flags*, or in many."""
+        mask = (1 << self.zone_bits) - 1
+        if isinstance(flags, np.ndarray):
+            return flags >> np.uint64(self.zone_shift) & np.uint64(mask)
+        return flags >> self.zone_shift & mask
 
 
 def find_flag_fields(layout: PgdatLayout) -> FlagFields | None:

@@ -32,6 +32,9 @@ IS_ONLINE = 4
 (in v4.13); clear in every section before."""
 IS_EARLY = 8
 """Since Linux commit 326e1b8f83a4 ("mm/sparsemem: introduce a SECTION_IS_EARLY flag") (in v5.3)."""
+TAINT_ZONE_DEVICE = 16
+"""Since Linux commit 1f90a3477df3 ("mm: teach pfn_to_online_page() about ZONE_DEVICE section
+collisions") (in v5.12)."""
 _FLAG_BITS = 0x3F
 """More than any kernel has; the struct pages begin at far rounder addresses."""
 

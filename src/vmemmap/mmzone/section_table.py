@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, subtract
-from vmemmap.mmzone.section_layout import HAS_MEM_MAP, IS_EARLY, IS_ONLINE, MARKED_PRESENT
+from vmemmap.mmzone.section_layout import (
+    HAS_MEM_MAP,
+    IS_EARLY,
+    IS_ONLINE,
+    MARKED_PRESENT,
+    TAINT_ZONE_DEVICE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,16 @@ class SectionRun:
         """There since boot; False where the kernel has no such mark (before 5.3)."""
         return bool(self.flags & IS_EARLY)
 
+    @property
+    def marked_device(self) -> bool:
+        """Marked as device memory; False where the kernel has no such mark (before 5.12)."""
+        return bool(self.flags & TAINT_ZONE_DEVICE) and not self.online
+
+    @property
+    def aside(self) -> bool:
+        """Neither online nor there since boot: a device, or hot-added memory that is not in use."""
+        return self.online is False and not self.early
+
 
 class SectionTable:
     """All sections that have struct pages, as runs.
@@ -56,6 +72,11 @@ class SectionTable:
         removed: How many sections are marked present without a memory map.
         assumed: The runs are not from mem_section.
         pfns: Shape (n, 2), int64: the pages of each run, where some are of parts of sections.
+
+    Attributes:
+        marks_online: The kernel marks sections that are online (since 4.13).
+        marks_early: It marks those that were there at boot (since 5.3).
+        marks_device: It has marked some as device memory (since 5.12).
     """
 
     def __init__(
@@ -73,6 +94,8 @@ class SectionTable:
         self.removed = removed
         self.assumed = assumed
         self.marks_online = bool((runs[:, 2] & IS_ONLINE).any())
+        self.marks_early = bool((runs[:, 2] & IS_EARLY).any())
+        self.marks_device = bool((runs[:, 2] & TAINT_ZONE_DEVICE).any())
         self.flags = runs[:, 2]
         whole = runs[:, :2] * pages_per_section
         self.first_pfn, self.end_pfn = np.ascontiguousarray((whole if pfns is None else pfns).T)

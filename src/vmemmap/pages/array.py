@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from operator import index
+from typing import SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,9 @@ from vmemmap.pages.page import PageDescriber, PageHomes, PageInfo
 from vmemmap.pages.records import SCAN_FIELDS, RecordMaker, ScanField
 from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
+from vmemmap.pages.undecided import page_undecided
 from vmemmap.progress import Progress, no_progress
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from vmemmap.threads import in_order
 
 T = TypeVar("T")
 
@@ -50,6 +49,7 @@ class PageArray:
         homes: Where struct pages lie in memory, in the list and in the file.
         zone_names: Node and zone index to the zone's name.
         progress: Told how far a scan has come, in pages.
+        device_zone: Index of the zone of device memory; None if there is none, or it is not known.
 
     Attributes:
         layout: As given.
@@ -68,12 +68,13 @@ class PageArray:
         homes: PageHomes,
         zone_names: Mapping[tuple[int, int], str],
         progress: Progress = no_progress,
+        device_zone: int | None = None,
     ) -> None:
         self.struct_pages = struct_pages
         self.layout = layout
         self.fields = fields
         self.page_size = page_size
-        self.scanner = Scanner(struct_pages, layout)
+        self.scanner = Scanner(struct_pages, layout, fields, device_zone)
         self._describer = PageDescriber(struct_pages, layout, fields, page_size, homes, zone_names)
         self._records = RecordMaker(layout, fields, self.scanner.blocks)
         self._progress = progress
@@ -91,6 +92,18 @@ class PageArray:
         """How many pages have a struct page, readable or not."""
         return self.sections.pages
 
+    def __contains__(self, pfn: object) -> bool:
+        """Tell whether a page has a struct page, readable or not."""
+        return isinstance(pfn, SupportsIndex) and self.sections.find(index(pfn)) is not None
+
+    def __iter__(self) -> Iterator[PageInfo]:
+        """Decode every page that has a struct page, in the order of pfns; `scan` is far faster."""
+        for first in self.struct_pages.windows(self._unit):
+            scanned = self.scanner.scan(first, self._unit)
+            for start, end in scanned.window.valid:
+                for row in range(start, end):
+                    yield self._describe(scanned, row)
+
     def __getitem__(self, pfn: int) -> PageInfo:
         """Decode one struct page.
 
@@ -103,15 +116,26 @@ class PageArray:
 
         Raises:
             IndexError: *pfn* is negative, or beyond any physical address.
+            TypeError: It is no number: there is no slice of pages, see `scan`.
         """
+        if isinstance(pfn, slice):
+            raise TypeError(
+                "pages are asked for by one pfn, and not by a slice: scan() gives many at once"
+            )
         if not 0 <= pfn < 1 << 52:
             raise IndexError(f"pfn {pfn} is out of range: expected 0 to 2**52 - 1")
         first = pfn // self._unit * self._unit
-        scanned = self.scanner.scan(first, self._unit)
-        kind = Kind(int(scanned.judged.kind[pfn - first]))
-        damage = [each.reason for each in scanned.blocks.damage if each.pfn == pfn]
-        order = scanned.blocks.order_at(pfn - first)
-        return self._describer.describe(pfn, kind, order, damage[0] if damage else "")
+        return self._describe(self.scanner.scan(first, self._unit), pfn - first)
+
+    def _describe(self, scanned: Scanned, row: int) -> PageInfo:
+        """Decode the struct page in a row of a window."""
+        pfn = scanned.window.first_pfn + row
+        kind = Kind(int(scanned.judged.kind[row]))
+        reasons = [each.reason for each in scanned.blocks.damage if each.pfn == pfn]
+        if kind is Kind.UNDECIDED and scanned.judged.may is not None:
+            reasons.append(page_undecided(self.layout, int(scanned.judged.may[row])))
+        order = scanned.blocks.order_at(row)
+        return self._describer.describe(pfn, kind, order, reasons[0] if reasons else "")
 
     def scan(
         self,
@@ -183,7 +207,8 @@ class PageArray:
             return pages, touched, work(self.scanner.understand(window))
 
         course = _Course(self.struct_pages, self._progress)
-        for pages, touched, result in _in_order(one, self.struct_pages.windows(count), threads):
+        firsts = self.struct_pages.windows(count)
+        for pages, touched, result in in_order(one, firsts, threads, "vmemmap-scan"):
             course.went(pages, touched)
             yield result
         course.ended()
@@ -232,24 +257,3 @@ class _Course:
     def ended(self) -> None:
         """Tell that all is done."""
         self._progress(_WHAT, self._total, self._total)
-
-
-def _in_order(work: Callable[[int], T], firsts: Iterator[int], threads: int) -> Iterator[T]:
-    """Run *work* on each, a few ahead of the one that is yielded."""
-    if threads <= 1:
-        yield from map(work, firsts)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="vmemmap-scan") as pool:
-        waiting: deque[Future[T]] = deque()
-        try:
-            for first in firsts:
-                waiting.append(pool.submit(work, first))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -27,7 +27,7 @@ from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.compound_words import Word
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Mask, MemberReader, Members
-from vmemmap.pages.rules import Judged, Mark, judge
+from vmemmap.pages.rules import Judged, Mark, judge, tail_kinds, tells_hugetlb
 from vmemmap.pages.struct_pages import StructPages, Window
 
 Rows = NDArray[np.intp]
@@ -65,10 +65,12 @@ class CompoundSpan:
     Attributes:
         kind: What its head is; None if the head cannot be read.
         end_pfn: The pfn after its last page.
+        may: The kinds that the head may be, where that is undecided; see `Judged.may`.
     """
 
     kind: Kind | None
     end_pfn: int
+    may: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class BlockReader:
     def __init__(self, layout: PageLayout, struct_pages: StructPages) -> None:
         self._layout = layout
         self._struct_pages = struct_pages
+        self._knows_compounds = not {"head", "tail"} & set(layout.unsettled)
 
     def complete(
         self, window: Window, members: Members, judged: Judged, usable: Mask | None
@@ -160,10 +163,12 @@ class BlockReader:
         """
         if usable is None:
             usable = np.ones(window.count, dtype=np.bool_)
-        work = _Completing(window, judged.kind, usable)
+        work = _Completing(window, judged.kind, usable, judged.may)
         self._free_blocks(work)
         head, tail = judged.has(Mark.HEAD) & usable, judged.has(Mark.TAIL) & usable
-        if head.any() or tail.any():
+        if not self._knows_compounds:
+            pass  # their tails are undecided
+        elif head.any() or tail.any():
             self._compounds(work, head, tail)
         wild = judged.has(Mark.WILD_LRU) & usable & (members.mapping != 0)
         work.condemn(
@@ -207,19 +212,20 @@ class BlockReader:
             return None
         judged = judge(self._layout, MemberReader(self._layout).read(window))
         tail = judged.has(Mark.TAIL)
-        if not judged.has(Mark.HEAD)[0] or not tail[1]:
+        if not self._knows_compounds or not judged.has(Mark.HEAD)[0] or not tail[1]:
             return None
         row = np.zeros(1, dtype=np.intp)
-        huge = bool(self.hugetlb_heads(window, row)[0])
+        huge = tells_hugetlb(self._layout) and bool(self.hugetlb_heads(window, row)[0])
         kind = Kind.HUGETLB if huge else Kind(int(judged.kind[0]))
+        may = 0 if judged.may is None else tail_kinds(int(judged.may[0]))
         if self._layout.compound_order is None:
             return CompoundSpan(
-                kind, _ENDLESS
+                kind, _ENDLESS, may
             )  # such a kernel does not say where the compound ends
         order = int(self.compound_orders(window, row, tail)[0])
         if not 1 <= order <= self._layout.max_compound_order:
             return None
-        return CompoundSpan(kind, pfn + (1 << order))
+        return CompoundSpan(kind, pfn + (1 << order), may)
 
     def _second(self, window: Window, rows: Rows, word: Word) -> U64:
         """Give a number from the struct page after each head; 0 where that cannot be read."""
@@ -245,7 +251,9 @@ class BlockReader:
         )  # fmt: skip
         several = heads.only(heads.orders > 0)
         cover, deep = _cover(*several.behind(window), window.count)
-        busy = cover & work.usable & (kind != Kind.OTHER)
+        # What a page behind a head may be does not matter: the block's order says that it is free.
+        idle = (kind == Kind.OTHER) | (kind == Kind.UNDECIDED)
+        busy = cover & work.usable & ~idle
         if deep or busy.any():
             # The pages keep what they say themselves; the block's head is what is wrong.
             bad = _owners(several, window, np.flatnonzero(busy))
@@ -254,13 +262,14 @@ class BlockReader:
             )
             heads = heads.only(~is_among(heads.rows, bad))
             cover, _ = _cover(*heads.only(heads.orders > 0).behind(window), window.count)
-        kind[cover & work.usable & (kind == Kind.OTHER)] = Kind.FREE
+        kind[cover & work.usable & idle] = Kind.FREE
         work.found.free = heads
 
     def _compounds(self, work: _Completing, head: Mask, tail: Mask) -> None:
         window, kind, most = work.window, work.kind, self._layout.max_compound_order
         rows = np.flatnonzero(head & (kind != Kind.FREE) & (kind != Kind.DAMAGED))
-        kind[rows[self.hugetlb_heads(window, rows)]] = Kind.HUGETLB
+        if tells_hugetlb(self._layout):
+            kind[rows[self.hugetlb_heads(window, rows)]] = Kind.HUGETLB
         heads = Heads(rows, self.compound_orders(window, rows, tail))
         heads = work.without(
             heads, (heads.orders < 1) | (heads.orders > most), "compound_order",
@@ -297,6 +306,8 @@ class BlockReader:
         own = np.where(own == Kind.OTHER, np.uint8(Kind.COMPOUND_TAIL), own)
         poisoned = kind[tails] == Kind.HWPOISON
         kind[tails] = np.where(poisoned, np.uint8(Kind.HWPOISON), own[owner])
+        if work.may is not None:
+            work.may[tails] = tail_kinds(work.may[heads.rows])[owner]
         expected = (heads.rows.astype(np.uint64) + np.uint64(work.window.first_pfn))[owner]
         work.condemn(
             tails[self.named_heads(work.window, tails) != expected], "tail_wrong_head",
@@ -324,6 +335,8 @@ class BlockReader:
             settled |= mine
             if owner.kind not in (None, Kind.OTHER):
                 work.kind[rows[mine]] = owner.kind
+                if work.may is not None:
+                    work.may[rows[mine]] = owner.may
         work.condemn(
             rows[~settled], "tail_without_head",
             "it is the tail of a compound, but the page that it names does not head one with it",
@@ -337,6 +350,7 @@ class _Completing:
     window: Window
     kind: NDArray[np.uint8]
     usable: Mask
+    may: NDArray[np.uint32] | None = None
     found: Blocks = field(default_factory=Blocks)
 
     def condemn(self, rows: Rows, code: str, reason: str) -> None:

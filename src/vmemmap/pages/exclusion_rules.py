@@ -22,6 +22,7 @@ from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Mask, Members
 
 LEVELS = range(32)
+_TYPES = ("buddy", "slab", "hugetlb", "offline", "unaccepted")
 _NOT_EXPORTED = {"lru": 5, "slab": 7, "private": 11, "swapcache": 15}
 """The bits that makedumpfile takes for those that VMCOREINFO does not have."""
 
@@ -120,27 +121,35 @@ class Knowledge:
 
     Attributes:
         bits: The flag bits that it goes by, by name.
+        types: The page types that it goes by, by name; None for those that it does not know.
         reads_free_marks: Struct pages say which are free; else it follows the free lists.
         knows_tails: It can tell a tail; where not, it comes to those whose head stays.
         knows_hwpoison: It can tell pages whose memory has failed.
+        knows_dtor: It can tell huge pages by their second struct page.
     """
 
     def __init__(self, layout: PageLayout) -> None:
-        self.layout = layout
-        exported = layout.exported
+        exported, numbers = layout.exported, layout.exported_numbers
         self.bits = {
-            name: layout.bits[name] if f"PG_{name}" in exported else number
-            for name, number in _NOT_EXPORTED.items()
+            name: numbers.get(f"PG_{name}", number) for name, number in _NOT_EXPORTED.items()
         }
-        if "PG_swapbacked" in exported:
-            self.bits["swapbacked"] = layout.bits["swapbacked"]
+        if "PG_swapbacked" in numbers:
+            self.bits["swapbacked"] = numbers["PG_swapbacked"]
         elif self.bits["swapcache"] < self.bits["private"]:
             self.bits["swapbacked"] = self.bits["private"] + 6
+        for name in ("hwpoison", "buddy"):
+            if f"PG_{name}" in numbers:
+                self.bits[name] = numbers[f"PG_{name}"]
+        head = numbers.get("PG_head", layout.bits.get("head"))
+        if head is not None:
+            self.bits["head"] = head
+        self.types = {name: numbers.get(name) for name in _TYPES}
         self.reads_free_marks = "page.private" in exported and (
             {"buddy", "page._mapcount"} <= exported or "PG_buddy" in exported
         )
         self.knows_tails = "compound_head" in exported
         self.knows_hwpoison = "PG_hwpoison" in exported
+        self.knows_dtor = "hugetlb_dtor" in exported
 
     def scans_at(self, level: int) -> bool:
         """Tell whether struct pages are looked at for a level at all."""
@@ -166,9 +175,7 @@ class ExclusionTests:
 
     def slab(self) -> Mask:
         """isSlab()."""
-        return self.members.with_flag(self.knowledge.bits["slab"]) | self.members.of_type(
-            self.knowledge.layout.slab
-        )
+        return self.members.with_flag(self.knowledge.bits["slab"]) | self._of_type("slab")
 
     def anon(self) -> Mask:
         """isAnon(): the lowest bit of the mapping, whatever the rest is."""
@@ -192,35 +199,33 @@ class ExclusionTests:
 
     def user(self) -> Mask:
         """isAnon(), or isHugetlb() of a head as far as the head alone tells."""
-        layout = self.knowledge.layout
-        if layout.hugetlb is None or "head" not in layout.bits:
-            return self.anon()
-        return self.anon() | (
-            self.members.of_type(layout.hugetlb) & self.members.with_flag(layout.bits["head"])
-        )
+        head = self.members.with_flag(self.knowledge.bits.get("head"))
+        return self.anon() | (self._of_type("hugetlb") & head)
 
     def free(self) -> Mask:
         """page_is_buddy(), where struct pages say so."""
-        layout = self.knowledge.layout
         if not self.knowledge.reads_free_marks:
             return self.members.none()
-        if layout.buddy is not None:
-            return self.members.of_type(layout.buddy) & ~self.slab()
-        return self.members.with_flag(layout.bits["buddy"]) & ~self.slab()
+        if self.knowledge.types["buddy"] is not None:
+            return self._of_type("buddy") & ~self.slab()
+        return self.members.with_flag(self.knowledge.bits["buddy"]) & ~self.slab()
 
     def unaccepted(self) -> Mask:
         """isUnaccepted()."""
-        return self.members.of_type(self.knowledge.layout.unaccepted)
+        return self._of_type("unaccepted")
 
     def hwpoison(self) -> Mask:
         """isHWPOISON()."""
         if not self.knowledge.knows_hwpoison:
             return self.members.none()
-        return self.members.with_flag(self.knowledge.layout.bits["hwpoison"])
+        return self.members.with_flag(self.knowledge.bits["hwpoison"])
 
     def offline(self) -> Mask:
         """isOffline()."""
-        return self.members.of_type(self.knowledge.layout.offline) & ~self.slab()
+        return self._of_type("offline") & ~self.slab()
+
+    def _of_type(self, name: str) -> Mask:
+        return self.members.of_type(self.knowledge.types[name])
 
 
 _TESTS: tuple[tuple[Seen, Callable[[ExclusionTests], Mask]], ...] = (

@@ -155,7 +155,8 @@ class Exclusions:
         seen = see(self.knowledge, scanned.members)
         heads = np.flatnonzero(scanned.judged.has(Mark.HEAD))
         heads = heads[(heads + window.first_pfn) % _READ_AT_ONCE != _READ_AT_ONCE - 1]
-        seen[heads[self._blocks.hugetlb_heads(window, heads)]] |= np.uint8(Seen.USER)
+        if self.knowledge.knows_dtor:
+            seen[heads[self._blocks.hugetlb_heads(window, heads)]] |= np.uint8(Seen.USER)
         seen *= self._in_memory(window.first_pfn, window.count).view(np.uint8)
         for gap in window.missing:
             seen[gap.start : gap.end] = 0

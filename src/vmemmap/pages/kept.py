@@ -22,6 +22,7 @@ from vmemmap.pages.one_pass import OnePass, applies
 
 _BATCH_BYTES = 16 << 20
 """Struct pages that are decided on together."""
+_NO_ROWS = np.empty((0, 3), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,12 @@ class Decided:
         kept: Pages of the dump's memory that stay, as intervals of pfns.
         gone: Pages that go: int64, shape (n, 3), first pfn, the one after the last, and their
             `Class`; sorted. In a damaged dump they may overlap, or reach beyond the stretch.
+        unread: Pages whose struct page cannot be read, likewise, with the `Absence`; they stay.
     """
 
     kept: Intervals
     gone: NDArray[np.int64]
+    unread: NDArray[np.int64]
 
 
 def decided(pages: PageArray, exclusions: Exclusions, level: int) -> Iterator[Decided]:
@@ -54,16 +57,16 @@ def decided(pages: PageArray, exclusions: Exclusions, level: int) -> Iterator[De
     decide_batch = _Batches(pages, exclusions, level)
     at, reach = 0, np.empty((0, 2), dtype=np.int64)
     for firsts in pages.batches(windows, count):
-        gone = decide_batch.gone(firsts)
+        gone, unread = decide_batch.gone(firsts)
         end = firsts[-1] + count
         # What goes with a page may reach into the next stretch.
         taken = join(np.r_[reach[:, 0], gone[:, 0]], np.r_[reach[:, 1], gone[:, 1]])
         here = intersect(exclusions.ranges, np.array([[at, end]], dtype=np.int64))
-        yield Decided(subtract(here, taken), gone)
+        yield Decided(subtract(here, taken), gone, unread)
         at, reach = end, taken[taken[:, 1] > end]
     rest = intersect(exclusions.ranges, np.array([[at, exclusions.end_pfn]], dtype=np.int64))
     if at < exclusions.end_pfn and len(rest):
-        yield Decided(subtract(rest, reach), np.empty((0, 3), dtype=np.int64))
+        yield Decided(subtract(rest, reach), _NO_ROWS, _NO_ROWS)
 
 
 class _Batches:
@@ -80,9 +83,9 @@ class _Batches:
                 pages.struct_pages, pages.layout, pages.fields, exclusions, remember=True
             )
 
-    def gone(self, firsts: list[int]) -> NDArray[np.int64]:
-        """Give what goes of some windows; see `Decided.gone`."""
-        count, found = self._pages.window_pages, []
+    def gone(self, firsts: list[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give what goes of some windows, and what cannot be read of them; see `Decided`."""
+        count, found, unread = self._pages.window_pages, [], [_NO_ROWS]
         if self._quick is not None:
             firsts = self._quick.count(firsts, count)
             rows = self._quick.excludable()
@@ -90,8 +93,11 @@ class _Batches:
             end = np.where(why == Class.FREE, rows[:, 1], rows[:, 2])
             found.append(np.column_stack([rows[:, 0], end, why])[why >= 0])
         for first in firsts:
-            taken = self._exclusions.taken(self._pages.scanner.scan(first, count), self._level)
+            scanned = self._pages.scanner.scan(first, count)
+            missing = [(first + m.start, first + m.end, m.why) for m in scanned.window.missing]
+            unread.append(np.array(missing, dtype=np.int64).reshape(-1, 3))
+            taken = self._exclusions.taken(scanned, self._level)
             rows = np.array([(t.start, t.end, t.why) for t in taken], dtype=np.int64)
             found.append(rows.reshape(-1, 3))
-        together = np.concatenate(found)
-        return together[np.argsort(together[:, 0], kind="stable")]
+        together = np.concatenate([_NO_ROWS, *found])
+        return together[np.argsort(together[:, 0], kind="stable")], np.concatenate(unread)

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """A page's kind; where several would do, the one with the highest number is given."""
+    """A page's kind; where several would do, the one that stands first in `rules.KIND_RULES`."""
 
     ABSENT = 0
     """In no section: it has no struct page."""
@@ -31,7 +31,7 @@ class Kind(IntEnum):
     SLAB = 8
     """Memory of the slab allocator."""
     OFFLINE = 9
-    """Logically offline, as a balloon makes pages; or in a section that is not online."""
+    """Logically offline, as a balloon makes pages; or in a section of RAM that is not online."""
     HWPOISON = 10
     """Its memory has failed."""
     FREE = 11
@@ -40,6 +40,11 @@ class Kind(IntEnum):
     """Its struct page contradicts itself or its neighbours."""
     UNKNOWN = 13
     """Its struct page cannot be read."""
+    UNDECIDED = 14
+    """Its struct page was read, but what would tell its kind is not established for this kernel."""
+
+    DEVICE = 15
+    """Memory of a device (ZONE_DEVICE), which is not the kernel's to give away."""
 
     @property
     def word(self) -> str:

@@ -14,6 +14,7 @@ Eight struct pages (a free block of two pages, two pages of a file, a compound o
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +63,24 @@ class Members:
             return self.none()
         found: Mask = self.mapcount == np.uint32(value)
         return found
+
+    def with_any_flag(self, mask: int) -> Mask:
+        """Tell which have any bit of a mask in the flags."""
+        found: Mask = (self.flags & np.uint64(mask)) != 0
+        return found
+
+    def of_any_type(self, values: Collection[int]) -> Mask:
+        """Tell which have one of several page types."""
+        found: Mask = np.isin(self.mapcount, np.array(sorted(values), dtype=np.uint32))
+        return found
+
+    def of_other_type(self, values: Collection[int]) -> Mask:
+        """Tell which have a page type, and none of these.
+
+        A count is -1 or more; below that stands what type of page it is.
+        """
+        typed: Mask = self.mapcount >> np.uint32(31) != 0
+        return typed & ~self.of_any_type({0xFFFF_FFFF, *values})
 
     def mapping_is(self, mask: int, value: int) -> Mask:
         """Tell in which the bits of *mask* of the mapping are *value*."""

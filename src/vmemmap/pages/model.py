@@ -14,14 +14,19 @@ from vmemmap.absence import Absence
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.established import established
+from vmemmap.facts.fact import Fact
 from vmemmap.findings import Finding, Severity
+from vmemmap.linear_map import linear_phys
+from vmemmap.mmzone.device_zone import find_device_zone
 from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.nodes import NodeInfo, NodeReader
 from vmemmap.mmzone.pgdat_layout import PgdatLayout, read_pgdat_layout
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.mmzone.section_table import SectionTable, sections_from_blocks
-from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
+from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout, read_orders
+from vmemmap.pages.layout.page_reader import PageReader
+from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -30,16 +35,9 @@ from vmemmap.translate.runs import VmemmapRuns
 if TYPE_CHECKING:
     # Loaded when they are first asked for: `check` wants the nodes alone, `page` does not count.
     from vmemmap.pages.array import PageArray
-    from vmemmap.pages.count.free_lists import FreeBlock
+    from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.exclusions import Exclusions
-
-_HUGETLB_UNKNOWN = Finding(
-    "hugetlb_unknown",
-    Severity.INFO,
-    "this kernel's VMCOREINFO does not say what marks huge pages (free_huge_page, "
-    "HUGETLB_PAGE_DTOR): they are among the pages of kind other and compound_tail",
-)
 
 
 class PageModel:
@@ -85,6 +83,8 @@ class PageModel:
             self._page_size,
             kernel.parsed_release,
             kernel.types,
+            self._known_pages(),
+            self._symbol,
         )
 
     @established
@@ -116,9 +116,9 @@ class PageModel:
             self._runs,
             self.sections,
             base=self._base,
-            size=self.layout.size,
+            size=self._kernel.struct_page_size.value,
             page_size=self._page_size,
-            order=self.layout.order,
+            order=self._kernel.order,
         )
 
     @established
@@ -144,6 +144,15 @@ class PageModel:
             return None, "the number of nodes is no power of two"
         return check_fields(fields, self.nodes, self._flags_of)
 
+    @property
+    def _device_zone(self) -> int | None:
+        """Index of the zone of device memory; None if there is none, or nothing tells."""
+        try:
+            zone = find_device_zone(self._kernel.types, self._node_reader[1], self.nodes)
+        except FactError:
+            return None
+        return None if zone is None else zone.value
+
     @established
     def array(self) -> PageArray:
         """The struct pages."""
@@ -163,6 +172,7 @@ class PageModel:
                 if zone.name
             },
             self._progress,
+            self._device_zone,
         )
 
     @established
@@ -181,13 +191,14 @@ class PageModel:
         """Count all pages; see `Usage`."""
         from vmemmap.pages.count.census import take_census
         from vmemmap.pages.rules import tells_hugetlb
+        from vmemmap.pages.undecided import hugetlb_unknown
 
         free_listed = None
         if not self.exclusions.knowledge.reads_free_marks:
             blocks, whole = self.free_blocks
             free_listed = sum(1 << block.order for block in blocks) if whole else None
         fields_detail = self.fields[1]
-        notes = () if tells_hugetlb(self.layout) else (_HUGETLB_UNKNOWN,)
+        notes = () if tells_hugetlb(self.layout) else (hugetlb_unknown(self.layout),)
         touched = self._source.ranges()
         size = np.uint64(self._page_size)
         original = -(-touched[:, 1].astype(np.int64) // self._page_size) - (
@@ -220,18 +231,53 @@ class PageModel:
     @established
     def free_blocks(self) -> tuple[tuple[FreeBlock, ...], bool]:
         """The blocks on the free lists, and whether all lists could be followed."""
-        from vmemmap.pages.count.free_lists import FreeLists
-
         try:
-            _, layout = self._node_reader
-            lru = self._kernel.vmcoreinfo.offset("page.lru")
+            lists = self._free_lists
         except FactError as error:
             self._note("free_list", f"the free lists cannot be followed: {error}")
             return (), False
-        lists = FreeLists(self._kernel.memory, layout, self.struct_pages, lru, self.layout.orders)
-        blocks = tuple(lists.blocks(self.nodes))
+        blocks = tuple(lists.blocks())
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
+
+    @established
+    def _free_lists(self) -> FreeLists:
+        """The free lists; a FactError where the kernel does not say how they can be followed."""
+        from vmemmap.pages.count.free_lists import FreeLists
+
+        kernel, layout = self._kernel, self._node_reader[1]
+        read = PageReader(kernel.vmcoreinfo, kernel.struct_page_size.value, kernel.types)
+        orders = read_orders(read, self._page_size)
+        lru = kernel.vmcoreinfo.offset("page.lru")
+        return FreeLists(kernel.memory, layout, self.nodes, self.struct_pages, lru, orders)
+
+    def _known_pages(self) -> KnownPages:
+        """Pages of which it is known what they are before the layout is."""
+        from vmemmap.pages.known_pages import PagesToWitness
+
+        try:
+            image = [self._kernel.root_table_phys // self._page_size]
+            start = linear_phys(self._kernel.symbol("_stext").value)
+            assert start is not None
+            image.insert(0, start // self._page_size)
+        except FactError:
+            image = []
+        try:
+            return PagesToWitness(self.struct_pages, image, self._lists_if_any)
+        except FactError:
+            return NoKnownPages()
+
+    def _lists_if_any(self) -> FreeLists | None:
+        try:
+            return self._free_lists
+        except FactError:
+            return None
+
+    def _symbol(self, name: str) -> Fact[int] | None:
+        try:
+            return self._kernel.symbol(name)
+        except FactMissing:
+            return None
 
     @established
     def _node_reader(self) -> tuple[NodeReader, PgdatLayout]:

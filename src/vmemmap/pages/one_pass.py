@@ -34,6 +34,7 @@ from vmemmap.pages.exclusion_rules import Seen, see
 from vmemmap.pages.exclusions import Exclusions
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
+from vmemmap.pages.layout.unsettled import mask_of
 from vmemmap.pages.members import Members
 from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
 from vmemmap.pages.struct_pages import StructPages
@@ -46,6 +47,8 @@ with suppress(ImportError):
 
 _NOT_KEPT = (-1, 0, 0)
 _PFN_END = 1 << 52
+_NEEDED = {"head", "tail", "order", "hugetlb"}
+"""What has to be established of a layout; a page that anything else leaves open is left to care."""
 _RULES_KEPT = 1024
 """Combinations, zones apart, that a sound dump stays far below; garbage has one for every page."""
 
@@ -55,6 +58,7 @@ def applies(layout: PageLayout) -> bool:
     head = layout.head if layout.head is not None else layout.first_page
     return (
         compiled is not None
+        and not _NEEDED & set(layout.unsettled)
         and head is not None
         and (layout.head is not None or "tail" in layout.bits)
         and layout.mapcount is not None
@@ -208,7 +212,9 @@ class OnePass:
         if exclusions is not None:
             bits |= set(exclusions.knowledge.bits.values())
         # Bit 0 (locked) is of no interest, and so has room for what else marks a tail.
-        flag_mask = sum(1 << bit for bit in bits) & ~1 | self._zone_mask
+        flag_mask = mask_of(bits) & ~1 | self._zone_mask
+        for mark in layout.unsettled.values():
+            flag_mask |= mark.bits
         by_word = layout.head is not None
         head = layout.head if layout.head is not None else layout.first_page
         order, dtor = layout.compound_order, layout.compound_dtor
@@ -239,7 +245,7 @@ class OnePass:
             base=self._struct_pages.base,
             ranges=None if exclusions is None else np.ascontiguousarray(exclusions.ranges),
             end_pfn=0 if exclusions is None else exclusions.end_pfn,
-            huge_seen=Seen.USER,
+            huge_seen=Seen.USER if exclusions is None or exclusions.knowledge.knows_dtor else 0,
             events=remember,
             learn=self._answers.learn,
             reach=self._answers.reach,
@@ -283,6 +289,8 @@ class _Answers:
             if len(self._known) >= _RULES_KEPT:
                 return _NOT_KEPT
             answer = self._known[key] = self._judge(*key)
+        if answer == _NOT_KEPT:
+            return answer
         self.given.append(answer)
         self.zones.append((flags & self._zone_mask) >> 32)
         return answer
@@ -305,6 +313,9 @@ class _Answers:
         )
         judged = judge(layout, members)
         marks = int(judged.marks[0])
+        doubt = judged.may_be_reserved
+        if judged.kind[0] == Kind.UNDECIDED or (doubt is not None and doubt[0]):
+            return _NOT_KEPT
         if self._exclusions is None:
             return int(judged.kind[0]), marks, 0
         knowledge = self._exclusions.knowledge

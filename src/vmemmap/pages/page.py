@@ -25,6 +25,7 @@ _WHY_UNKNOWN = {
     Absence.NOT_IN_DUMP: "no memory range of the dump has its struct page",
     Absence.TRUNCATED: "the file ends before its struct page",
     Absence.CORRUPT: "the page with its struct page is in the file and cannot be decoded",
+    Absence.ON_DEVICE: "its struct page lies on the device itself, which no dump contains",
 }
 
 
@@ -54,7 +55,8 @@ class PageInfo:
         zone_name: Name of the zone.
         section: Number of the section.
         online: Whether the section is online.
-        early: Whether the section has been there since boot.
+        early: Whether the section has been there since boot; None where the kernel has no such mark
+            (before 5.3).
         entry: Index in ``core.backing`` of the list entry that backs the struct page.
         struct_phys: Physical address of the struct page.
         file_offset: Where the dump file has its bytes, or, compressed, the page with them.
@@ -169,7 +171,7 @@ class PageDescriber:
         info = replace(
             info,
             online=section.online,
-            early=None if section.assumed else section.early,
+            early=section.early if sections.marks_early else None,
             entry=self._homes.entry_of(virt),
             struct_phys=None if struct_phys is None else Phys(struct_phys),
             file_offset=offset,

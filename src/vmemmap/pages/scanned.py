@@ -10,7 +10,9 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import BlockReader, Blocks
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
@@ -45,9 +47,18 @@ class Scanner:
     Args:
         struct_pages: Where the struct pages are.
         layout: How one is laid out.
+        fields: Which bits of the flags have node and zone, or None.
+        device_zone: Index of the zone of device memory, or None.
     """
 
-    def __init__(self, struct_pages: StructPages, layout: PageLayout) -> None:
+    def __init__(
+        self,
+        struct_pages: StructPages,
+        layout: PageLayout,
+        fields: FlagFields | None = None,
+        device_zone: int | None = None,
+    ) -> None:
+        self._fields, self._device_zone = fields, device_zone
         self.blocks = BlockReader(layout, struct_pages)
         self._struct_pages, self._layout = struct_pages, layout
         self._locals = threading.local()
@@ -69,6 +80,9 @@ class Scanner:
         kind = judged.kind
         for start, end in window.offline:
             kind[start:end] = Kind.OFFLINE
+            kind[start:end][self._in_device_zone(members.flags[start:end])] = Kind.DEVICE
+        for start, end in window.device:
+            kind[start:end] = Kind.DEVICE
         for gap in window.missing:
             kind[gap.start : gap.end] = Kind.UNKNOWN
         at = 0
@@ -76,6 +90,12 @@ class Scanner:
             kind[at:start] = Kind.ABSENT
             at = end
         return Scanned(window, members, judged, blocks)
+
+    def _in_device_zone(self, flags: NDArray[np.uint64]) -> Mask:
+        """Tell which pages name the zone of device memory as theirs."""
+        if self._fields is None or self._device_zone is None:
+            return np.zeros(len(flags), dtype=np.bool_)
+        return np.asarray(self._fields.zone(flags) == self._device_zone)
 
     @property
     def _reader(self) -> MemberReader:

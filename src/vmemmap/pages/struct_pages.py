@@ -51,6 +51,7 @@ class Window:
         order: The memory's byte order.
         valid: Rows ``[start, end)`` that belong to a section, in order.
         offline: Those of them whose section is not online.
+        device: Those of these that are marked as device memory.
         pieces: What can be read, in order.
         missing: What cannot, in order.
     """
@@ -61,6 +62,7 @@ class Window:
     order: ByteOrder
     valid: list[tuple[int, int]] = field(default_factory=list)
     offline: list[tuple[int, int]] = field(default_factory=list)
+    device: list[tuple[int, int]] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
@@ -161,6 +163,7 @@ class StructPages:
         self.base = base
         self.size = size
         self.order = order
+        self._page_size = page_size
         self._unit = min(page_size, source.block_size or page_size)
 
     def windows(self, count: int) -> Iterator[int]:
@@ -183,6 +186,8 @@ class StructPages:
             window.valid.append((start, end))
             if run.online is False:
                 window.offline.append((start, end))
+                if run.marked_device:
+                    window.device.append((start, end))
             self._fill(window, start, end)
         return window
 
@@ -272,6 +277,17 @@ class StructPages:
         if at < end:
             yield at, None, end - at, Absence.NO_ENTRY
 
+    def _why(self, error: ReadError) -> Absence:
+        """Give the reason for which a struct page cannot be read."""
+        if error.code is not Absence.NOT_IN_DUMP:
+            return error.code
+        home = self.sections.find(error.phys // self._page_size)
+        # A struct page in memory that is not in use: nobody but a device has an altmap there. Where
+        # devices are marked (5.12), memory of another sort may have one too.
+        marks = self.sections.marks_device
+        on_device = home is not None and home.aside and (home.marked_device or not marks)
+        return Absence.ON_DEVICE if on_device else error.code
+
     def _parts(
         self, virt: int, phys: int, size: int
     ) -> Iterator[tuple[int, memoryview | None, int, Absence]]:
@@ -295,7 +311,7 @@ class StructPages:
                 try:
                     yield virt + a - phys, self._source.view(a, b - a), b - a, Absence.READ
                 except ReadError as error:
-                    why, end = error.code, min(max(error.phys, a), b)
+                    why, end = self._why(error), min(max(error.phys, a), b)
                     if why is Absence.TRUNCATED and end > a:  # the file ends in the middle of it
                         yield virt + a - phys, self._source.view(a, end - a), end - a, Absence.READ
                         a = end

@@ -96,7 +96,7 @@ class CheckRecord(TypedDict):
     """What a check found.
 
     Attributes:
-        findings: What is wrong, the worst first.
+        findings: What is wrong: what the file lacks, then the worst first.
         coverage: What of the memory the list covers.
     """
 

@@ -47,7 +47,7 @@ class DecodedRecord(TypedDict):
         fields_origin: Where the place of node and zone in the flags is known from.
         section: Number of the section.
         online: Whether the section is online.
-        early: Whether the section has been there since boot.
+        early: Whether the section has been there since boot; null before kernels marked it.
         entry: Index in the list of the entry that backs the struct page.
         struct_phys: Physical address of the struct page.
         file_offset: Where the dump file has its bytes, or, compressed, the page with them.

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
+
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.records import SCAN_FIELDS
 from vmemmap.report.as_arrow import write_pages
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from vmemmap.vmcore import Vmcore
+
+_NO_ANSWER = (Kind.DAMAGED, Kind.UNKNOWN, Kind.UNDECIDED)
 
 
 def write(core: Vmcore, file: BinaryIO, chosen: Sequence[str], *, arrow: bool) -> tuple[int, int]:
@@ -29,8 +32,8 @@ def write(core: Vmcore, file: BinaryIO, chosen: Sequence[str], *, arrow: bool) -
         arrow: Write Arrow's own format, not Parquet.
 
     Returns:
-        How many rows there are, and how many of them are damaged or unknown; that is 0 where the
-        kinds were not asked for.
+        How many rows there are, and how many of them are damaged, unknown or undecided; that is 0
+        where the kinds were not asked for.
 
     Raises:
         OutputError: pyarrow is missing, or there are no pages.
@@ -43,7 +46,7 @@ def write(core: Vmcore, file: BinaryIO, chosen: Sequence[str], *, arrow: bool) -
         nonlocal bad
         for chunk in core.pages.scan(fields):
             if "kind" in fields:
-                bad += int((chunk["kind"] >= Kind.DAMAGED).sum())
+                bad += int(np.isin(chunk["kind"], _NO_ANSWER).sum())
             yield chunk
 
     facts = {name: fact.shown for name, fact in core.facts.items() if name != "vmcoreinfo"}

@@ -1,4 +1,4 @@
-"""The records of ``vmemmap simulate``: what a simulated dump holds, and what the designs cost.
+"""The record of ``vmemmap simulate``: what a simulated dump holds.
 
 What is known because the model made it is counted in ``simulate/crash/answers.py``.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict, final
 
 from vmemmap.address import ByteOrder
+from vmemmap.report.designs import DesignRecord, design_lines
 from vmemmap.report.members import HexAddress, HexRange, hex_address, hex_or_none, hex_ranges
 from vmemmap.report.text import count_text, size_text
 
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
     from vmemmap.simulate.crash.answers import ListAnswers
     from vmemmap.simulate.crash.damage import Harm
     from vmemmap.simulate.crash.snapshot import Snapshot
-    from vmemmap.simulate.designs import DesignCost
 
 PAGE_COLUMNS = ("kind", "pages")
-DESIGN_COLUMNS = (
-    *("name", "node_bytes", "nodes_per_page", "pages", "bytes", "waste_bytes", "loads", "stores"),
-    *("lock", "nanoseconds"),
-)
 _BLOCKS_SHOWN = 8
 
 
@@ -168,47 +164,6 @@ class HarmRecord(TypedDict):
     phys: HexAddress | None
 
 
-class DesignRecord(TypedDict):
-    """What one design of the list costs for a number of blocks.
-
-    Attributes:
-        name: The design.
-        node_bytes: Bytes of a node.
-        nodes_per_page: How many are cut from a page.
-        pages: Pages taken.
-        bytes: The same in bytes.
-        waste_bytes: Of those, not used by any node.
-        loads: Loads for one insertion into a list that is not empty.
-        stores: Stores for the same, those of its lock among them.
-        lock: What it needs against a second CPU.
-        nanoseconds: What one insertion took in the model on this machine.
-    """
-
-    name: str
-    node_bytes: int
-    nodes_per_page: int
-    pages: int
-    bytes: int
-    waste_bytes: int
-    loads: int
-    stores: int
-    lock: str
-    nanoseconds: float
-
-
-@final
-class DesignsRecord(TypedDict):
-    """What the list costs in each design, with --compare-designs and without -o.
-
-    Attributes:
-        blocks: For how many blocks.
-        designs: The designs.
-    """
-
-    blocks: int
-    designs: list[DesignRecord]
-
-
 @final
 class SimulatedRecord(TypedDict):
     """A simulated dump: what it is, and what a tool has to find in it.
@@ -348,28 +303,6 @@ def _harm(harm: Harm) -> HarmRecord:
     }
 
 
-def designs(blocks: int, costs: Sequence[DesignCost]) -> DesignsRecord:
-    """Make the record of what the designs cost for a number of blocks."""
-    return {
-        "blocks": blocks,
-        "designs": [
-            {
-                "name": cost.name,
-                "node_bytes": cost.node_bytes,
-                "nodes_per_page": cost.nodes_per_page,
-                "pages": cost.pages,
-                "bytes": cost.bytes,
-                "waste_bytes": cost.waste_bytes,
-                "loads": cost.loads,
-                "stores": cost.stores,
-                "lock": cost.lock,
-                "nanoseconds": cost.nanoseconds,
-            }
-            for cost in costs
-        ],
-    }
-
-
 def damage_kinds() -> list[DamageKindRecord]:
     """Make the records of every kind of damage."""
     from vmemmap.simulate.crash.damage import DAMAGE_KINDS
@@ -456,22 +389,3 @@ def _pages(record: SimulatedRecord) -> Iterator[str]:
         yield f"  {name.replace('_', ' '):16}{count:>14}\n"
     counted = ", ".join(f"{name} {count}" for name, count in record["makedumpfile"].items())
     yield f"  makedumpfile: {counted}\n"
-
-
-def design_lines(record: DesignsRecord) -> Iterator[str]:
-    """Give what the designs cost as a table."""
-    yield f"What the list costs for {count_text(record['blocks'], 'block')}, by design\n"
-    yield (
-        f"  {'design':28}{'node':>5}{'a page':>8}{'pages':>8}{'bytes':>12}{'waste':>9}"
-        f"{'stores':>8}{'ns':>7}  lock\n"
-    )
-    for cost in record["designs"]:
-        yield (
-            f"  {cost['name']:28}{cost['node_bytes']:>5}{cost['nodes_per_page']:>8}"
-            f"{cost['pages']:>8}{cost['bytes']:>12}{cost['waste_bytes']:>9}{cost['stores']:>8}"
-            f"{cost['nanoseconds']:>7.0f}  {cost['lock']}\n"
-        )
-    yield (
-        "  node: its bytes; a page: nodes cut from one; stores: for one insertion, the lock's "
-        "included;\n  ns: for one insertion in this model, in Python\n"
-    )

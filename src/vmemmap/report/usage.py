@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
+from vmemmap.absence import Absence
 from vmemmap.pages.kinds import COUNTED
 from vmemmap.report.members import (
     FactRecord,
@@ -33,7 +34,9 @@ _WORDS = {
     "other": "kernel, other",
     "hwpoison": "hwpoison",
     "offline": "offline",
+    "device": "device memory",
     "damaged": "damaged",
+    "undecided": "undecided",
     "unknown": "unknown",
 }
 _ALWAYS = ("free", "cache", "anon", "slab", "reserved", "other")
@@ -41,6 +44,9 @@ _ALWAYS = ("free", "cache", "anon", "slab", "reserved", "other")
 
 class ClassesRecord(TypedDict):
     """Pages that makedumpfile would leave out, by its classes; null where that cannot be known.
+
+    It looks at pages that the dump's memory ranges cover and at no others, so that the kinds, which
+    count every page with a struct page, may be more.
 
     Attributes:
         cache: Page cache.
@@ -118,14 +124,15 @@ class ZoneRecord(TypedDict):
         zone: Index of the zone; null where the flags' layout cannot be known.
         name: Its name.
         pages: How many pages name it.
-        kinds: Pages by kind; kinds without any are left out.
+        kinds: Pages by kind; kinds without any are left out, and those that undecided pages may be
+            are null.
         kernel: What the kernel says of the zone; null if that cannot be read.
     """
 
     zone: int | None
     name: str | None
     pages: int
-    kinds: dict[str, int]
+    kinds: dict[str, int | None]
     kernel: ZoneKernelRecord | None
 
 
@@ -190,10 +197,13 @@ class UsageRecord(TypedDict):
         pages: How many there are.
         page_size: Bytes in a page.
         kinds: Pages by kind; null for kinds that this kernel's struct pages do not tell.
-        managed: Pages that are not reserved; null if a struct page could not be read.
-        free_blocks: Free blocks by order, from order 0 on.
-        compound_heads: How many compounds there are.
-        compound_tails: How many pages are tails, whatever their kind.
+        kinds_at_least: Pages that are certainly of a kind whose count is null, since undecided
+            pages may be of it, too.
+        managed: Pages that are neither reserved nor a device's; null if a struct page cannot be
+            read, or may be reserved.
+        free_blocks: Free blocks by order, from order 0 on; null where that is not told.
+        compound_heads: How many compounds there are; null likewise.
+        compound_tails: How many pages are tails, whatever their kind; null likewise.
         makedumpfile: What makedumpfile would leave out at level 31.
         makedumpfile_levels: The same for every level, in order.
         original_pages: Pages in the dump's memory ranges, which is what makedumpfile starts from.
@@ -211,10 +221,11 @@ class UsageRecord(TypedDict):
     pages: int
     page_size: int
     kinds: dict[str, int | None]
+    kinds_at_least: dict[str, int]
     managed: int | None
-    free_blocks: list[int]
-    compound_heads: int
-    compound_tails: int
+    free_blocks: list[int] | None
+    compound_heads: int | None
+    compound_tails: int | None
     makedumpfile: MakedumpfileRecord
     makedumpfile_levels: list[LevelRecord]
     original_pages: int
@@ -243,8 +254,9 @@ def record(core: Vmcore, counted: Usage, zero_pages: int | None) -> UsageRecord:
         "pages": counted.pages,
         "page_size": core.pages.page_size,
         "kinds": _all_kinds(counted),
+        "kinds_at_least": counted.at_least,
         "managed": counted.managed,
-        "free_blocks": list(counted.free_blocks),
+        "free_blocks": None if counted.free_blocks is None else list(counted.free_blocks),
         "compound_heads": counted.compound_heads,
         "compound_tails": counted.compound_tails,
         "makedumpfile": {"zero": zero_pages, **_classes(counted.makedumpfile[LEVEL])},
@@ -340,7 +352,7 @@ def rows(record: UsageRecord) -> Iterator[dict[str, object]]:
                     "name": zone["name"],
                     "kind": kind,
                     "pages": pages,
-                    "bytes": pages * size,
+                    "bytes": None if pages is None else pages * size,
                 }
 
 
@@ -354,11 +366,15 @@ def lines(record: UsageRecord) -> Iterator[str]:
     yield f", {sections['offline']} of them not online\n" if sections["offline"] else "\n"
     yield "\n"
     yield from _kind_lines(record)
-    yield "\nFree blocks by order\n"
-    yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
+    if record["free_blocks"] is not None:
+        yield "\nFree blocks by order\n"
+        yield from fitted("", (f"{order}: {n}" for order, n in enumerate(record["free_blocks"])))
     yield from _node_lines(record)
     yield "\nmakedumpfile would leave out, at dump level 31\n"
-    for name, count in record["makedumpfile"].items():
+    classes = record["makedumpfile"]
+    if record["original_pages"] < pages and (classes["free"] or 0) <= record["original_pages"]:
+        yield f"(of the {record['original_pages']} pages that the dump's memory ranges cover)\n"
+    for name, count in classes.items():
         missing = "not counted (--zero)" if name == "zero" else "cannot be known"
         yield f"  {name:22} {missing if count is None else count:>14}\n"
 
@@ -369,11 +385,15 @@ def _kind_lines(record: UsageRecord) -> Iterator[str]:
     for kind, word in _WORDS.items():
         count = record["kinds"][kind]
         if count is None:
-            yield f"  {word:22} {'unknown':>14}\n"
+            least = record["kinds_at_least"].get(kind)
+            yield f"  {word:22} {'unknown':>14}{f'  at least {least}' if least else ''}\n"
         elif count or kind in _ALWAYS:
             share = 100 * count / pages if pages else 0.0
             text = size_text(count * size) if count else "0"
             yield f"  {word:22} {count:14} {text:>11} {share:6.1f}%\n"
+        if kind == "unknown" and record["unknown"].get(Absence.ON_DEVICE.word):
+            on_device = record["unknown"][Absence.ON_DEVICE.word]
+            yield f"    struct page on device{on_device:14}\n"
     if record["managed"] is not None:
         text = size_text(record["managed"] * size)
         yield f"  {'managed (not reserved)':22} {record['managed']:14} {text:>11}\n"
@@ -386,5 +406,8 @@ def _node_lines(record: UsageRecord) -> Iterator[str]:
         for zone in node["zones"]:
             name = "all" if node["node"] is None else f"node {node['node']}, zone {zone['zone']}"
             name += f" {zone['name']}" if zone["name"] else ""
-            counts = (f"{kind} {count}" for kind, count in zone["kinds"].items())
+            counts = (
+                f"{kind} {'unknown' if count is None else count}"
+                for kind, count in zone["kinds"].items()
+            )
             yield from fitted(f"  {name:22} {zone['pages']:14}", counts)

@@ -6,14 +6,15 @@ shares no code with the readers, so that each can witness against the other.
 
 Inside, a row imports itself and the rows above it:
 
-===================  ============================================================================
-eras kernel steps    what changed and when; one kernel; kernel code that stops at each access
-spec                 which machine to build, and whether it can be
-memory               physical memory, the kernel image in it, and who hands it out
-mm                   the kernel's memory management: sections, vmemmap, list, tables, struct pages
-crash                what a dump of the crashed machine holds, damage to it, the known answers
-machine designs      the parts joined and run; the patch's three versions measured
-===================  ============================================================================
+====================  ============================================================================
+eras kernel steps     what changed and when; one kernel; kernel code that stops at each access
+spec                  which machine to build, and whether it can be
+memory                physical memory, the kernel image in it, and who hands it out
+mm                    the kernel's memory management: sections, vmemmap, list, tables, struct pages
+crash                 what a dump of the crashed machine holds, damage to it, the known answers
+machine designs       the parts joined and run; the patch's three versions compared
+explain store_orders  what the tables hold for a release; one insertion under weak ordering
+====================  ============================================================================
 """
 
 from vmemmap.simulate.machine import Machine

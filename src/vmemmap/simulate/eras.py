@@ -1,8 +1,9 @@
 """What changed in the kernel, and when: tables that run from the oldest release to the newest.
 
 A row holds from its release until the next row's. Where only a bracket is known ("absent in 5.4.0,
-present in 5.7.14"), the row names a release inside it. This is the model's own copy, written from
-the kernel facts; the readers have theirs, so that each can be wrong alone.
+present in 5.7.14"), the row names a release inside it and carries the `Bracket`; the others were
+read on both sides, or a commit names the release. This is the model's own copy, written from the
+kernel facts; the readers have theirs, so that each can be wrong alone.
 
 Source: Linux arch/powerpc/mm/init_64.c, arch/powerpc/include/asm/book3s/64/, mm/sparse.c,
 mm/memory_hotplug.c, kernel/vmcore_info.c, release by release.
@@ -16,17 +17,57 @@ from typing import Literal, TypeVar
 from vmemmap.address import Run
 
 Version = tuple[int, int]
+Numbers = tuple[int, int, int]
 T = TypeVar("T")
-Table = tuple[tuple[tuple[int, ...], T], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Between which releases a change came, where that is all that is known.
+
+    Attributes:
+        after: The last release known not to have it.
+        by: The first release known to have it.
+        why: What else is known, or who says so.
+    """
+
+    after: str
+    by: str
+    why: str = ""
+
+    def holds(self, numbers: Numbers) -> bool:
+        """Tell whether a release lies between, so that the change may have come or not."""
+        return numbers_of(self.after) < numbers < numbers_of(self.by)
+
+
+Row = tuple[tuple[int, ...], T] | tuple[tuple[int, ...], T, Bracket]
+Table = tuple[Row[T], ...]
 
 OLDEST: Version = (2, 6)
 """2.6.35 to 2.6.39; where those or stable releases differ, a row has three numbers."""
 NEWEST: Version = (7, 3)
 
 
-def at(table: Table[T], numbers: tuple[int, int, int]) -> T:
-    """Give the row of *table* that holds for a release, of three numbers."""
-    return next(value for since, value in reversed(table) if numbers >= since)
+def numbers_of(release: str) -> Numbers:
+    """Give the three numbers of a release that a table names: (4, 13, 0) of "4.13"."""
+    major, minor, patch = map(int, (*release.split("."), "0")[:3])
+    return major, minor, patch
+
+
+def at(table: Table[T], numbers: Numbers) -> T:
+    """Give the value of *table* that holds for a release."""
+    return next(row[1] for row in reversed(table) if numbers >= row[0])
+
+
+def doubts(table: Table[T], numbers: Numbers) -> list[Bracket]:
+    """Give the brackets of *table* in which a release lies, which may be on either side of each."""
+    brackets = (row[2] for row in table if len(row) == 3)
+    return [bracket for bracket in brackets if bracket.holds(numbers)]
+
+
+_413 = Bracket("4.12.0", "4.14.0")
+_317 = Bracket("3.16.0", "3.18.19")
+_510 = Bracket("5.9.1", "5.10.198")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +103,19 @@ def _three(start: int, each: int) -> Regions:
 
 REGIONS_HASH_64K: Table[Regions] = (
     (OLDEST, _OLD),
-    ((4, 13), _OLD_56T),
+    ((4, 13), _OLD_56T, _413),
     ((5, 2), _three(0xC008 << 48, 512 * TIB)),
 )
 REGIONS_HASH_4K: Table[Regions] = (
     (OLDEST, _OLD),
-    ((4, 13), _OLD_56T),
+    ((4, 13), _OLD_56T, _413),
     ((5, 2), _three(0xC0001 << 44, 16 * TIB)),
-    ((5, 10), _three(0xC0003D << 40, TIB)),
+    (
+        (5, 8),
+        _three(0xC0001 << 44, 16 * TIB),
+        Bracket("5.7.14", "5.9", "some stable 5.8 have the regions of 5.10"),
+    ),
+    ((5, 10), _three(0xC0003D << 40, TIB), _510),
 )
 REGIONS_RADIX: Table[Regions] = (
     (
@@ -84,27 +130,35 @@ REGIONS_RADIX: Table[Regions] = (
 )
 """Since Linux commit 0034d395f89d (in v5.2) both MMUs have the regions in this order."""
 
+_37 = Bracket("3.6.5", "3.8.13", "crash and makedumpfile say 3.7")
 MAX_PHYSMEM_BITS_64K: Table[int] = (
     (OLDEST, 44),
-    ((3, 7), 46),
+    ((3, 7), 46, _37),
     ((4, 19), 47),
     ((4, 20), 51),
 )
 MAX_PHYSMEM_BITS_4K: Table[int] = (
     (OLDEST, 44),
-    ((3, 7), 46),
+    ((3, 7), 46, _37),
     ((4, 19), 47),
     ((4, 20), 46),
-    ((5, 10), 51),
+    ((5, 10), 51, _510),
 )
 
 MMU_PAGE_SHIFTS: Table[tuple[int, ...]] = (
     (OLDEST, (12, 14, 16, 0, 18, 20, 23, 24, 28, 30, 34, 36)),
-    ((3, 4), (12, 14, 16, 0, 18, 20, 22, 23, 24, 26, 28, 30, 34, 36)),
+    (
+        (3, 2),
+        (12, 14, 16, 0, 18, 20, 22, 23, 24, 26, 28, 30, 34, 36),
+        Bracket("3.1.0", "3.4.106", "3.2 by what is remembered of commit 41151e77a4d9"),
+    ),
     ((3, 14), (12, 14, 16, 0, 18, 20, 21, 22, 23, 24, 26, 28, 30, 34, 36)),
     ((4, 10), (12, 14, 16, 0, 18, 19, 20, 21, 22, 23, 24, 26, 28, 30, 34, 36)),
 )
 """Page shift by MMU_PAGE_ index; index 3 is 64K_AP, which is no size of its own."""
+
+STRUCT_PAGE_BYTES: Table[int] = ((OLDEST, 56), ((3, 19), 64))
+"""Of a kernel with memory cgroups; until 3.18 they had no member in struct page."""
 
 PSIZE_DEF_BYTES: Table[int] = ((OLDEST, 32), ((3, 10), 80), ((3, 14), 88), ((5, 14), 96))
 
@@ -134,29 +188,44 @@ class EntryFormat:
 ENTRY_FORMATS: Table[EntryFormat] = (
     (OLDEST, EntryFormat(False, 0x1, 0, (17, 30), True, False)),
     ((4, 5), EntryFormat(False, 0x2, 0x1, (18, 30), True, False)),
-    ((4, 6), EntryFormat(False, 1 << 63, 1 << 62, (0, 0), False, False)),
+    (
+        (4, 6),
+        EntryFormat(False, 1 << 63, 1 << 62, (0, 0), False, False),
+        Bracket("4.5.0", "4.7.4", "crash and makedumpfile say 4.6"),
+    ),
     ((4, 7), EntryFormat(True, 1 << 63, 1 << 62, (0, 0), False, False)),
     ((4, 20), EntryFormat(True, 1 << 63, 1 << 62, (0, 0), False, True)),
 )
 
 Bits = tuple[int, int, int, int]
-INDEX_BITS_HASH_4K: Table[Bits] = ((OLDEST, (9, 7, 7, 9)), ((3, 7), (9, 7, 9, 9)))
+INDEX_BITS_HASH_4K: Table[Bits] = ((OLDEST, (9, 7, 7, 9)), ((3, 7), (9, 7, 9, 9), _37))
 INDEX_BITS_HASH_64K: Table[Bits] = (
     (OLDEST, (12, 12, 0, 4)),
-    ((3, 7), (12, 12, 0, 6)),
+    ((3, 7), (12, 12, 0, 6), _37),
     ((3, 10), (8, 10, 0, 12)),
-    ((4, 6), (8, 5, 5, 12)),
-    ((4, 12), (8, 10, 7, 8)),
-    ((4, 17), (8, 10, 10, 8)),
+    ((4, 6), (8, 5, 5, 12), Bracket("4.5.0", "4.7.4", "crash and makedumpfile say 4.6")),
+    ((4, 12), (8, 10, 7, 8), Bracket("4.10.17", "4.12", "crash and makedumpfile say 4.12")),
+    ((4, 17), (8, 10, 10, 8), Bracket("4.15.0", "4.18", "crash and makedumpfile say 4.17")),
 )
 """Index bits of the PTE, PMD, PUD and PGD tables; 0 is a folded level."""
 INDEX_BITS_RADIX = {12: (9, 9, 9, 13), 16: (5, 9, 9, 13)}
 
+_STABLE_510 = Bracket("5.9.1", "5.10", "ccaea15296f9 is in v5.10 and was picked for stable")
 Tracker = Literal["chunks", "free_list"]
-TRACKERS: Table[Tracker] = ((OLDEST, "chunks"), ((3, 17), "free_list"))
-NODE_FAILURE_IS_ENOMEM: Table[bool] = ((OLDEST, False), ((5, 10), True))
+TRACKERS: Table[Tracker] = ((OLDEST, "chunks"), ((3, 17), "free_list", _317))
+NODE_FAILURE_IS_ENOMEM: Table[bool] = ((OLDEST, False), ((5, 10), True, _STABLE_510))
 """Since Linux commit ccaea15296f9 (in v5.10) a block whose node cannot be had is given back."""
-MAPPING_FAILURE_IS_EFAULT: Table[bool] = ((OLDEST, False), ((4, 7), True))
+LIST_WARNS: Table[tuple[str, ...]] = (
+    (OLDEST, ("vmemmap_list_alloc", "vmemmap_list_populate")),
+    ((3, 17), ("vmemmap_list_alloc", "vmemmap_list_populate", "vmemmap_list_free"), _317),
+    ((5, 10), ("vmemmap_list_alloc",), _STABLE_510),
+)
+"""Which functions of the list have a WARN_ON(1): for a page and for a node that cannot be had, and
+for a block to be freed that is not listed. The same two commits of v5.10 took two of them away."""
+MAPPING_FAILURE_IS_EFAULT: Table[bool] = (
+    (OLDEST, False),
+    ((4, 7), True, Bracket("4.4.155", "4.7.4")),
+)
 """Before, a mapping that could not be made was a BUG()."""
 RADIX_KEEPS_LIST: Table[bool] = ((OLDEST, True), ((6, 6), False))
 """Since Linux commit 368a0590d954 (in v6.6) the radix MMU has its own vmemmap_populate()."""
@@ -164,27 +233,34 @@ RADIX_KEEPS_LIST: Table[bool] = ((OLDEST, True), ((6, 6), False))
 AltmapRule = Literal["none", "looked_up", "only", "fallback", "boundary"]
 ALTMAPS: Table[AltmapRule] = (
     (OLDEST, "none"),
-    ((4, 13), "looked_up"),
+    ((4, 13), "looked_up", _413),
     ((4, 16), "only"),
-    ((4, 19, 15), "fallback"),
+    ((4, 19, 15), "fallback", Bracket("4.19", "4.19.71", "in stable 4.19 of January 2019")),
+    ((4, 20), "fallback", Bracket("4.19.191", "5.0", "in mainline since 4.20 or 5.0")),
     ((5, 4), "boundary"),
 )
 """Whether struct pages of device memory may lie on the device, and what if it has no room.
 
-RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 4.19.15; whether
-4.20 has it is not known."""
-ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True))
+RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 4.19.15."""
+ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True, Bracket("6.4.6", "6.6.9")))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 
 Free = Literal["missing", "empty", "real"]
-VMEMMAP_FREE: Table[Free] = ((OLDEST, "missing"), ((3, 10), "empty"), ((3, 17), "real"))
+VMEMMAP_FREE: Table[Free] = (
+    (OLDEST, "missing"),
+    ((3, 9), "empty", Bracket("3.4.106", "3.10.35", "3.9 by commit 0197518cd367")),
+    ((3, 17), "real", _317),
+)
 SCAN_START: Table[Literal["raw", "section", "subsection"]] = (
     (OLDEST, "raw"),
-    ((3, 17), "section"),
+    ((3, 17), "section", _317),
     ((5, 5), "subsection"),
 )
 """Where vmemmap_populated() begins to look: the block's own start, or rounded down."""
-ZEROED_BLOCKS: Table[bool] = ((OLDEST, True), ((4, 15), False))
+ZEROED_BLOCKS: Table[bool] = (
+    (OLDEST, True),
+    ((4, 15), False, Bracket("3.18.19", "6.12.117", "4.15 by what is remembered")),
+)
 """Whether vmemmap_alloc_block() clears what it hands out."""
 SUBSECTION_HOTPLUG: Table[bool] = ((OLDEST, False), ((5, 3), True))
 BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
@@ -195,24 +271,58 @@ HotplugLock = Literal[
 ]
 HOTPLUG_LOCKS: Table[HotplugLock] = (
     (OLDEST, "lock_system_sleep"),
-    ((2, 6, 37), "mem_hotplug_mutex"),
+    ((2, 6, 37), "mem_hotplug_mutex", Bracket("2.6.35.7", "2.6.37")),
     ((3, 16), "mem_hotplug_begin"),
-    ((4, 13), "mem_hotplug_lock"),
+    ((4, 13), "mem_hotplug_lock", _413),
 )
 DEVICE_HOTPLUG_LOCK: Table[bool] = ((OLDEST, False), ((4, 20), True))
-PGDAT_RESIZE_LOCK: Table[bool] = ((OLDEST, True), ((5, 0), False))
+PGDAT_RESIZE_LOCK: Table[bool] = (
+    (OLDEST, True),
+    ((4, 19, 97), False, Bracket("4.19.71", "4.19.191", "in stable 4.19 of January 2020")),
+    ((4, 20), True),
+    ((5, 0), False),
+)
 """Taken in sparse_add_one_section(), but only when the struct pages are already there."""
 
-SECTION_ONLINE: Table[bool] = ((OLDEST, False), ((4, 13), True))
+SECTION_ROOTS_ALLOCATED: Table[bool] = (
+    (OLDEST, False),
+    ((4, 14, 8), True, Bracket("4.14", "4.14.355", "in stable 4.14")),
+    ((4, 15), True),
+)
+"""Whether mem_section is a pointer to an array that boot allocates, and no array itself."""
+SECTION_ONLINE: Table[bool] = ((OLDEST, False), ((4, 13), True, _413))
 SECTION_EARLY: Table[bool] = ((OLDEST, False), ((5, 3), True))
 
-STALE_MAP_AFTER_REMOVE: Table[bool] = ((OLDEST, False), ((5, 3), True), ((5, 6), False))
+STALE_MAP_AFTER_REMOVE: Table[bool] = (
+    (OLDEST, False),
+    ((5, 3), True),
+    ((5, 4, 19), False),
+    ((5, 5), True),
+    ((5, 5, 3), False),
+)
 """Whether a removed section keeps the encoding of a NULL array, which is no 0, in its entry."""
 
-RADIX_HUGE_ANYWHERE: Table[bool] = ((OLDEST, True), ((6, 15), False), ((6, 16), True))
+RADIX_HUGE_ANYWHERE: Table[bool] = (
+    (OLDEST, True),
+    ((6, 14), True, Bracket("6.13.999", "6.15", "the change of 6.15 was queued for 6.14, too")),
+    ((6, 15), False),
+    ((6, 16), True),
+)
 """Whether 2 MiB back a part of the vmemmap that is begun in its middle, where no altmap forbids."""
 
-RADIX_BIG_BLOCKS: Table[bool] = ((OLDEST, False), ((5, 3), True))
-"""Whether the radix MMU's vmemmap is built of 2 MiB blocks; 4.9 to 5.2 fell back to base pages."""
+_RADIX_FIX = "89a3496e0664 was reviewed for stable in September 2019"
+RADIX_BIG_BLOCKS: Table[bool] = (
+    (OLDEST, True),
+    ((4, 9), False, Bracket("4.7.4", "4.9", "the order of initialisation changed")),
+    ((4, 9, 194), True, Bracket("4.9.193", "4.9.232", _RADIX_FIX)),
+    ((4, 10), False),
+    ((4, 14, 146), True, Bracket("4.14.145", "4.14.355", _RADIX_FIX)),
+    ((4, 15), False),
+    ((4, 19, 75), True, Bracket("4.19.71", "4.19.191", _RADIX_FIX)),
+    ((4, 20), False),
+    ((5, 3), True, Bracket("5.2.1", "5.3", _RADIX_FIX)),
+)
+"""Whether the radix MMU's vmemmap is built of 2 MiB blocks; else it fell back to base pages, as in
+mainline 4.9 to 5.2."""
 HASH_64K_IN_4K_KERNEL: Table[bool] = ((OLDEST, True), ((5, 3), False))
 """Whether a kernel takes any hardware page size for the vmemmap, or its own."""

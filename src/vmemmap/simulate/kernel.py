@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeVar
 
@@ -13,6 +13,8 @@ from vmemmap.simulate import eras
 
 Mmu = Literal["hash", "radix"]
 T = TypeVar("T")
+LINEAR_MAP = 0xC << 60
+"""PAGE_OFFSET: where physical address 0 is mapped."""
 SECTION_SHIFT = 24
 SECTION_BYTES = 1 << SECTION_SHIFT
 SUBSECTION_BYTES = 2 << 20
@@ -52,13 +54,31 @@ class Kernel:
         if self.mmu == "radix" and self.version < RADIX_SINCE:
             raise SpecError("kernel.mmu", f"radix came with 4.7, and the kernel is {self.release}")
 
+    @classmethod
+    def of(
+        cls,
+        release: str,
+        page_size: int,
+        byte_order: ByteOrder,
+        mmu: Mmu,
+        struct_page_size: int | None = None,
+    ) -> Kernel:
+        """Give a kernel whose struct pages have the size of its release, unless one is given.
+
+        Raises:
+            SpecError: There is no such kernel.
+        """
+        kernel = cls(release, page_size, byte_order, mmu, struct_page_size or 64)
+        size = struct_page_size or kernel.at(eras.STRUCT_PAGE_BYTES)
+        return replace(kernel, struct_page_size=size)
+
     @cached_property
     def version(self) -> eras.Version:
         """Major and minor number; (2, 6) for all of 2.6.35 to 2.6.39."""
         return self.numbers[0], self.numbers[1]
 
     @cached_property
-    def numbers(self) -> tuple[int, int, int]:
+    def numbers(self) -> eras.Numbers:
         """The three numbers of the release."""
         match = _RELEASE.fullmatch(self.release)
         if match is None or len(self.release) > MAX_RELEASE:
@@ -104,6 +124,14 @@ class Kernel:
         small = self.page_size == 4 * KIB
         table = eras.MAX_PHYSMEM_BITS_4K if small else eras.MAX_PHYSMEM_BITS_64K
         return self.at(table)
+
+    @property
+    def reach(self) -> int:
+        """Where memory ends that has a place in the linear map and struct pages in the vmemmap."""
+        regions = self.regions
+        linear = min(regions.vmalloc.start, regions.vmemmap.start) - LINEAR_MAP
+        described = len(regions.vmemmap) // self.struct_page_size * self.page_size
+        return min(linear, described)
 
     @property
     def keeps_list(self) -> bool:

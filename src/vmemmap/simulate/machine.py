@@ -24,7 +24,7 @@ from vmemmap.simulate.mm import boot
 from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList, VmemmapBacking, walk_list
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
-from vmemmap.simulate.mm.outcome import Outcome
+from vmemmap.simulate.mm.outcome import Outcome, Printed, Warned
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.pgdat import Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
@@ -88,7 +88,11 @@ class Machine:
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
         self.backing = lists[kernel.at(TRACKERS)](
-            kernel_memory, kernel.page_size, self.supply.alloc_node_page, self.locks.assert_held
+            kernel_memory,
+            kernel,
+            self.supply.alloc_node_page,
+            self.locks.assert_held,
+            self._note_warning,
         )
         make = Vmemmap if kernel.keeps_list else RadixVmemmap
         self.vmemmap = make(
@@ -99,6 +103,7 @@ class Machine:
             self.backing,
             self.tables,
             self._note_call,
+            self._note_said,
         )
         self.usage = PageUsage(kernel, self.pages, spec.seed)
         self.hotplug = MemoryHotplug(
@@ -233,7 +238,9 @@ class Machine:
         ):
             boot.sparse_init_in_bulk(self.vmemmap, self.spec.memory)
             return 0
-        steps = boot.sparse_init(self.vmemmap, Task("boot", alone=True), self.spec.memory)
+        steps = boot.sparse_init(
+            self.vmemmap, Task("boot", True, calls=[*boot.BOOT_CALLS]), self.spec.memory
+        )
         self.lost_sections = self.runner.run(steps)
         return 0
 
@@ -272,6 +279,15 @@ class Machine:
         return result
 
     def _note_call(self, task: Task, name: str) -> None:
+        task.calls.append(name)
         calls = self.outcomes[-1].calls if self.outcomes else []
         if name not in calls:
             calls.append(name)
+
+    def _note_said(self, said: Printed | Warned) -> None:
+        if self.outcomes:
+            self.outcomes[-1].said.append(said)
+
+    def _note_warning(self, task: Task, function: str) -> None:
+        callers = [name for name in reversed(task.calls) if name != function]
+        self._note_said(Warned(function, tuple(callers)))

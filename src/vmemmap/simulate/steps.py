@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+Owner = TypeVar("Owner", bound=Any)
 
 
 class Access(Enum):
@@ -48,15 +51,33 @@ class Task:
         name: What it is called in messages.
         alone: There is no other yet: boot, which needs no lock.
         held: The locks that it holds.
+        calls: The kernel functions that it is in, outermost first.
     """
 
     name: str
     alone: bool = False
     held: list[Lock] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def holds(self, lock: Lock) -> bool:
         """Tell whether this task holds *lock*."""
         return lock in self.held
+
+
+def kernel_function(
+    steps: Callable[Concatenate[Owner, Task, P], Steps[T]],
+) -> Callable[Concatenate[Owner, Task, P], Steps[T]]:
+    """Let what a method puts on its task's call stack be gone when it has ended."""
+
+    @wraps(steps)
+    def stacked(owner: Owner, task: Task, /, *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
+        depth = len(task.calls)
+        try:
+            return (yield from steps(owner, task, *args, **kwargs))
+        finally:
+            del task.calls[depth:]
+
+    return stacked
 
 
 @dataclass(slots=True, eq=False)

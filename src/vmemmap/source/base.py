@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
+from vmemmap.intervals import Intervals, intersect
+from vmemmap.source.losses import Loss
 
 PHYS_END = 1 << 64
 
@@ -48,6 +50,27 @@ class Located:
     spans: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredForms:
+    """Pages as a file has them, compressed or not.
+
+    Attributes:
+        data: The file's bytes.
+        offset: Where each page is stored: int64, shape (n,), bytes.
+        size: How many bytes it has there, likewise.
+        flags: How it is compressed, as kdump descriptors say it, likewise.
+        sound: Which of them can be what the descriptor says; their content is not looked at.
+        status: The codecs that the file's writer was asked for, as flags.
+    """
+
+    data: memoryview
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    sound: NDArray[np.bool_]
+    status: int
+
+
 class PhysicalSource(ABC):
     """An opened dump as physical memory.
 
@@ -59,6 +82,8 @@ class PhysicalSource(ABC):
         dump_level: makedumpfile's level 0..31, or None when the container does not record it.
         machine: utsname's machine if the container carries it, else an empty string.
         release: utsname's release, likewise.
+        utsname: All six texts of it, 65 bytes each, likewise; empty bytes without.
+        codec: The codec that the container's writer was asked for, or None where there is none.
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
@@ -72,6 +97,8 @@ class PhysicalSource(ABC):
     dump_level: int | None = None
     machine: str = ""
     release: str = ""
+    utsname: bytes = b""
+    codec: str | None = None
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]
@@ -158,14 +185,6 @@ class PhysicalSource(ABC):
             byte that is claimed can still not be read; see `is_stored`.
         """
 
-    def next_present(self, address: int) -> int:
-        """Give the first physical address from *address* on whose byte may be claimed.
-
-        Returns:
-            *address* itself where nothing better is known; `PHYS_END` if there is no such byte.
-        """
-        return address
-
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for each physical address whether its byte is really in the file.
 
@@ -176,6 +195,30 @@ class PhysicalSource(ABC):
             Booleans of the same shape, as `is_stored` gives them one by one.
         """
         return self.present_many(addresses)
+
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give the parts of ``[start, end)`` that the container claims, as `is_present` does.
+
+        Args:
+            start: A physical address (bytes).
+            end: Another, not below.
+
+        Returns:
+            Intervals of physical addresses.
+        """
+        wanted = np.array([[start, end]], dtype=np.int64)
+        return intersect(self.ranges().astype(np.int64), wanted)
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages as the file has them, so that they can be copied without being decoded.
+
+        Args:
+            pfns: Numbers of the container's pages (`block_size`), sorted, all of them present.
+
+        Returns:
+            None where the container does not have its memory by pages, or not in one file.
+        """
+        return None
 
     def file_offset(self, address: int) -> int | None:
         """Give where the file has the byte at physical *address*.
@@ -209,9 +252,23 @@ class PhysicalSource(ABC):
             touching ranges merged.
         """
 
-    @abstractmethod
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell what the file lacks of the memory that its writer meant to keep, and why.
+
+        They come first among the `warnings` from then on.
+
+        Args:
+            everywhere: Look at all that the container says of its pages, which takes longer the
+                larger it is, and not only where writers stop.
+
+        Returns:
+            A loss for each cause; none of a file that is whole.
+        """
+        return ()
+
     def is_incomplete(self) -> bool:
         """Tell whether the container says, or its size shows, that the writer did not finish."""
+        return bool(self.losses())
 
     def trim(self) -> None:
         """Let go of memory that holds what was read, where that is easily had again."""

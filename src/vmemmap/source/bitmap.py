@@ -8,9 +8,12 @@ and only as far as they are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vmemmap.intervals import Intervals, intersect
 
 _CHUNK_BYTES = 4096
 _BATCH_CHUNKS = 256
@@ -57,6 +60,14 @@ class Bitmap:
         below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
         return int(self._rank[chunk]) + below.bit_count()
 
+    def nth(self, index: int) -> int:
+        """Give the pfn of a set bit by how many are set before it, fewer than there are."""
+        low, high = 0, self._bits
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.rank(middle) <= index else (low, middle)
+        return low
+
     def set_bits(self, start: int, end: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the set bits in ``[start, end)`` in batches: where a batch begins, and its pfns."""
         end = min(end, self._bits, len(self._bytes) * 8)
@@ -65,21 +76,6 @@ class Bitmap:
             if part.any():
                 pfns = np.flatnonzero(np.unpackbits(part, bitorder="little")) + at * 8
                 yield at * 8, pfns[(pfns >= start) & (pfns < end)]
-
-    def next_set(self, pfn: int) -> int | None:
-        """Give the first pfn from *pfn* on whose bit is set, or None."""
-        if pfn >> 3 >= len(self._bytes):
-            return None
-        at, bits = pfn >> 3, int(self._bytes[pfn >> 3]) >> (pfn & 7) << (pfn & 7)
-        while not bits:
-            at += 1
-            part = self._bytes[at : at + _CHUNK_BYTES]
-            if not len(part):
-                return None
-            at += int(np.argmax(part != 0)) if part.any() else len(part) - 1
-            bits = int(self._bytes[at])
-        found = at * 8 + (bits & -bits).bit_length() - 1
-        return found if found < self._bits else None
 
     def runs(self, limit: int) -> tuple[NDArray[np.uint64], bool]:
         """Give the ranges of set bits.
@@ -113,6 +109,24 @@ class Bitmap:
         pairs = flat.reshape(-1, 2).astype(np.uint64)
         return pairs[:limit], len(pairs) > limit
 
+    def within(self, start: int, end: int) -> Intervals:
+        """Give the set bits in ``[start, end)`` as intervals."""
+        start, end = max(start, 0), min(end, self._bits, len(self._bytes) * 8)
+        turns: list[NDArray[np.int64]] = []
+        before = 0  # the last bit of what came before
+        for at in range(start // 8, (end + 7) // 8, _CHUNK_BYTES):
+            part = self._bytes[at : min(at + _CHUNK_BYTES, (end + 7) // 8)]
+            if not before and not part.any():
+                continue
+            bits = np.unpackbits(part, bitorder="little")
+            turns.append(np.flatnonzero(np.diff(bits, prepend=np.uint8(before))) + at * 8)
+            before = int(bits[-1])
+        if before:
+            turns.append(np.array([end], dtype=np.int64))
+        flat = np.concatenate(turns) if turns else np.empty(0, dtype=np.int64)
+        wanted = np.array([[start, max(end, start)]], dtype=np.int64)
+        return intersect(flat.reshape(-1, 2), wanted)
+
     def _count_to(self, chunk: int) -> None:
         """Make sure that the ranks of all chunks up to *chunk* are known."""
         while self._counted < chunk:
@@ -121,7 +135,20 @@ class Bitmap:
             part = self._bytes[first * _CHUNK_BYTES : last * _CHUNK_BYTES]
             whole = np.zeros((last - first) * _CHUNK_BYTES, dtype=np.uint8)
             whole[: len(part)] = part
-            counts = np.bitwise_count(whole.view(np.uint64)).reshape(last - first, -1)
-            sums = counts.sum(axis=1, dtype=np.int64)
+            sums = _count_bits(whole).reshape(last - first, -1).sum(axis=1, dtype=np.int64)
             self._rank[first + 1 : last + 1] = self._rank[first] + np.cumsum(sums)
             self._counted = last
+
+
+def _count_bits(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Count the set bits of each word, of 8 bytes or, where numpy cannot, of 2."""
+    if hasattr(np, "bitwise_count"):  # since numpy 2.0; distributions for ppc64le still have 1.26
+        return np.bitwise_count(data.view(np.uint64))
+    return _bits_of_words()[data.view(np.uint16)]
+
+
+@cache
+def _bits_of_words() -> NDArray[np.uint8]:
+    words = np.arange(1 << 16, dtype=np.uint16)
+    bits = np.unpackbits(words.view(np.uint8)).reshape(-1, 16)
+    return np.asarray(bits.sum(axis=1, dtype=np.uint8))

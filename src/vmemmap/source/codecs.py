@@ -11,8 +11,12 @@ from __future__ import annotations
 import threading
 import zlib as standard_zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.errors import CodecUnavailable
 
@@ -23,18 +27,42 @@ Decoder = Callable[[bytes | memoryview, int], bytes]
 IntoDecoder = Callable[[memoryview, memoryview], None]
 """(compressed bytes, room for one page): fills it, or raises a ValueError."""
 
+PagesDecoder = Callable[[memoryview, NDArray[np.int64], int, memoryview], bytes]
+"""(a file, a row of offset, bytes and place in the room for each page, page size, room for them):
+fills the places of those that it decodes, and gives 1 for each of these, 0 for each other."""
+
+_NO_COMPILER = "or vmemmap where there is a C compiler, which builds its own"
+
 
 @cache
 def decoder_into(codec: str) -> IntoDecoder:
     """Give the decoder of a codec, or of ``raw`` pages, that writes to where the page is wanted."""
     if codec == "raw":
         return _copy_raw
+    if codec == "lzo":
+        return _make_lzo_into()
     if codec == "snappy":
         return _make_snappy_into()
     if codec == "zstd":
         return _make_zstd_into()
-    decode = decoder(codec)
+    return _through_bytes(decoder(codec))
 
+
+@cache
+def pages_decoder(codec: str) -> PagesDecoder | None:
+    """Give the decoder of a codec that takes many pages in one call, where there is one.
+
+    No thread needs the interpreter between its pages, so that small pages are decoded side by side.
+    """
+    if codec == "lzo":
+        with suppress(ImportError):
+            from vmemmap._compiled import lzo1x_decompress_pages
+
+            return lzo1x_decompress_pages
+    return None
+
+
+def _through_bytes(decode: Decoder) -> IntoDecoder:
     def into(data: memoryview, page: memoryview) -> None:
         page[:] = decode(data, len(page))
 
@@ -101,6 +129,14 @@ def _make_zlib() -> Decoder:
 
 def _make_lzo() -> Decoder:
     try:
+        from vmemmap._compiled import lzo1x_decompress
+    except ImportError:
+        return _make_lzallright()
+    return lzo1x_decompress
+
+
+def _make_lzallright() -> Decoder:
+    try:
         from lzallright import LZOCompressor
     except ImportError:
         return _make_python_lzo()
@@ -115,11 +151,19 @@ def _make_lzo() -> Decoder:
     return decode
 
 
+def _make_lzo_into() -> IntoDecoder:
+    try:
+        from vmemmap._compiled import lzo1x_decompress_into
+    except ImportError:
+        return _through_bytes(decoder("lzo"))
+    return lzo1x_decompress_into
+
+
 def _make_python_lzo() -> Decoder:
     try:
         import lzo
     except ImportError as error:
-        raise CodecUnavailable("lzo", "lzallright") from error
+        raise CodecUnavailable("lzo", "lzallright", _NO_COMPILER) from error
 
     def decode(data: bytes | memoryview, page_bytes: int) -> bytes:
         try:

@@ -1,33 +1,18 @@
 """Look at a file's first bytes and open it with the reader of its format.
 
-It does not parse formats; it knows the ones that are refused well enough to name them.
+It does not parse formats. What no reader takes is named in ``source/foreign.py``.
 """
 
 from __future__ import annotations
 
 import os
 
-from vmemmap.errors import DumpError, UnknownFormat, UnsupportedDump
+from vmemmap.errors import DumpError, UnsupportedDump
 from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.opening import open_bytes
-
-_PACKED = (
-    (b"\x28\xb5\x2f\xfd", "zstd-compressed", "zstd -d"),
-    (b"\x1f\x8b", "gzip-compressed", "gunzip"),
-    (b"\xfd7zXZ\0", "xz-compressed", "unxz"),
-    (b"BZh", "bzip2-compressed", "bunzip2"),
-    (b"PK\x03\x04", "a zip archive", "unzip"),
-)
-_REFUSED = (
-    (kdump.DISKDUMP_SIGNATURE, "an old diskdump file, which never existed for ppc64"),
-    (b"\xa8\x19\x01\x73\x61\x8f\x23\xed", "an LKCD dump"),
-    (b"\xed\x23\x8f\x61\x73\x01\x19\xa8", "an LKCD dump"),
-    (b"sadu", "a sadump file, which exists for x86 only"),
-    (b"!<arch>", "an archive (ar, or a Debian package)"),
-)
 
 
 def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress) -> PhysicalSource:
@@ -112,13 +97,6 @@ def _open_view(view: ByteView) -> PhysicalSource:
             "this dump is flattened twice over, which no tool does; expected a kdump or ELF file "
             "inside the flattened form"
         )
-    for start, what, command in _PACKED:
-        if magic.startswith(start):
-            raise UnsupportedDump(f"the file is {what}: unpack it first: {command} {view.path}")
-    for start, what in _REFUSED:
-        if magic.startswith(start):
-            raise UnsupportedDump(f"the file is {what}; expected an ELF vmcore or a kdump file")
-    raise UnknownFormat(
-        "this is no dump: expected an ELF vmcore (7f 45 4c 46) or a kdump-compressed file "
-        f"('KDUMP   '), found {magic[:8].hex(' ')} at the start of {view.size} bytes"
-    )
+    from vmemmap.source.foreign import refusal
+
+    raise refusal(view)

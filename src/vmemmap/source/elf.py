@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import islice
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from vmemmap.address import U64_MAX
 from vmemmap.errors import (
     CorruptDump,
     NotInDump,
@@ -25,6 +25,7 @@ from vmemmap.errors import (
     UnsupportedDump,
 )
 from vmemmap.formats import elf64
+from vmemmap.formats.machines import PPC64, machine_of_elf
 from vmemmap.formats.notes import (
     NOTES_MAX_BYTES,
     NOTES_MAX_COUNT,
@@ -32,8 +33,12 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
+from vmemmap.intervals import Intervals, intersect
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
+from vmemmap.source.elf_headers import read_program_headers
 from vmemmap.source.file_view import ByteView, FileView
+from vmemmap.source.losses import Loss, tell_of
+from vmemmap.source.other_machines import check_is_kernel, check_machine
 from vmemmap.source.overlaps import cut_at, settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
@@ -61,20 +66,24 @@ class ElfSource(PhysicalSource):
         self.path = file.path
         self.warnings = file.warnings
         self.moves = file.moves
-        self._incomplete = False
+        self._unfinished: list[Loss] = []
+        self._losses: tuple[Loss, ...] | None = None
         header = _read_header(file)
         self.container_byte_order = header.order
-        segments = self._read_program_headers(header)
+        segments = read_program_headers(file, header, self.warnings)
         unused = int(np.count_nonzero(segments["p_type"] == elf64.PT_NULL))
         if unused:
-            self._incomplete = True
-            self.warnings.append(
-                f"{unused} of {len(segments)} program headers are empty: the dump's writer did not "
-                "come to those segments"
+            self._unfinished.append(
+                Loss(
+                    f"{unused} of {len(segments)} program headers are empty: the dump's writer did "
+                    "not come to those segments"
+                )
             )
         self.notes = self._read_notes(segments)
         self.vmcoreinfo = find_vmcoreinfo(self.notes)
+        self._check_machine(header)
         self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])
+        self.losses()
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
@@ -135,6 +144,11 @@ class ElfSource(PhysicalSource):
             there[there] = [self.is_stored(address) for address in addresses[there].tolist()]
         return there
 
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what of a stretch of memory is stored; see `PhysicalSource.present_runs`."""
+        stored = np.stack([self._start, self._end], axis=1)[self._kind == _IN_FILE]
+        return intersect(stored.astype(np.int64), np.array([[start, end]], dtype=np.int64))
+
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""
         piece = self._find(address)
@@ -150,18 +164,6 @@ class ElfSource(PhysicalSource):
         clipped = np.maximum(at, 0)
         inside = (at >= 0) & (addresses < self._end[clipped])
         return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
-
-    def next_present(self, address: int) -> int:
-        """Give the next byte that is stored; see `PhysicalSource.next_present`."""
-        starts, ends = self._stored_pieces
-        at = bisect_right(ends, address)
-        return max(address, starts[at]) if at < len(ends) else PHYS_END
-
-    @cached_property
-    def _stored_pieces(self) -> tuple[memoryview, memoryview]:
-        """Where the pieces that are in the file start and end."""
-        stored = self._kind == _IN_FILE
-        return self._start[stored].data, self._end[stored].data
 
     def locate(self, runs: NDArray[np.int64]) -> Located:
         """Find many stretches of memory in the file; see `PhysicalSource.locate`."""
@@ -219,9 +221,36 @@ class ElfSource(PhysicalSource):
         last = np.r_[first[1:] - 1, len(self._start) - 1]
         return np.stack([self._start[first], self._end[last]], axis=1)
 
-    def is_incomplete(self) -> bool:
-        """Tell whether segments or notes reach beyond the end of the file."""
-        return self._incomplete or self._file.truncated
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell what the file lacks of its segments; see `PhysicalSource.losses`."""
+        if self._losses is None:
+            cut = [loss] if (loss := self._cut_off()) is not None else []
+            self._losses = (*cut, *self._unfinished)
+            tell_of(self._losses, self.warnings)
+        return self._losses
+
+    def _cut_off(self) -> Loss | None:
+        """Count what lies behind the end of the file, or in no record of a flattened one."""
+        kept, lost = self._kind == _IN_FILE, self._kind == _TRUNCATED
+        total = int((self._end - self._start)[kept | lost].sum())
+        runs = [np.stack([self._start[lost], self._end[lost]], axis=1)]
+        if self._file.truncated:
+            for piece in np.flatnonzero(kept).tolist():
+                start, size = self._starts[piece], self._ends[piece] - self._starts[piece]
+                holes = self._file.holes(int(self._offset[piece]), size)
+                runs.append((holes - int(self._offset[piece]) + start).astype(np.uint64))
+        gone = np.concatenate(runs)
+        if not len(gone):
+            ends_early = self._ends_early or self._file.truncated
+            return Loss(self._file.cut_text) if ends_early else None
+        first, count = int(gone[:, 0].min()), int((gone[:, 1] - gone[:, 0]).sum())
+        last_kept = int(self._end[kept].max(initial=0)) if not self._file.truncated else U64_MAX
+        where = f"from {first:#x} on" if last_kept <= first else f"the lowest at {first:#x}"
+        return Loss(
+            self._file.cut_text,
+            f"{count} of {total} bytes of memory are lost, {where} (physical)",
+            first,
+        )
 
     def trim(self) -> None:
         """Unmap what was read; see `PhysicalSource.trim`."""
@@ -231,31 +260,20 @@ class ElfSource(PhysicalSource):
         """Release the file."""
         self._file.close()
 
-    def _read_program_headers(self, header: elf64.ElfHeader) -> NDArray[np.void]:
-        count = header.e_phnum
-        if count == elf64.PN_XNUM:
-            at = header.e_shoff + elf64.SH_INFO_OFFSET
-            if not self._file.holds(at, 4) or header.e_shentsize != elf64.SECTION_HEADER_BYTES:
-                raise CorruptDump(
-                    "section header 0, which has to hold the number of program headers,",
-                    file_offset=header.e_shoff,
-                    expected="64 bytes inside the file",
-                    found=f"size {header.e_shentsize} in a file of {self._file.size} bytes",
-                )
-            count = int.from_bytes(self._file.view(at, 4), header.order)
-        table_bytes = count * elf64.PROGRAM_HEADER_BYTES
-        if header.e_phoff < elf64.HEADER_BYTES or not self._file.holds(header.e_phoff, table_bytes):
-            raise CorruptDump(
-                f"the table of {count} program headers",
-                file_offset=header.e_phoff,
-                expected=f"it to lie between byte 64 and the file's end at {self._file.size:#x}",
-                found=f"it ends at {header.e_phoff + table_bytes:#x}; the dump is cut off or "
-                "damaged: copy it again",
-            )
-        return np.frombuffer(
-            self._file.view(header.e_phoff, table_bytes),
-            dtype=elf64.program_header_dtype(header.order),
-        )
+    def _check_machine(self, header: elf64.ElfHeader) -> None:
+        """Refuse cores of other machines, and of what is no kernel; see the module for how."""
+        if self.vmcoreinfo is None:
+            if header.e_machine != elf64.EM_PPC64:
+                raise _of_machine(header)
+            check_is_kernel(self.notes)
+        machine = machine_of_elf(header.e_machine)
+        found_in = f"the ELF header's e_machine, {header.e_machine},"
+        try:
+            warning = check_machine(machine, found_in, self.vmcoreinfo)
+        except UnsupportedDump as error:
+            raise (error if header.e_machine == elf64.EM_PPC64 else _of_machine(header)) from None
+        if warning is not None:
+            self.warnings.append(warning)
 
     def _read_notes(self, segments: NDArray[np.void]) -> list[Note]:
         notes: list[Note] = []
@@ -263,10 +281,11 @@ class ElfSource(PhysicalSource):
         for segment in segments[segments["p_type"] == elf64.PT_NOTE]:
             offset, size = int(segment["p_offset"]), int(segment["p_filesz"])
             if not self._file.holds(offset, size):
-                self._incomplete = True
-                self.warnings.append(
-                    f"the notes at {offset:#x} ({size} bytes) reach beyond the file's end at "
-                    f"{self._file.size:#x}"
+                self._unfinished.append(
+                    Loss(
+                        f"the notes at {offset:#x} ({size} bytes) are not wholly in the file: "
+                        f"{self._file.end_text}"
+                    )
                 )
             # Many segments may name the same bytes; what they give together is bounded.
             data = self._file.view(offset, min(size, room))
@@ -298,12 +317,7 @@ class ElfSource(PhysicalSource):
         filesz = np.minimum(loads["p_filesz"].astype(np.uint64)[usable], memsz)
         size = np.uint64(self._file.size)
         stored = np.minimum(filesz, np.where(offset < size, size - np.minimum(offset, size), 0))
-        if bool((stored < filesz).any()):
-            self._incomplete = True
-            self.warnings.append(
-                f"the file ends at {self._file.size:#x}, before "
-                f"{int((filesz - stored).sum())} bytes of its memory segments: it is cut off"
-            )
+        self._ends_early = bool((stored < filesz).any())
         nowhere = np.zeros_like(paddr)
         pieces = [
             np.stack([paddr, paddr + stored, offset, np.full_like(paddr, _IN_FILE)]),
@@ -335,8 +349,8 @@ class ElfSource(PhysicalSource):
                 phys=address,
             )
         return Truncated(
-            f"physical address {address:#x} should be in the file, but it ends at "
-            f"{self._file.size:#x} already: the dump is cut off",
+            f"physical address {address:#x} cannot be read: it should be in the file, but "
+            f"{self._file.end_text}: the dump is cut off, copy it again",
             phys=address,
         )
 
@@ -352,8 +366,11 @@ def _read_header(file: ByteView) -> elf64.ElfHeader:
             found=f"a file of {len(data)} bytes; the dump is cut off: copy it again",
         )
     order = elf64.container_order(data)
-    if data[elf64.EI_CLASS] == elf64.CLASS_64 and order is not None:
-        return elf64.decode_header(data, order)
+    if data[elf64.EI_CLASS] == elf64.CLASS_64:
+        # What says that it is of another machine is looked into before it is believed.
+        order = order or elf64.core_order(data)
+        if order is not None:
+            return elf64.decode_header(data, order)
     raise _refusal(data)
 
 
@@ -373,25 +390,29 @@ def _refusal(data: bytes) -> UnsupportedDump | CorruptDump:
     ]
     header = next((h for h in headers if h.e_version == elf64.EV_CURRENT), headers[0])
     # The first 20 bytes of an ELF header are the same in the 32-bit class.
-    machine = elf64.MACHINE_NAMES.get(header.e_machine, f"machine {header.e_machine}")
+    machine = machine_of_elf(header.e_machine)
     if data[elf64.EI_CLASS] == elf64.CLASS_32:
         return UnsupportedDump(
             f"this is a 32-bit ELF file ({machine}); expected a 64-bit PowerPC64 core"
         )
     if header.e_machine != elf64.EM_PPC64:
-        return UnsupportedDump(
-            f"this ELF file is of {machine}; expected PowerPC64 (e_machine 21): vmemmap reads "
-            "dumps of ppc64 and ppc64le kernels only"
-        )
+        return _of_machine(header)
     if header.e_type != elf64.ET_CORE:
         kind = elf64.TYPE_NAMES.get(header.e_type, "unknown")
         return UnsupportedDump(
             f"this ELF file is of type {header.e_type} ({kind}); expected a core (type 4): "
-            "name the vmcore, not the kernel"
+            "name the vmcore, not the kernel (a vmlinux goes to --vmlinux)"
         )
     return CorruptDump(
         "the ELF header (e_version, e_phentsize)",
         file_offset=20,
         expected="1 and 56",
         found=f"{header.e_version} and {header.e_phentsize}",
+    )
+
+
+def _of_machine(header: elf64.ElfHeader) -> UnsupportedDump:
+    return UnsupportedDump(
+        f"this ELF file is of {machine_of_elf(header.e_machine)}; expected {PPC64} (e_machine "
+        f"{elf64.EM_PPC64}): vmemmap reads dumps of ppc64 and ppc64le kernels only"
     )

@@ -13,6 +13,9 @@ import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmemmap.errors import UnreadableFile
 
 LIVE_KERNEL = "/proc/kcore"
@@ -45,6 +48,29 @@ class ByteView(ABC):
     @abstractmethod
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether ``[offset, offset + size)`` is wholly there."""
+
+    def holds_many(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for each ``[offset, offset + size)`` whether it is wholly there; all at least 0."""
+        return np.asarray(offsets <= self.size - sizes)
+
+    def holes(self, offset: int, size: int) -> NDArray[np.int64]:
+        """Give the parts of ``[offset, offset + size)`` that are not there.
+
+        Returns:
+            int64, shape (n, 2): start and end of each, half-open, sorted.
+        """
+        end, here = offset + size, max(offset, self.size)
+        return np.array([(here, end)] if here < end else [], dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def end_text(self) -> str:
+        """Where the file ends, as a clause."""
+        return f"the file ends at {self.size:#x}"
+
+    @property
+    def cut_text(self) -> str:
+        """The same of a file that ought to go on."""
+        return f"the file is cut off at {self.size:#x}"
 
     def next_data(self, offset: int) -> int:
         """Give the first offset from *offset* on that is in no hole; `size` if there is none."""

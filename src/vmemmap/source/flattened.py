@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,8 @@ class FlattenedView(ByteView):
         self.path = file.path
         self.warnings: list[str] = []
         self.truncated = False
+        self._cut_at: int | None = None
+        self._cut_text = ""
         fault = layout.header_fault(file.view(0, 32))
         if fault is not None:
             file_offset, expected, found = fault
@@ -134,6 +137,42 @@ class FlattenedView(ByteView):
             at += 1
         return True
 
+    def holds_many(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for each stretch whether records cover all of it; see `ByteView.holds_many`."""
+        if not self.truncated:  # what no record covers is zeros
+            return super().holds_many(offsets, sizes)
+        starts, ends = self._covered
+        at = np.searchsorted(starts, offsets, side="right") - 1
+        return np.asarray((at >= 0) & (offsets <= ends[np.maximum(at, 0)] - sizes))
+
+    def holes(self, offset: int, size: int) -> NDArray[np.int64]:
+        """Give the parts of a stretch that no record covers; see `ByteView.holes`."""
+        starts, ends = self._covered
+        first = max(int(np.searchsorted(starts, offset, side="right")) - 1, 0)
+        near = slice(first, int(np.searchsorted(starts, offset + size)))
+        edges = np.r_[0, ends[near]], np.r_[starts[near], offset + size]
+        rows = np.stack([np.maximum(edges[0], offset), np.minimum(edges[1], offset + size)], axis=1)
+        return np.asarray(rows[rows[:, 0] < rows[:, 1]])
+
+    @cached_property
+    def _covered(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Starts and ends of what the records cover, those that touch joined."""
+        starts, ends = np.asarray(self._starts), np.asarray(self._ends)
+        first = np.flatnonzero(np.r_[True, starts[1:] != ends[:-1]])
+        return starts[first], ends[np.r_[first[1:] - 1, len(ends) - 1]]
+
+    @property
+    def end_text(self) -> str:
+        """Where the flattened file is cut off, or where what is in it ends."""
+        if self._cut_at is not None:
+            return f"the flattened file ends at {self._cut_at:#x}"
+        return f"the dump in the flattened file ends at {self.size:#x}"
+
+    @property
+    def cut_text(self) -> str:
+        """The same of a file that ought to go on."""
+        return self._cut_text or f"the dump in the flattened file is cut off at {self.size:#x}"
+
     def next_data(self, offset: int) -> int:
         """Give the first offset from *offset* on that a record covers."""
         at = bisect_right(self._starts, offset) - 1
@@ -192,10 +231,12 @@ class FlattenedView(ByteView):
         self, at: int, targets: array[int], sources: array[int], sizes: array[int]
     ) -> tuple[array[int], array[int], array[int]]:
         self.truncated = True
-        self.warnings.append(
+        self._cut_at = at
+        self._cut_text = (
             f"the flattened dump has no end mark: it is cut off at {at:#x}, after "
             f"{len(targets)} records"
         )
+        self.warnings.append(self._cut_text)
         return targets, sources, sizes
 
     def _index(self, targets: array[int], sources: array[int], sizes: array[int]) -> None:

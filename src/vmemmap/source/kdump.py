@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import numpy_prefix
 from vmemmap.distinct import distinct
 from vmemmap.errors import (
     CodecUnavailable,
@@ -28,10 +27,22 @@ from vmemmap.errors import (
     Truncated,
 )
 from vmemmap.formats import kdump as layout
-from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
-from vmemmap.source.codecs import IntoDecoder, decoder, decoder_into, zlib_head
+from vmemmap.formats.machines import machine_of_uname
+from vmemmap.intervals import Intervals, intersect
+from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource, StoredForms
+from vmemmap.source.codecs import (
+    IntoDecoder,
+    PagesDecoder,
+    decoder,
+    decoder_into,
+    pages_decoder,
+    zlib_head,
+)
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.kdump_file import KdumpFile
+from vmemmap.source.kdump_losses import find_losses
+from vmemmap.source.losses import Loss, tell_of
+from vmemmap.source.other_machines import check_machine
 from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
 
@@ -39,7 +50,6 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 RANGES_LIMIT = 65536
-TAIL_DESCRIPTORS = 16384
 BULK_BYTES_MIN = 256 << 10
 """From this size on a read is decoded by several threads."""
 BATCH_BYTES = 64 << 20
@@ -84,6 +94,7 @@ class KdumpSource(PhysicalSource):
 
     Raises:
         CorruptDump: Headers that contradict themselves or the file.
+        UnsupportedDump: It is of another machine.
     """
 
     format = "kdump"
@@ -98,14 +109,24 @@ class KdumpSource(PhysicalSource):
         self.block_size = file.main.block_size
         self.machine = file.main.machine
         self.release = file.main.release
+        self.codec = next(
+            (name for flag, name in layout.CODEC_OF_FLAG.items() if file.main.status & flag), None
+        )
+        self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
+        machine = machine_of_uname(file.main.machine)
+        found_in = f"the header's machine, {file.main.machine!r},"
+        if (warning := check_machine(machine, found_in, self.vmcoreinfo)) is not None:
+            self.warnings.append(warning)
         self._shift = self.block_size.bit_length() - 1
         self._first_pfn, self._end_pfn = file.pfn_range
         self._descriptor = layout.descriptor_struct(file.main.order)
+        self._descriptors = layout.descriptor_dtype(file.main.order)
         self._cache = PageCache()
         self._codecs: dict[int, IntoDecoder] = {}  # by flag, of the pages met so far
+        self._losses: tuple[Loss, ...] | None = None
         self._closed = False
 
     def read(self, address: int, size: int) -> bytes:
@@ -158,15 +179,7 @@ class KdumpSource(PhysicalSource):
         borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
         pieces = cut_at(runs, borders * size)  # one for each page of the file
         pfns = pieces[:, 1] // size
-        found = np.zeros(len(pfns), dtype=self._descriptor_dtype)
-        there = np.zeros(len(pfns), dtype=np.bool_)
-        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
-        for start, end in pairwise(edges.tolist()):
-            while start < end:
-                here = self._descriptors_of(int(pfns[start]), end - start)
-                found[start : start + len(here)] = here
-                there[start : start + len(here)] = True
-                start += len(here) + 1  # past the one that is not stored
+        found, there = self._descriptors_of_many(pfns)
         pieces, pfns, found = pieces[there], pfns[there], found[there]
         out = np.empty(len(pfns) * size, dtype=np.uint8)
         batch = _Batch(out.data, size, pfns, 0, found, self._are_plain(found))
@@ -211,12 +224,21 @@ class KdumpSource(PhysicalSource):
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
         return self.file.stored.test_many(pfns) & here
 
-    def next_present(self, address: int) -> int:
-        """Give where the next page of the bitmap begins; see `PhysicalSource.next_present`."""
-        pfn = self.file.stored.next_set(max(address >> self._shift, self._first_pfn))
-        if pfn is None or pfn >= self._end_pfn:
-            return PHYS_END
-        return max(address, pfn << self._shift)
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what the second bitmap has of memory; see `PhysicalSource.present_runs`."""
+        first, last = start >> self._shift, -(-end >> self._shift)
+        pages = self.file.stored.within(max(first, self._first_pfn), min(last, self._end_pfn))
+        return intersect(pages << self._shift, np.array([[start, end]], dtype=np.int64))
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages as the file has them; see `PhysicalSource.stored_forms`."""
+        if not isinstance(self._view, FileView):
+            return None
+        found, there = self._descriptors_of_many(pfns)
+        offset, size, flags = (found[name].astype(np.int64) for name in ("offset", "size", "flags"))
+        sound = there & self._are_plain(found) & ((flags != 0) | (size == self.block_size))
+        data = self._view.view(0, self._view.size)
+        return StoredForms(data, offset, size, flags, sound, self.file.main.status)
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
@@ -259,7 +281,7 @@ class KdumpSource(PhysicalSource):
                 at = self.file.descriptor_at(int(pfns[0]))
                 table = self._view.view(at, len(pfns) * layout.DESCRIPTOR_BYTES)
                 table = table[: len(table) // layout.DESCRIPTOR_BYTES * layout.DESCRIPTOR_BYTES]
-                found = np.frombuffer(table, dtype=self._descriptor_dtype)
+                found = np.frombuffer(table, dtype=self._descriptors)
                 # Offset, size and flags in one word: a damaged one must not hide a sound one.
                 size, flags = (found[name].astype(np.uint64) for name in ("size", "flags"))
                 key = found["offset"] ^ size << np.uint64(44) ^ flags << np.uint64(61)
@@ -304,31 +326,12 @@ class KdumpSource(PhysicalSource):
             self._warn(f"only the first {RANGES_LIMIT} memory ranges are shown")
         return runs << np.uint64(self._shift)
 
-    def is_incomplete(self) -> bool:
-        """Tell whether the header says so, or the data is cut off.
-
-        Looks at the last descriptors only: writers append page data in the order of pfns.
-        """
-        if self.file.marked_incomplete or self._view.truncated:
-            return True
-        end = self.file.descriptors_end
-        tail = min(end - self.file.descriptors_at, TAIL_DESCRIPTORS * layout.DESCRIPTOR_BYTES)
-        if not self._view.holds(end - tail, tail):
-            self._warn(
-                f"it is cut off at {self._view.size:#x}: the page descriptors end at {end:#x}"
-            )
-            return True
-        last = np.frombuffer(self._view.view(end - tail, tail), dtype=self._descriptor_dtype)
-        lost = int(np.count_nonzero(last["offset"] == 0))
-        if lost:
-            self._warn(f"{lost} of the last {len(last)} pages were never written")
-        beyond = int(np.count_nonzero(last["offset"] + last["size"] > self._view.size))
-        if beyond:
-            self._warn(
-                f"it is cut off at {self._view.size:#x}: {beyond} of the last {len(last)} pages "
-                "are not in the file"
-            )
-        return bool(lost or beyond)
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell what the file lacks of its pages; see `PhysicalSource.losses`."""
+        if self._losses is None or everywhere:
+            self._losses = find_losses(self.file, everywhere=everywhere)
+            tell_of(self._losses, self.warnings)
+        return self._losses
 
     def _warn(self, warning: str) -> None:
         if warning not in self.warnings:
@@ -430,15 +433,31 @@ class KdumpSource(PhysicalSource):
         have = self._view.view(at, count * layout.DESCRIPTOR_BYTES)
         if not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
             have = have[:0]
-        return np.frombuffer(have, dtype=self._descriptor_dtype)
+        return np.frombuffer(have, dtype=self._descriptors)
+
+    def _descriptors_of_many(
+        self, pfns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """Give the descriptors of some pages, by rising pfns, and which of them there are."""
+        found = np.zeros(len(pfns), dtype=self._descriptors)
+        there = np.zeros(len(pfns), dtype=np.bool_)
+        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        for start, end in pairwise(edges.tolist()):
+            while start < end:
+                here = self._descriptors_of(int(pfns[start]), end - start)
+                found[start : start + len(here)] = here
+                there[start : start + len(here)] = True
+                start += len(here) + 1  # past the one that is not stored
+        return found, there
 
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""
         block, codecs, view, out = self.block_size, self._codecs, self._view.view, batch.out
-        rows = batch.found[start:end]
+        left = start + np.flatnonzero(~self._decode_together(batch, start, end))
+        rows = batch.found[left]
         columns = [rows[name].tolist() for name in ("offset", "size", "flags")]
-        plain = batch.plain[start:end].tolist()
-        for i, (offset, size, flag, sound) in enumerate(zip(*columns, plain, strict=True), start):
+        plain = batch.plain[left].tolist()
+        for i, offset, size, flag, sound in zip(left.tolist(), *columns, plain, strict=True):
             at = i * block - batch.skip
             if sound and at >= 0 and at + block <= len(out):
                 try:
@@ -448,6 +467,29 @@ class KdumpSource(PhysicalSource):
                     pass  # the careful way says what is wrong
             phys = (int(batch.pfns[i]) << self._shift) + max(-at, 0)
             batch.put(i, self._decode(phys, offset, size, flag))
+
+    def _decode_together(self, batch: _Batch, start: int, end: int) -> NDArray[np.bool_]:
+        """Decode those pages of a batch that a codec takes in one call; tell which these are."""
+        done = np.zeros(end - start, dtype=np.bool_)
+        rows, block = batch.found[start:end], self.block_size
+        at = np.arange(start, end, dtype=np.int64) * block - batch.skip
+        whole = batch.plain[start:end] & (at >= 0) & (at + block <= len(batch.out))
+        for flag, decode in self._pages_decoders.items():
+            mine = np.flatnonzero(whole & (rows["flags"] == flag))
+            if not len(mine):
+                continue
+            places = np.empty((len(mine), 3), dtype=np.int64)
+            places[:, 0], places[:, 1] = rows["offset"][mine], rows["size"][mine]
+            places[:, 2] = at[mine]
+            file = self._view.view(0, self._view.size)
+            done[mine] = np.frombuffer(decode(file, places, block, batch.out), dtype=np.bool_)
+        return done
+
+    @cached_property
+    def _pages_decoders(self) -> dict[int, PagesDecoder]:
+        """Decoders of many pages in one call, by flag; made before threads use them."""
+        made = {flag: pages_decoder(codec) for flag, codec in layout.CODEC_OF_FLAG.items()}
+        return {flag: decode for flag, decode in made.items() if decode is not None}
 
     def _decodes(self, flag: int) -> bool:
         """Tell whether the codec of a flag is installed, and have its decoder for the threads."""
@@ -459,7 +501,7 @@ class KdumpSource(PhysicalSource):
     def _decode(self, phys: int, offset: int, size: int, flags: int) -> bytes:
         if offset == 0:
             raise PageLost(
-                f"physical address {phys:#x} is lost: the dump's writer had no space left for it",
+                f"physical address {phys:#x} is lost: {self._why_unwritten}",
                 phys=phys,
             )
         try:
@@ -519,22 +561,16 @@ class KdumpSource(PhysicalSource):
 
     def _cut_off(self, phys: int, what: str) -> Truncated:
         return Truncated(
-            f"physical address {phys:#x} cannot be read: {what}, but the file ends at "
-            f"{self._view.size:#x}: the dump is cut off, copy it again",
+            f"physical address {phys:#x} cannot be read: {what}, but {self._view.end_text}: the "
+            "dump is cut off, copy it again",
             phys=phys,
         )
 
-    @cached_property
-    def _descriptor_dtype(self) -> np.dtype[np.void]:
-        word = numpy_prefix(self.container_byte_order)
-        return np.dtype(
-            [
-                ("offset", word + "u8"),
-                ("size", word + "u4"),
-                ("flags", word + "u4"),
-                ("page_flags", word + "u8"),
-            ]
-        )
+    @property
+    def _why_unwritten(self) -> str:
+        if self.file.marked_incomplete:
+            return layout.MARKED_INCOMPLETE
+        return "the dump's writer never wrote its page (the page's descriptor is empty)"
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:

@@ -54,8 +54,6 @@ class KdumpFile:
                 f"header version {self.main.header_version} is newer than any known (6); read as 6"
             )
         self.marked_incomplete = bool(self.main.status & layout.STATUS_INCOMPLETE)
-        if self.marked_incomplete:
-            self.warnings.append("the dump is marked incomplete: its writer ran out of space")
         self.notes = self._read_notes()
         self.vmcoreinfo = self._read_vmcoreinfo()
         self._place_maps()
@@ -68,7 +66,7 @@ class KdumpFile:
                 "the kdump sub-header",
                 file_offset=at,
                 expected=f"{size} bytes",
-                found="the file ends before; the dump is cut off: copy it again",
+                found=f"{self.view.end_text}; the dump is cut off: copy it again",
             )
         return layout.decode_sub(self.view.view(at, size), self.main)
 
@@ -87,10 +85,15 @@ class KdumpFile:
 
     @property
     def identity(self) -> bytes:
-        """The main header without the status, in which alone the members of one dump may differ."""
+        """The main header without time and status, in which the members of one dump may differ."""
         header = bytes(self.view.view(0, layout.MAIN_HEADER_BYTES))
-        at = layout.STATUS_OFFSET
-        return header[:at] + header[at + 4 :]
+        return header[: layout.TIME_OFFSET] + header[layout.STATUS_OFFSET + 4 :]
+
+    @property
+    def time(self) -> bytes:
+        """When the file was begun, as the main header has it."""
+        header = self.view.view(0, layout.MAIN_HEADER_BYTES)
+        return bytes(header[layout.TIME_OFFSET : layout.STATUS_OFFSET])
 
     def close(self) -> None:
         """Release the file; the bitmaps must not be asked afterwards."""
@@ -161,8 +164,7 @@ class KdumpFile:
                     "the page bitmap",
                     file_offset=at,
                     expected=f"{map_bytes} bytes",
-                    found=f"a file that ends at {self.view.size:#x}; the dump is cut off: copy it "
-                    "again",
+                    found=f"{self.view.end_text}; the dump is cut off: copy it again",
                 )
         self.ram = Bitmap(self.view.view(first_at, map_bytes), max_mapnr)
         self.stored = Bitmap(self.view.view(second_at, map_bytes), max_mapnr)

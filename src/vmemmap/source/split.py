@@ -7,14 +7,17 @@ holds the pages of its range only, and may be empty. A missing member loses its 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import CorruptDump, PageLost, UnsupportedDump
-from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource
+from vmemmap.intervals import Intervals
+from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
+from vmemmap.source.losses import Loss, tell_of
 
 
 class SplitSource(PhysicalSource):
@@ -59,11 +62,20 @@ class SplitSource(PhysicalSource):
         self.dump_level = first.dump_level
         self.machine = first.machine
         self.release = first.release
+        self.utsname = first.utsname
+        self.codec = first.codec
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
+        times = {member.file.time for member in ordered}
+        if len(times) > 1:
+            self.warnings.append(
+                f"the members of this split dump were written at {len(times)} different times; all "
+                "else in their headers agrees, so they are read as one dump"
+            )
         self._shift = first.block_size.bit_length() - 1
         self._check_ranges(first.file)
+        tell_of(self._missing_members(), self.warnings)
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
@@ -95,9 +107,18 @@ class SplitSource(PhysicalSource):
             present |= member.present_many(addresses)
         return present
 
-    def next_present(self, address: int) -> int:
-        """Give the next byte that a member has; see `PhysicalSource.next_present`."""
-        return min(member.next_present(address) for member in self._members)
+    def present_runs(self, start: int, end: int) -> Intervals:
+        """Give what the members have of memory; see `PhysicalSource.present_runs`."""
+        parts = [member.present_runs(start, end) for member in self._members]
+        return np.concatenate([np.empty((0, 2), dtype=np.int64), *parts])
+
+    def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
+        """Give pages of one member as its file has them; see `PhysicalSource.stored_forms`."""
+        for member in self._members:
+            first, end = member.file.pfn_range
+            if len(pfns) and first <= pfns[0] and pfns[-1] < end:
+                return member.stored_forms(pfns)
+        return None
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the members' files have; see `PhysicalSource.stored_many`."""
@@ -115,9 +136,28 @@ class SplitSource(PhysicalSource):
         """Give the ranges of the first bitmap, which every member has whole."""
         return self._all[0].ranges()
 
-    def is_incomplete(self) -> bool:
-        """Tell whether a member is missing or is itself incomplete."""
-        return bool(self._missing) or any(m.is_incomplete() for m in self._members)
+    def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
+        """Tell which members are missing, and what each that is there lacks."""
+        found = list(self._missing_members())
+        for member in self._members:
+            found += [
+                replace(loss, cause=f"member {member.path}: {loss.cause}")
+                for loss in member.losses(everywhere=everywhere)
+            ]
+        tell_of(tuple(found), self.warnings)
+        return tuple(found)
+
+    def _missing_members(self) -> tuple[Loss, ...]:
+        file, found = self._all[0].file, []
+        total = file.stored.rank(file.sub.max_mapnr)
+        for start, end in self._missing:
+            count = file.stored.rank(end) - file.stored.rank(start)
+            cause = (
+                f"a member of this split dump is missing, the one with pfns {start:#x} to {end:#x}"
+            )
+            lost = f"its pages are lost, {count} of {total}"
+            found.append(Loss(cause, lost, file.stored.nth(file.stored.rank(start)) << self._shift))
+        return tuple(found)
 
     def close(self) -> None:
         """Release all members."""
@@ -143,11 +183,6 @@ class SplitSource(PhysicalSource):
         self._missing.append((reached, file.sub.max_mapnr))
         rank = file.stored.rank
         self._missing = [(start, end) for start, end in self._missing if rank(end) > rank(start)]
-        for start, end in self._missing:
-            self.warnings.append(
-                f"a member of this split dump is missing, the one with pfns {start:#x} to "
-                f"{end:#x}: its pages are lost"
-            )
 
     def _member_of(self, address: int) -> KdumpSource:
         pfn = address >> self._shift

@@ -6,6 +6,7 @@ VMCOREINFO says. They are asked for only where they are needed.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.kernel import KernelFacts
-from vmemmap.facts.mmu import RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.translate.regions import (
     BOOK3E,
@@ -41,6 +42,15 @@ class LayoutClues(Protocol):
     @property
     def list_virts(self) -> NDArray[np.uint64]:
         """The virt_addr of every list entry, by walking the list."""
+        ...
+
+    @property
+    def list_unread(self) -> str:
+        """Why no list entry can be read, in words; empty where some can, or the list is empty."""
+        ...
+
+    def count_rescued(self, layout: AddressLayout) -> int:
+        """Count the blocks that a search of the dump finds if the kernel has this layout."""
         ...
 
     @property
@@ -128,12 +138,35 @@ class LayoutEvidence:
             return DEFAULT_RADIX_LAYOUT
         if choice is None:
             raise FactMissing(
-                "the kernel's address space layout cannot be told: no list entry lies in a known "
-                "vmemmap region and VMCOREINFO has no SYMBOL(vmemmap); if you know it, name it "
-                "with --assume layout=NAME",
+                f"the kernel's address space layout cannot be told: {self._why_untold()}",
                 name="layout",
             )
         return choice.layout
+
+    def _why_untold(self) -> str:
+        """Say why nothing tells the layout; advice only where an assumption brings more."""
+        no_symbol = "VMCOREINFO has no SYMBOL(vmemmap)"
+        unread = self._clues.list_unread
+        if unread and self._rescue:
+            return f"{unread}; {no_symbol}, and --rescue found no block of struct pages either"
+        if unread:
+            return (
+                f"{unread}; {no_symbol}; --rescue, in the commands that have it, may find some of "
+                "the struct pages in what is there"
+            )
+        names = ", ".join(row.name for row in self._possible)
+        return (
+            f"no list entry lies in a known vmemmap region and {no_symbol}; if you know it, name "
+            f"it with --assume layout=NAME (one of {names})"
+        )
+
+    @property
+    def _possible(self) -> list[AddressLayout]:
+        """The layouts that kernels with this page size have, and with this MMU if it is known."""
+        radix = radix_from_vmcoreinfo(self._kernel.vmcoreinfo)
+        mmus = {HASH, RADIX} if radix is None else {RADIX if radix else HASH}
+        size = self._page_size
+        return [row for row in LAYOUTS if size in row.page_sizes and mmus & mmus_of(row, size)]
 
     @property
     def layout_fact(self) -> Fact[str]:
@@ -214,7 +247,7 @@ class LayoutEvidence:
                 f"which does not go with {key} in VMCOREINFO",
                 name="layout",
             )
-        return choice or self._choose_by_sections(radix)
+        return choice or self._choose_by_sections(radix) or self._choose_by_rescue()
 
     def _choose_by_sections(self, radix: bool | None) -> LayoutChoice | None:
         """Choose by mem_section, for want of a list on what may be the hash MMU."""
@@ -230,6 +263,23 @@ class LayoutEvidence:
         if found is None or found.layout.vmemmap.start != base:
             return None
         return LayoutChoice(found.layout, f"mem_section has the struct page of pfn 0 at {base:#x}")
+
+    def _choose_by_rescue(self) -> LayoutChoice | None:
+        """Choose by what a search of the dump finds, where no entry of the list can be read."""
+        if not self._rescue or not self._clues.list_unread:
+            return None
+        counts = [(self._clues.count_rescued(row), row) for row in self._possible]
+        most = max(count for count, _ in counts)
+        # As in find_layout(): of two that lie one in the other, the inner one.
+        near = [(count, row) for count, row in counts if most and 2 * count >= most]
+        near.sort(key=lambda found: found[1].vmemmap.start)
+        for (_, outer), (_, inner) in pairwise(near):
+            if inner.vmemmap.end > outer.vmemmap.end:
+                return None  # two that have nothing to do with each other
+        if not near:
+            return None
+        count, row = near[-1]
+        return LayoutChoice(row, f"--rescue found {count} blocks of struct pages that lie in it")
 
     def _choose_by_areas(self) -> LayoutChoice | None:
         """Choose by where vmalloc lies, as on a kernel that does not export its list."""

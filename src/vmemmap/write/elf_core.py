@@ -5,7 +5,8 @@
     ELF header | program headers | notes | PT_LOAD bytes of range 0 | of range 1 | ...
 
 Whole blocks of zeros are left out of the file as holes, so a dump of a terabyte takes the room of
-what is in it. It writes no sections but the one that PN_XNUM needs, and filters nothing.
+what is in it. It writes no sections but the one that PN_XNUM needs. Memory that is left out is the
+end of a segment, which the file does not have: p_filesz below p_memsz, as makedumpfile does it.
 
 Source: the ELF-64 object file format; Linux fs/proc/vmcore.c, kernel/kexec_file.c.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,12 +26,11 @@ from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import UnwritableFile
 from vmemmap.formats import elf64
 from vmemmap.write.new_file import new_file
+from vmemmap.write.output import FileOutput, Output
 
 DATA_ALIGNMENT = 1 << 16
-RUN_MAX_BYTES = 16 << 20
-"""How much is handed to the file system in one write."""
-PARTS_MAX = 512
-"""Pieces in one write; Linux takes 1024."""
+RUN_MAX_BYTES = 1 << 20
+"""Up to this size small pieces are joined to one write; a larger piece is one of its own."""
 RIGHTS_ALL = 7
 
 Contents = Callable[[int, int], Iterable[tuple[int, bytes | memoryview]]]
@@ -41,11 +41,20 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One PT_LOAD: *size* bytes of physical memory from *phys*, mapped at *virt* (bytes)."""
+    """One PT_LOAD: *size* bytes of physical memory from *phys*, mapped at *virt* (bytes).
+
+    Of these the file has the first *stored*; None for all of them.
+    """
 
     phys: int
     virt: int
     size: int
+    stored: int | None = None
+
+    @property
+    def file_bytes(self) -> int:
+        """How many bytes the file has of it."""
+        return self.size if self.stored is None else self.stored
 
 
 def write_elf_core(
@@ -73,19 +82,45 @@ def write_elf_core(
         UnwritableFile: No room, no permission, or a size that the file system cannot hold.
     """
     with new_file(path) as file:
-        offset = _write_headers(file, order, notes, segments)
-        total = sum(segment.size for segment in segments)
         _check_room(file, room, path)
-        _reserve(file, offset + sum(_aligned(segment.size) for segment in segments), path)
-        file.flush()  # from here on it is written past its buffer
-        done = 0
-        for segment in segments:
-            for phys, parts in _gathered(contents(segment.phys, segment.phys + segment.size)):
-                _write_at(file.fileno(), parts, offset + phys - segment.phys)
-                progress("writing", done + phys - segment.phys, total)
-            offset += _aligned(segment.size)
-            done += segment.size
-        progress("writing", total, total)
+        size = sum(_aligned(segment.file_bytes) for segment in segments)
+        _reserve(file, _data_at(notes, segments) + size, path)
+        write_elf(FileOutput(file, str(path)), order, notes, segments, contents, progress)
+
+
+def write_elf(
+    out: Output,
+    order: ByteOrder,
+    notes: bytes,
+    segments: Sequence[Segment],
+    contents: Contents,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> int:
+    """Write an ELF vmcore to any output; arguments as for `write_elf_core`.
+
+    Returns:
+        The size of the file in bytes.
+
+    Raises:
+        OutputTooLarge, UnwritableFile, OSError: What *out* raises.
+    """
+    headers = _headers(order, notes, segments)
+    out.put(0, headers)
+    offset, end = _data_at(notes, segments), len(headers)
+    total = sum(segment.file_bytes for segment in segments)
+    done = 0
+    for segment in segments:
+        start, size = segment.phys, segment.file_bytes
+        for phys, data in _joined(contents(start, start + size)) if size else ():
+            out.put(offset + phys - start, data)
+            end = offset + phys - start + len(data)
+            progress("writing", done + phys - start, total)
+        offset += _aligned(size)
+        done += size
+    if end < offset:
+        out.put(offset - 1, b"\0")  # a hole at the end is part of the file
+    progress("writing", total, total)
+    return offset
 
 
 def _check_room(file: BinaryIO, room: int, path: str | Path) -> None:
@@ -110,29 +145,28 @@ def _reserve(file: BinaryIO, size: int, path: str | Path) -> None:
         ) from error
 
 
-def pack_note(order: ByteOrder, name: str, kind: int, desc: bytes) -> bytes:
-    """Pack one ELF note; name and descriptor are padded to 4 bytes, as in every vmcore."""
-    label = name.encode() + b"\0"
-    header = struct.pack(numpy_prefix(order) + "3I", len(label), len(desc), kind)
-    return header + _padded(label) + _padded(desc)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
-
-
 def _aligned(size: int) -> int:
     return (size + DATA_ALIGNMENT - 1) // DATA_ALIGNMENT * DATA_ALIGNMENT
 
 
-def _write_headers(file: BinaryIO, order: ByteOrder, notes: bytes, segments: list[Segment]) -> int:
-    """Write all before the memory; give the file offset of the first segment's bytes."""
+def _data_at(notes: bytes, segments: Sequence[Segment]) -> int:
+    """Give the file offset of the first segment's bytes."""
+    return _aligned(_notes_at(segments) + len(notes))
+
+
+def _notes_at(segments: Sequence[Segment]) -> int:
+    count = 1 + len(segments)
+    headers_end = elf64.HEADER_BYTES + count * elf64.PROGRAM_HEADER_BYTES
+    return headers_end + (elf64.SECTION_HEADER_BYTES if count >= elf64.PN_XNUM else 0)
+
+
+def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment]) -> bytes:
+    """Give all that stands before the memory."""
     count = 1 + len(segments)
     extended = count >= elf64.PN_XNUM
     headers_end = elf64.HEADER_BYTES + count * elf64.PROGRAM_HEADER_BYTES
     section_at = headers_end if extended else 0
-    notes_at = headers_end + (elf64.SECTION_HEADER_BYTES if extended else 0)
-    data_at = _aligned(notes_at + len(notes))
+    notes_at, data_at = _notes_at(segments), _data_at(notes, segments)
 
     header = struct.pack(
         numpy_prefix(order) + "4s5B7xHHIQQQIHHHHHH",
@@ -161,54 +195,33 @@ def _write_headers(file: BinaryIO, order: ByteOrder, notes: bytes, segments: lis
     table[0]["p_offset"] = notes_at
     table[0]["p_filesz"] = table[0]["p_memsz"] = len(notes)
     loads = table[1:]
-    sizes = np.array([segment.size for segment in segments], "u8")
+    sizes = np.array([segment.file_bytes for segment in segments], "u8")
     room = (sizes + np.uint64(DATA_ALIGNMENT - 1)) & ~np.uint64(DATA_ALIGNMENT - 1)
     loads["p_type"] = elf64.PT_LOAD
     loads["p_flags"] = RIGHTS_ALL
     loads["p_offset"] = data_at + np.cumsum(room) - room
     loads["p_vaddr"] = [segment.virt for segment in segments]
     loads["p_paddr"] = [segment.phys for segment in segments]
-    loads["p_filesz"] = loads["p_memsz"] = sizes
+    loads["p_filesz"] = sizes
+    loads["p_memsz"] = [segment.size for segment in segments]
 
-    file.write(header + table.tobytes())
-    if extended:
-        section = np.zeros(1, elf64.section_header_dtype(order))
-        section["sh_info"] = count
-        file.write(section.tobytes())
-    file.write(notes)
-    return data_at
+    section = np.zeros(int(extended), elf64.section_header_dtype(order))
+    section["sh_info"] = count
+    return header + table.tobytes() + section.tobytes() + notes
 
 
-def _gathered(
+def _joined(
     pieces: Iterable[tuple[int, bytes | memoryview]],
-) -> Iterator[tuple[int, list[bytes | memoryview]]]:
-    """Gather pieces that lie side by side, up to 16 MiB, so that small ones make few writes.
-
-    Yields:
-        Where the first begins, and the pieces.
-    """
-    parts: list[bytes | memoryview] = []
-    start = end = 0
+) -> Iterator[tuple[int, bytes | memoryview]]:
+    """Join pieces that lie side by side, up to 1 MiB, so that small ones make few writes."""
+    start, parts, size = 0, [], 0  # type: tuple[int, list[bytes | memoryview], int]
     for phys, data in pieces:
-        size = len(data)
-        apart = phys != end or end - start + size > RUN_MAX_BYTES or len(parts) == PARTS_MAX
-        if apart:
-            if parts:
-                yield start, parts
-                parts = []
-            start = end = phys
+        if parts and (phys != start + size or size + len(data) > RUN_MAX_BYTES):
+            yield start, parts[0] if len(parts) == 1 else b"".join(parts)
+            parts, size = [], 0
+        if not parts:
+            start = phys
         parts.append(data)
-        end += size
+        size += len(data)
     if parts:
-        yield start, parts
-
-
-def _write_at(fd: int, parts: list[bytes | memoryview], at: int) -> None:
-    """Write pieces one behind the other from file offset *at* on."""
-    # Several thousand pages are written alone; seeking first would double the time for each.
-    done = os.pwrite(fd, parts[0], at) if len(parts) == 1 else os.pwritev(fd, parts, at)
-    size = sum(map(len, parts))
-    if done < size:  # a signal came, or one write cannot be as large
-        rest = memoryview(b"".join(parts))
-        while done < size:
-            done += os.pwrite(fd, rest[done:], at + done)
+        yield start, parts[0] if len(parts) == 1 else b"".join(parts)

@@ -3,7 +3,9 @@
 A kernel's debug information has hundreds of MiB, and describes most types thousands of times over:
 once in each compilation unit that includes them. So only units that have what is wanted are read.
 Which these are is found by searching the bytes for the references to a name, which is a guess; what
-a unit defines is taken from pyelftools' reading of it, so that a wrong guess costs time only.
+a unit defines is taken from pyelftools' reading of it, so that a wrong guess costs time only. How
+much it may read for one answer is bounded in steps and not by the clock, so that the answer is the
+same on every machine.
 
 Source: the DWARF standard, versions 2 to 5.
 """
@@ -13,9 +15,8 @@ from __future__ import annotations
 import inspect
 import io
 import re
-import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, cast
 
 from vmemmap.address import ByteOrder
@@ -25,7 +26,9 @@ from vmemmap.facts.types.types import Form, RawMember, TypeNode, Types
 
 _ANCHOR = "vmemmap_backing"
 """Of what is wanted this is defined in the fewest units, and they know all of the rest."""
-_PATIENCE_SECONDS = 20.0
+_STEPS_MAX = 1 << 22
+"""Reads of the file and attributes for one answer: the units of a 6.1 kernel take 100,000 at most,
+and this some ten seconds."""
 _PLACES_MAX = 16
 """In so many places the end of another name may be taken for the one that is wanted."""
 _UNITS_TRIED = 12
@@ -54,7 +57,7 @@ class Dwarf(Types):
     def __init__(self, file: ElfFile, detail: str) -> None:
         self.detail = detail
         self._order: ByteOrder = file.order
-        self._deadline = 0.0
+        self._steps_left = _STEPS_MAX
         self._named: dict[str, list[Any]] = {}
         self._enums: dict[str, list[Any]] = {}
         self._read_units: set[int] = set()
@@ -76,7 +79,7 @@ class Dwarf(Types):
         sections: dict[str, Any] = {name: None for name in wanted if name.endswith("_sec")}
         for name, data in self._data.items():
             sections[f"debug_{name}_sec"] = DebugSectionDescriptor(
-                stream=cast(IO[bytes], _Window(data)),
+                stream=cast(IO[bytes], _Window(data, self._spend)),
                 name=name,
                 global_offset=0,
                 size=len(data),
@@ -87,22 +90,19 @@ class Dwarf(Types):
             machine_arch="64-bit PowerPC",
             default_address_size=_POINTER_BYTES,
         )
-        units = []
-        for unit in DWARFInfo(config=config, **sections).iter_CUs():
-            units.append(unit)
-            self._keep_time()
-        return units
+        return list(DWARFInfo(config=config, **sections).iter_CUs())
 
-    def _keep_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise self._damage(f"it takes more than {_PATIENCE_SECONDS:.0f} s to read")
+    def _spend(self, steps: int) -> None:
+        self._steps_left -= steps
+        if self._steps_left < 0:
+            raise self._damage(f"it takes more than {_STEPS_MAX:,} steps to read")
 
     def _damage(self, why: str) -> FactInvalid:
         return FactInvalid(f"{self.detail} is damaged: {why}", name="types")
 
     def _guarded(self, ask: Any, *arguments: Any) -> Any:
         """Call what works on pyelftools, which lets any error through that damage can cause."""
-        self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._steps_left = _STEPS_MAX
         try:
             return ask(*arguments)
         except FactInvalid:
@@ -238,7 +238,7 @@ class Dwarf(Types):
             if child.is_null():
                 return
             yield child
-            self._keep_time()
+            self._spend(_attributes(child))
             following = self._behind(child)
             if following <= at:
                 raise self._damage(f"an entry at {at:#x} is followed by one at {following:#x}")
@@ -256,7 +256,7 @@ class Dwarf(Types):
             inner = die.cu.get_DIE_from_refaddr(at)
             depth += -1 if inner.is_null() else int(inner.has_children)
             at += max(inner.size, 1)
-            self._keep_time()
+            self._spend(_attributes(inner))
         return int(at)
 
 
@@ -264,14 +264,21 @@ _SECTIONS = ("info", "abbrev", "str", "line_str", "str_offsets", "addr")
 
 
 class _Window(io.RawIOBase):
-    """Bytes of a mapped file as the stream that pyelftools wants; nothing is copied but reads."""
+    """Bytes of a mapped file as the stream that pyelftools wants; nothing is copied but reads.
 
-    def __init__(self, data: memoryview) -> None:
+    Args:
+        data: The bytes.
+        spend: Told of each read; what it raises ends the reading.
+    """
+
+    def __init__(self, data: memoryview, spend: Callable[[int], None]) -> None:
         self._data = data
+        self._spend = spend
         self._at = 0
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to *size* bytes."""
+        self._spend(1)
         end = len(self._data) if size is None or size < 0 else self._at + size
         out = bytes(self._data[self._at : end])
         self._at += len(out)
@@ -286,6 +293,14 @@ class _Window(io.RawIOBase):
     def tell(self) -> int:
         """Give the offset."""
         return self._at
+
+
+def _attributes(die: Any) -> int:
+    """Count the attributes of an entry, of which some take no bytes that are read."""
+    if die.is_null():
+        return 0
+    declaration = die.cu.get_abbrev_table().get_abbrev(die.abbrev_code)
+    return len(declaration["attr_spec"])
 
 
 def _type_of(die: Any) -> Any:

@@ -1,106 +1,176 @@
 """VMCOREINFO found in the dumped memory itself, for dumps whose container carries none.
 
-The kernel builds the text at boot in a page of its own, and keeps a complete ELF note of it at the
-start of another allocation. Both begin on a page, so only the beginnings of pages are looked at;
-what else holds such a text (the format in the kernel's code, tools in the page cache) does not. A
-copy counts only if the utsname it points to has the same release, which tells the text of this
-kernel from one left over from another.
+Up to 4.12 the kernel keeps the text, and an ELF note of it, in static arrays: anywhere in its
+image, on no page's beginning. Later ones have each in pages of its own, anywhere in memory. So the
+beginnings of all pages are looked at, which is quick, and low memory, where images lie, byte by
+byte. What is found is judged in ``candidates``. Nothing goes by the clock, so that the answer is
+the same on every machine.
 
-Source: Linux kernel/vmcore_info.c (vmcoreinfo_data, vmcoreinfo_note).
+Source: Linux kernel/kexec.c up to 4.4, kernel/kexec_core.c up to 4.12, kernel/vmcore_info.c.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-
-from vmemmap.address import ByteOrder
-from vmemmap.errors import FactError, FactMissing, ReadError
-from vmemmap.facts.uts import find_utsname
-from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
+from vmemmap.address import ByteOrder, Run
+from vmemmap.errors import ReadError
+from vmemmap.facts.vmcoreinfo.candidates import (
+    FoundText,
+    best_first,
+    is_valid,
+    read_candidate,
+    read_up_to_nul,
+)
+from vmemmap.facts.vmcoreinfo.text_starts import Seen, starts_anywhere, starts_on_pages
 from vmemmap.linear_map import LinearMemory, linear_phys
 from vmemmap.source.base import PHYS_END, PhysicalSource
 
+_IMAGES_END = 256 << 20
+"""A kernel's image lies below this; but of a capture kernel's only most do."""
+_LOW_END = 4 << 30
+"""A capture kernel's image lies below this."""
 _TEXT_START = b"OSRELEASE="
-_NOTE_NAME = b"VMCOREINFO\0\0"
-_NAME_AT, _TEXT_AT = 12, 24
-_HEAD_BYTES = 64
-_LOW_MEMORY = 4 << 30
-_TEXT_MAX = 65536
-_TEXT_MIN = 64
-_CANDIDATES_MAX = 64
-"""An honest memory has a handful of pages that begin like the text."""
-_ALLOWED = bytes([10, *range(32, 127)])
 
 Tell = Callable[[float], None]
 """Told how far a search has come, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class FoundText:
-    """A VMCOREINFO text found in memory.
+class SearchEffort:
+    """How far a search goes.
 
     Attributes:
-        text: The text, from OSRELEASE on, without NULs at its end.
-        phys: Physical address of the note or page that holds it.
-        form: ``note``: the complete ELF note; ``data``: the bare text.
-        order: For a note, the memory's byte order, which its first word shows.
+        page_heads: Pages of which the beginnings are looked at, in each step: as many as 4 TiB of
+            memory have with 64 KiB pages, and 256 GiB with 4 KiB pages.
+        candidates: Places that look like a text; an honest memory has a handful.
     """
 
-    text: bytes
-    phys: int
-    form: Literal["note", "data"]
-    order: ByteOrder | None
+    page_heads: int = 1 << 26
+    candidates: int = 1024
+
+
+DEFAULT_EFFORT = SearchEffort()
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search found.
+
+    Attributes:
+        found: One text of each kernel, the one to go by first; see `best_first`.
+        unseen: What was not looked at because the effort was spent, in words; empty if nothing.
+    """
+
+    found: tuple[FoundText, ...]
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A part of the search.
+
+    Attributes:
+        within: Physical addresses.
+        unit_bytes: Look where pages of this size begin; 0 to look everywhere.
+    """
+
+    within: Run
+    unit_bytes: int = 0
+
+
+_IN_IMAGES = _Step(Run(0, _IMAGES_END))
+_IN_CAPTURE_KERNELS = _Step(Run(_IMAGES_END, _LOW_END))
+_STEPS = (
+    _Step(Run(0, _LOW_END), 65536),
+    _IN_IMAGES,
+    _Step(Run(0, _LOW_END), 4096),
+    _IN_CAPTURE_KERNELS,
+    _Step(Run(0, PHYS_END), 65536),
+    _Step(Run(0, PHYS_END), 4096),
+)
+"""The quickest and likeliest first."""
 
 
 def find_in_memory(
-    source: PhysicalSource, tell: Tell = lambda _: None, patience_seconds: float | None = None
-) -> FoundText | None:
-    """Search the dump's memory for the kernel's VMCOREINFO.
+    source: PhysicalSource, tell: Tell = lambda _: None, effort: SearchEffort = DEFAULT_EFFORT
+) -> Searched:
+    """Search the dump's memory for the VMCOREINFO of the kernels in it.
 
     Args:
         source: The dump.
         tell: Told how far it has come.
-        patience_seconds: Give up after so long; None to look at everything.
+        effort: How far to go.
 
     Returns:
-        The first note whose utsname agrees; else the best of what was found; else None. Pages are
-        looked at in 64 KiB steps first, in 4 KiB steps if that finds nothing, and low memory, where
-        the kernel most likely keeps it, before all of it.
-
-    Raises:
-        FactMissing: The patience ran out.
+        What the first steps found if it leaves no question, or else what all of them did. Where a
+        kernel has not crashed there is no other. One that has may have a capture kernel beside it,
+        and a capture kernel has the one that crashed.
     """
-    left = _CANDIDATES_MAX
-    began = time.process_time()  # not the clock on the wall: a busy machine is no hostile dump
-    for until, unit_bytes in itertools.product((_LOW_MEMORY, PHYS_END), (65536, 4096)):
-        best: FoundText | None = None
-        for heads in source.heads(unit_bytes, _HEAD_BYTES, until):
-            tell(heads.done)
-            if patience_seconds is not None and time.process_time() - began > patience_seconds:
-                raise FactMissing(
-                    "the dump's headers carry no VMCOREINFO, and the kernel's own copy was not "
-                    f"found in {patience_seconds:g} s of work in its memory in "
-                    f"{unit_bytes >> 10} KiB steps ({heads.done:.0%} done); name the text with "
-                    "--vmcoreinfo, or search on a terminal, which goes on to the end",
-                    name="VMCOREINFO",
+    search = _Search(source, effort)
+    for number, step in enumerate(_STEPS):
+        for done in search.take(step):
+            tell((number + done) / len(_STEPS))
+        best = search.best()
+        if best and (search.settled or number >= _last_step(best[0])):
+            return Searched(best)
+    return Searched(search.best(), search.unseen)
+
+
+class _Search:
+    """A search under way.
+
+    Attributes:
+        settled: A text was found that leaves no question.
+        unseen: What was left out so far, in words.
+    """
+
+    def __init__(self, source: PhysicalSource, effort: SearchEffort) -> None:
+        self._source = source
+        self._effort = effort
+        self._tried: set[int] = set()
+        self._found: list[FoundText] = []
+        self.settled = False
+        self.unseen = ""
+
+    def best(self) -> tuple[FoundText, ...]:
+        """Give one text of each kernel found so far."""
+        return best_first(self._found)
+
+    def take(self, step: _Step) -> Iterator[float]:
+        """Take a step, until a text leaves no question; yields how far it has come, 0 to 1."""
+        left = self._effort.page_heads
+        for seen in self._look(step):
+            for start in seen.starts:
+                self._try(start)
+                if self.settled:
+                    return
+            yield seen.done
+            left -= seen.heads
+            if left <= 0 and seen.done < 1:
+                self.unseen = (
+                    f"pages of {step.unit_bytes >> 10} KiB beyond the first "
+                    f"{self._effort.page_heads}"
                 )
-            for row in np.flatnonzero(_looks_right(heads.data)).tolist()[:left]:
-                left -= 1
-                found = _find_text(source, int(heads.phys[row]), heads.data[row].tobytes())
-                if found is None or not _agrees_with_utsname(source, found.text):
-                    continue
-                if found.form == "note":
-                    return found
-                best = best or found
-        if best is not None:
-            return best
-    return None
+                return
+
+    def _look(self, step: _Step) -> Iterator[Seen]:
+        if step.unit_bytes:
+            return starts_on_pages(self._source, step.unit_bytes, step.within.end)
+        return starts_anywhere(self._source, step.within)
+
+    def _try(self, start: int) -> None:
+        if start in self._tried:
+            return
+        if len(self._tried) >= self._effort.candidates:
+            self.unseen = f"places that look like it beyond the first {self._effort.candidates}"
+            return
+        self._tried.add(start)
+        text = read_candidate(self._source, start)
+        if text is not None:
+            self._found.append(text)
+            self.settled = _leaves_no_question(text)
 
 
 def find_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | None:
@@ -120,78 +190,28 @@ def find_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | Non
         return None
     for virt in (vmcoreinfo_data, *pointers):
         phys = linear_phys(virt)
-        text = _read_up_to_nul(source, phys) if phys is not None else b""
-        if text.startswith(_TEXT_START) and _is_valid(text):
+        text = read_up_to_nul(source, phys) if phys is not None else b""
+        if text.startswith(_TEXT_START) and is_valid(text):
             return text
     return None
 
 
-def _looks_right(
-    data: np.ndarray[tuple[int, int], np.dtype[np.uint8]],
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Tell which page beginnings have the start of the text where it can be."""
-    text = np.frombuffer(_TEXT_START, dtype=np.uint8)
-    bare = (data[:, : len(text)] == text).all(axis=1)
-    note = (data[:, _TEXT_AT : _TEXT_AT + len(text)] == text).all(axis=1)
-    return np.asarray(bare | note)
+def _leaves_no_question(text: FoundText) -> bool:
+    """Tell whether a text is the note of the only kernel there is."""
+    alone = not text.crash_time and not text.image_phys
+    return text.form == "note" and alone and text.pointers > 1 and not text.strays
 
 
-def _find_text(source: PhysicalSource, phys: int, head: bytes) -> FoundText | None:
-    """Give the text behind a page beginning that looks right, if a kernel wrote it."""
-    if head.startswith(_TEXT_START):
-        text = _read_up_to_nul(source, phys)
-        return FoundText(text, phys, "data", None) if _is_valid(text) else None
-    if head[_NAME_AT:_TEXT_AT] != _NOTE_NAME or head[8:12] != bytes(4):
-        return None
-    orders: tuple[ByteOrder, ByteOrder] = ("little", "big")
-    for order in orders:
-        length = int.from_bytes(head[4:8], order)
-        if int.from_bytes(head[:4], order) == 11 and _TEXT_MIN <= length <= _TEXT_MAX:
-            try:
-                text = source.read(phys + _TEXT_AT, length).rstrip(b"\0")
-            except ReadError:
-                return None
-            return FoundText(text, phys, "note", order) if _is_valid(text) else None
-    return None
+def _last_step(text: FoundText) -> int:
+    """Give the number of the step after which nothing better than this text is to be expected.
 
-
-def _read_up_to_nul(source: PhysicalSource, phys: int) -> bytes:
-    text = b""
-    while len(text) < _TEXT_MAX:
-        try:
-            part = source.read(phys + len(text), 4096)
-        except ReadError:
-            return text
-        text += part.split(b"\0")[0]
-        if b"\0" in part:
-            break
-    return text
-
-
-def _is_valid(text: bytes) -> bool:
-    """Tell a text that a kernel wrote from one that only begins like it."""
-    odd = text.translate(None, _ALLOWED)
-    if odd or not text.endswith(b"\n") or b"%" in text.split(b"\n")[0]:
-        return False
-    info = Vmcoreinfo(text)
-    try:
-        info.page_size()
-        info.symbol("init_uts_ns")
-    except FactError:
-        return False
-    return True
-
-
-def _agrees_with_utsname(source: PhysicalSource, text: bytes) -> bool:
-    """Check that the kernel that the text describes is the one in this memory."""
-    return release_in_memory(source, text) == Vmcoreinfo(text).text("OSRELEASE")
-
-
-def release_in_memory(source: PhysicalSource, text: bytes) -> str | None:
-    """Give the release in the utsname where a VMCOREINFO text says that it is, or None."""
-    try:
-        phys = linear_phys(Vmcoreinfo(text).symbol("init_uts_ns"))
-        uts = find_utsname(source, phys, (0, 4)) if phys is not None else None
-        return uts.release if uts is not None else None
-    except (FactError, ReadError):
-        return None
+    Where it lies tells where its note does, and the text of its capture kernel, which is the same
+    kernel or one of its time.
+    """
+    if text.agreement < 0 or text.image_phys:
+        return len(_STEPS)
+    page_size = text.info.page_size()
+    if text.phys % page_size:
+        return _STEPS.index(_IN_CAPTURE_KERNELS if text.crash_time else _IN_IMAGES)
+    # A copy may lie on a page's beginning when the kernel's own does not.
+    return max(_STEPS.index(_Step(Run(0, _LOW_END), page_size)), _STEPS.index(_IN_IMAGES))

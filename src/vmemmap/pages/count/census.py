@@ -19,6 +19,7 @@ from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import COUNTED, Kind
 from vmemmap.pages.one_pass import OnePass, applies
 from vmemmap.pages.rules import tells_hugetlb
+from vmemmap.pages.undecided import kinds_in, kinds_undecided
 
 _BATCH_BYTES = 32 << 20
 """Struct pages that the compiled pass goes over in one call."""
@@ -73,26 +74,35 @@ def take_census(
     total = count_all(pages, exclusions, threads)
     kinds = sum(total.zones.values(), np.zeros(len(Kind), dtype=np.int64))
     kinds[Kind.UNKNOWN] += int(total.why.sum())
-    untold = () if tells_hugetlb(pages.layout) else (Kind.HUGETLB,)
+    may = 0
+    for each in total.may.values():
+        may |= each
+    undecided = int(kinds[Kind.UNDECIDED])
+    if undecided:
+        findings = (*findings, kinds_undecided(pages.layout, undecided, may))
+    untold = {*kinds_in(may), *(() if tells_hugetlb(pages.layout) else (Kind.HUGETLB,))}
     sections = pages.sections
     levels: list[Counts | None] = [None for _ in LEVELS]
     if exclusions is not None:
         known = exclusions.knowledge
         levels = [_level(known, total.exclusions, level, free_listed) for level in LEVELS]
-    read_all = not total.why.any()
+    read_all, unsettled = not total.why.any(), set(pages.layout.unsettled)
+    told = "reserved" in {*pages.layout.bits, *unsettled} and not total.maybe_reserved
+    knows_tails = not {"head", "tail"} & unsettled
     return Usage(
         pages=len(pages),
         kinds={kind.word: int(kinds[kind]) for kind in COUNTED if kind not in untold},
-        untold=tuple(kind.word for kind in untold),
-        free_blocks=tuple(total.free_blocks.tolist()),
-        compound_heads=total.heads,
-        compound_tails=total.tails,
-        slab_tails=total.slab_tails,
-        managed=len(pages) - total.reserved
-        if read_all and "reserved" in pages.layout.bits
+        untold=tuple(kind.word for kind in COUNTED if kind in untold),
+        at_least={kind.word: int(kinds[kind]) for kind in kinds_in(may)},
+        free_blocks=None if Kind.FREE in untold else tuple(total.free_blocks.tolist()),
+        compound_heads=total.heads if knows_tails else None,
+        compound_tails=total.tails if "tail" not in unsettled else None,
+        slab_tails=total.slab_tails if knows_tails else None,
+        managed=len(pages) - total.reserved - int(kinds[Kind.DEVICE])
+        if read_all and told
         else None,
         unknown={why.word: int(total.why[why]) for why in Absence if total.why[why]},
-        zones=tuple(_zones(total.zones, pages.fields, nodes)),
+        zones=tuple(_zones(total, pages.fields, nodes)),
         fields_origin=str(pages.fields.origin) if pages.fields else None,
         fields_detail=fields_detail,
         damaged=total.damaged,
@@ -120,22 +130,28 @@ def _level(
 
 
 def _zones(
-    counted: dict[int, NDArray[np.int64]], fields: FlagFields | None, nodes: Sequence[NodeInfo]
+    counted: Tally, fields: FlagFields | None, nodes: Sequence[NodeInfo]
 ) -> Iterable[ZoneUsage]:
     known = {(zone.node, zone.index): zone for node in nodes for zone in node.zones}
     rows: dict[tuple[int, int] | None, NDArray[np.int64]] = {}
-    for key, counts in counted.items():
+    may: dict[tuple[int, int] | None, int] = {}
+    for key, counts in counted.zones.items():
         flags = key << 32
         place = (fields.node(flags), fields.zone(flags)) if fields else None
         rows[place] = rows.get(place, 0) + counts
+        may[place] = may.get(place, 0) | counted.may.get(key, 0)
     for place in sorted(rows, key=lambda place: place or (-1, -1)):
-        counts = rows[place]
+        counts, untold = rows[place], kinds_in(may[place])
         info = known.get(place) if place else None
         yield ZoneUsage(
             node=place[0] if place else None,
             zone=place[1] if place else None,
             name=info.name if info else None,
             pages=int(counts.sum()),
-            kinds={kind.word: int(counts[kind]) for kind in COUNTED if counts[kind]},
+            kinds={
+                kind.word: None if kind in untold else int(counts[kind])
+                for kind in COUNTED
+                if counts[kind] or kind in untold
+            },
             info=info,
         )

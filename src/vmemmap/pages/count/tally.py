@@ -35,6 +35,8 @@ class Tally:
         tails: Tails.
         slab_tails: Tails that are slab pages.
         reserved: Pages with the reserved flag.
+        maybe_reserved: Pages that may have it.
+        may: What the undecided pages of each zone may be, as `bit_of` sums kinds.
         damaged: Damaged struct pages.
         damage: Some of them.
         exclusions: What makedumpfile sees.
@@ -47,6 +49,8 @@ class Tally:
     tails: int = 0
     slab_tails: int = 0
     reserved: int = 0
+    maybe_reserved: int = 0
+    may: dict[int, int] = field(default_factory=dict)
     damaged: int = 0
     damage: list[DamagedPage] = field(default_factory=list)
     exclusions: ExclusionCounts = field(default_factory=ExclusionCounts)
@@ -72,6 +76,9 @@ class Tally:
         self.tails += other.tails
         self.slab_tails += other.slab_tails
         self.reserved += other.reserved
+        self.maybe_reserved += other.maybe_reserved
+        for key, kinds in other.may.items():
+            self.may[key] = self.may.get(key, 0) | kinds
         self.damaged += other.damaged
         self.damage += other.damage[: max(DAMAGE_KEPT - len(self.damage), 0)]
         self.exclusions.add(other.exclusions)
@@ -101,6 +108,12 @@ class Counter:
         tally.damaged, tally.damage = blocks.damaged, blocks.damage
         tally.why += self.count_missing(scanned.window).why
         flags = scanned.members.flags
+        undecided = np.flatnonzero(kind == Kind.UNDECIDED)
+        if scanned.judged.may is not None and len(undecided):
+            tally.may = _by_key(flags[undecided] & self._zone_mask, scanned.judged.may[undecided])
+        doubt = scanned.judged.may_be_reserved
+        if doubt is not None:
+            tally.maybe_reserved = int(np.count_nonzero(doubt & (kind != Kind.ABSENT)))
         if not scanned.window.complete:
             rows = np.flatnonzero((kind != Kind.ABSENT) & (kind != Kind.UNKNOWN))
             kind, flags, marks = kind[rows], flags[rows], marks[rows]
@@ -128,6 +141,14 @@ class Counter:
         for value in values:
             mine = kind if len(values) == 1 else kind[zone == value]
             tally.zone(int(value) >> 32)[:] += np.bincount(mine, minlength=len(Kind))
+
+
+def _by_key(zone: NDArray[np.uint64], may: NDArray[np.uint32]) -> dict[int, int]:
+    """Give what pages may be, by the zone that each is in."""
+    found: dict[int, int] = {}
+    for key, kinds in np.unique(np.column_stack([zone >> np.uint64(32), may]), axis=0).tolist():
+        found[key] = found.get(key, 0) | kinds
+    return found
 
 
 def tally_of(counted: OnePass) -> Tally:

@@ -23,7 +23,8 @@ class ZoneUsage:
         zone: Index of the zone, likewise.
         name: Its name; None if it cannot be had.
         pages: How many pages name it.
-        kinds: Pages by kind; kinds without any are left out.
+        kinds: Pages by kind; kinds without any are left out, and None is given for kinds that
+            undecided pages may be.
         info: What the kernel says of the zone; None if that cannot be read.
     """
 
@@ -31,7 +32,7 @@ class ZoneUsage:
     zone: int | None
     name: str | None
     pages: int
-    kinds: Counts
+    kinds: dict[str, int | None]
     info: ZoneInfo | None
 
 
@@ -40,17 +41,20 @@ class Usage:
     """A census of all pages that have a struct page.
 
     Attributes:
-        pages: How many there are: the sum of all kinds.
-        kinds: Pages by kind, all kinds that this kernel's struct pages tell.
-        untold: The kinds that they do not tell, so that there is no count; their pages are among
-            those of other kinds.
-        free_blocks: Free blocks by order, from order 0 on.
-        compound_heads: How many compounds there are.
-        compound_tails: How many pages are tails, whatever their kind.
+        pages: How many there are: the sum of `kinds` and `at_least`.
+        kinds: Pages by kind, all kinds that this kernel's struct pages tell; ``undecided`` are
+            those that they leave open.
+        untold: The kinds that they do not tell, so that there is no count: hugetlb, where its pages
+            are among those of other kinds, and whatever undecided pages may be.
+        at_least: Pages that are certainly of an untold kind; ``undecided`` ones may be more.
+        free_blocks: Free blocks by order, from order 0 on; None where that is not told.
+        compound_heads: How many compounds there are; None likewise.
+        compound_tails: How many pages are tails, whatever their kind; None likewise.
         slab_tails: Slab pages among them: crash counts slabs by the pages that carry the mark, and
-            where only heads do (since 4.18 with SLUB) these are missing from its figure.
-        managed: Pages that are not reserved: what crash and /proc/zoneinfo call total or managed;
-            None if a struct page could not be read.
+            where only heads do (since 4.18 with SLUB) these are missing from its figure; None
+            where that is not told.
+        managed: Pages that are neither reserved nor a device's: what crash and /proc/zoneinfo call
+            total or managed; None if a struct page could not be read, or may be reserved.
         unknown: Pages of kind unknown by the reason why they cannot be read.
         zones: Pages by node and zone; unknown ones name none.
         fields_origin: Where the place of node and zone in the flags is known from; None if nowhere.
@@ -70,10 +74,11 @@ class Usage:
     pages: int
     kinds: Counts
     untold: tuple[str, ...]
-    free_blocks: tuple[int, ...]
-    compound_heads: int
-    compound_tails: int
-    slab_tails: int
+    at_least: Counts
+    free_blocks: tuple[int, ...] | None
+    compound_heads: int | None
+    compound_tails: int | None
+    slab_tails: int | None
     managed: int | None
     unknown: Counts
     zones: tuple[ZoneUsage, ...]
@@ -89,8 +94,10 @@ class Usage:
     sections_offline: int | None
 
     @property
-    def free(self) -> int:
-        """Free pages, those whose own struct page cannot be read included."""
+    def free(self) -> int | None:
+        """Free pages, those whose own struct page cannot be read included; None if not told."""
+        if self.free_blocks is None:
+            return None
         return sum(count << order for order, count in enumerate(self.free_blocks))
 
     @property
@@ -102,12 +109,13 @@ class Usage:
         the pages which carry the mark, until version 8; later it is a counter again, in which
         tails and large kmallocs are.
         """
-        kinds = self.kinds
+        kinds, slab = self.kinds, self.kinds.get("slab")
+        cached = [kinds.get("cache"), kinds.get("cache_private")]
         counted = [zone.info.free for zone in self.zones if zone.info is not None]
         known = [count for count in counted if count is not None]
         return {
             "total": self.managed,
             "free": sum(known) if known and len(known) == len(self.zones) else self.free,
-            "cached": kinds["cache"] + kinds["cache_private"],
-            "slab": kinds["slab"] - self.slab_tails,
+            "cached": None if None in cached else sum(count or 0 for count in cached),
+            "slab": None if slab is None or self.slab_tails is None else slab - self.slab_tails,
         }

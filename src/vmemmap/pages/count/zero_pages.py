@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.intervals import Intervals, total
+from vmemmap.intervals import Intervals, groups, total
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.exclusions import Exclusions
 from vmemmap.pages.kept import decided
@@ -36,26 +36,13 @@ def count_zero_pages(
     zero = 0
     at_once = _BYTES_AT_ONCE // pages.page_size
     for stretch in decided(pages, exclusions, level):
-        for part in _parts(stretch.kept, at_once):
+        for part in groups(stretch.kept, at_once):
             found = _zero_among(source, part, pages.page_size)
             if found is None:
                 return None
             zero += found
             source.trim()
     return zero
-
-
-def _parts(kept: Intervals, at_once: int) -> list[Intervals]:
-    """Cut intervals into groups of about so many pages."""
-    if not len(kept):
-        return []
-    pieces = -(-(kept[:, 1] - kept[:, 0]) // at_once)
-    row = np.repeat(np.arange(len(kept)), pieces)
-    piece = np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    start = kept[row, 0] + piece * at_once
-    cut = np.column_stack([start, np.minimum(start + at_once, kept[row, 1])])
-    groups = np.cumsum(cut[:, 1] - cut[:, 0]) // at_once
-    return np.split(cut, np.flatnonzero(np.diff(groups)) + 1)
 
 
 def _zero_among(source: PhysicalSource, kept: Intervals, page_size: int) -> int | None:

@@ -1,19 +1,22 @@
 """PG_* bits of ``page.flags`` by kernel era: names for people, and numbers that are not exported.
 
-VMCOREINFO exports a few of the numbers. The era is the row below in which all of those agree; the
-release only decides between two rows that agree equally. Bits that belong to no known row stay
-without a name, and are never guessed: what follows hwpoison depends on the configuration.
+VMCOREINFO exports a few of the numbers. The era is the row below in which all of those agree; where
+none does, the kernel is a vendor's, and may be any variation of a row that agrees. Which of several
+it is, is decided in ``flag_bits.py``. Bits that belong to no known row stay without a name, and are
+never guessed: what follows hwpoison depends on the configuration.
 
 Source: Linux include/linux/page-flags.h of the versions named at each row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _LAST = "__NR_PAGEFLAGS"
 _BITS_MAX = 32
+_UNKNOWN = "unknown"
+"""A vendor's flag, of whatever name."""
 _OLD = "locked error referenced uptodate dirty lru active slab owner_priv_1 arch_1 reserved"
 
 
@@ -117,22 +120,55 @@ def era_by_types(flags: Mapping[str, int]) -> FlagEra:
     return FlagEra((0, 0, 0), names, own.get(swapcache, "swapcache"))
 
 
-def find_era(exported: Mapping[str, int], release: tuple[int, int, int] | None) -> FlagEra | None:
-    """Find the era whose numbers are those that the kernel exports.
+def agreeing_eras(exported: Mapping[str, int]) -> list[FlagEra]:
+    """Give the eras whose numbers are those that the kernel exports, oldest first.
 
     Args:
         exported: Flag name (``lru``, ``swapcache``) to bit number, as VMCOREINFO has them.
-        release: The kernel's release, or None if it is unknown.
-
-    Returns:
-        The row, or None if no row has all the numbers, or several do and the release does not
-        decide between them.
     """
-    fitting = [
-        era
-        for era in FLAG_ERAS
-        if exported and all(era.number(name) == bit for name, bit in exported.items())
-    ]
-    if len(fitting) > 1 and release is not None:
-        fitting = [era for era in fitting if era.since <= release][-1:]
-    return fitting[0] if len(fitting) == 1 else None
+    return [era for era in FLAG_ERAS if exported and not _differing(era, exported)]
+
+
+def neighbouring_eras(exported: Mapping[str, int]) -> list[FlagEra]:
+    """Give what else a kernel can have whose numbers are those of no era: variations of the eras.
+
+    A vendor's kernel has a flag or two more than the era that it was made from, or one less, at any
+    place. And of a damaged VMCOREINFO one number may be wrong; then the era is as it stands.
+
+    Args:
+        exported: As for `agreeing_eras`.
+    """
+    found: dict[tuple[tuple[str, ...], str], FlagEra] = {}
+    for era in FLAG_ERAS:
+        if len(_differing(era, exported)) == 1:
+            found[era.names, era.swapcache] = era
+        for names in _variations(era.names):
+            other = FlagEra(era.since, names, era.swapcache)
+            if not _differing(other, exported):
+                found[names, era.swapcache] = other
+    return list(found.values())
+
+
+def era_of_release(version: tuple[int, int, int] | None) -> FlagEra | None:
+    """Give the era that a release belongs to by its number, or None."""
+    older = [era for era in FLAG_ERAS if version is not None and era.since <= version]
+    return older[-1] if older else None
+
+
+def differs_in(era: FlagEra, exported: Mapping[str, int], name: str) -> bool:
+    """Tell whether one flag is all that an era has otherwise than the kernel, and still has."""
+    return _differing(era, exported) == [name] and era.number(name) is not None
+
+
+def _differing(era: FlagEra, exported: Mapping[str, int]) -> list[str]:
+    return [name for name, bit in exported.items() if era.number(name) != bit]
+
+
+def _variations(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the names with one or two unknown ones among them, and with one of them left out."""
+    for at in range(1, len(names) + 1):
+        one = (*names[:at], _UNKNOWN, *names[at:])
+        yield one
+        for second in range(at, len(names) + 1):
+            yield (*one[: second + 1], _UNKNOWN, *one[second + 1 :])
+        yield (*names[:at], *names[at + 1 :])

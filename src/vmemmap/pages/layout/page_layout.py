@@ -1,16 +1,17 @@
 """How a ``struct page`` is laid out in the dumped kernel, and what the values in it mean.
 
 Everything is asked of VMCOREINFO by key; what a kernel did not export (before 3.9 most of it) is
-asked of its types, and only where there are none is it worked out from what was exported, or
-assumed by name. Each value that VMCOREINFO lacks is a fact with its origin.
+asked of its types, and only where there are none is it worked out from what was exported and from
+pages of which it is known what they are, or assumed by name. Each value that VMCOREINFO lacks is a
+fact with its origin; what is not established is in ``PageLayout.unsettled``.
 
 Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetlb}.h.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactInvalid
@@ -19,13 +20,18 @@ from vmemmap.facts.kernel_types import KernelTypes, no_types
 from vmemmap.facts.release import Release
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.pages.layout.compound_words import Word, find_compound_words
-from vmemmap.pages.layout.page_flags import FlagEra, era_by_types, find_era
+from vmemmap.pages.layout.flag_bits import FLAGS_EXPORTED, find_flag_bits
+from vmemmap.pages.layout.page_flags import FlagEra
 from vmemmap.pages.layout.page_reader import PageReader
+from vmemmap.pages.layout.page_types import BUDDY_VALUES, find_page_types
+from vmemmap.pages.layout.unsettled import Unsettled
+from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages, Witnesses
 
-FLAGS_EXPORTED = ("lru", "slab", "private", "swapcache", "swapbacked", "hwpoison", "buddy")
-FLAGS_USED = (*FLAGS_EXPORTED, "head", "tail", "reserved")
 _ORDERS_MAX = 21
 """LENGTH(zone.free_area) is 9 or 13 by default and at most a little more by configuration."""
+_PLACES = ((24, 40, 8, 12, 16), (8, 32, 28, 24, 48), (24, 8, 52, 48, 40))
+"""Where mapping, lru, _refcount, _mapcount and private are: 2.6.35 to 3.0, to 4.17, and since. A
+kernel with debugging options, or a vendor's, can have others, but hardly for mapping alone."""
 _GIGANTIC_BYTES_SHIFT = 34
 """The largest compound page of a ppc64 kernel is the 16 GiB huge page."""
 
@@ -44,7 +50,7 @@ class PageLayout:
         private: Offset of ``private`` (8 bytes), the order of a free block.
         head: Offset of the word whose bit 0 marks a tail and whose rest is its head (8 bytes).
         first_page: Offset of the pointer to the head, where PG_tail marks a tail.
-        bits: Flag name to bit number, of those that this kernel is known to have.
+        bits: Flag name to bit number, of those that this kernel is known, or says, to have.
         era: Names of all bits, or None if no table agrees with the kernel's numbers.
         buddy: Value of ``_mapcount`` in the head of a free block; None: see ``bits["buddy"]``.
         slab: Its value in a slab page, likewise None: see ``bits["slab"]``.
@@ -58,6 +64,10 @@ class PageLayout:
         max_compound_order: The highest order that any compound can have.
         facts: The values above that VMCOREINFO does not have itself, each with its evidence.
         exported: What VMCOREINFO has itself, for tools that go by that alone.
+        exported_numbers: Flag bits (``PG_lru``) and page types (``buddy``) among that, as given.
+        unsettled: What is not established: marks by name (``reserved``, ``buddy``), and ``order``
+            where it is not known where a free block has that. It goes before `bits` and the values
+            above, which may be what the kernel says against all evidence.
     """
 
     size: int
@@ -83,6 +93,19 @@ class PageLayout:
     max_compound_order: int
     facts: tuple[Fact[int], ...]
     exported: frozenset[str]
+    exported_numbers: Mapping[str, int]
+    unsettled: Mapping[str, Unsettled]
+
+    @property
+    def known_types(self) -> frozenset[int]:
+        """The values of ``_mapcount`` of which it is established what they mean."""
+        named = {
+            "buddy": self.buddy,
+            "slab": self.slab,
+            "hugetlb": self.hugetlb,
+            "offline": self.offline,
+        }
+        return frozenset(v for n, v in named.items() if v is not None and n not in self.unsettled)
 
     def flag_names(self, flags: int) -> list[str]:
         """Name the flag bits that are set, lowest first; a bit without a name is ``bit_N``."""
@@ -106,16 +129,6 @@ class PageLayout:
         return bool(flags >> self.bits.get("swapbacked", 63) & 1)
 
 
-_BUDDY_VALUES = (
-    ((0, 0, 0), -2),
-    ((2, 6, 39), -128),
-    ((4, 18, 0), ~0x80),
-    ((6, 11, 0), ~0x4000_0000),
-    ((6, 12, 0), 0xF0 << 24),
-)
-"""``_mapcount`` of a free block by the first release that has it so."""
-
-
 def find_page_layout(
     info: Vmcoreinfo,
     size: int,
@@ -123,6 +136,8 @@ def find_page_layout(
     page_size: int,
     release: Release,
     types: KernelTypes | None = None,
+    known: KnownPages | None = None,
+    symbol: Callable[[str], Fact[int] | None] = lambda name: None,
 ) -> PageLayout:
     """Establish the layout of ``struct page``.
 
@@ -133,6 +148,8 @@ def find_page_layout(
         page_size: The kernel's page size in bytes.
         release: The kernel's, which decides only where nothing is exported.
         types: The kernel's types, asked for what VMCOREINFO lacks.
+        known: Finds pages of which it is known what they are.
+        symbol: Gives the address of a kernel symbol, or None.
 
     Raises:
         FactError: VMCOREINFO lacks an offset that every kernel exports and no types have it, or it
@@ -141,6 +158,11 @@ def find_page_layout(
     read = PageReader(info, size, types or no_types(info))
     version = release.numbers
     flags = read.required("page.flags")
+    if flags:
+        raise FactInvalid(
+            f"VMCOREINFO has OFFSET(page.flags)={flags}; every kernel has the flags first",
+            name="OFFSET(page.flags)",
+        )
     mapping = read.required("page.mapping")
     lru = read.required("page.lru")
     if lru + 16 > size:
@@ -149,8 +171,9 @@ def find_page_layout(
             "a struct page",
             name="OFFSET(page.lru)",
         )
+    pages = known or NoKnownPages()
+    lru = _shown_lru(read, lru, pages)
     refcount = read.required("page._refcount", "page._count", width=4)
-    bits, era = _flag_bits(read, version)
     private = read.offset("page.private")
     # A kernel that exports what marks a free block exports where its order is: it is missing.
     if private is None and "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)" not in info:
@@ -164,42 +187,116 @@ def find_page_layout(
         why = "in one 8-byte word with page._count, as in every kernel"
         mapcount = read.derive_offset("page._mapcount", at, 4, why)
     head = read.offset("page.compound_info", "page.compound_head")
-    if head is None and "tail" not in bits and not read.types.known:
+    seen = Witnesses(pages, order, size, flags, mapcount, private, head)
+    seen = _places_seen(read, seen, lru)
+    head = seen.head
+    found = find_flag_bits(read, version, seen)
+    bits, unsettled = found.bits, found.unsettled
+    if head is None and "tail" in unsettled and seen.names_heads(lru):
+        why = "in the word of page.lru.next, where tails name their heads"
+        head = read.derive("page.compound_head", lru, why, Origin.DERIVED)
+    if head is not None:
+        unsettled.pop("tail", None)
+    elif "tail" not in bits and "tail" not in unsettled and not read.types.known:
         # Since Linux commit 1d798ca3f164 ("mm: make compound_head() robust") (in v4.4); the offset
         # is exported since 4.6.
         why = "in the word of page.lru.next, as in 4.4 and 4.5"
         head = read.derive("page.compound_head", lru, why, Origin.ASSUMED)
     first_page = None
     if head is None:
-        first_page = private if not read.types.known else read.offset("page.first_page")
-    order_at, dtor_at, dtor = find_compound_words(read, flags, lru, head)
-    slab = read.type_value("SLAB")
-    orders = _orders(read, page_size)
+        first_page = seen.private if not read.types.known else read.offset("page.first_page")
+    order_at, dtor_at, dtor = find_compound_words(read, flags, lru, head, symbol)
+    needs_hugetlb = dtor_at is None or dtor is None
+    page_types = find_page_types(read, found, version, seen, needs_hugetlb=needs_hugetlb)
+    unsettled |= page_types.unsettled
+    if seen.private is None:
+        unsettled["order"] = Unsettled()
+    if not _is_mapping(mapping, lru, refcount, seen):
+        unsettled["mapping"] = Unsettled()
+    values = page_types.values
     return PageLayout(
         size=size,
         order=order,
         flags=flags,
         refcount=refcount,
-        mapcount=mapcount,
+        mapcount=seen.mapcount,
         mapping=mapping,
-        private=private,
+        private=seen.private,
         head=head,
         first_page=first_page,
         bits=bits,
-        era=era,
-        buddy=_buddy_value(read, bits, version),
-        slab=slab,
-        hugetlb=read.type_value("HUGETLB"),
-        offline=read.type_value("OFFLINE"),
+        era=found.era,
+        buddy=values.get("buddy"),
+        slab=values.get("slab"),
+        hugetlb=values.get("hugetlb"),
+        offline=values.get("offline"),
         unaccepted=read.type_value("UNACCEPTED"),
         compound_order=order_at,
         compound_dtor=dtor_at,
         hugetlb_dtor=dtor,
-        orders=orders,
+        orders=_shown_orders(read, page_size, pages),
         max_compound_order=_GIGANTIC_BYTES_SHIFT - (page_size.bit_length() - 1),
         facts=tuple(read.facts),
         exported=_exported(info),
+        exported_numbers=_exported_numbers(read, found.exported),
+        unsettled=unsettled,
     )
+
+
+def _shown_lru(read: PageReader, lru: int, pages: KnownPages) -> int:
+    """Give where lru is, which may be elsewhere than said if pages that are on no list show it."""
+    others = [row[1] for row in _PLACES if row[1] != lru and row[1] + 16 <= read.size]
+    shown = [at for at in others if pages.are_unlisted(at)]
+    if len(shown) != 1 or pages.are_unlisted(lru):
+        return lru
+    why = "where pages of the kernel's image, which are on no list, link themselves"
+    read.derive("page.lru", shown[0], why, Origin.DERIVED)
+    return shown[0]
+
+
+def _shown_orders(read: PageReader, page_size: int, pages: KnownPages) -> int:
+    """Give how many orders there are, which may be more than said if there are lists of them."""
+    orders = read_orders(read, page_size)
+    if pages.free_orders <= orders:
+        return orders
+    why = "so many free lists follow each other in the first zone"
+    read.derive("zone.free_area", pages.free_orders, why, Origin.DERIVED)
+    return pages.free_orders
+
+
+def _is_mapping(mapping: int, lru: int, refcount: int, seen: Witnesses) -> bool:
+    """Tell whether the mapping is where it may be, if all the rest is where a kernel has it."""
+    rest = (lru, refcount, seen.mapcount, seen.private)
+    return mapping in {row[0] for row in _PLACES if row[1:] == rest} or not any(
+        row[1:] == rest for row in _PLACES
+    )
+
+
+def _places_seen(read: PageReader, seen: Witnesses, lru: int) -> Witnesses:
+    """Correct what known pages show to be elsewhere: page type, order, the word of tails."""
+    if seen.head not in (None, lru) and not seen.names_heads(seen.head) and seen.names_heads(lru):
+        why = "in the word of page.lru.next, as in every kernel: there tails name their heads"
+        seen = replace(seen, head=read.derive("page.compound_head", lru, why, Origin.DERIVED))
+    if seen.free_type is None:
+        places = seen.type_places(BUDDY_VALUES, lru)
+        if len(places) == 1:
+            why = f"where {seen.free_blocks} blocks on the free lists have the same page type"
+            read.derive("page._mapcount", places[0], why, Origin.DERIVED)
+            seen = replace(seen, mapcount=places[0])
+    places = seen.order_places()
+    if places and seen.private not in places:
+        place = places[0] if len(places) == 1 else None
+        why = f"where {seen.free_blocks} blocks on the free lists have their order"
+        seen = replace(seen, private=read.derive("page.private", place, why, Origin.DERIVED))
+    return seen
+
+
+_HUGETLB_BY_TAIL = (
+    "NUMBER(HUGETLB_PAGE_DTOR)",
+    "NUMBER(PG_hugetlb)",
+    "SYMBOL(free_huge_page)",
+)
+_TYPES = ("buddy", "slab", "hugetlb", "offline", "unaccepted")
 
 
 def _exported(info: Vmcoreinfo) -> frozenset[str]:
@@ -208,84 +305,33 @@ def _exported(info: Vmcoreinfo) -> frozenset[str]:
         "page.private": "OFFSET(page.private)",
         "page._mapcount": "OFFSET(page._mapcount)",
         "compound_head": "OFFSET(page.compound_head)",
-        "buddy": "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)",
+        **{name: f"NUMBER(PAGE_{name.upper()}_MAPCOUNT_VALUE)" for name in _TYPES},
         **{f"PG_{name}": f"NUMBER(PG_{name})" for name in FLAGS_EXPORTED},
         "PG_head": "NUMBER(PG_head_mask)",
     }
     found = {name for name, key in keys.items() if key in info}
-    return frozenset(found | ({"compound_head"} if "OFFSET(page.compound_info)" in info else set()))
+    if "OFFSET(page.compound_info)" in info:
+        found |= {"compound_head"}
+    if any(key in info for key in _HUGETLB_BY_TAIL):
+        found |= {"hugetlb_dtor"}
+    return frozenset(found)
 
 
-def _flag_bits(
-    read: PageReader, version: tuple[int, int, int] | None
-) -> tuple[dict[str, int], FlagEra | None]:
-    bits: dict[str, int] = {}
-    for name in FLAGS_EXPORTED:
-        value = read.number(f"PG_{name}")
-        if value is None:
-            continue
-        if not 0 <= value < 32:
-            raise FactInvalid(
-                f"VMCOREINFO has NUMBER(PG_{name})={value}; expected a bit below 32",
-                name=f"NUMBER(PG_{name})",
-            )
-        bits[name] = value
-    mask = read.number("PG_head_mask")
-    if mask is not None:
-        # 3.16 to 4.3 may have one bit or, without PG_head, two; the lowest is the head's.
-        if not 0 < mask < 1 << 32:
-            raise FactInvalid(
-                f"VMCOREINFO has NUMBER(PG_head_mask)={mask}; expected a mask of 32 bits",
-                name="NUMBER(PG_head_mask)",
-            )
-        bits["head"] = (mask & -mask).bit_length() - 1
-    flags = read.types.flags()
-    if flags is not None:
-        return _with_types(read, bits, flags)
-    era = find_era(bits, version)
-    if era is None:
-        return bits, None
-    for name in FLAGS_USED:
-        number = era.number(name)
-        if name == "hwpoison" and "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)" in read.info:
-            continue  # a kernel that would export it, if it had it
-        if name not in bits and number is not None and name != "slab":
-            why = f"the flags of {'.'.join(map(str, era.since))} agree with all that are exported"
-            read.derive(f"PG_{name}", number, why, Origin.DERIVED)
-            bits[name] = number
-    # From 3.9 on PG_slab is exported as long as there is one.
-    if "slab" in era.names and "slab" not in bits and read.type_value("SLAB") is None:
-        bits["slab"] = era.names.index("slab")
-        read.derive("PG_slab", bits["slab"], "as all its neighbours", Origin.DERIVED)
-    return bits, era
+def _exported_numbers(read: PageReader, bits: Mapping[str, int]) -> dict[str, int]:
+    """Give the bits and types that VMCOREINFO itself has."""
+    keys = {name: f"PAGE_{name.upper()}_MAPCOUNT_VALUE" for name in _TYPES}
+    types = {name: read.exported_number(key) for name, key in keys.items()}
+    return {f"PG_{name}": bit for name, bit in bits.items()} | {
+        name: value & 0xFFFF_FFFF for name, value in types.items() if value is not None
+    }
 
 
-def _with_types(
-    read: PageReader, bits: dict[str, int], flags: Mapping[str, int]
-) -> tuple[dict[str, int], FlagEra]:
-    """Add the bits that only the types tell, and name all of them."""
-    for name in FLAGS_USED:
-        bit = flags.get(f"PG_{name}")
-        if name not in bits and bit is not None and 0 <= bit < 32:
-            bits[name] = bit
-            read.facts.append(read.types.note(f"PG_{name}", bit))
-    return bits, era_by_types(flags)
+def read_orders(read: PageReader, page_size: int) -> int:
+    """Give how many orders of free blocks there are.
 
-
-def _buddy_value(
-    read: PageReader, bits: dict[str, int], version: tuple[int, int, int] | None
-) -> int | None:
-    value = read.type_value("BUDDY")
-    if value is not None or "buddy" in bits or version is None:
-        return value
-    # Since Linux commit 5f24ce5fd34c ("thp: remove PG_buddy") (in v2.6.38) free blocks are marked
-    # in _mapcount; exported since 3.9.
-    value = [number for since, number in _BUDDY_VALUES if version >= since][-1]
-    why = f"as in kernels of the time of {'.'.join(map(str, version))}"
-    return read.derive("PAGE_BUDDY_MAPCOUNT_VALUE", value & 0xFFFF_FFFF, why, Origin.ASSUMED)
-
-
-def _orders(read: PageReader, page_size: int) -> int:
+    Raises:
+        FactInvalid: VMCOREINFO has a number that cannot be.
+    """
     key = "LENGTH(zone.free_area)"
     if key not in read.info and read.types.value(key) is None:
         default = 9 if page_size == 65536 else 13

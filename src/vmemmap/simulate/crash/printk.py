@@ -28,6 +28,7 @@ INFO_BYTES = 88
 RECORD_BYTES = 16
 CHARACTER_RING_UNTIL = (3, 5)
 RECORD_RING_UNTIL = (5, 10)
+CLEAR_IDX_SINCE = (4, 6)
 FINALIZED = 2 << 62
 FIRST_ID = 1 << COUNT_BITS
 RING_OFFSETS = {
@@ -70,8 +71,12 @@ def log_keys(kernel: Kernel) -> Iterator[tuple[str, int | str]]:
     """Yield the VMCOREINFO lines by which the log is found."""
     if kernel.version < RECORD_RING_UNTIL:
         old = kernel.version < CHARACTER_RING_UNTIL
-        names = ("log_end", "logged_chars") if old else ("log_first_idx", "log_next_idx")
-        for name in ("log_buf", "log_buf_len", *names):
+        names = ["log_buf", "log_end", "log_buf_len", "logged_chars"]
+        if not old:
+            names = ["log_buf", "log_buf_len", "log_first_idx", "log_next_idx"]
+        if kernel.version >= CLEAR_IDX_SINCE:
+            names.insert(3, "clear_idx")
+        for name in names:
             yield f"SYMBOL({name})", f"{VIRT[name]:x}"
         if not old:
             record = "log" if kernel.version < (3, 11) else "printk_log"

@@ -25,7 +25,7 @@ from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
 from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
 from vmemmap.simulate.mm.usage import Use
-from vmemmap.write.elf_core import pack_note
+from vmemmap.write.notes import pack_note
 
 PAINT_BYTES = 4 << 20
 MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640

@@ -17,8 +17,9 @@ from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
 from vmemmap.simulate.memory.physical import virt_of
-from vmemmap.write.elf_core import Progress, Segment, pack_note, write_elf_core
+from vmemmap.write.elf_core import Progress, Segment, write_elf_core
 from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
+from vmemmap.write.notes import pack_note
 
 NT_PRSTATUS = 1
 PRSTATUS_BYTES = 504

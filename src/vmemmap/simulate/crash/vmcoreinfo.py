@@ -8,6 +8,7 @@ Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by releas
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from vmemmap.simulate import eras
@@ -46,6 +47,8 @@ def _symbol(name: str, value: int) -> Line:
 def _lines(machine: CrashedMachine) -> Iterator[Line]:
     kernel = machine.kernel
     yield "OSRELEASE", kernel.release
+    if kernel.version >= (5, 14):
+        yield "BUILD-ID", build_id(kernel)
     yield "PAGESIZE", kernel.page_size
     yield _symbol("init_uts_ns", VIRT["init_uts_ns"])
     if kernel.version >= (5, 11):
@@ -90,7 +93,7 @@ def _struct_page(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
     yield "SIZE(page)", kernel.struct_page_size
     yield "SIZE(pglist_data)", nodes.size
     yield "SIZE(zone)", nodes.zone_bytes
-    yield "SIZE(free_area)", pgdat.FREE_AREA_BYTES
+    yield "SIZE(free_area)", nodes.free_area_bytes
     yield "SIZE(list_head)", pgdat.LIST_HEAD_BYTES
     yield "SIZE(nodemask_t)", 32
     yield "OFFSET(page.flags)", 0
@@ -130,10 +133,10 @@ def _zones(kernel: Kernel, nodes: pgdat.Pgdat) -> Iterator[Line]:
         yield "OFFSET(vm_struct.addr)", 8
     elif kernel.version < (6, 9):
         yield "OFFSET(vmap_area.va_start)", 0
-        yield "OFFSET(vmap_area.list)", VMAP_AREA_LIST
+        yield "OFFSET(vmap_area.list)", kernel.at(VMAP_AREA_LIST)
     yield "LENGTH(zone.free_area)", kernel.free_area_orders
     yield from log_keys(kernel)
-    yield "LENGTH(free_area.free_list)", pgdat.MIGRATE_TYPES
+    yield "LENGTH(free_area.free_list)", nodes.migrate_types
     yield "NUMBER(NR_FREE_PAGES)", pgdat.NR_FREE_PAGES
 
 
@@ -194,5 +197,10 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
             yield "OFFSET(cpu_spec.cpu_features)", 16
         yield "OFFSET(cpu_spec.mmu_features)", 32
         yield "NUMBER(RADIX_MMU)", int(kernel.mmu == "radix")
-    if version >= (5, 7):
+    if version >= (5, 5):  # Linux commit 74277f00b232; not in stable 5.4
         yield "KERNELOFFSET", "0"
+
+
+def build_id(kernel: Kernel) -> str:
+    """Give what stands for the 20 bytes that a linker puts into a build: the same for the same."""
+    return hashlib.sha1(repr(kernel).encode(), usedforsecurity=False).hexdigest()

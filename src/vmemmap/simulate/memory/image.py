@@ -50,6 +50,7 @@ VARIABLES = {
     "logged_chars": 4,
     "log_first_idx": 4,
     "log_next_idx": 4,
+    "clear_idx": 4,
 }
 UTS_FIELD_BYTES = 65
 MMU_FTR_TYPE_RADIX = 0x40

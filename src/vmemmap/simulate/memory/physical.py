@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.simulate.steps import Access, Steps
@@ -118,11 +119,26 @@ def virt_of(phys: int) -> int:
     return phys | PAGE_OFFSET
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store that kernel code did: where (a physical address), how wide, and what it replaced."""
+
+    phys: int
+    size: int
+    before: int
+    after: int
+
+
 class KernelMemory:
-    """Memory as kernel code sees it: loads and stores at virtual addresses, each of them a step."""
+    """Memory as kernel code sees it: loads and stores at virtual addresses, each of them a step.
+
+    Attributes:
+        stores: Where each store is noted, while somebody wants to know.
+    """
 
     def __init__(self, physical: PhysicalMemory) -> None:
         self.physical = physical
+        self.stores: list[Store] | None = None
 
     def load(self, virt: int) -> Steps[int]:
         """Load an 8-byte word."""
@@ -132,7 +148,10 @@ class KernelMemory:
     def store(self, virt: int, value: int) -> Steps[None]:
         """Store an 8-byte word."""
         yield Access.STORE
-        self.physical.store_u64(virt & LINEAR_MASK, value)
+        phys = virt & LINEAR_MASK
+        if self.stores is not None:
+            self.stores.append(Store(phys, 8, self.physical.load_u64(phys), value))
+        self.physical.store_u64(phys, value)
 
     def load_int(self, virt: int) -> Steps[int]:
         """Load a 4-byte ``int``."""
@@ -142,4 +161,7 @@ class KernelMemory:
     def store_int(self, virt: int, value: int) -> Steps[None]:
         """Store a 4-byte ``int``."""
         yield Access.STORE
-        self.physical.store_u32(virt & LINEAR_MASK, value)
+        phys = virt & LINEAR_MASK
+        if self.stores is not None:
+            self.stores.append(Store(phys, 4, self.physical.load_u32(phys), value))
+        self.physical.store_u32(phys, value)

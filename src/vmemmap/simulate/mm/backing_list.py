@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import PHYS, VIRT
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of
-from vmemmap.simulate.steps import Steps, Task
+from vmemmap.simulate.steps import Steps, Task, kernel_function
 
 NODE_BYTES = 24
 LIST_AT, PHYS_AT, VIRT_ADDR_AT = 0, 8, 16
@@ -27,6 +29,8 @@ LIST_AT, PHYS_AT, VIRT_ADDR_AT = 0, 8, 16
 AllocNodePage = Callable[[int], int | None]
 """Gives a fresh page for nodes on a NUMA node, by its linear-map address; None on failure."""
 AssertHeld = Callable[[Task], None]
+Warn = Callable[[Task, str], None]
+"""Is told of each WARN_ON(1): by which task, and in which function."""
 
 
 class VmemmapBacking(NamedTuple):
@@ -61,16 +65,19 @@ class ChunkList:
     def __init__(
         self,
         memory: KernelMemory,
-        page_size: int,
+        kernel: Kernel,
         alloc_page: AllocNodePage,
         assert_held: AssertHeld,
+        warn: Warn,
     ) -> None:
         self.memory = memory
-        self.page_size = page_size
+        self.nodes_per_page = kernel.page_size // NODE_BYTES
+        self.warning = kernel.at(eras.LIST_WARNS)
         self.alloc_page = alloc_page
         self.assert_held = assert_held
+        self.warn = warn
 
-    def vmemmap_list_alloc(self, node: int) -> Steps[int]:
+    def vmemmap_list_alloc(self, task: Task, node: int) -> Steps[int]:
         """Hand out a node; 0 when no page can be had for one.
 
         ``next`` moves on before the node is used, and ``num_left`` before it, so that a crash in
@@ -80,14 +87,15 @@ class ChunkList:
         taken = yield from memory.load(VIRT["next"])
         left = yield from memory.load_int(VIRT["num_left"])
         if not taken or not left:
-            taken = yield from self._fresh_page(node)
+            taken = yield from self._fresh_page(task, node)
             if not taken:
                 return 0
-            left = self.page_size // NODE_BYTES
+            left = self.nodes_per_page
         yield from memory.store_int(VIRT["num_left"], left - 1)
         yield from memory.store(VIRT["next"], taken + NODE_BYTES)
         return taken
 
+    @kernel_function
     def vmemmap_list_populate(self, task: Task, phys: int, start: int, node: int) -> Steps[bool]:
         """Record that the block at *phys* backs the vmemmap from *start* on.
 
@@ -96,8 +104,10 @@ class ChunkList:
         """
         self.assert_held(task)
         memory = self.memory
-        entry = yield from self.vmemmap_list_alloc(node)
+        task.calls.append("vmemmap_list_populate")
+        entry = yield from self.vmemmap_list_alloc(task, node)
         if not entry:
+            self._warn_on(task, "vmemmap_list_populate")
             return False
         yield from memory.store(entry + PHYS_AT, phys)
         yield from memory.store(entry + VIRT_ADDR_AT, start)
@@ -116,13 +126,20 @@ class ChunkList:
         return 0
         yield  # pragma: no cover (makes this a generator, like its successor)
 
-    def _fresh_page(self, node: int) -> Steps[int]:
+    def _fresh_page(self, task: Task, node: int) -> Steps[int]:
         """Take a page for nodes; ``next`` is NULL when there is none."""
         page = self.alloc_page(node) or 0
         yield from self.memory.store(VIRT["next"], page)
         if page:
-            yield from self.memory.store_int(VIRT["num_left"], self.page_size // NODE_BYTES)
+            yield from self.memory.store_int(VIRT["num_left"], self.nodes_per_page)
+        else:
+            self._warn_on(task, "vmemmap_list_alloc")
         return page
+
+    def _warn_on(self, task: Task, function: str) -> None:
+        """Go through the WARN_ON(1) of a function, where this kernel has one."""
+        if function in self.warning:
+            self.warn(task, function)
 
 
 class FreeListList(ChunkList):
@@ -132,7 +149,7 @@ class FreeListList(ChunkList):
     serves both.
     """
 
-    def vmemmap_list_alloc(self, node: int) -> Steps[int]:
+    def vmemmap_list_alloc(self, task: Task, node: int) -> Steps[int]:
         """Hand out the node freed last, else a fresh one; 0 when no page can be had."""
         memory = self.memory
         freed = yield from memory.load_int(VIRT["num_freed"])
@@ -146,10 +163,10 @@ class FreeListList(ChunkList):
         if left:
             taken = yield from memory.load(VIRT["next"])
         else:
-            taken = yield from self._fresh_page(node)
+            taken = yield from self._fresh_page(task, node)
             if not taken:
                 return 0
-            left = self.page_size // NODE_BYTES
+            left = self.nodes_per_page
         yield from memory.store_int(VIRT["num_left"], left - 1)
         yield from memory.store(VIRT["next"], taken + NODE_BYTES)
         return taken
@@ -169,6 +186,7 @@ class FreeListList(ChunkList):
                 break
             before, entry = entry, (yield from memory.load(entry + LIST_AT))
         else:
+            self._warn_on(task, "vmemmap_list_free")
             return 0
         after = yield from memory.load(entry + LIST_AT)
         if entry == head:

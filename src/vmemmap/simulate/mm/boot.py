@@ -22,9 +22,20 @@ from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.memory.physical import phys_of
 from vmemmap.simulate.mm.backing_list import NODE_BYTES
+from vmemmap.simulate.mm.outcome import Printed
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.spec.machine_spec import MemoryRange
 from vmemmap.simulate.steps import Steps, Task
+
+BOOT_CALLS = ("start_kernel", "setup_arch", "sparse_init")
+SECTION_FAILED = (
+    "sparse_early_mem_map_alloc: sparsemem memory map backing failed "
+    "some memory will not be available"
+)
+RUN_FAILED = (
+    "sparse_init_nid: node[{node}] memory map backing failed. Some memory will not be available."
+)
+"""For each section until 4.18; for the run of sections that was given up, since."""
 
 
 def sparse_init(vmemmap: Vmemmap, task: Task, memory: Sequence[MemoryRange]) -> Steps[int]:
@@ -52,7 +63,10 @@ def sparse_init(vmemmap: Vmemmap, task: Task, memory: Sequence[MemoryRange]) -> 
             if error:
                 lost += 1
                 yield from sparsemem.clear_section(section)
-                if stops:
+                if not stops:
+                    vmemmap.say(Printed(3, SECTION_FAILED))
+                elif given_up is None:
+                    vmemmap.say(Printed(3, RUN_FAILED.format(node=part.node)))
                     given_up = part.node
             else:
                 yield from sparsemem.sparse_init_one_section(section, flags)

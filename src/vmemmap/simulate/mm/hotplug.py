@@ -22,7 +22,7 @@ from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import IS_EARLY, SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
-from vmemmap.simulate.steps import Steps, Task
+from vmemmap.simulate.steps import Steps, Task, kernel_function
 
 
 class MemoryHotplug:
@@ -48,6 +48,7 @@ class MemoryHotplug:
         self._device_nodes: dict[int, int] = {}
         self._call = vmemmap.call
 
+    @kernel_function
     def add_memory(
         self,
         task: Task,
@@ -90,6 +91,7 @@ class MemoryHotplug:
         finally:
             self.locks.end(task)
 
+    @kernel_function
     def remove_memory(
         self, task: Task, start: int, size: int, *, device: bool = False
     ) -> Steps[int]:
@@ -123,6 +125,7 @@ class MemoryHotplug:
         finally:
             self.locks.end(task)
 
+    @kernel_function
     def arch_add_memory(
         self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[int]:
@@ -134,6 +137,7 @@ class MemoryHotplug:
         error = yield from self.__add_pages(task, node, start, size, altmap)
         return error
 
+    @kernel_function
     def arch_remove_memory(
         self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[None]:
@@ -156,6 +160,7 @@ class MemoryHotplug:
             assert at is not None
             physical.store_u64(at, physical.load_u64(at) | flags)
 
+    @kernel_function
     def __add_pages(
         self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[int]:
@@ -171,6 +176,7 @@ class MemoryHotplug:
                 return error
         return 0
 
+    @kernel_function
     def __remove_pages(
         self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
     ) -> Steps[None]:
@@ -186,6 +192,7 @@ class MemoryHotplug:
             finally:
                 self.locks.section_done(task, node)
 
+    @kernel_function
     def sparse_add_one_section(
         self, task: Task, node: int, start: int, altmap: Altmap | None
     ) -> Steps[int]:
@@ -211,6 +218,7 @@ class MemoryHotplug:
         finally:
             self.locks.section_done(task, node)
 
+    @kernel_function
     def sparse_remove_one_section(
         self, task: Task, node: int, start: int, altmap: Altmap | None
     ) -> Steps[None]:
@@ -224,6 +232,7 @@ class MemoryHotplug:
         self._call(task, "free_section_usemap")
         yield from self.vmemmap.vmemmap_free(task, first, last, altmap)
 
+    @kernel_function
     def sparse_add_section(
         self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
     ) -> Steps[int]:
@@ -238,6 +247,7 @@ class MemoryHotplug:
         yield from self.sparsemem.sparse_init_one_section(section, flags)
         return 0
 
+    @kernel_function
     def section_activate(
         self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
     ) -> Steps[int]:
@@ -247,12 +257,9 @@ class MemoryHotplug:
             self.sparsemem.begin_section(start >> SECTION_SHIFT)
         if not self.sparsemem.fill_subsections(start, end):
             return -Errno.EEXIST
-        self._call(task, "populate_section_memmap")
-        self._call(task, "__populate_section_memmap")
-        first, last = self._memmap(start, end)
         yield from self.locks.before_populate(task, node)
         try:
-            error = yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap)
+            error = yield from self.populate_section_memmap(task, node, start, end, altmap)
             if error:
                 yield from self.section_deactivate(task, start, end, altmap)
                 return -Errno.ENOMEM
@@ -260,6 +267,17 @@ class MemoryHotplug:
         finally:
             self.locks.section_done(task, node)
 
+    @kernel_function
+    def populate_section_memmap(
+        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
+    ) -> Steps[int]:
+        """Back the struct pages of a section, or of a part of one."""
+        self._call(task, "populate_section_memmap")
+        self._call(task, "__populate_section_memmap")
+        first, last = self._memmap(start, end)
+        return (yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap))
+
+    @kernel_function
     def section_deactivate(
         self, task: Task, start: int, end: int, altmap: Altmap | None
     ) -> Steps[None]:

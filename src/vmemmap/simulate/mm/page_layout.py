@@ -14,7 +14,6 @@ from vmemmap.simulate import eras
 
 NODES_SHIFT = 8
 NODE_AT = 64 - NODES_SHIFT
-ZONE_DEVICE = 2
 MAPPING_ANON = 1
 
 LAST_CPUPID_BITS: eras.Table[int] = ((eras.OLDEST, 0), ((3, 14), 19))
@@ -43,9 +42,16 @@ class Fields:
 
 FIELDS: eras.Table[Fields] = (
     (eras.OLDEST, Fields(mapping=24, index=32, private=16, mapcount=12, refcount=8, lru=40)),
-    # With the layout made for lockless SLUB.
-    ((3, 1), Fields(mapping=8, index=16, private=48, mapcount=24, refcount=28, lru=32)),
-    ((4, 18), Fields(mapping=24, index=32, private=40, mapcount=48, refcount=52, lru=8)),
+    (
+        (3, 1),
+        Fields(mapping=8, index=16, private=48, mapcount=24, refcount=28, lru=32),
+        eras.Bracket("3.0.101", "3.4.106", "made for lockless SLUB, in the time of 3.1"),
+    ),
+    (
+        (4, 18),
+        Fields(mapping=24, index=32, private=40, mapcount=48, refcount=52, lru=8),
+        eras.Bracket("4.15.0", "4.18"),
+    ),
 )
 
 
@@ -67,16 +73,21 @@ class Flags:
     buddy: int | None = None
 
 
+_44 = eras.Bracket("4.2.8", "4.4.155")
 PAGE_FLAGS: eras.Table[Flags] = (
     (eras.OLDEST, Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 20, 23, buddy=19)),
     ((2, 6, 38), Flags(2, 3, 5, 7, 10, 11, 14, 15, 16, 19, 22)),
-    ((4, 4), Flags(2, 3, 5, 7, 10, 11, 14, None, 15, 18, 21)),
+    ((4, 4), Flags(2, 3, 5, 7, 10, 11, 14, None, 15, 18, 21), _44),
     ((4, 10), Flags(2, 3, 5, 8, 11, 12, 15, None, 9, 18, 21)),
     ((4, 20), Flags(1, 2, 4, 9, 12, 13, 16, None, 10, 19, 22)),
     ((6, 6), Flags(2, 3, 5, 11, 14, 15, 6, None, 12, 19, 22)),
     ((6, 10), Flags(2, 3, 5, None, 13, 14, 6, None, 11, 18, 21)),
     ((6, 12), Flags(2, 3, 5, None, 13, 14, 6, None, 10, 17, 20)),
-    ((6, 14), Flags(2, 3, 5, None, 13, 14, 6, None, 10, 17, 21)),
+    (
+        (6, 14),
+        Flags(2, 3, 5, None, 13, 14, 6, None, 10, 17, 21),
+        eras.Bracket("6.12.117", "6.14"),
+    ),
 )
 
 
@@ -93,8 +104,8 @@ class PageTypes:
 PAGE_TYPES: eras.Table[PageTypes] = (
     (eras.OLDEST, PageTypes(None)),
     ((2, 6, 38), PageTypes(-2)),
-    ((2, 6, 39), PageTypes(-128)),
-    ((4, 18), PageTypes(-129)),
+    ((2, 6, 39), PageTypes(-128), eras.Bracket("2.6.38", "3.0.101", "makedumpfile says 2.6.39")),
+    ((4, 18), PageTypes(-129), eras.Bracket("4.15.0", "4.18")),
     ((5, 1), PageTypes(-129, -257)),
     # Hugetlb has been a type since v6.9, and in two stable series.
     ((6, 6, 30), PageTypes(-129, -257, -2049)),
@@ -133,9 +144,9 @@ COMPOUND: eras.Table[Compound] = (
     # lru.next holds the address of free_huge_page(), lru.prev the order.
     (eras.OLDEST, Compound(None, 48, 8, 40, 8)),
     ((3, 1), Compound(None, 40, 8, 32, 8)),
-    ((4, 4), Compound(32, 44, 4, 40, 4)),
-    ((4, 16), Compound(32, 41, 1, 40, 1)),
-    ((4, 18), Compound(8, 17, 1, 16, 1)),
+    ((4, 4), Compound(32, 44, 4, 40, 4), _44),
+    ((4, 16), Compound(32, 41, 1, 40, 1), eras.Bracket("4.15.0", "4.18")),
+    ((4, 18), Compound(8, 17, 1, 16, 1), eras.Bracket("4.15.0", "4.18")),
     # The order is the low byte of the second page's flags; "flags" lie at 0.
     ((6, 6), Compound(8, 0, 1, None, 0, hugetlb_bit=8)),
     ((6, 6, 30), Compound(8, 0, 1, None, 0)),

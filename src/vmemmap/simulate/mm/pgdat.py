@@ -19,9 +19,6 @@ from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.spec.machine_spec import MAX_NODES
 
-FREE_AREA_BYTES = 104
-MIGRATE_TYPES = 6
-MIGRATE_MOVABLE = 1
 LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
 ZONEREF_BYTES = 16
@@ -50,18 +47,50 @@ PGDAT_LAYOUTS: eras.Table[PgdatLayout] = (
 ZONE_DEVICE_SINCE = (6, 12)
 """Debian's 6.1 for ppc64el is built without ZONE_DEVICE, its 6.12 with it."""
 
+ZONES: eras.Table[tuple[str, ...]] = (
+    (eras.OLDEST, ("DMA", "Normal", "Movable")),
+    (
+        (3, 18),
+        ("DMA", "DMA32", "Normal", "Movable"),
+        eras.Bracket("3.10.99", "4.9.154", "a 4.9.154 names four zones at boot"),
+    ),
+    ((5, 0), ("Normal", "Movable"), eras.Bracket("4.9.154", "5.0", "a server's memory is in one")),
+)
+"""Without ZONE_DEVICE. All memory is in the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateTypes:
+    """The lists of a free area: how many, and which has the pages that can be moved."""
+
+    count: int
+    movable: int
+
+
+MIGRATE_TYPES: eras.Table[MigrateTypes] = (
+    (eras.OLDEST, MigrateTypes(5, 2)),
+    ((3, 5), MigrateTypes(6, 2), eras.Bracket("2.6.35.6", "6.1.192", "one more with CMA")),
+    ((4, 4), MigrateTypes(6, 1), eras.Bracket("3.10.99", "4.9.154")),
+)
+
 
 class Pgdat:
     """The node structures of one machine, in its memory.
 
     Attributes:
         kernel: Whose they are.
-        zones: Zones of a node: normal and movable, and ZONE_DEVICE where the kernel has it.
+        zones: Zones of a node, that of device memory among them where the kernel has it.
+        migrate_types: How many lists a free area has.
+        free_area_bytes: sizeof(struct free_area): those lists, and a count.
     """
 
     def __init__(self, kernel: Kernel, *, has_devices: bool) -> None:
         self.kernel = kernel
-        self.zones = 3 if has_devices or kernel.version >= ZONE_DEVICE_SINCE else 2
+        has_zone = has_devices or kernel.version >= ZONE_DEVICE_SINCE
+        self.zones = len(kernel.at(ZONES)) + has_zone
+        types = kernel.at(MIGRATE_TYPES)
+        self.migrate_types, self._movable = types.count, types.movable
+        self.free_area_bytes = types.count * LIST_HEAD_BYTES + 8
         big = kernel.page_size == 65536
         self.zone_bytes = 1664 if big else 2048
         self.vm_stat = 1408 if big else 1792
@@ -85,9 +114,10 @@ class Pgdat:
         memory.store_u32(phys + self.node_id, node)
         memory.store_u32(phys + self.nr_zones, 1)
 
-    def free_list(self, node: int, order: int, kind: int = MIGRATE_MOVABLE) -> int:
-        """Give the virtual address of a buddy list's head."""
-        at = ZONE_FREE_AREA + order * FREE_AREA_BYTES + kind * LIST_HEAD_BYTES
+    def free_list(self, node: int, order: int, kind: int | None = None) -> int:
+        """Give the virtual address of a buddy list's head; without *kind* of the movable pages'."""
+        kind = self._movable if kind is None else kind
+        at = ZONE_FREE_AREA + order * self.free_area_bytes + kind * LIST_HEAD_BYTES
         return virt_of(self.phys[node] + at)
 
     def write(
@@ -108,20 +138,20 @@ class Pgdat:
         for node, phys in self.phys.items():
             self._write_span(memory, pages, node, phys)
             for order in range(self.kernel.free_area_orders):
-                for kind in range(MIGRATE_TYPES):
+                for kind in range(self.migrate_types):
                     head = self.free_list(node, order, kind)
                     first = last = head
-                    frames = blocks.get(node, {}).get(order) if kind == MIGRATE_MOVABLE else None
+                    frames = blocks.get(node, {}).get(order) if kind == self._movable else None
                     if frames is not None and len(frames):
                         size = self.kernel.struct_page_size
                         first, last = (lru_of + int(f) * size for f in (frames[0], frames[-1]))
                     at = head & ((1 << 60) - 1)
                     memory.store_u64(at, first)
                     memory.store_u64(at + 8, last)
-                at = phys + ZONE_FREE_AREA + order * FREE_AREA_BYTES
+                at = phys + ZONE_FREE_AREA + order * self.free_area_bytes
                 found = blocks.get(node, {}).get(order)
                 count = 0 if found is None else len(found)
-                memory.store_u64(at + MIGRATE_TYPES * LIST_HEAD_BYTES, count)
+                memory.store_u64(at + self.migrate_types * LIST_HEAD_BYTES, count)
 
     def _write_span(
         self, memory: PhysicalMemory, pages: PageAllocator, node: int, phys: int

@@ -16,11 +16,14 @@ from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.supply import Altmap, Supply
 from vmemmap.simulate.mm.backing_list import ChunkList
-from vmemmap.simulate.mm.outcome import Errno
+from vmemmap.simulate.mm.outcome import Errno, Printed
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
-from vmemmap.simulate.steps import KernelBug, Steps, Task
+from vmemmap.simulate.steps import KernelBug, Steps, Task, kernel_function
+
+MAPPING_FAILED = "vmemmap_populate: Unable to create vmemmap mapping: -2"
+"""As machines without room in the hash table have printed it."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Vmemmap:
         backing: The list.
         tables: The kernel's page tables, in which the radix MMU maps the blocks.
         call: Is told the name of each kernel function that a task goes through.
+        say: Is told what the kernel prints.
         map: Where each block is mapped.
         losses: What went wrong.
     """
@@ -68,6 +72,7 @@ class Vmemmap:
     backing: ChunkList
     tables: PageTables
     call: Callable[[Task, str], None]
+    say: Callable[[Printed], None]
     map: VmemmapMap = field(init=False)
     losses: Losses = field(init=False, default_factory=Losses)
 
@@ -99,6 +104,7 @@ class Vmemmap:
             at += pages * self.kernel.struct_page_size
         return False
 
+    @kernel_function
     def vmemmap_populate(
         self, task: Task, start: int, end: int, node: int, altmap: Altmap | None = None
     ) -> Steps[int]:
@@ -133,10 +139,12 @@ class Vmemmap:
                 self.losses.note_no_mapping(block)
                 if not self.kernel.at(eras.MAPPING_FAILURE_IS_EFAULT):
                     raise KernelBug("BUG in vmemmap_create_mapping")
+                self.say(Printed(4, MAPPING_FAILED))
                 return -Errno.EFAULT
             self.losses.no_mapping.discard(block)
         return 0
 
+    @kernel_function
     def vmemmap_free(
         self, task: Task, start: int, end: int, altmap: Altmap | None = None
     ) -> Steps[None]:

@@ -16,7 +16,7 @@ from vmemmap.simulate.kernel import MIB
 from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.populate import Vmemmap
-from vmemmap.simulate.steps import Steps, Task
+from vmemmap.simulate.steps import Steps, Task, kernel_function
 
 PMD_BYTES = 2 * MIB
 
@@ -30,6 +30,7 @@ class RadixVmemmap(Vmemmap):
     _paged: dict[int, int] = field(init=False, default_factory=dict)
     """How many base pages are mapped in each other 2 MiB."""
 
+    @kernel_function
     def vmemmap_populate(
         self, task: Task, start: int, end: int, node: int, altmap: Altmap | None = None
     ) -> Steps[int]:
@@ -56,6 +57,7 @@ class RadixVmemmap(Vmemmap):
         return 0
         yield  # pragma: no cover (a generator, like the version that keeps a list)
 
+    @kernel_function
     def vmemmap_free(
         self, task: Task, start: int, end: int, altmap: Altmap | None = None
     ) -> Steps[None]:

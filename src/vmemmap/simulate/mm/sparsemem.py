@@ -54,7 +54,7 @@ class SparseMem:
         sections = 1 << (kernel.max_physmem_bits - SECTION_SHIFT)
         self.length = -(-sections // self.per_root)
         self._partial: dict[int, int] = {}
-        if kernel.version >= (4, 15):
+        if kernel.at(eras.SECTION_ROOTS_ALLOCATED):
             self.roots_phys = alloc(self.length * 8)
             memory.physical.store_u64(PHYS["mem_section"], virt_of(self.roots_phys))
         else:

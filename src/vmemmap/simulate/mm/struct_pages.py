@@ -29,7 +29,6 @@ from vmemmap.simulate.mm.page_layout import (
     SLAB_REFCOUNT,
     SLABS_IN_MAPPING,
     TAIL_MAPPING,
-    ZONE_DEVICE,
 )
 from vmemmap.simulate.mm.usage import PageRun, Use
 
@@ -80,7 +79,7 @@ class ListHeads(Protocol):
 
     @property
     def zones(self) -> int:
-        """How many zones a node has."""
+        """How many zones a node has; that of device memory is the last."""
         ...
 
     def free_list(self, node: int, order: int) -> int:
@@ -129,7 +128,7 @@ class StructPagePainter:
             low, high = max(start, first), min(end, last)
             if low < high:
                 part = rows[low - first : high - first]
-                zone = node << NODE_AT | ZONE_DEVICE << self._zone_at
+                zone = node << NODE_AT | self.lists.zones - 1 << self._zone_at
                 part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
                 part["mapcount"] = -1
                 part["refcount"] = 1

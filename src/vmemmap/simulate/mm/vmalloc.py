@@ -8,6 +8,7 @@ Source: Linux mm/vmalloc.c.
 
 from __future__ import annotations
 
+from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import PHYS, VIRT
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
@@ -16,7 +17,10 @@ from vmemmap.simulate.mm.usage import PageUsage, Use
 
 AREA_PAGES = 4
 VMAP_AREA_BYTES = 64
-VMAP_AREA_LIST = 40
+VMAP_AREA_LIST: eras.Table[int] = (
+    (eras.OLDEST, 48),
+    ((5, 4), 40, eras.Bracket("4.9.154", "6.1.176", "flags stood before it, and went")),
+)
 """Offset of the list member; va_start and va_end are the first two words."""
 AREAS_AT = 1024
 """Where in the page of kernel objects the records begin."""
@@ -46,14 +50,18 @@ def map_vmalloc(
             virt += page
         areas.append((start, virt))
         virt += page
-    record = _record_vm_structs if kernel.version < (3, 10) else _record_vmap_areas
-    record(memory, areas[:room], objects + AREAS_AT)
+    if kernel.version < (3, 10):
+        _record_vm_structs(memory, areas[:room], objects + AREAS_AT)
+    else:
+        _record_vmap_areas(memory, areas[:room], objects + AREAS_AT, kernel.at(VMAP_AREA_LIST))
 
 
-def _record_vmap_areas(memory: PhysicalMemory, areas: list[tuple[int, int]], at: int) -> None:
-    """Link struct vmap_area records into vmap_area_list, a ring."""
+def _record_vmap_areas(
+    memory: PhysicalMemory, areas: list[tuple[int, int]], at: int, link: int
+) -> None:
+    """Link struct vmap_area records into vmap_area_list, a ring, by their member at *link*."""
     head = VIRT["vmap_area_list"]
-    ring = [head, *(virt_of(at + i * VMAP_AREA_BYTES) + VMAP_AREA_LIST for i in range(len(areas)))]
+    ring = [head, *(virt_of(at + i * VMAP_AREA_BYTES) + link for i in range(len(areas)))]
     for i, (start, end) in enumerate(areas):
         memory.store_u64(at + i * VMAP_AREA_BYTES, start)
         memory.store_u64(at + i * VMAP_AREA_BYTES + 8, end)

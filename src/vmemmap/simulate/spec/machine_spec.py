@@ -124,7 +124,8 @@ class MachineSpec:
         page_size: 4096 or 65536 bytes.
         byte_order: "little" or "big".
         mmu: "hash" or "radix".
-        struct_page_size: 64, or 56 for a kernel without memory cgroups.
+        struct_page_size: 64, or 56 for a kernel without memory cgroups; None for what it was with
+            them in this release.
         block_size: Size of a vmemmap block in bytes; None for what the kernel prefers.
         events: Hotplug events, in order.
         pages: What the memory is used for.
@@ -142,7 +143,7 @@ class MachineSpec:
     page_size: int = 65536
     byte_order: ByteOrder = "little"
     mmu: Mmu = "hash"
-    struct_page_size: int = 64
+    struct_page_size: int | None = None
     block_size: int | None = None
     events: tuple[HotplugEvent, ...] = ()
     pages: PagePlan = field(default_factory=PagePlan)
@@ -165,13 +166,14 @@ class MachineSpec:
         _one_of("kernel.page_size", self.page_size, (4096, 65536))
         _one_of("kernel.byte_order", self.byte_order, ("little", "big"))
         _one_of("kernel.mmu", self.mmu, ("hash", "radix"))
-        _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
+        if self.struct_page_size is not None:
+            _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
         _one_of("dump.headers_from", self.headers_from, ("boot", "crash"))
         if not 1 <= self.cpus <= MAX_CPUS:
             raise SpecError("dump.cpus", f"{self.cpus} is outside 1 to {MAX_CPUS}")
         if not 0 <= self.crash_time < 1 << 32:
             raise SpecError("dump.crash_time", f"{self.crash_time} is outside 0 to 2^32")
-        kernel = Kernel(
+        kernel = Kernel.of(
             self.release, self.page_size, self.byte_order, self.mmu, self.struct_page_size
         )
         self._check_memory(kernel)
@@ -301,6 +303,13 @@ def _check_range(where: str, start: int, size: int, kernel: Kernel, unit: int) -
             f"{where}.start",
             f"{start:#x} + {size:#x} is beyond the {kernel.max_physmem_bits} bits of physical "
             f"address that {kernel.release} can have (MAX_PHYSMEM_BITS)",
+        )
+    if start + size > kernel.reach:
+        raise SpecError(
+            f"{where}.start",
+            f"{start:#x} + {size:#x} is beyond {kernel.reach:#x}, where the linear map or the "
+            f"vmemmap of {kernel.release} ends with {kernel.page_size >> 10}K pages on "
+            f"{kernel.mmu}",
         )
 
 

@@ -160,44 +160,48 @@ def choose_format(
         why = f"the only one of layout {evidence.layout.name}; {why}"
     elif len(equals) > 1:
         by = "the release" if chosen.name == era else "being the newest"
-        others = ", ".join(form.name for form in equals if form is not chosen)
-        why += f", and so would {others}: decided by {by}"
-        # Where all of them find the same tables, the doubt is about bits that nothing here has.
-        if not best.mapped or not all(_alike(form, chosen, evidence.order) for form in equals):
-            origin = Origin.ASSUMED
+        rivals = [form for form in equals if form is not chosen]
+        why += f", and so would {', '.join(form.name for form in rivals)}: decided by {by}"
+        why += _only_elsewhere(chosen, rivals, evidence)
+        origin = Origin.ASSUMED
     return chosen, Fact(FACT, chosen.name, origin, f"{chosen}; {why}")
 
 
-def _alike(one: Format, other: Format, order: ByteOrder) -> bool:
-    """Tell whether two formats find the same tables, and differ in the bits around an address.
-
-    The root's size alone makes no difference: what lies beyond the smaller one is nonsense there.
-    """
-
-    def what_counts(form: Format) -> tuple[object, ...]:
-        return form.bits[:3], form.order(order), form.virtual_pointers, form.rpn_shift
-
-    return what_counts(one) == what_counts(other)
+def _only_elsewhere(chosen: Format, rivals: Sequence[Format], evidence: TableEvidence) -> str:
+    """Tell of known areas that a format as good as the chosen one finds, and that one does not."""
+    here = _hits(chosen, evidence)
+    for form in rivals:
+        count = len(_hits(form, evidence) - here)
+        if count:
+            areas = "1 area translates" if count == 1 else f"{count} areas translate"
+            return f", though {areas} with {form.name} only"
+    return ""
 
 
 def _grade(form: Format, evidence: TableEvidence) -> Grade:
-    table = PageTable(evidence.memory, evidence.root, form, evidence.order)
-    paged = [r for r in evidence.layout.regions if r.method is Method.PAGE_TABLE]
-    good, bad, starts = _look_around(form, evidence, paged)
+    good, bad, starts = _look_around(form, evidence, _paged(evidence))
     return Grade(
-        hits=_count_hits(table, evidence, paged),
+        hits=len(_hits(form, evidence)),
         sound=good > 0 and bad * _SOUND <= good,
         starts=starts,
         mapped=good > 0,
     )
 
 
-def _count_hits(table: PageTable, evidence: TableEvidence, paged: Sequence[Region]) -> int:
+def _paged(evidence: TableEvidence) -> list[Region]:
+    return [r for r in evidence.layout.regions if r.method is Method.PAGE_TABLE]
+
+
+def _hits(form: Format, evidence: TableEvidence) -> set[int]:
+    """Give the known areas that begin, in a format, in a page where such a page belongs."""
+    table = PageTable(evidence.memory, evidence.root, form, evidence.order)
+    paged = _paged(evidence)
     known = [start for start in evidence.areas.starts if any(start in region for region in paged)]
     virt = np.array(known, dtype=np.uint64)
     phys = table.translate_pages(virt)
     here = phys != NOT_MAPPED
-    return int(np.count_nonzero(_belongs(table.form, evidence, paged, virt[here], phys[here])))
+    virt, phys = virt[here], phys[here]
+    return set(virt[_belongs(form, evidence, paged, virt, phys)].tolist())
 
 
 def _belongs(

@@ -45,6 +45,7 @@ class PageTable:
         form: The format.
         order: The memory's byte order.
         moves: The memory changes while it is read, so that no table may be kept.
+        doubt: Why the format may be another, in words for errors; empty if it cannot.
 
     Attributes:
         root: As given.
@@ -59,10 +60,12 @@ class PageTable:
         order: ByteOrder,
         *,
         moves: bool = False,
+        doubt: str = "",
     ) -> None:
         self._memory = memory
         self.root = root
         self.form = form
+        self._read_as = f", read as {form.name}, {doubt}" if doubt else ""
         self._order = form.order(order)
         self._levels = form.levels
         self._beyond = _BELOW_REGION >> form.va_bits << form.va_bits
@@ -96,28 +99,40 @@ class PageTable:
             except ReadError as error:
                 raise type(error)(
                     f"cannot translate {virt:#x}: its {level.name} entry at {at:#x} cannot be "
-                    f"read: {error}",
+                    f"read{self._read_as}: {error}",
                     phys=error.phys,
                 ) from error
             if level.name == "pte" or entry & form.leaf:
                 if not form.maps(entry, level):
-                    raise _not_present(virt, level, entry, at)
+                    raise self._not_present(virt, level, entry, at)
                 inside = (1 << level.shift) - 1
                 return form.phys_of(entry) & ~inside | virt & inside
             if not entry or entry & form.upper_present != form.upper_present:
-                raise _not_present(virt, level, entry, at)
+                raise self._not_present(virt, level, entry, at)
             if form.leads_to_hugepd(entry):
                 raise UnsupportedMmu(
                     f"cannot translate {virt:#x}: its {level.name} entry is {entry:#x} (at physical"
                     f" {at:#x}), a hugepd (page directory of hugetlb); the kernel maps no memory "
-                    "of its own through one, so the entry is damaged or no kernel address is asked",
+                    "of its own through one, so the entry is damaged or no kernel address is asked"
+                    f"{self._read_as}",
                     virt=virt,
                 )
             pointer = form.pointer(entry, level)
             if pointer is None:
-                raise _not_present(virt, level, entry, at, ", which is no pointer to a table")
+                raise self._not_present(virt, level, entry, at, ", which is no pointer to a table")
             table = pointer
         raise AssertionError("the last level always ends the walk")
+
+    def _not_present(
+        self, virt: int, level: Level, entry: int, at: int, why: str = ""
+    ) -> NotPresent:
+        return NotPresent(
+            f"{virt:#x} is not mapped: its {level.name} entry is {entry:#x}{why} (at physical "
+            f"{at:#x}){self._read_as}",
+            virt=virt,
+            level=level.name,
+            entry=entry,
+        )
 
     def translate_pages(self, virt: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Walk the tables for many addresses, reading each piece of a table once.
@@ -234,12 +249,3 @@ class PageTable:
             known[address] = True
             row[address % _PIECE_BYTES // 8] = int.from_bytes(raw, self._order)
         return np.array([address in known for address in at.tolist()], dtype=np.bool_)
-
-
-def _not_present(virt: int, level: Level, entry: int, at: int, why: str = "") -> NotPresent:
-    return NotPresent(
-        f"{virt:#x} is not mapped: its {level.name} entry is {entry:#x}{why} (at physical {at:#x})",
-        virt=virt,
-        level=level.name,
-        entry=entry,
-    )

@@ -1,0 +1,217 @@
+"""``vmemmap filter``: a dump without the pages that are not wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, show_warnings, tell
+from vmemmap.cli.progress import ProgressBar, ProgressLines
+from vmemmap.report import filter as report
+
+if TYPE_CHECKING:
+    from vmemmap.vmcore import Vmcore
+
+_CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
+_LETTERS = {"c": "zlib", "l": "lzo", "p": "snappy", "z": "zstd"}
+
+
+def _codec_flags(function: Any) -> Any:
+    """Give a command makedumpfile's letters for codecs."""
+    for letter, codec in reversed(_LETTERS.items()):
+        function = click.option(
+            f"-{letter}", "letter", flag_value=codec, help=f"Short for --codec {codec}."
+        )(function)
+    return function
+
+
+@click.command("filter")
+@click.option(
+    "--out",
+    "-o",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help="Write the dump here; - is the standard output, in flattened form. With --split once for "
+    "each member.",
+)
+@click.option(
+    "--level",
+    "-d",
+    "levels",
+    metavar="N,...",
+    default="31",
+    show_default=True,
+    help="What goes, as a sum: 1 zeros, 2 page cache, 4 that with private data, 8 memory of "
+    "processes, 16 free. Of several levels the first whose output fits.",
+)
+@click.option(
+    "--codec", type=click.Choice(_CODECS), help="How pages are compressed.  [default: zstd]"
+)
+@_codec_flags
+@click.option("--elf", "-E", is_flag=True, help="Write ELF, in which nothing is compressed.")
+@click.option(
+    "--flattened", "-F", is_flag=True, help="Write the flattened form, to stdout without -o."
+)
+@click.option("--force", "-f", is_flag=True, help="Replace files that are there.")
+@click.option("--split", is_flag=True, help="Split the dump into as many members as there are -o.")
+@click.option(
+    "--member", metavar="I/N", help="Write only member I (from 1) of a dump split into N."
+)
+@click.option(
+    "--reassemble", is_flag=True, help="Join the members of a split dump, all named, into one."
+)
+@click.option("--max-size", metavar="SIZE", help="How large the output may be, such as 2G.")
+@click.option(
+    "--num-threads",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="How many threads compress.  [default: one for each processor]",
+)
+@click.option("--verify", is_flag=True, help="Read the output back, and compare every page.")
+@click.option(
+    "--manifest", metavar="FILE", help="Write what was kept and what went, by runs, as JSON lines."
+)
+@click.option("--dry-run", is_flag=True, help="Write nothing; say how large it would be.")
+@click.option("--show-stats", is_flag=True, help="Say what became of the pages, by class.")
+@format_option(short=False)
+@reads_dump(rescue=True)
+def command(
+    dump: Opening,
+    outputs: tuple[str, ...],
+    levels: str,
+    codec: str | None,
+    letter: str | None,
+    elf: bool,
+    flattened: bool,
+    force: bool,
+    split: bool,
+    member: str | None,
+    reassemble: bool,
+    max_size: str | None,
+    num_threads: int | None,
+    verify: bool,
+    manifest: str | None,
+    dry_run: bool,
+    show_stats: bool,
+    form: str,
+) -> int:
+    """Write a smaller dump: without free pages, page cache, memory of processes, zeros.
+
+    The levels are makedumpfile's; 0 converts a dump. What cannot be classified is kept and told
+    (exit code 1), and so are pages that cannot be read.
+    """
+    if (codec and letter) or (elf and (codec or letter)):
+        raise click.UsageError("give one codec; --elf has none")
+    if flattened and not outputs:
+        outputs = ("-",)
+    if not outputs and not dry_run:
+        raise click.UsageError("give -o FILE for the output, or --dry-run")
+    if (len(outputs) > 1 and not split) or (split and len(outputs) < 2):
+        raise click.UsageError("--split goes with two -o or more, one for each member")
+    for name in (*outputs, *([manifest] if manifest else ())):
+        _check_output(name, force, dump)
+    arguments: dict[str, Any] = {
+        "level": None if reassemble else _levels(levels),
+        "codec": None if reassemble and not (codec or letter) else codec or letter or "zstd",
+        "form": "elf" if elf else "kdump",
+        "flattened": flattened,
+        "member": _member(member),
+        "max_bytes": _size(max_size),
+        "threads": num_threads,
+        "verify": verify,
+    }
+    with dump.open(ProgressBar(rates=True) if sys.stderr.isatty() else ProgressLines()) as core:
+        try:
+            made = _estimated(core, arguments) if dry_run else _filtered(core, outputs, arguments)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        if manifest:
+            _write_manifest(core, manifest, made["level"])
+        text = list(report.lines(made, stats=show_stats))
+        if "-" in outputs:
+            for line in "".join(text).splitlines():
+                tell(line)
+        else:
+            emit(form, made, text=text, columns=report.COLUMNS, rows=report.rows(made))
+        show_warnings(core)
+        for note in report.notes(made):
+            complain(core.source.path, f"warning: {note}")
+        bad = made["warnings"] or made["unclassified"] or made["lost"] or made["partial"]
+        return EXIT_FINDINGS if bad else 0
+
+
+def _filtered(
+    core: Vmcore, outputs: tuple[str, ...], arguments: dict[str, Any]
+) -> report.FilterRecord:
+    if outputs == ("-",):
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as stream:
+            return report.record(core.filter(stream, **arguments | {"flattened": False}))
+    return report.record(core.filter(list(outputs), **arguments))
+
+
+def _estimated(core: Vmcore, arguments: dict[str, Any]) -> report.FilterRecord:
+    """Give what would be written at the first level that fits, or at the last."""
+    if arguments["form"] == "elf" or arguments["level"] is None:
+        raise click.UsageError("--dry-run is for kdump files")
+    limit = arguments["max_bytes"]
+    found = None
+    for level in arguments["level"]:
+        found = core.filter_estimate(level, arguments["codec"])
+        if limit is None or found.size_bytes <= limit:
+            break
+    assert found is not None
+    return report.estimate_record(found)
+
+
+def _check_output(name: str, force: bool, dump: Opening) -> None:
+    """Check that an output is no input, and not there yet unless it may be replaced."""
+    if name == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError("a dump is nothing for a terminal: redirect it, or give -o FILE")
+        return
+    refuse_to_replace(name, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    if Path(name).exists() and not force:
+        raise click.BadParameter(f"{name} is there already: give --force to replace it")
+
+
+def _levels(text: str) -> list[int]:
+    try:
+        return [int(level) for level in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"--level {text!r}: expected numbers from 0 to 31, with commas between"
+        ) from None
+
+
+def _member(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, slash, count = text.partition("/")
+    if not slash or not number.isdecimal() or not count.isdecimal():
+        raise click.BadParameter(f"--member {text!r}: expected I/N, as in 2/4")
+    return int(number) - 1, int(count)
+
+
+def _size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    from vmemmap.simulate.spec.toml import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(f"--max-size: {error}") from None
+
+
+def _write_manifest(core: Vmcore, path: str, level: int) -> None:
+    from vmemmap.write.new_file import new_file
+
+    with new_file(path) as file:
+        for line in report.manifest_lines(core.kept(level)):
+            file.write(line.encode())

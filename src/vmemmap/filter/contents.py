@@ -1,0 +1,156 @@
+"""The pages of a dump as a writer wants them: as the file has them if that will do, else decoded.
+
+A page that the dump has in part only, since a memory range ends within it, is filled up with zeros
+and counted. One that cannot be read is lost, and counted by the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.errors import ReadError
+from vmemmap.intervals import Intervals, numbers
+from vmemmap.pages.one_pass import zero_pages
+from vmemmap.source.base import Located, PhysicalSource, StoredForms
+from vmemmap.write.compress import FLAG_OF_CODEC, compressor
+from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
+
+_TRIM_BYTES = 64 << 20
+"""How much of the dump may stay mapped."""
+_ZERO_RATIO = 128
+"""No writer known compresses a zero page worse than this, but for snappy, which has one form."""
+_SPARE_BYTES = 64
+
+
+class Contents:
+    """The pages of one dump.
+
+    Args:
+        source: The dump's physical memory.
+        page_size: The kernel's page size in bytes.
+        codec: The codec in which they are wanted; pages that are stored so are not decoded.
+
+    Attributes:
+        page_size: As given.
+        partial: How many pages were filled up.
+    """
+
+    def __init__(self, source: PhysicalSource, page_size: int, codec: str) -> None:
+        self._source, self.page_size = source, page_size
+        self._flag = FLAG_OF_CODEC[codec]
+        self._by_page = source.block_size == page_size
+        self.partial = 0
+        self._since_trim = 0
+        self._known_zero: set[bytes] = set()
+        ours = 0
+        if self._flag:
+            compress = compressor(codec, page_size)
+            ours = int(compress(memoryview(bytes(page_size)), np.zeros(1, np.int64))[1][0])
+        self._zero_bytes_max = max(ours, page_size // _ZERO_RATIO) + _SPARE_BYTES
+
+    def load(self, pages: Intervals) -> Iterator[PageBatch]:
+        """Give the pages of some intervals of pfns, in order."""
+        pfns = numbers(pages)
+        forms = self._source.stored_forms(pfns) if self._by_page else None
+        if forms is None or forms.status & ~0x8 != self._flag:
+            yield from self._decoded(pfns)
+        else:
+            usable = forms.sound & ((forms.flags == 0) | (forms.flags == self._flag))
+            for start, end, whether in _runs(usable):
+                if whether:
+                    yield self._as_stored(forms, pfns, start, end)
+                else:
+                    yield from self._decoded(pfns[start:end])
+        self._since_trim += len(pfns) * self.page_size
+        if self._since_trim >= _TRIM_BYTES:
+            self._since_trim = 0
+            self._source.trim()
+
+    def find_zero(self, data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which pages of a buffer are full of zeros."""
+        size = self.page_size
+        spans = np.empty((len(offsets), 3), dtype=np.int64)
+        spans[:, 0], spans[:, 1], spans[:, 2] = np.arange(len(offsets)) * size, size, offsets
+        return zero_pages(Located(data, spans), size)
+
+    def _as_stored(
+        self, forms: StoredForms, pfns: NDArray[np.int64], start: int, end: int
+    ) -> PageBatch:
+        """Give pages as the file has them, those of zeros by themselves."""
+        offset, size, form = (
+            column[start:end].copy() for column in (forms.offset, forms.size, forms.flags)
+        )
+        plain = np.flatnonzero(form == 0)
+        once, of = np.unique(offset[plain], return_inverse=True)
+        form[plain[self.find_zero(forms.data, once)[of]]] = ZERO
+        small = np.flatnonzero((form > 0) & (size <= self._zero_bytes_max))
+        for row in small.tolist():
+            if self._is_zero(forms.data, int(offset[row]), int(size[row]), int(pfns[start + row])):
+                form[row] = ZERO
+        return PageBatch(forms.data, offset, size, form)
+
+    def _is_zero(self, data: memoryview, offset: int, size: int, pfn: int) -> bool:
+        """Tell whether a compressed page is full of zeros; all those look the same in one file."""
+        stored = bytes(data[offset : offset + size])
+        if stored in self._known_zero:
+            return True
+        try:
+            page = self._source.read(pfn * self.page_size, self.page_size)
+        except ReadError:
+            return False
+        if page.count(0) < len(page):
+            return False
+        self._known_zero.add(stored)
+        return True
+
+    def _decoded(self, pfns: NDArray[np.int64]) -> Iterator[PageBatch]:
+        """Give pages as they were in memory."""
+        size = self.page_size
+        edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        counts = np.diff(edges)
+        runs = np.column_stack([edges[:-1], pfns[edges[:-1]], counts]) * size
+        located = self._source.locate(runs[counts > 0])
+        offset = np.full(len(pfns), -1, dtype=np.int64)
+        position, length, at = located.spans.T
+        first, end = -(-position // size), (position + length) // size
+        whole = first < end
+        rows = numbers(np.column_stack([first, end])[whole])
+        begin = np.repeat((at + first * size - position)[whole], (end - first)[whole])
+        offset[rows] = begin + (rows - np.repeat(first[whole], (end - first)[whole])) * size
+        for start, stop, there in _runs(offset >= 0):
+            sizes = np.full(stop - start, size)
+            if there:
+                form = np.full(stop - start, CONTENT)
+                yield PageBatch(located.data, offset[start:stop], sizes, form)
+            else:
+                for pfn in pfns[start:stop].tolist():
+                    yield self._assembled(pfn)
+
+    def _assembled(self, pfn: int) -> PageBatch:
+        """Put a page together from what the dump has of it."""
+        size, phys = self.page_size, pfn * self.page_size
+        page = np.zeros(size, dtype=np.uint8)
+        there = self._source.present_runs(phys, phys + size)
+        form = CONTENT if len(there) else LOST
+        for start, end in there.tolist():
+            try:
+                self._source.read_into(start, page[start - phys : end - phys])
+            except ReadError:
+                form = LOST
+        if form == CONTENT:
+            self.partial += int((there[:, 1] - there[:, 0]).sum() < size)
+        return PageBatch(
+            page.data, np.zeros(1, np.int64), np.full(1, size), np.full(1, form, dtype=np.int64)
+        )
+
+
+def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int, bool]]:
+    """Yield runs of equal values: first row, the one after the last, the value."""
+    edges = np.r_[0, np.flatnonzero(np.diff(flags)) + 1, len(flags)].tolist()
+    for start, end in pairwise(edges):
+        if start < end:
+            yield start, end, bool(flags[start])

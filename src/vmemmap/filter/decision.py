@@ -1,0 +1,241 @@
+"""Which pages a dump level leaves: the decision of ``pages``, for any dump, however damaged.
+
+What cannot be told is kept. `stretches` gives the decision as it is made, `decide` all of it at
+once, as a set of pages with the counts that belong to it. Pages full of zeros (level 1) are
+decided when they are read: see ``to_kdump.py`` and ``to_elf.py``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vmemmap.absence import Absence
+from vmemmap.errors import FactError
+from vmemmap.intervals import Intervals, groups, intersect, join, subtract, total, touched
+from vmemmap.pages.exclusion_rules import Class, DumpLevel
+from vmemmap.pages.kept import Decided, decided
+from vmemmap.pages.model import PageModel
+from vmemmap.source.base import PhysicalSource
+from vmemmap.write.page_bits import CHUNK_PAGES, PageBits
+
+_NONE: Intervals = np.empty((0, 2), dtype=np.int64)
+_NO_ROWS = np.empty((0, 3), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of memory, every page of it decided on; all are intervals of pfns.
+
+    Attributes:
+        kept: Pages that stay.
+        gone: Pages that go, by their class.
+        absent: Pages that would stay, but that the dump does not have.
+        unclassified: Pages that stay because nothing tells what they are, by the reason.
+    """
+
+    kept: Intervals
+    gone: dict[Class, Intervals]
+    absent: Intervals
+    unclassified: dict[Absence, Intervals]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRun:
+    """Pages in a row with one fate.
+
+    Attributes:
+        pfn_start: The first pfn.
+        pfn_end: The one after the last.
+        fate: ``kept``; the class by which they go, such as ``free``; or ``absent``, if they would
+            stay, but the dump does not have them.
+    """
+
+    pfn_start: int
+    pfn_end: int
+    fate: str
+
+
+@dataclass(slots=True)
+class Decision:
+    """What stays of a dump at one level; a context manager, which lets go of the set of pages.
+
+    Attributes:
+        level: The dump level.
+        ram: All memory that the dump's ranges have, as intervals of pfns.
+        kept: The pages that stay.
+        gone: How many go, by class.
+        absent: How many would stay, but the dump does not have them.
+        unclassified: How many stay because nothing tells what they are, by the reason.
+        warnings: What kept the decision from being made as it should, a line each.
+    """
+
+    level: int
+    ram: Intervals
+    kept: PageBits
+    gone: Counter[Class] = field(default_factory=Counter)
+    absent: int = 0
+    unclassified: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Decision:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kept.close()
+
+    @property
+    def pages(self) -> int:
+        """Pages of memory in all."""
+        return total(self.ram)
+
+
+class Decider:
+    """Decides on the pages of one dump.
+
+    Args:
+        source: The dump's physical memory.
+        model: Gives the struct pages; may raise FactError.
+        ram: The memory ranges of the dump, as intervals of pfns.
+        page_size: The kernel's page size in bytes.
+
+    Attributes:
+        warnings: Why pages were kept that might have gone, a line each.
+    """
+
+    def __init__(
+        self,
+        source: PhysicalSource,
+        model: Callable[[], PageModel],
+        ram: Intervals,
+        page_size: int,
+    ) -> None:
+        self._source, self._model, self._ram = source, model, ram
+        self._page_size = page_size
+        self.warnings: list[str] = []
+
+    def decide(self, level: int | None) -> Decision:
+        """Decide on every page.
+
+        Args:
+            level: A dump level, 0 to 31; None to keep all that there is, and the level of the dump.
+        """
+        self.warnings = []
+        end = int(self._ram[-1, 1]) if len(self._ram) else 0
+        was = self._source.dump_level or 0
+        out = Decision(
+            was if level is None else level, self._ram, PageBits(end), warnings=self.warnings
+        )
+        try:
+            for stretch in self.stretches(level):
+                out.kept.add(stretch.kept)
+                out.gone.update({why: total(pages) for why, pages in stretch.gone.items()})
+                out.absent += total(stretch.absent)
+                for reason, pages in stretch.unclassified.items():
+                    out.unclassified[reason.word] += total(pages)
+            out.kept.finish()
+        except BaseException:
+            out.kept.close()
+            raise
+        return out
+
+    def stretches(self, level: int | None) -> Iterator[Stretch]:
+        """Decide on every page, stretch by stretch, by rising pfns; as for `decide`."""
+        found, free, sections = self._decided(level)
+        until = 0
+        for part in found:
+            gone = self._by_class(part, free, until)
+            taken = _together([*gone.values()])
+            until = max(until, int(taken[-1, 1]) if len(taken) else 0)
+            unread = {
+                Absence(why): intersect(_of_rows(part.unread, why), part.kept)
+                for why in np.unique(part.unread[:, 2]).tolist()
+            }
+            if sections is not None:
+                unread[Absence.NO_ENTRY] = _together(
+                    [unread.get(Absence.NO_ENTRY, _NONE), subtract(part.kept, sections)]
+                )
+            kept, absent = self._in_dump(subtract(part.kept, taken))
+            yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
+
+    def _decided(self, level: int | None) -> tuple[Iterator[Decided], Intervals, Intervals | None]:
+        """Give the decision by struct pages, the free pages by the free lists, and the sections.
+
+        Free lists are what older kernels are asked by; there are sections only where it takes
+        struct pages.
+        """
+        whole = iter([Decided(self._ram, _NO_ROWS, _NO_ROWS)])
+        if level is None:
+            return whole, _NONE, None
+        try:
+            model = self._model()
+            pages, exclusions = model.array, model.exclusions
+        except FactError as error:
+            if level & ~DumpLevel.ZERO:
+                self.warnings.append(f"no page can be classified, so all are kept: {error}")
+            return whole, _NONE, None
+        free = _NONE
+        knowledge = exclusions.knowledge
+        if level & DumpLevel.FREE and not knowledge.reads_free_marks:
+            blocks, all_followed = model.free_blocks
+            starts = np.array([block.pfn for block in blocks], dtype=np.int64)
+            sizes = np.array([1 << block.order for block in blocks], dtype=np.int64)
+            if all_followed:
+                free = join(starts, starts + sizes)
+            else:
+                self.warnings.append("free pages are kept: some free lists cannot be followed")
+        if not knowledge.scans_at(level):
+            return whole, free, None
+        sections = np.column_stack([pages.sections.first_pfn, pages.sections.end_pfn])
+        return decided(pages, exclusions, level), free, sections
+
+    def _by_class(self, part: Decided, free: Intervals, until: int) -> dict[Class, Intervals]:
+        """Give what goes of a stretch by class; each page once, also where they overlap."""
+        out: dict[Class, Intervals] = {}
+        if len(free) and len(part.kept):
+            span = np.array([[part.kept[0, 0], part.kept[-1, 1]]], dtype=np.int64)
+            out[Class.FREE] = intersect(intersect(free, span), self._ram)
+        if len(part.gone):
+            first = max(int(part.gone[0, 0]), until)
+            ram = intersect(self._ram, np.array([[first, 1 << 62]], dtype=np.int64))
+            left = subtract(ram, free)
+            for why in np.unique(part.gone[:, 2]).tolist():
+                mine = intersect(_of_rows(part.gone, why), left)
+                left = subtract(left, mine)
+                kind = Class(why)
+                out[kind] = _together([out.get(kind, _NONE), mine])
+        return {why: pages for why, pages in out.items() if len(pages)}
+
+    def _in_dump(self, kept: Intervals) -> tuple[Intervals, Intervals]:
+        """Part pages that the dump has, if only a piece of them, from those that it lacks."""
+        size = self._page_size
+        there: list[Intervals] = [_NONE]
+        for group in groups(kept, CHUNK_PAGES):
+            claimed = self._source.present_runs(int(group[0, 0]) * size, int(group[-1, 1]) * size)
+            there.append(intersect(group, touched(claimed, size)))
+        have = _together(there)
+        return have, subtract(kept, have)
+
+
+def page_runs(stretches: Iterator[Stretch]) -> Iterator[PageRun]:
+    """Give stretches as runs of pages, by rising pfns."""
+    for part in stretches:
+        fates = {why.word: pages for why, pages in part.gone.items()}
+        fates |= {"kept": part.kept, "absent": part.absent}
+        rows = sorted(
+            (start, end, fate) for fate, pages in fates.items() for start, end in pages.tolist()
+        )
+        yield from (PageRun(*row) for row in rows)
+
+
+def _of_rows(rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], why: int) -> Intervals:
+    mine = rows[rows[:, 2] == why]
+    return join(mine[:, 0], mine[:, 1])
+
+
+def _together(parts: list[Intervals]) -> Intervals:
+    rows = np.concatenate([_NONE, *parts])
+    return join(rows[:, 0], rows[:, 1])

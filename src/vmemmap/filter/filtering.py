@@ -1,0 +1,230 @@
+"""Filters a dump: decides, and hands the pages that stay to the writer of the form asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+
+from vmemmap.address import ByteOrder
+from vmemmap.errors import FactError, UnwritableFile
+from vmemmap.facts.kernel import KernelFacts
+from vmemmap.filter.contents import Contents
+from vmemmap.filter.decision import Decider, Decision, PageRun, page_runs
+from vmemmap.filter.estimate import Estimate, estimate
+from vmemmap.filter.result import FilterResult, OutputFile
+from vmemmap.filter.verify import verify
+from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
+from vmemmap.formats import kdump
+from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
+from vmemmap.pages.exclusion_rules import LEVELS
+from vmemmap.pages.exclusions import page_ranges
+from vmemmap.pages.model import PageModel
+from vmemmap.progress import Progress, no_progress
+from vmemmap.source.base import PhysicalSource
+from vmemmap.write.elf_core import write_elf
+from vmemmap.write.kdump import Written, write_kdump
+from vmemmap.write.kdump_headers import KdumpHeader
+from vmemmap.write.notes import pack_notes
+
+
+class DumpFilter:
+    """Filters one dump.
+
+    Args:
+        source: The dump's physical memory.
+        kernel: Gives the facts about the kernel; may raise FactError.
+        model: Gives the struct pages, likewise.
+        text: Gives VMCOREINFO, likewise.
+        progress: Told how far it has come.
+    """
+
+    def __init__(
+        self,
+        source: PhysicalSource,
+        kernel: Callable[[], KernelFacts],
+        model: Callable[[], PageModel],
+        text: Callable[[], bytes],
+        progress: Progress = no_progress,
+    ) -> None:
+        self._source, self._kernel, self._text = source, kernel, text
+        self._progress = progress
+        self.page_size = self._find_page_size()
+        self._ram = page_ranges(source.ranges(), self.page_size)
+        self._decider = Decider(source, model, self._ram, self.page_size)
+
+    def _find_page_size(self) -> int:
+        try:
+            return self._kernel().page_size.value
+        except FactError:
+            if self._source.block_size is None:
+                raise
+            return self._source.block_size
+
+    def runs(self, level: int) -> Iterator[PageRun]:
+        """Give the decision at a level as runs of pages; see `Decider.stretches`.
+
+        Raises:
+            ValueError: There is no such level.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"there is no dump level {level}: expected 0 to 31")
+        return page_runs(self._decider.stretches(level))
+
+    def run(self, wanted: Wanted) -> FilterResult:
+        """Write what is wanted.
+
+        Raises:
+            ValueError: It does not go together.
+            OutputTooLarge: At no level does the output fit.
+            UnwritableFile: The output cannot be made; nothing of it is left.
+        """
+        wanted.check()
+        before = self._source.dump_level or 0
+        levels = list(
+            dict.fromkeys(None if level is None else level | before for level in wanted.levels)
+        )
+        for level in levels[:-1]:
+            try:
+                return self._at_level(level, wanted)
+            except UnwritableFile as error:
+                if not is_for_want_of_room(error):
+                    raise
+        return self._at_level(levels[-1], wanted)
+
+    def _at_level(self, level: int | None, wanted: Wanted) -> FilterResult:
+        with self._decider.decide(level) as decision:
+            write = self._as_elf if wanted.form == "elf" else self._as_kdump
+            result = write(decision, wanted)
+            if wanted.verify:
+                paths = [file.path for file in result.files]
+                spans = [(file.pfn_start, file.pfn_end) for file in result.files]
+                verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
+            return result
+
+    def estimate(self, level: int, codec: str = "zstd") -> Estimate:
+        """Tell what `run` would write; see `estimate`.
+
+        Raises:
+            ValueError: There is no such level or codec.
+        """
+        Wanted(("-",), levels=(level,), codec=codec).check()
+        with self._decider.decide(level | (self._source.dump_level or 0)) as decision:
+            contents = Contents(self._source, self.page_size, codec)
+            header = self._header(decision, codec)
+            return estimate(decision, contents, header, _words(decision))
+
+    def _as_kdump(self, decision: Decision, wanted: Wanted) -> FilterResult:
+        contents = Contents(self._source, self.page_size, wanted.codec)
+        header = self._header(decision, wanted.codec)
+        with opened(wanted, self._source.path) as outputs:
+            parts: list[tuple[str, tuple[int, int], Written]] = []
+            for (path, out), member in zip(outputs, _members(decision, wanted), strict=True):
+                written = write_kdump(
+                    *(out, header, decision.ram, decision.kept),
+                    *(contents.load, contents.find_zero),
+                    threads=wanted.threads,
+                    member=member,
+                    progress=self._progress,
+                )
+                parts.append((path, member or (0, header.max_mapnr), written))
+        each = [part for _, _, part in parts]
+        return FilterResult(
+            level=decision.level,
+            form="kdump",
+            codec=wanted.codec,
+            page_size=self.page_size,
+            pages=decision.pages,
+            kept=decision.kept.count(),
+            gone=_words(decision),
+            zero=sum(part.zero for part in each),
+            absent=decision.absent,
+            unclassified=dict(decision.unclassified),
+            partial=contents.partial,
+            lost=sum(part.lost for part in each),
+            lost_pfns=tuple(pfn for part in each for pfn in part.lost_pfns),
+            copied=sum(part.copied for part in each),
+            files=tuple(
+                OutputFile(path, part.file_bytes, part.pages, start, end)
+                for path, (start, end), part in parts
+            ),
+            warnings=tuple(decision.warnings),
+        )
+
+    def _as_elf(self, decision: Decision, wanted: Wanted) -> FilterResult:
+        from vmemmap.filter.to_elf import ElfDump
+
+        contents = Contents(self._source, self.page_size, "none")
+        header = self._header(decision, "none")
+        notes = pack_notes(header.order, header.notes)
+        with ElfDump(self._source, contents, decision, self._progress) as elf:
+            with opened(wanted, self._source.path) as outputs:
+                path, out = outputs[0]
+                size = write_elf(out, header.order, notes, elf.segments(), elf.contents)
+            return FilterResult(
+                level=decision.level,
+                form="elf",
+                codec="none",
+                page_size=self.page_size,
+                pages=decision.pages,
+                kept=decision.kept.count() - elf.zero,
+                gone=_words(decision),
+                zero=elf.zero,
+                absent=decision.absent,
+                unclassified=dict(decision.unclassified),
+                partial=0,
+                lost=elf.lost,
+                lost_pfns=tuple(elf.lost_pfns),
+                copied=0,
+                files=(OutputFile(path, size, elf.pages, 0, decision.kept.pages),),
+                warnings=tuple(decision.warnings),
+            )
+
+    def _header(self, decision: Decision, codec: str) -> KdumpHeader:
+        order, utsname, time = self._source.container_byte_order, self._source.utsname, 0
+        with suppress(FactError, ValueError):  # without what the dump does not say
+            kernel = self._kernel()
+            # Readers take headers to be in their machine's order, which is the memory's.
+            order = kernel.order
+            utsname = (kernel.utsname.raw if kernel.utsname else b"") or utsname
+            time = int(kernel.vmcoreinfo.text("CRASHTIME"))
+        return KdumpHeader(
+            order,
+            self.page_size,
+            decision.kept.pages,
+            self._notes(order),
+            decision.level,
+            codec,
+            utsname or bytes(kdump.UTSNAME[1]),
+            time,
+        )
+
+    def _notes(self, order: ByteOrder) -> list[Note]:
+        """Give the notes, in another byte order if need be, and with VMCOREINFO in any case."""
+        given = self._source.container_byte_order
+        notes = [
+            replace(note, desc=bytes(prstatus_in_order(note.desc, given, order)))
+            if given != order and is_prstatus(note)
+            else note
+            for note in self._source.notes
+        ]
+        if not any(note.name == "VMCOREINFO" for note in notes):
+            with suppress(FactError):  # there is none
+                notes.append(Note("VMCOREINFO", 0, self._text()))
+        return notes
+
+
+def _words(decision: Decision) -> dict[str, int]:
+    return {why.word: count for why, count in sorted(decision.gone.items())}
+
+
+def _members(decision: Decision, wanted: Wanted) -> list[tuple[int, int] | None]:
+    """Give the pfns of each output: members have about as many pages each; None without split."""
+    number, count = wanted.member or (0, len(wanted.paths))
+    if wanted.member is None and count < 2:
+        return [None]
+    kept, total = decision.kept, decision.kept.count()
+    cuts = [0, *(kept.select(total * i // count) for i in range(1, count)), kept.pages]
+    members: list[tuple[int, int] | None] = list(pairwise(cuts))
+    return members if wanted.member is None else members[number : number + 1]

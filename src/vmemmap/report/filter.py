@@ -1,0 +1,205 @@
+"""The record of ``vmemmap filter``: what stayed of a dump, what went, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from vmemmap.report.text import count_text, size_text
+
+if TYPE_CHECKING:
+    from vmemmap.filter.decision import PageRun
+    from vmemmap.filter.estimate import Estimate
+    from vmemmap.filter.result import FilterResult
+
+COLUMNS = ("fate", "pages", "bytes")
+_WORDS = {
+    "cache": "page cache",
+    "cache_private": "page cache, private",
+    "user": "memory of processes",
+    "free": "free",
+    "hwpoison": "failed memory",
+    "offline": "offline",
+}
+
+
+class FileRecord(TypedDict):
+    """One file that was written.
+
+    Attributes:
+        path: Its name.
+        bytes: Its size; of a flattened one the size of what is in it.
+        pages: How many pages it has.
+        pfn_start: First pfn that it is for; 0 but for members of a split dump.
+        pfn_end: The pfn after the last.
+    """
+
+    path: str
+    bytes: int
+    pages: int
+    pfn_start: int
+    pfn_end: int
+
+
+class FilterRecord(TypedDict):
+    """What stayed of a dump, what went, and what came of it. Counts are of pages.
+
+    Attributes:
+        level: The dump level, with whatever the input had been filtered by before.
+        form: kdump or elf.
+        codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
+        page_size: Size of a page in bytes.
+        pages: Pages of the dump's memory.
+        kept: Pages that the output has, or would have.
+        gone: Pages left out, by makedumpfile's classes.
+        zero: Pages full of zeros: in a kdump file they share one copy and are among the kept; of an
+            ELF file they are left out at odd levels.
+        absent: Pages that would have stayed, but that the input does not have.
+        unclassified: Pages that stay because nothing tells what they are, by the reason.
+        partial: Pages of which the input has a part; the rest of them is zeros.
+        lost: Pages that could not be read.
+        copied: Pages that were compressed already and copied as they were.
+        bytes: Bytes of all files together; with --dry-run by the sample.
+        error_bytes: Only with --dry-run: bytes is off by less, 19 times of 20.
+        sampled: Only with --dry-run: pages that were looked at.
+        files: The files, in the order of their pfns; none with --dry-run.
+        warnings: What kept the decision from being made as it should.
+    """
+
+    level: int
+    form: str
+    codec: str
+    page_size: int
+    pages: int
+    kept: int
+    gone: dict[str, int]
+    zero: int
+    absent: int
+    unclassified: dict[str, int]
+    partial: int
+    lost: int
+    copied: int
+    bytes: int
+    error_bytes: NotRequired[int]
+    sampled: NotRequired[int]
+    files: list[FileRecord]
+    warnings: list[str]
+
+
+class RunRecord(TypedDict):
+    """A line of the manifest: pages in a row with one fate.
+
+    Attributes:
+        pfn_start: The first pfn.
+        pfn_end: The one after the last.
+        fate: kept, the class by which they went, or absent.
+    """
+
+    pfn_start: int
+    pfn_end: int
+    fate: str
+
+
+def record(result: FilterResult) -> FilterRecord:
+    """Make the record of what was written."""
+    return {
+        "level": result.level,
+        "form": result.form,
+        "codec": result.codec,
+        "page_size": result.page_size,
+        "pages": result.pages,
+        "kept": result.kept,
+        "gone": result.gone,
+        "zero": result.zero,
+        "absent": result.absent,
+        "unclassified": result.unclassified,
+        "partial": result.partial,
+        "lost": result.lost,
+        "copied": result.copied,
+        "bytes": result.size_bytes,
+        "files": [
+            {
+                "path": file.path,
+                "bytes": file.size_bytes,
+                "pages": file.pages,
+                "pfn_start": file.pfn_start,
+                "pfn_end": file.pfn_end,
+            }
+            for file in result.files
+        ],
+        "warnings": list(result.warnings),
+    }
+
+
+def estimate_record(found: Estimate) -> FilterRecord:
+    """Make the record of what would be written."""
+    return {
+        "level": found.level,
+        "form": "kdump",
+        "codec": found.codec,
+        "page_size": found.page_size,
+        "pages": found.pages,
+        "kept": found.kept,
+        "gone": found.gone,
+        "zero": found.zero,
+        "absent": found.absent,
+        "unclassified": found.unclassified,
+        "partial": 0,
+        "lost": 0,
+        "copied": 0,
+        "bytes": found.size_bytes,
+        "error_bytes": found.error_bytes,
+        "sampled": found.sampled,
+        "files": [],
+        "warnings": list(found.warnings),
+    }
+
+
+def rows(made: FilterRecord) -> list[dict[str, object]]:
+    """Give the rows of the CSV form: a fate each."""
+    fates = {"kept": made["kept"], **made["gone"], "absent": made["absent"]}
+    size = made["page_size"]
+    return [{"fate": fate, "pages": n, "bytes": n * size} for fate, n in fates.items()]
+
+
+def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
+    """Give the text: what is in the output, and with *stats* what became of every page."""
+    size = made["page_size"]
+    how = made["form"] if made["form"] == "elf" else f"{made['form']}, {made['codec']}"
+    kept = f"{count_text(made['kept'], 'page')} of {made['pages']}"
+    if "sampled" in made:
+        error = f" (give or take {size_text(made['error_bytes'])})" if made["error_bytes"] else ""
+        yield f"would be {size_text(made['bytes'])}{error}: {how}, level {made['level']}, {kept}\n"
+        if made["pages"] and made["kept"] * 20 > made["pages"] * 19:
+            yield "  hardly anything goes at this level: only compression makes the dump smaller\n"
+    for file in made["files"]:
+        part = f", pfns {file['pfn_start']:#x} to {file['pfn_end']:#x}" * (len(made["files"]) > 1)
+        yield f"{file['path']}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
+        yield f"{count_text(file['pages'], 'page')}{part}\n"
+    if not stats:
+        return
+    fates = [("kept", made["kept"]), ("  full of zeros", made["zero"])]
+    fates += [(_WORDS.get(word, word), count) for word, count in made["gone"].items()]
+    fates.append(("not in the input", made["absent"]))
+    for word, count in fates:
+        yield f"  {word:20} {count:>12}  {size_text(count * size):>10}\n"
+
+
+def notes(made: FilterRecord) -> Iterator[str]:
+    """Give what is to be said beside, one line each."""
+    yield from made["warnings"]
+    if made["unclassified"]:
+        reasons = ", ".join(f"{count} {why}" for why, count in made["unclassified"].items())
+        yield f"kept without knowing what they are: {reasons}"
+    if made["partial"]:
+        yield f"filled up with zeros: {count_text(made['partial'], 'page')}, had in part only"
+    if made["lost"]:
+        yield f"lost: {count_text(made['lost'], 'page')} of the input cannot be read"
+
+
+def manifest_lines(runs: Iterable[PageRun]) -> Iterator[str]:
+    """Give the manifest, a `RunRecord` a line."""
+    for run in runs:
+        yield (
+            f'{{"pfn_start": {run.pfn_start}, "pfn_end": {run.pfn_end}, "fate": "{run.fate}"}}\n'
+        )

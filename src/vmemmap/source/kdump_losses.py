@@ -1,0 +1,113 @@
+"""Which pages a kdump-compressed file should have and has not: cut off, or never written.
+
+The file's bitmap says which pages it has, and their descriptors where they are. A writer appends
+pages in the order of pfns, so that what is missing is missing from some pfn on, and a look at the
+last descriptors tells of it::
+
+    descriptors    0x9000+812  0x932c+640  ...  0x97f0+700  0x9aac+512   0  0  0
+    file ends at                                0x9980
+                   kept        kept             cut off     cut off      never written
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.address import numpy_prefix
+from vmemmap.formats import kdump as layout
+from vmemmap.source.kdump_file import KdumpFile
+from vmemmap.source.losses import Loss
+
+_AT_A_TIME = 16384
+_AT_MOST = 1 << 24
+"""So many descriptors are looked at, from the last one back; a count of more is "at least"."""
+
+
+def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...]:
+    """Work out what a file, or a member of a split dump, lacks of its own pages.
+
+    Args:
+        file: The file.
+        everywhere: Look at all descriptors, not only from the last ones back to the first of them
+            that is sound.
+
+    Returns:
+        At most one loss for each cause; a mark that the dump is incomplete is one by itself.
+    """
+    found = _Tally(file, everywhere)
+    losses = []
+    if len(found.cut):
+        losses.append(found.loss(file.view.cut_text, found.cut, "lost"))
+    if len(found.unwritten):
+        cause = layout.MARKED_INCOMPLETE if file.marked_incomplete else _UNFINISHED
+        losses.append(found.loss(cause, found.unwritten, "lost, since they were never written,"))
+    elif file.marked_incomplete:
+        losses.append(Loss(layout.MARKED_INCOMPLETE))
+    if file.view.truncated and not len(found.cut):
+        losses.append(Loss(file.view.cut_text))
+    return tuple(losses)
+
+
+_UNFINISHED = "the dump's writer did not finish, and the dump does not say why"
+
+
+class _Tally:
+    """The pages that a file lacks, by their place among its descriptors: 0 is the first."""
+
+    def __init__(self, file: KdumpFile, everywhere: bool) -> None:
+        self._file = file
+        self._total = (file.descriptors_end - file.descriptors_at) // layout.DESCRIPTOR_BYTES
+        cut, unwritten = [], []
+        end, self._all_seen = self._total, True
+        while end > 0:
+            if self._total - end >= _AT_MOST:
+                self._all_seen = False
+                break
+            start = max(end - _AT_A_TIME, 0)
+            lost, empty = self._look(start, end)
+            cut.append(np.flatnonzero(lost & ~empty) + start)
+            unwritten.append(np.flatnonzero(empty) + start)
+            if not everywhere and not lost.any():
+                break
+            end = start
+        self.cut = _joined(cut)
+        self.unwritten = _joined(unwritten)
+
+    def _look(self, start: int, end: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tell which of some pages are lost, and which of them have an empty descriptor."""
+        view, size = self._file.view, layout.DESCRIPTOR_BYTES
+        at = self._file.descriptors_at + start * size
+        raw = bytes(view.view(at, (end - start) * size)).ljust((end - start) * size, b"\0")
+        rows = np.frombuffer(raw, dtype=_dtype(self._file))
+        places = at + np.arange(end - start, dtype=np.int64) * size
+        have = view.holds_many(places, np.full(end - start, size, dtype=np.int64))
+        offset, length = rows["offset"], rows["size"].astype(np.int64)
+        empty = have & (offset == 0)
+        near = np.minimum(offset, np.uint64(1 << 62)).astype(np.int64)
+        return ~have | empty | ~view.holds_many(near, length), empty
+
+    def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
+        """Make the record of some lost pages, given by their places, of which there is one."""
+        file, first = self._file, int(places[0])
+        pfn = file.stored.nth(file.rank_before + first)
+        least = "" if self._all_seen else "at least "
+        from_there_on = first + len(places) == self._total
+        if len(places) == self._total:
+            where = ""
+        elif from_there_on:
+            where = f", from pfn {pfn:#x} on"
+        else:
+            where = f", the first of them pfn {pfn:#x}"
+        count = f"{least}{len(places)} of {self._total} pages are {word}"
+        return Loss(cause, count.rstrip(",") + where, pfn * file.main.block_size)
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts[::-1]) if parts else np.empty(0, dtype=np.int64)
+
+
+def _dtype(file: KdumpFile) -> np.dtype[np.void]:
+    word = numpy_prefix(file.main.order)
+    names = (("offset", "u8"), ("size", "u4"), ("flags", "u4"), ("page_flags", "u8"))
+    return np.dtype([(name, word + kind) for name, kind in names])

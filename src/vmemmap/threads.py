@@ -1,0 +1,48 @@
+"""Work on many things by several threads, with the results in the order of the things."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["in_order"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(
+    work: Callable[[T], R], things: Iterable[T], threads: int, name: str = "vmemmap"
+) -> Iterator[R]:
+    """Run *work* on each thing, a few ahead of the one whose result is yielded.
+
+    Args:
+        work: What is done with one; several threads call it at once.
+        things: Taken one by one, by the thread that asks for the results.
+        threads: How many to use; with one, all is done by the thread that asks.
+        name: What the threads are called.
+
+    Yields:
+        The results in the order of *things*, whatever the number of threads.
+    """
+    if threads <= 1:
+        yield from map(work, things)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for thing in things:
+                waiting.append(pool.submit(work, thing))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,121 @@
+"""Device memory: a kind of its own, and struct pages on the device itself named as that.
+
+The machines are simulated kernels with two devices. Where their struct pages lie is asked of the
+simulator's own map of the vmemmap, byte by byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vmemmap
+from breadth import pairs
+from oracles.simulated import crash, event, spec_of
+from vmemmap import Kind
+from vmemmap.absence import Absence
+from vmemmap.simulate import Machine, PagePlan
+
+MIB = 1 << 20
+DEVICES = ((1 << 14, 160), ((1 << 14) + 512, 64))
+"""Start and size in MiB."""
+RELEASES = ("4.14.0", "4.18.0", "5.4.0", "6.1.0", "6.8.0", "7.2.0")
+CASES = [
+    pytest.param(case.values, id="-".join(map(str, case.values)), marks=case.marks)
+    for case in pairs(product(RELEASES, ("hash", "radix"), (65536, 4096), (0, 16)))
+]
+
+
+@dataclass(frozen=True)
+class WithDevices:
+    """A dump of a machine with device memory; sizes in pages."""
+
+    machine: Machine
+    path: Path
+
+    def lie_on_device(self) -> np.ndarray:
+        """The pages of devices of which a byte of the struct page lies on a device, as pfns."""
+        kernel = self.machine.kernel
+        virt, phys = self.machine.vmemmap.map.columns()
+        order = np.argsort(virt)
+        virt, phys = np.asarray(virt)[order], np.asarray(phys)[order]
+        found = []
+        for pfn in self.pfns():
+            at = kernel.vmemmap_base + pfn * kernel.struct_page_size
+            for byte in (at, at + kernel.struct_page_size - 1):
+                row = int(np.searchsorted(virt, np.uint64(byte), side="right")) - 1
+                where = int(phys[row]) + byte - int(virt[row])
+                if any(start * MIB <= where < (start + size) * MIB for start, size in DEVICES):
+                    found.append(pfn)
+                    break
+        return np.array(found, dtype=np.int64)
+
+    def pfns(self) -> list[int]:
+        """All pages of devices."""
+        per = MIB // self.machine.kernel.page_size
+        return [pfn for start, size in DEVICES for pfn in range(start * per, (start + size) * per)]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def made(request, tmp_path_factory) -> WithDevices:
+    release, mmu, page, altmap = request.param
+    path = tmp_path_factory.mktemp("device") / "vmcore"
+    (first, size), (second, more) = DEVICES
+    spec = spec_of(
+        release,
+        page=page,
+        mmu=mmu,
+        memory=((0, 0, 256),),
+        events=(
+            event("add", first, size, device=True, altmap=altmap * MIB),
+            event("add", second, more, device=True),
+        ),
+        pages=PagePlan(cache=20, slab=16),
+    )
+    return WithDevices(crash(spec, path).machine, path)
+
+
+def test_device_pages_are_of_their_own_kind(made: WithDevices) -> None:
+    devices, hosted = set(made.pfns()), set(made.lie_on_device().tolist())
+    with vmemmap.open(made.path) as core:
+        rows = np.concatenate(list(core.pages.scan(("pfn", "kind", "why"))))
+        usage = core.usage()
+    of = {kind: set(rows["pfn"][rows["kind"] == kind].tolist()) for kind in Kind}
+    assert of[Kind.DEVICE] == devices - hosted
+    assert of[Kind.UNKNOWN] == hosted
+    assert set(rows["why"][rows["kind"] == Kind.UNKNOWN].tolist()) <= {Absence.ON_DEVICE}
+    assert usage.kinds["device"] == len(devices - hosted)
+    assert usage.unknown == ({"on_device": len(hosted)} if hosted else {})
+    assert usage.kinds["offline"] == 0
+    if not hosted:
+        assert usage.managed == len(rows) - len(devices) - usage.kinds["reserved"]
+
+
+def test_check_says_how_many_lie_on_the_device(made: WithDevices) -> None:
+    hosted = made.lie_on_device()
+    with vmemmap.open(made.path) as core:
+        report = core.check()
+    found = [each for each in report.findings if each.code == "struct_pages_on_device"]
+    assert len(found) == bool(len(hosted))
+    assert report.coverage is not None
+    assert not any(each.severity != "info" for each in report.findings)
+    unread = report.coverage.unread
+    assert int((unread[:, 1] - unread[:, 0]).sum()) == len(hosted)
+    if found:
+        assert found[0].phys == int(hosted[0]) * made.machine.kernel.page_size
+        assert found[0].message.startswith(f"{len(hosted)} pages of device memory")
+
+
+def test_a_page_says_where_its_struct_page_is(made: WithDevices) -> None:
+    hosted = made.lie_on_device().tolist()
+    with vmemmap.open(made.path) as core:
+        for pfn in hosted[:2]:
+            assert core.pages[pfn].kind is Kind.UNKNOWN
+            assert "on the device itself" in core.pages[pfn].reason
+        for pfn in sorted(set(made.pfns()) - set(hosted))[:2]:
+            assert core.pages[pfn].kind is Kind.DEVICE
+            assert core.pages[pfn].reason == ""
