@@ -43,6 +43,7 @@ from vmemmap.translate.result import Translation
 if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.extract.extract import Extracted
     from vmemmap.filter.decision import PageRun
     from vmemmap.filter.estimate import Estimate
     from vmemmap.filter.result import FilterResult
@@ -123,6 +124,7 @@ class Vmcore:
         rescue: bool = False,
         effort: int = 1,
     ) -> None:
+        self._progress = progress
         self._layers = Dump(
             source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue, effort=effort
         )
@@ -389,6 +391,30 @@ class Vmcore:
             FactError: As for `pages`.
         """
         return self._dump.pages.zero_pages(level)
+
+    def extract(
+        self, out: str | os.PathLike[str], *, codec: str = "zstd", threads: int = 1
+    ) -> Extracted:
+        """Write a small dump that can be shared, with a manifest of all that is in it.
+
+        It answers as this one does about facts, list, translation, pages and use, and has no byte
+        of what is in memory beside that; see ``vmemmap.extract``.
+
+        Args:
+            out: The file to write; the manifest goes beside it, with ``.manifest.json`` added.
+            codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
+            threads: How many threads compress.
+
+        Raises:
+            FactError: Where the struct pages are cannot be told.
+            UnwritableFile: The file cannot be written.
+            CodecUnavailable: The library is not installed.
+        """
+        from vmemmap.extract.extract import write_extract  # which no other question needs
+
+        return write_extract(
+            self._dump, os.fspath(out), codec=codec, threads=threads, progress=self._progress
+        )
 
     @property
     def page_model(self) -> PageModel:

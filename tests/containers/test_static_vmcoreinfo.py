@@ -406,8 +406,11 @@ class TestEffort:
     """The search ends by the work it has done."""
 
     def test_page_heads(self, search: Search, machine: Machine) -> None:
-        searched = search(machine, effort=SearchEffort(page_heads=8))
-        assert searched == Searched((), "pages of 4 KiB beyond the first 8")
+        few = SearchEffort(page_heads=8)
+        assert search(machine, effort=few) == Searched(())  # low memory is looked at whole
+        machine.memory.write((4 << 30) + 0x100000, text_of(machine))
+        assert search(machine, effort=few) == Searched((), "pages of 4 KiB beyond the first 8")
+        assert [found.phys for found in search(machine).found] == [(4 << 30) + 0x100000]
 
     def test_candidates(self, search: Search, machine: Machine) -> None:
         for at in range(FREE, FREE + FREE_BYTES, 64):
