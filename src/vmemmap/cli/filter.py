@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, show_warnings, tell
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.cli.progress import ProgressBar, ProgressLines
 from vmemmap.report import filter as report
 
@@ -139,7 +139,6 @@ def command(
                 tell(line)
         else:
             emit(form, made, text=text, columns=report.COLUMNS, rows=report.rows(made))
-        show_warnings(core)
         for note in report.notes(made):
             complain(core.source.path, f"warning: {note}")
         bad = made["warnings"] or made["unclassified"] or made["lost"] or made["partial"]
