@@ -6,7 +6,6 @@ A command is a function with ``@click.command("name")`` over them, which gives i
 from __future__ import annotations
 
 import functools
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -51,7 +50,6 @@ class Opening:
             click.BadParameter: An assumption is none that can be made.
             DumpError: As for `vmemmap.open`.
         """
-        from vmemmap.progress import no_progress
         from vmemmap.vmcore import open_vmcore
 
         with (
@@ -60,7 +58,7 @@ class Opening:
                 *self.dumps,
                 vmcoreinfo=self.vmcoreinfo,
                 vmlinux=self.vmlinux,
-                progress=progress if shown or sys.stderr.isatty() else no_progress,
+                progress=progress,
                 assume=split_assumptions(self.assume),
                 rescue=self.rescue,
                 effort=self.effort,
@@ -99,7 +97,8 @@ _ASSUME = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
-    "layout, page_table. May be given several times; a wrong value lists the right ones.",
+    "layout, page_table; or kernel=2: the second of the kernels found in memory. May be given "
+    "several times; a wrong value lists the right ones.",
 )
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
