@@ -598,6 +598,7 @@ class Dump:
             lambda: self.kernel,
             lambda: self.pages,
             lambda: self.vmcoreinfo[0],
+            lambda: not any(f.severity is Severity.ERROR for f in self.check_report.findings),
             self._progress,
         )
 
