@@ -99,7 +99,7 @@ class NodePages:
         self.pages: list[int] = []
         self._take = machine.supply.alloc_node_page
         machine.supply.alloc_node_page = self._note  # type: ignore[method-assign]
-        machine.backing.alloc_page = self._note
+        machine.tracker.alloc_page = self._note
 
     def _note(self, node: int) -> int | None:
         page = self._take(node)

@@ -75,7 +75,7 @@ def test_whether_the_list_can_give_a_node_back(release: str) -> None:
     machine = small_machine(release).boot()
     boot, before = Task("boot", alone=True), machine.walk()
     oldest = before[-1]
-    phys = machine.runner.run(machine.backing.vmemmap_list_free(boot, oldest.virt_addr))
+    phys = machine.runner.run(machine.tracker.vmemmap_list_free(boot, oldest.virt_addr))
     if NODE_ALLOCATOR[release] == "free list":
         assert phys == oldest.phys
         assert machine.walk() == before[:-1]

@@ -262,9 +262,9 @@ def test_changing_the_list_without_the_lock_is_noticed(release: str) -> None:
     lock = machine.locks.outer[-1].name
     task = Task("a way round")
     with pytest.raises(AssertionError, match=f"a way round changes the list without .*{lock}"):
-        machine.runner.run(machine.backing.vmemmap_list_populate(task, SECTION, 0, 0))
+        machine.runner.run(machine.tracker.vmemmap_list_populate(task, SECTION, 0, 0))
     with pytest.raises(AssertionError, match="changes the list without"):
-        machine.runner.run(machine.backing.vmemmap_list_free(task, 0))
+        machine.runner.run(machine.tracker.vmemmap_list_free(task, 0))
 
 
 def test_populating_without_the_patchs_lock_is_noticed() -> None:
@@ -274,7 +274,7 @@ def test_populating_without_the_patchs_lock_is_noticed() -> None:
     machine.boot()
     with pytest.raises(AssertionError, match="pgdat_resize_lock"):
         machine.runner.run(
-            machine.backing.vmemmap_list_populate(Task("a way round"), SECTION, 0, 0)
+            machine.tracker.vmemmap_list_populate(Task("a way round"), SECTION, 0, 0)
         )
 
 

@@ -1,15 +1,23 @@
 """One simulated machine: wires the parts together, boots, runs its events, and crashes.
 
 It holds no algorithm of its own; the kernel's names are in ``populate.py``, ``backing_list.py``,
-``hotplug.py`` and ``boot.py``.
+``hotplug.py`` and ``boot.py``. By hand it boots when it is first asked for something::
+
+    machine = Machine(memory="4G", release="2.6.35")
+    machine.add_memory("8G", "512M")
+    machine.backing[0].virt_addr
+    machine.crash("vmcore")
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Unpack
 
+from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
@@ -26,13 +34,19 @@ from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
 from vmemmap.simulate.mm.outcome import Outcome, Printed, Warned
 from vmemmap.simulate.mm.page_tables import PageTables
-from vmemmap.simulate.mm.pgdat import Pgdat
+from vmemmap.simulate.mm.pgdat import ZONES, Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
-from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES, HotplugEvent, MachineSpec
+from vmemmap.simulate.spec.by_hand import Size, SpecFields, size_of, spec_of
+from vmemmap.simulate.spec.machine_spec import (
+    IMAGE_BYTES,
+    HotplugEvent,
+    MachineSpec,
+    MemoryRange,
+)
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
 from vmemmap.write.elf_core import Progress
 
@@ -50,24 +64,38 @@ class Machine:
     """
 
     def __init__(
-        self, spec: MachineSpec, *, lock_rule: LockRule = "era", step_by_step: bool = False
+        self,
+        spec: MachineSpec | None = None,
+        *,
+        lock_rule: LockRule = "era",
+        step_by_step: bool = False,
+        memory: Size | Sequence[MemoryRange] = "4G",
+        **fields: Unpack[SpecFields],
     ) -> None:
         """Make a machine; nothing runs yet.
 
         Args:
-            spec: The machine's description; it is checked.
+            spec: The machine's description; it is checked. Without it, what follows describes one.
             lock_rule: Which lock hotplug holds; see ``locks.py``.
             step_by_step: Boot one store at a time even where arrays would do the same.
+            memory: What is there at boot, such as "4G", or ranges.
+            fields: More of a `MachineSpec`: release, page_size, mmu, and so on.
 
         Raises:
             SpecError: Such a machine cannot be.
+            TypeError: There are a spec and fields of one beside it.
         """
+        if spec is None:
+            spec = spec_of(memory, fields)
+        elif fields:
+            raise TypeError(f"a spec is given, and beside it {', '.join(fields)}")
         self.kernel: Kernel = spec.check()
         self.spec = spec
         self.block_size = spec.block_size or self.kernel.block_sizes(spec.boot_bytes)[0]
         self.outcomes: list[Outcome] = []
         self.crashed: str | None = None
         self.lost_sections = 0
+        self._events_run = 0
         self._step_by_step = step_by_step
         self._lock_rule: LockRule = lock_rule
         self._build()
@@ -87,7 +115,7 @@ class Machine:
         self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
-        self.backing = lists[kernel.at(TRACKERS)](
+        self.tracker = lists[kernel.at(TRACKERS)](
             kernel_memory,
             kernel,
             self.supply.alloc_node_page,
@@ -100,7 +128,7 @@ class Machine:
             self.block_size,
             self.sparsemem,
             self.supply,
-            self.backing,
+            self.tracker,
             self.tables,
             self._note_call,
             self._note_said,
@@ -142,13 +170,36 @@ class Machine:
         return self
 
     def run_events(self, progress: Progress = lambda _what, _done, _total: None) -> Machine:
-        """Run the spec's hotplug events, in order, until one crashes the machine."""
-        for index, event in enumerate(self.spec.events):
-            progress("hotplug", index, len(self.spec.events))
+        """Run the spec's hotplug events that have not run, in order, until one crashes it."""
+        events = self.spec.events
+        for index in range(self._events_run, len(events)):
+            progress("hotplug", index, len(events))
             if self.crashed:
                 break
-            self.run_event(event)
+            self._events_run += 1
+            self.run_event(events[index])
         return self
+
+    def add_memory(
+        self, start: Size, size: Size, node: int = 0, *, altmap: Size = 0, device: bool = False
+    ) -> Outcome:
+        """Add memory by hand, as a `HotplugEvent` of the spec would; its events go first.
+
+        Returns:
+            What became of it; ``word`` is the result as the kernel would name it.
+
+        Raises:
+            SpecError: It cannot be, as when memory is there already, or the machine has crashed.
+        """
+        place = size_of("start", start), size_of("size", size)
+        return self._run_by_hand(
+            HotplugEvent("add", *place, node, size_of("altmap", altmap), device=device)
+        )
+
+    def remove_memory(self, start: Size, size: Size, *, device: bool = False) -> Outcome:
+        """Take memory away by hand; returns and raises as `add_memory` does."""
+        place = size_of("start", start), size_of("size", size)
+        return self._run_by_hand(HotplugEvent("remove", *place, device=device))
 
     def run_event(self, event: HotplugEvent) -> Outcome:
         """Run one hotplug event to its end, or to the machine's."""
@@ -209,6 +260,7 @@ class Machine:
         Raises:
             UnwritableFile: The file cannot be written; there is no half of it either.
         """
+        self._boot_once()
         snapshot = self.snapshot()
         write_vmcore(snapshot, path, progress)
         return snapshot
@@ -226,9 +278,56 @@ class Machine:
         """The pointer at vmemmap_list."""
         return self.memory.load_u64(PHYS["vmemmap_list"])
 
+    @property
+    def backing(self) -> tuple[VmemmapBacking, ...]:
+        """The list as it is now, head first: entries with node, phys and virt_addr."""
+        self._boot_once()
+        return tuple(self.walk())
+
+    def __repr__(self) -> str:
+        kernel, load = self.kernel, self.memory.load_u32
+        machine = (
+            f"{kernel.release}, {kernel.mmu}, {kernel.page_size >> 10}K pages, "
+            f"{kernel.byte_order}-endian"
+        )
+        if not self.outcomes:
+            return f"<Machine {machine}: not booted>"
+        memory = sum(
+            end - start for node in self.pages.nodes for start, end in self.pages.home(node)
+        )
+        size = memory << kernel.page_shift
+        return (
+            f"<Machine {machine}: {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
+            f"{len(self.walk())} blocks of {self.block_size >> 10}K on the list, "
+            f"head {self.list_head:#x}; next {self.memory.load_u64(PHYS['next']):#x}, "
+            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}"
+            f"{f'; {self.crashed}' if self.crashed else ''}>"
+        )
+
     def walk(self) -> list[VmemmapBacking]:
         """Give the entries of the list as (node, phys, virt_addr), head first; see `walk_list`."""
         return list(walk_list(self.memory))
+
+    def _boot_once(self) -> None:
+        """Boot and run the planned events, unless that has been done."""
+        if not self.outcomes:
+            self.boot()
+            self.run_events()
+
+    def _run_by_hand(self, event: HotplugEvent) -> Outcome:
+        self._boot_once()
+        self.run_events()
+        if self.crashed:
+            raise SpecError("event", f"the machine runs no more: {self.crashed}")
+        if event.device and self.nodes.zones == len(self.kernel.at(ZONES)):
+            raise SpecError(
+                "event.device",
+                "boot made no zone for device memory; one such event has to be in the spec",
+            )
+        spec = replace(self.spec, events=(*self.spec.events, event))
+        spec.check()
+        self.spec, self._events_run = spec, len(spec.events)
+        return self.run_event(event)
 
     def _sparse_init(self) -> int:
         if (

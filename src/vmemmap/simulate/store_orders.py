@@ -77,7 +77,7 @@ class Insertion:
         phys = machine.supply.alloc_block(machine.block_size, 0)
         if phys is None:
             raise SpecError("memory", "there is not enough left for another block")
-        backing = machine.backing
+        backing = machine.tracker
         self.stores: list[Store] = []
         backing.memory.stores = self.stores
         steps = backing.vmemmap_list_populate(Task("hotplug", alone=True), phys, virt, 0)

@@ -40,6 +40,10 @@ class VmemmapBacking(NamedTuple):
     phys: int
     virt_addr: int
 
+    def __repr__(self) -> str:
+        node, phys, virt = map(hex, self)
+        return f"VmemmapBacking(node={node}, phys={phys}, virt_addr={virt})"
+
 
 def walk_list(memory: PhysicalMemory) -> Iterator[VmemmapBacking]:
     """Follow the list from its head, newest entry first.
