@@ -40,7 +40,7 @@ check: .venv/.tools
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: .venv/.wheel
-	PYTHONPATH=tests $(BIN)/python bench/run.py
+	PYTHONPATH=tests:bench $(BIN)/python bench/run.py
 
 # LAB takes further options: see python -m lab --help.
 lab: .venv/.wheel

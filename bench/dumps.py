@@ -1,18 +1,19 @@
-"""Benchmarks of dump files: opening a huge one, decoding in bulk beside the codec alone."""
+"""Measures dump files: a huge one opened, compressed pages read, a thousand opened in a row."""
 
 from __future__ import annotations
 
-import statistics
+import lzma
 import struct
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import child
 from builders.kdump import build_kdump
+from rows import Row, Target, measure, spent
+from start import REAL
 from vmemmap.formats import kdump as layout
 from vmemmap.source.codecs import decoder
 from vmemmap.source.detect import open_source
@@ -21,17 +22,26 @@ from vmemmap.source.kdump import KdumpSource
 PAGE = 65536
 PAGES = 1024
 CODECS = ("zlib", "lzo", "snappy", "zstd")
+OPENED = 1000
+_SETTLED = 100
+"""After so many dumps whatever is kept once and for all is there."""
 
-
-def median_seconds(work: Callable[[], object], runs: int) -> float:
-    """Give the median wall time of *work* over several runs, after one to warm up."""
-    work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+_LOOP = """
+import gc, sys
+import vmemmap
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+seen = {}
+begun = clock()
+for number in range(1, int(sys.argv[2]) + 1):
+    with vmemmap.open(sys.argv[1]) as core:
+        core.usage()
+        core.pages[256]
+        core.check()
+    seen[number] = resident()
+tell(begun, settled=seen[int(sys.argv[3])], at_end=seen[number])
+"""
 
 
 def like_kernel_memory(pfn: int) -> bytes:
@@ -44,47 +54,51 @@ def like_kernel_memory(pfn: int) -> bytes:
     return words.astype("<u8").tobytes()
 
 
-def bench_decode(folder: Path) -> dict[str, Any]:
+def bench_decode(folder: Path) -> list[Row]:
     """Read 64 MiB out of a compressed dump, beside the codec alone on the same pages, two threads.
 
     The codec alone writes each page over the one before, in the processor's cache; a read writes
-    all of them out to memory.
+    all of them out to memory. Judged by the clock, since threads are what makes it fast.
     """
     pages = {pfn: like_kernel_memory(pfn) for pfn in range(PAGES)}
-    result: dict[str, Any] = {"bytes": PAGES * PAGE, "target_ratio": 0.85}
+    path, rows = folder / "packed", []
     for codec in CODECS:
-        path = folder / f"decode-{codec}"
         path.write_bytes(build_kdump(pages, block_size=PAGE, codec=codec))
         source = open_source(path)
         assert isinstance(source, KdumpSource)
-        packed = _packed_pages(path)
-        decode = decoder(codec)
+        packed, decode = _packed_pages(path), decoder(codec)
+        halves = [packed[: PAGES // 2], packed[PAGES // 2 :]]
         out = np.empty(PAGES * PAGE, dtype=np.uint8)
+        source.read_into(0, out)
+        assert out[: PAGE * 2].tobytes() == pages[0] + pages[1]
 
         def alone(share: list[bytes], decode: Any = decode) -> None:
             for data in share:
                 decode(data, PAGE)
 
         with ThreadPoolExecutor(2) as threads:
-            halves = [packed[: PAGES // 2], packed[PAGES // 2 :]]
-            codec_seconds = median_seconds(lambda: list(threads.map(alone, halves)), 7)  # noqa: B023
-        ours = median_seconds(lambda: source.read_into(0, out), 7)  # noqa: B023
-        assert out[: PAGE * 2].tobytes() == pages[0] + pages[1]
-        result[codec] = {
-            "packed_bytes": sum(map(len, packed)),
-            "codec_mb_per_second": PAGES * PAGE / codec_seconds / 1e6,
-            "read_mb_per_second": PAGES * PAGE / ours / 1e6,
-            "ratio": codec_seconds / ours,
-        }
+            rows.append(
+                measure(
+                    f"read {PAGES * PAGE >> 20} MiB of {codec} pages",
+                    "s",
+                    lambda: spent(lambda: source.read_into(0, out)),  # noqa: B023 (used at once)
+                    peer=lambda: spent(lambda: list(threads.map(alone, halves))),  # noqa: B023
+                    peer_name="the codec alone, two threads",
+                    rounds=7,
+                    target=Target(0.85),
+                    clock="wall",
+                )
+            )
         source.close()
-    return result
+    path.unlink()
+    return rows
 
 
-def bench_open(folder: Path) -> dict[str, Any]:
+def bench_open(folder: Path) -> list[Row]:
     """Open dumps that claim ever more memory: sparse files whose bitmaps are holes."""
-    result: dict[str, Any] = {"target_seconds": 0.2}
+    rows = []
     for tebibytes in (1, 16, 64):
-        path = folder / f"open-{tebibytes}"
+        path = folder / "sparse"
         _write_sparse(path, tebibytes << 40)
 
         def once(path: Path = path) -> None:
@@ -92,8 +106,34 @@ def bench_open(folder: Path) -> dict[str, Any]:
             source.is_present(0)
             source.close()
 
-        result[f"{tebibytes}_tib_seconds"] = median_seconds(once, 5)
-    return result
+        rows.append(
+            measure(
+                f"open a dump of {tebibytes} TiB",
+                "ms",
+                lambda once=once: spent(once),  # type: ignore[misc]
+                rounds=5,
+                factor=1e3,
+                target=Target(most=200),
+            )
+        )
+        path.unlink()
+    return rows
+
+
+def bench_many(folder: Path) -> dict[str, Any]:
+    """Open, count, check and close a real dump a thousand times: what stays in memory, in MiB."""
+    path = folder / "many"
+    path.write_bytes(lzma.decompress(REAL.read_bytes()))
+    told = child.ask(_LOOP, path, OPENED, _SETTLED)
+    path.unlink()
+    return {
+        "opened": OPENED,
+        "settled_after": _SETTLED,
+        "settled_mib": told["settled"],
+        "at_end_mib": told["at_end"],
+        "grown_mib": told["at_end"] - told["settled"],
+        "cpu_ms_each": told["cpu"] / OPENED * 1e3,
+    }
 
 
 def _packed_pages(path: Path) -> list[bytes]:

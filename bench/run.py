@@ -1,214 +1,132 @@
-"""Measure what the design promises: walking the list, translating in bulk, starting a command.
+"""Measure what the design promises, beside peers and beside the least that the work takes.
 
-    make bench        prints a table and writes build/bench.json
+    make bench                        all of it: a table, build/bench.json, docs/speed.md
+    python bench/run.py --only Lists  some sections, as a table
+    python bench/run.py --page        docs/speed.md again, from build/bench.json
 
-Every figure is the median of several runs in one process, together with its target. What must not
-grow is measured at several sizes in the same run, so that the machine's noise is in all of them.
+All is measured in processor time beside wall time, and everybody in turn, so that no quiet machine
+is needed for ratios. makedumpfile is a peer where a native one is found (``peer.py``).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import subprocess
-import sys
+import platform
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+import page
 import vmemmap
-from builders.big_list import write_big_list
-from check import bench_check, print_check
-from drgn_reads import bench_drgn, print_drgn
-from dumps import bench_decode, bench_open, median_seconds
-from page_tables import bench_page_tables
-from pages import bench_pages, print_pages
+from builders.busy_machine import write_busy_machine
+from drgn_reads import bench_drgn
+from dumps import bench_decode, bench_many, bench_open
+from lists import bench_check, bench_list, bench_walk
+from peer import VARIABLE, Makedumpfile, find_makedumpfile
 from plot import draw_growth
-from simulate import bench_populate, bench_write, print_simulate
+from rows import Row
+from scan import bench_columns, bench_growth, bench_scan, bench_whole
+from simulate import bench_boot, bench_write
+from start import bench_start, bench_steps
+from translate import bench_list_translation, bench_table_translation
 
 ROOT = Path(__file__).resolve().parent.parent
-NODES = 1 << 20
-ADDRESSES = 1 << 22
-
-
-def bench_walk(folder: Path) -> dict[str, Any]:
-    """Walk 1,048,576 nodes, as kernels lay them out and after heavy hotplug."""
-    result: dict[str, Any] = {"nodes": NODES, "target_seconds": 0.2}
-    for order in ("boot", "shuffled"):
-        for byte_order in ("little", "big"):
-            path = folder / f"walk-{order}-{byte_order}"
-            built = write_big_list(path, nodes=NODES, node_order=order, byte_order=byte_order)
-
-            def walk(path: Path = path, expected: int = int(built.virt[-1])) -> None:
-                with vmemmap.open(path) as core:
-                    assert len(core.backing) == NODES
-                    assert not core.findings
-                    assert int(core.backing.virt[-1]) == expected
-
-            result[f"{order}_{byte_order}_seconds"] = median_seconds(walk, 5)
-    return result
-
-
-def bench_translate(folder: Path) -> dict[str, Any]:
-    """Translate random vmemmap addresses in bulk, over lists of growing length."""
-    rng = np.random.default_rng(1)
-    growth = []
-    for nodes in (1 << 10, 1 << 14, 1 << 17, NODES):
-        path = folder / f"translate-{nodes}"
-        write_big_list(path, nodes=nodes)
-        with vmemmap.open(path) as core:
-            block = core.backing.block_size
-            row = rng.integers(0, nodes, ADDRESSES)
-            into = rng.integers(0, block, ADDRESSES, dtype=np.uint64)
-            addresses = core.backing.virt[row] + into
-            phys, mask = core.vtop_many(addresses)
-            assert mask.all()
-            assert (phys == core.backing.phys[row] + into).all()
-            seconds = median_seconds(lambda: core.vtop_many(addresses), 5)  # noqa: B023
-            one = addresses[:2000].tolist()
-            single = median_seconds(lambda: [core.vtop(a) for a in one], 3)  # noqa: B023
-        growth.append(
-            {
-                "blocks": nodes,
-                "million_addresses_per_second": ADDRESSES / seconds / 1e6,
-                "nanoseconds_per_address": seconds / ADDRESSES * 1e9,
-                "microseconds_per_vtop": single / len(one) * 1e6,
-            }
-        )
-    return {"addresses": ADDRESSES, "target_million_per_second": 20, "growth": growth}
-
-
-def bench_commands(folder: Path) -> dict[str, Any]:
-    """Time whole commands, less what Python needs to start by itself."""
-    big = folder / "translate-1048576"
-    command = str(Path(sys.executable).parent / "vmemmap")
-
-    def run(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-
-    bare = median_seconds(run(sys.executable, "-c", "pass"), 5)
-    dumps = {"list of 1,048,576": big}
-    real = ROOT.parent / "shared" / "dumps" / "hash-64k-6.1" / "vmcore.d31.zlib"
-    if real.exists():
-        dumps["real kdump (zlib)"] = real
-    result: dict[str, Any] = {"python_seconds": bare, "target_seconds_beyond_python": 0.5}
-    for name, path in dumps.items():
-        figures = {
-            "info": median_seconds(run(command, "info", str(path)), 5) - bare,
-            "vtop": median_seconds(run(command, "vtop", str(path), "c00c000000000040"), 5) - bare,
-            "list": median_seconds(run(command, "list", str(path)), 3) - bare,
-        }
-        result[name] = figures
-    return result
-
-
-def bench_memory(folder: Path) -> dict[str, Any]:
-    """Give the peak resident memory of each command on the list of 1,048,576 entries, in MiB.
-
-    A process in between starts the command: the figure of a direct child of this one would be that
-    of the harness, whose memory it has for a moment after the fork.
-    """
-    watch = (
-        "import resource, subprocess, sys;"
-        "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    command = str(Path(sys.executable).parent / "vmemmap")
-    result: dict[str, Any] = {"target_mib": 300}
-    for name in ("info", "list", "vtop"):
-        line = [command, name, str(folder / "translate-1048576"), "c00c000000000040"]
-        done = subprocess.run(
-            [sys.executable, "-c", watch, *line[: 4 if name == "vtop" else 3]],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        result[name] = int(done.stdout) // 1024
-    return result
+JSON = ROOT / "build" / "bench.json"
+Part = Callable[[Path, Makedumpfile | None], list[Row]]
+SECTIONS: dict[str, tuple[Part, ...]] = {
+    "Struct pages": (bench_scan, lambda folder, _: bench_columns(folder)),
+    "Whole commands": (bench_whole, lambda folder, _: bench_start(folder)),
+    "Lists": (
+        lambda folder, _: bench_list(folder),
+        lambda folder, _: bench_walk(folder),
+        lambda folder, _: bench_check(folder),
+    ),
+    "Translation": (
+        lambda folder, _: bench_list_translation(folder),
+        lambda folder, _: bench_table_translation(folder),
+    ),
+    "Dump files": (
+        lambda folder, _: bench_open(folder),
+        lambda folder, _: bench_decode(folder),
+    ),
+    "drgn": (lambda folder, _: bench_drgn(folder),),
+    "Simulated machines": (
+        lambda _folder, _: bench_boot(),
+        lambda folder, _: bench_write(folder),
+    ),
+}
 
 
 def main() -> None:
-    """Run everything, print it, and keep it as JSON."""
+    """Run what is asked for, print it, and keep it when it is all of it."""
+    options = argparse.ArgumentParser(description="Measure the speed of vmemmap.")
+    options.add_argument("--only", action="append", choices=SECTIONS, default=[])
+    options.add_argument("--page", action="store_true", help="no measuring: only docs/speed.md")
+    asked = options.parse_args()
+    if not asked.page:
+        result = measure_sections(asked.only or list(SECTIONS), more=not asked.only)
+        if asked.only:
+            return
+        JSON.parent.mkdir(exist_ok=True)
+        JSON.write_text(json.dumps(result, indent=1) + "\n")
+    result = json.loads(JSON.read_text())
+    (ROOT / "docs" / "speed.md").write_text(page.fill(page.TEMPLATE.read_text(), result))
+    draw_growth(ROOT / "docs" / "pages-growth.svg", result)
+    print(
+        f"{JSON.relative_to(ROOT)}, docs/speed.md and docs/pages-growth.svg are made from this run"
+    )
+
+
+def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
+    """Measure sections, and print their rows.
+
+    Args:
+        names: Of `SECTIONS`.
+        more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps.
+    """
+    begun = time.perf_counter()
+    result: dict[str, Any] = {
+        "machine": {
+            "processor": processor(),
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+            "compiled": vmemmap.__compiled__,
+            "load_at_start": os.getloadavg()[0],
+        },
+        "rows": [],
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result: dict[str, Any] = {
-            "machine": {"processors": os.cpu_count(), "load_at_start": os.getloadavg()[0]},
-            "walk": bench_walk(folder),
-            "translate": bench_translate(folder),
-            "page_tables": bench_page_tables(folder),
-            "commands": bench_commands(folder),
-            "memory": bench_memory(folder),
-            "check": bench_check(folder),
-            "decode": bench_decode(folder),
-            "open": bench_open(folder),
-            "populate": bench_populate(),
-            "write": bench_write(folder),
-            "drgn": bench_drgn(folder),
-        }
-        for left in folder.iterdir():
-            left.unlink()
-        result["pages"] = bench_pages(folder)
-    out = ROOT / "build" / "bench.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
-    _print(result)
-    print_pages(result["pages"])
-    draw_growth(ROOT / "docs" / "pages-growth.svg", result["pages"])
-    print(f"\nwritten to {out.relative_to(ROOT)}")
+        peer = find_makedumpfile(write_busy_machine(folder / "tried", 32 << 30).path)
+        if peer is None:
+            print(f"no native makedumpfile in {VARIABLE} or on the PATH reads ppc64 dumps")
+        result["makedumpfile"] = peer and peer.version
+        for section in names:
+            print(f"\n{section}", flush=True)
+            for part in SECTIONS[section]:
+                for row in part(folder, peer):
+                    record = {"section": section} | row.record()
+                    print("  " + page.line(record), flush=True)
+                    result["rows"].append(record)
+        if more:
+            result["growth"] = bench_growth(folder)
+            result["steps"] = bench_steps(folder)
+            result["many"] = bench_many(folder)
+    result["machine"]["load_at_end"] = os.getloadavg()[0]
+    result["seconds"] = time.perf_counter() - begun
+    return result
 
 
-def _print(result: dict[str, Any]) -> None:
-    walk = result["walk"]
-    print(f"walk {walk['nodes']:,} nodes (target {walk['target_seconds']} s)")
-    for key, value in walk.items():
-        if key.endswith("_seconds") and not key.startswith("target"):
-            print(f"  {key.removesuffix('_seconds').replace('_', ', '):18} {value:8.3f} s")
-    translate = result["translate"]
-    print(f"translate in bulk (target {translate['target_million_per_second']} M addresses/s)")
-    for row in translate["growth"]:
-        print(
-            f"  {row['blocks']:>9,} blocks {row['million_addresses_per_second']:8.1f} M/s "
-            f"{row['nanoseconds_per_address']:6.1f} ns each; one by one "
-            f"{row['microseconds_per_vtop']:.1f} us"
-        )
-    print("through page tables")
-    for name, row in result["page_tables"].items():
-        if isinstance(row, dict):
-            print(
-                f"  {name:20} {row['million_addresses_per_second']:6.1f} M addresses/s; one by one "
-                f"{row['microseconds_per_vtop']:.1f} us, a word {row['microseconds_per_word']:.1f} "
-                f"us; read {row['mb_per_second']:.0f} MB/s"
-            )
-    commands = result["commands"]
-    target = commands["target_seconds_beyond_python"]
-    start = commands["python_seconds"]
-    print(f"commands, beyond Python's own start of {start:.3f} s (target {target} s)")
-    for name, figures in commands.items():
-        if isinstance(figures, dict):
-            line = "  ".join(f"{key} {value:.2f} s" for key, value in figures.items())
-            print(f"  {name:22} {line}")
-    decode = result["decode"]
-    size, target = decode["bytes"] >> 20, decode["target_ratio"]
-    print(f"read {size} MiB of compressed pages, beside the codec alone (target {target})")
-    for name, row in decode.items():
-        if isinstance(row, dict):
-            print(
-                f"  {name:8} {row['read_mb_per_second']:6.0f} MB/s; codec on two threads "
-                f"{row['codec_mb_per_second']:6.0f} MB/s; ratio {row['ratio']:.2f}"
-            )
-    opening = result["open"]
-    times = "  ".join(
-        f"{key.split('_')[0]} TiB {value:.3f} s" for key, value in opening.items() if "tib" in key
-    )
-    print(f"open (target {opening['target_seconds']} s): {times}")
-    peaks = "  ".join(f"{key} {value} MiB" for key, value in result["memory"].items())
-    print(f"peak memory on 1,048,576 entries: {peaks}")
-    print_check(result["check"])
-    print_simulate(result["populate"], result["write"])
-    print_drgn(result["drgn"])
+def processor() -> str:
+    """Give the name of the processor."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("model name", "cpu\t")):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -212,6 +212,10 @@ def use_dump(*paths: str, talkative: bool, vmcoreinfo: str | None = None) -> Non
 
 def use_source(core: vmemmap.Vmcore) -> None:
     """Read at the borders of memory, and check that the answers about presence agree."""
+    for loss in core.source.losses(everywhere=True):
+        _require(str(loss).isprintable(), "a loss that is one line")
+        lost = loss.first_phys
+        _require(lost is None or not core.source.is_stored(lost), "that what is lost is not there")
     source = core.source
     source.is_incomplete()
     ranges = source.ranges().tolist()

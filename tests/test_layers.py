@@ -33,6 +33,7 @@ LAYERS = (
     "write",
     "filter",
     "dump",
+    "extract",
     "vmcore",
     "simulate",
     "report",
@@ -43,10 +44,11 @@ LAYERS = (
 
 APART = {
     "write": {"formats"},
+    "extract": {*LAYERS[: LAYERS.index("extract")]},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

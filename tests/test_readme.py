@@ -49,7 +49,7 @@ def test_python_code_runs(demo_dump, capsys) -> None:
 
 def test_there_is_something_to_check() -> None:
     assert [block.split()[2] for block in CONSOLE] == [
-        *("info", "list", "vtop", "usage", "check", "page")
+        *("info", "list", "vtop", "usage", "filter", "check", "page")
     ]
     assert PYTHON
 

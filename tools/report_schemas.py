@@ -37,6 +37,7 @@ from vmemmap.report.designs import DesignsRecord
 from vmemmap.report.dmesg import DmesgRecord
 from vmemmap.report.eras import EraRecord
 from vmemmap.report.explain import ExplanationRecord
+from vmemmap.report.extract import ExtractRecord
 from vmemmap.report.filter import FilterRecord
 from vmemmap.report.info import InfoRecord
 from vmemmap.report.list import ListRecord
@@ -53,6 +54,7 @@ RECORDS: dict[str, Any] = {
     "check": CheckRecord,
     "dmesg": DmesgRecord,
     "explain": list[ExplanationRecord],
+    "extract": ExtractRecord,
     "filter": FilterRecord,
     "info": InfoRecord,
     "list": ListRecord,

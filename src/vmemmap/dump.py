@@ -111,7 +111,11 @@ class Dump:
     @established
     def vmcoreinfo(self) -> Obtained:
         """The text of VMCOREINFO, and where it comes from."""
-        return obtain_vmcoreinfo(self.source, self._given_vmcoreinfo, self.vmlinux, self._progress)
+        which = self._assume.given("kernel")
+        return obtain_vmcoreinfo(
+            *(self.source, self._given_vmcoreinfo, self.vmlinux, self._progress),
+            1 if which is None else int(which.value),
+        )
 
     @established
     def kernel(self) -> KernelFacts:

@@ -43,6 +43,7 @@ from vmemmap.translate.result import Translation
 if TYPE_CHECKING:
     # The pages layer is loaded when it is first asked for: info, list and vtop do without.
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.extract.extract import Extracted
     from vmemmap.filter.decision import PageRun
     from vmemmap.filter.estimate import Estimate
     from vmemmap.filter.result import FilterResult
@@ -74,7 +75,9 @@ def open_vmcore(
             information), for whatever VMCOREINFO lacks.
         progress: Told how far long work has come: what it is, how much is done, how much there is.
         assume: Facts that the caller knows better than the dump, by name: memory_byte_order, mmu,
-            layout, page_table. They go before whatever the dump says.
+            layout, page_table; and kernel, 2 for the second of several that left a VMCOREINFO in
+            memory, as a capture kernel and the one that crashed. They go before whatever the dump
+            says.
         rescue: Where the list is damaged, look for what it lost in the rest of the dump, and use
             what is found; ``core.backing.rescued`` tells which entries those are.
         effort: How far to look, as a multiple of what is usual. The same effort finds the same on
@@ -121,6 +124,7 @@ class Vmcore:
         rescue: bool = False,
         effort: int = 1,
     ) -> None:
+        self._progress = progress
         self._layers = Dump(
             source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue, effort=effort
         )
@@ -387,6 +391,30 @@ class Vmcore:
             FactError: As for `pages`.
         """
         return self._dump.pages.zero_pages(level)
+
+    def extract(
+        self, out: str | os.PathLike[str], *, codec: str = "zstd", threads: int = 1
+    ) -> Extracted:
+        """Write a small dump that can be shared, with a manifest of all that is in it.
+
+        It answers as this one does about facts, list, translation, pages and use, and has no byte
+        of what is in memory beside that; see ``vmemmap.extract``.
+
+        Args:
+            out: The file to write; the manifest goes beside it, with ``.manifest.json`` added.
+            codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
+            threads: How many threads compress.
+
+        Raises:
+            FactError: Where the struct pages are cannot be told.
+            UnwritableFile: The file cannot be written.
+            CodecUnavailable: The library is not installed.
+        """
+        from vmemmap.extract.extract import write_extract  # which no other question needs
+
+        return write_extract(
+            self._dump, os.fspath(out), codec=codec, threads=threads, progress=self._progress
+        )
 
     @property
     def page_model(self) -> PageModel:

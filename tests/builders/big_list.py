@@ -1,10 +1,15 @@
 """Writes an ELF vmcore with a very long vmemmap_list, array-wise, for benchmarks.
 
 64 KiB pages and 64 KiB blocks, hash MMU, 6.1 kernel. Struct pages are not stored: their blocks are
-program headers with a memsz only, or not there at all. Physical memory, ascending:
+program headers with a memsz only, or not there at all; or all blocks show the same few. Physical
+memory, ascending:
 
     0                   kernel data, VMCOREINFO pages, mem_section
     ``node_base``       a node page, the 2730 blocks of its nodes, a node page, ...
+
+or, handed out from the top down as boot does it:
+
+    ``node_base``       ... block 2730, the second node page, block 2729, ..., block 0, a node page
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import numpy.typing as npt
 
 from .byte_order import Order, u64, u64_dtype
 from .elf_core import Segment, build_elf
-from .kernel_data import MEM_SECTION_BYTES, PAGE_OFFSET
+from .kernel_data import MEM_SECTION_BYTES, PAGE_OFFSET, SECTION_SHIFT
 from .kernel_era import section_flags, version_of
 from .machine import Machine, build_machine
 from .node_list import NODE_BYTES, NodeOrder
@@ -63,9 +68,9 @@ def write_big_list(
     nodes: int = 1_048_576,
     byte_order: Order = "little",
     node_order: NodeOrder = "boot",
+    top_down: bool = False,
     struct_pages: Literal["memsz", "absent", "content"] = "memsz",
     content: Path | None = None,
-    ram_bytes: int = 0,
     seed: int = 1,
 ) -> BigList:
     """Write the vmcore and return the known answer.
@@ -77,13 +82,13 @@ def write_big_list(
         node_order: ``"boot"`` is newest first, nodes ascending. ``"shuffled"`` is what remains
             after every block was removed and added again in random order: nodes and blocks are
             used again in no order at all.
+        top_down: Hand out memory from the top down: virtual addresses go up, physical ones down.
         struct_pages: ``"memsz"`` has program headers without data for the blocks, ``"absent"``
             has none; ``"content"`` takes them from *content*.
         content: A file whose size is a multiple of 64 KiB and that is put at the end of the vmcore.
             The blocks' program headers point into it, from its start again where it ends: so that
-            64 GiB of struct pages need no 64 GiB of file. By physical address, in order.
-        ram_bytes: Give the vmcore a last program header for all memory up to here, whose data is
-            a hole at the end of the file: zeros, where nothing else is.
+            64 GiB of struct pages need no 64 GiB of file. By physical address, in order; with
+            *top_down* the blocks in it go from the last to the first.
         seed: Of the shuffling.
     """
     machine = build_machine(byte_order=byte_order, blocks=1, store="none")
@@ -96,6 +101,11 @@ def write_big_list(
     chunk_phys = np.uint64(node_base) + chunk * np.uint64((NODES_PER_PAGE + 1) * PAGE)
     node_at = np.uint64(PAGE_OFFSET) + chunk_phys + slot * np.uint64(NODE_BYTES)
     block_at = chunk_phys + (slot + np.uint64(1)) * np.uint64(PAGE)
+    pages = -(-nodes // NODES_PER_PAGE)
+    if top_down:
+        last = np.uint64(2 * node_base + (pages * (NODES_PER_PAGE + 1) - 1) * PAGE)
+        node_at = np.uint64(PAGE_OFFSET) + last - chunk_phys + slot * np.uint64(NODE_BYTES)
+        chunk_phys, block_at = last - chunk_phys, last - block_at
 
     block: U64Array = slots
     which: U64Array = slots
@@ -109,37 +119,31 @@ def write_big_list(
     # Oldest first so far. The link of each node is the node pushed before it.
     link = np.concatenate((np.zeros(1, np.uint64), node[:-1]))
 
-    pages = -(-nodes // NODES_PER_PAGE)
-    image = np.zeros((pages, PAGE // 8), u64_dtype(byte_order))
-    table = image[:, : NODES_PER_PAGE * 3].reshape(pages, NODES_PER_PAGE, 3)
     place = np.empty(nodes, np.uint64)
     place[which] = slots
-    records = np.zeros((pages * NODES_PER_PAGE, 3), np.uint64)
-    records[:nodes] = np.stack((link, phys, virt), axis=1)[place]
-    table[:] = records.reshape(table.shape)
+    image = node_image(np.stack((link, phys, virt), axis=1)[place], PAGE, byte_order)
 
     content_size = content.stat().st_size if content is not None else 0
     head = int(node[-1])
     machine.poke_u64(machine.symbols["vmemmap_list"], head)
-    _spread_sections(machine, nodes)
+    spread_sections(machine, nodes * (PAGE // 64))
     segments = machine.segments()
     pieces: list[Segment] = []
-    for index in range(pages):
-        base = node_base + index * (NODES_PER_PAGE + 1) * PAGE
-        segments.append(Segment(base, image[index].tobytes()))
+    for index, at in enumerate(chunk_phys[::NODES_PER_PAGE].tolist()):
+        segments.append(Segment(at, image[index].tobytes()))
         first = index * NODES_PER_PAGE
-        blocks = min(NODES_PER_PAGE, nodes - first)
+        end = min(first + NODES_PER_PAGE, nodes)
         if struct_pages == "memsz":
-            segments.append(Segment(base + PAGE, memsz=blocks * PAGE))
-        while struct_pages == "content" and blocks:
-            at = first * PAGE % content_size
-            count = min(blocks, (content_size - at) // PAGE)
-            start = base + PAGE + (first - index * NODES_PER_PAGE) * PAGE
+            start = int(block_at[[first, end - 1]].min())
+            segments.append(Segment(start, memsz=(end - first) * PAGE))
+        while struct_pages == "content" and first < end:
+            into = first * PAGE % content_size
+            count = min(end - first, (content_size - into) // PAGE)
+            start = int(block_at[[first, first + count - 1]].min())
             size = count * PAGE
-            pieces.append(Segment(start, memsz=size, filesz=size, offset=at))
-            first, blocks = first + count, blocks - count
-    if ram_bytes:
-        pieces.append(Segment(0, memsz=ram_bytes, filesz=ram_bytes, offset=content_size))
+            offset = content_size - into - size if top_down else into
+            pieces.append(Segment(start, memsz=size, filesz=size, offset=offset))
+            first += count
     path = Path(path)
     notes = machine.notes(byte_order)
     data = build_elf([*segments, *pieces], notes, order=byte_order, align=PAGE)
@@ -154,7 +158,6 @@ def write_big_list(
             file.seek(content_at)
             with content.open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 24)
-            file.truncate(file.tell() + ram_bytes)
     return BigList(
         path=path,
         byte_order=byte_order,
@@ -168,14 +171,36 @@ def write_big_list(
     )
 
 
-def _spread_sections(machine: Machine, nodes: int) -> None:
-    """Make mem_section list every section of the RAM that *nodes* blocks describe.
+def node_image(
+    records: npt.NDArray[np.uint64], page_size: int, order: Order
+) -> npt.NDArray[np.uint64]:
+    """Put list nodes into pages.
+
+    Args:
+        records: link, phys and virt of each node, in the order in which nodes were handed out.
+        page_size: Of the kernel, in bytes.
+        order: Of the memory.
+
+    Returns:
+        The words of a page a row, as they lie in memory.
+    """
+    per_page = page_size // NODE_BYTES
+    pages = -(-len(records) // per_page)
+    image = np.zeros((pages, page_size // 8), u64_dtype(order))
+    filled = np.zeros((pages * per_page, 3), np.uint64)
+    filled[: len(records)] = records
+    image[:, : per_page * 3] = filled.reshape(pages, per_page * 3)
+    return image
+
+
+def spread_sections(machine: Machine, ram_pages: int) -> None:
+    """Make mem_section list every section of so much RAM.
 
     With SPARSEMEM_VMEMMAP all sections encode the same value, so one page of entries serves every
     root. The last root is filled up, unless it is the only one.
     """
-    per_root = PAGE // MEM_SECTION_BYTES
-    sections = nodes * (PAGE // 64) * PAGE >> 24
+    per_root = machine.page_size // MEM_SECTION_BYTES
+    sections = ram_pages * machine.page_size >> SECTION_SHIFT
     value = machine.vmemmap_base | section_flags(version_of(machine.release))
     entry = u64(value, machine.byte_order).ljust(MEM_SECTION_BYTES, b"\0")
     roots_at = machine.symbols["mem_section"]
@@ -183,6 +208,5 @@ def _spread_sections(machine: Machine, nodes: int) -> None:
     page = int.from_bytes(root, machine.byte_order)
     machine.poke(page, entry * min(sections, per_root))
     machine.poke(roots_at, root * -(-sections // per_root))
-    spanned = nodes * (PAGE // 64)
     for offset in (120, 19768):
-        machine.poke_u64(machine.symbols["contig_node"] + offset, spanned)
+        machine.poke_u64(machine.symbols["contig_node"] + offset, ram_pages)

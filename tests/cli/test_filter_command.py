@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,7 @@ def test_what_cannot_be_classified_is_told(run_vmemmap, tmp_path) -> None:
 
     notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
     pages = {pfn: bytes([pfn]) * 4096 for pfn in range(9)}
-    data = build_kdump(pages, block_size=4096, notes=notes, dump_level=0)  # type: ignore[arg-type]
+    data = build_kdump(pages, block_size=4096, notes=notes, dump_level=0)
     (tmp_path / "dump").write_bytes(data)
     ran = run_vmemmap("filter", tmp_path / "dump", "-o", tmp_path / "out")
     assert ran.code == 1
@@ -184,7 +185,7 @@ def test_what_cannot_be_classified_is_told(run_vmemmap, tmp_path) -> None:
 def test_progress_in_lines(monkeypatch, capsys) -> None:
     """A serial console gets a line every few seconds, with percent, rate and time left."""
     clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with progress.ProgressLines() as lines:
         for step in range(11):
             lines("writing", step * 50_000_000, 500_000_000)

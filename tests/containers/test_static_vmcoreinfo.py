@@ -370,16 +370,47 @@ def test_the_fact_tells_of_the_other_kernel(machine: Machine, tmp_path: Path, ru
         fact = core.facts["vmcoreinfo"]
     assert fact.detail == (
         f"not in the dump's headers; the kernel's note found at {IMAGE + 0x2004:#x}; memory also "
-        "has the note at 0x2001234 of kernel 4.4.0-1-powerpc64, whose image is at 0x2000000"
+        "has the note at 0x2001234 of kernel 4.4.0-1-powerpc64, whose image is at 0x2000000 "
+        "(--assume kernel=2 takes it)"
     )
+    with vmemmap.open(path, assume={"kernel": "2"}) as core:
+        assert core.vmcoreinfo_text == text
+        assert core.facts["release"].value == "4.4.0-1-powerpc64"
+        assert core.facts["vmcoreinfo"].detail == (
+            "the note at 0x2001234 of kernel 4.4.0-1-powerpc64, whose image is at 0x2000000, as "
+            f"--assume kernel=2 says; not the note at {IMAGE + 0x2004:#x} of kernel "
+            f"{machine.release}, crashed"
+        )
+    ran = run_vmemmap("info", path, "--assume", "kernel=3")
+    assert ran.code == 3
+    assert "no VMCOREINFO of a kernel 3 in this dump" in ran.err
+    assert "2 is the note at 0x2001234" in ran.err
+
+
+def test_the_headers_are_of_one_kernel_and_memory_has_another(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """As the capture kernel's own vmcore would be, or a dump of it that its host made."""
+    text = text_of(machine) + b"CRASHTIME=1795696204"
+    machine.memory.write(IMAGE + 0x2004, note_of(machine, text))
+    path = tmp_path / "dump"
+    path.write_bytes(machine.elf())
+    with vmemmap.open(path) as core:
+        assert core.facts["vmcoreinfo"].detail == "in the dump's headers"
+    with vmemmap.open(path, assume={"kernel": "2"}) as core:
+        assert core.vmcoreinfo_text == text
+        assert core.facts["vmcoreinfo"].detail.endswith("; not the one in the dump's headers")
 
 
 class TestEffort:
     """The search ends by the work it has done."""
 
     def test_page_heads(self, search: Search, machine: Machine) -> None:
-        searched = search(machine, effort=SearchEffort(page_heads=8))
-        assert searched == Searched((), "pages of 4 KiB beyond the first 8")
+        few = SearchEffort(page_heads=8)
+        assert search(machine, effort=few) == Searched(())  # low memory is looked at whole
+        machine.memory.write((4 << 30) + 0x100000, text_of(machine))
+        assert search(machine, effort=few) == Searched((), "pages of 4 KiB beyond the first 8")
+        assert [found.phys for found in search(machine).found] == [(4 << 30) + 0x100000]
 
     def test_candidates(self, search: Search, machine: Machine) -> None:
         for at in range(FREE, FREE + FREE_BYTES, 64):

@@ -58,7 +58,7 @@ def build(source: str, order: Order, size: int) -> bytes:
         pages,
         block_size=size,
         order=order,
-        codec=source,  # type: ignore[arg-type]
+        codec=source,
         notes=notes_of(order, size),
         dump_level=16,
         utsname={"machine": name, "release": "6.1.0", "nodename": "box"},
@@ -151,7 +151,7 @@ def test_compressed_zero_pages_are_found(tmp_path, codec: str, size: int) -> Non
     data = build_kdump(
         pages,
         block_size=size,
-        codec=codec,  # type: ignore[arg-type]
+        codec=codec,
         notes=notes_of("little", size),
         dump_level=0,
         share_zero=False,

@@ -18,7 +18,6 @@ from vmemmap.errors import OutputTooLarge, UnwritableFile
 from vmemmap.progress import no_progress
 from vmemmap.simulate.crash.damage import apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
-from vmemmap.write import output
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def test_unreadable_struct_pages_keep_their_pages(tmp_path, dump) -> None:
         size = core.kernel.struct_page_size.value
         phys = core.vtop(core.vmemmap_base.value).phys
         described = range(page // size)
-        everything = {}
+        everything: dict[int, bytes | None] = {}
         for start, end in core.source.ranges().tolist():
             for at in range(start, end, page):
                 everything[at // page] = core.read_phys(at, page)
@@ -119,7 +118,7 @@ def test_full_disk_leaves_nothing_and_the_next_level_is_tried(tmp_path, dump, mo
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(fd, data, offset)
 
-    monkeypatch.setattr(output.os, "pwrite", full)
+    monkeypatch.setattr(os, "pwrite", full)
     (tmp_path / "out").write_bytes(b"as it was")
     with vmemmap.open(dump.path) as core:
         with pytest.raises(UnwritableFile, match="cannot be written: No space left on device"):
@@ -157,7 +156,7 @@ def test_interrupted_at_any_moment(tmp_path, dump, monkeypatch, form: str, momen
             raise KeyboardInterrupt
         return real(fd, data, offset)
 
-    monkeypatch.setattr(output.os, "pwrite", interrupted)
+    monkeypatch.setattr(os, "pwrite", interrupted)
     with vmemmap.open(dump.path) as core, pytest.raises(KeyboardInterrupt):
         core.filter([tmp_path / "out"], 16, "none", form=form, threads=2)
     assert names(tmp_path) == []
@@ -199,6 +198,6 @@ def test_corrupt_copy_does_not_pass_verification(tmp_path, dump, monkeypatch) ->
             data[40000] ^= 1
         return real(fd, data, offset)
 
-    monkeypatch.setattr(output.os, "pwrite", flipped)
+    monkeypatch.setattr(os, "pwrite", flipped)
     with vmemmap.open(dump.path) as core, pytest.raises(UnwritableFile, match="does not read back"):
         core.filter(tmp_path / "out", 31, "none", verify=True)

@@ -21,6 +21,7 @@ MACHINES: dict[str, dict[str, Any]] = {
     "4.4 hash, 4K, big-endian": {"release": "4.4", "page": 4096, "byte_order": "big"},
     "2.6.37 by free lists": {"release": "2.6.37"},
     "7.2 hash": {"release": "7.2"},
+    "6.12 radix, 4K, without a list": {"release": "6.12", "page": 4096, "mmu": "radix"},
 }
 SMALL = ((0, 0, 112), (1, 128, 64))
 """Nodes and MiB."""

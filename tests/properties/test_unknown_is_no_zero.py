@@ -4,8 +4,8 @@ is what was planned, or it is unknown, or the dump is refused. Nothing is ever w
 The machines are simulated kernels; the plan of their memory is the witness.
 
 Left out are numbers that say where struct pages are, and not what they say: the sizes of struct
-page, of mem_section and of a section. And two kernels that differ by one number alone are told apart by
-their release, so that a number is changed under the release that it belongs to.
+page, of mem_section and of a section. And two kernels that differ by one number alone are told
+apart by their release, so that a number is changed under the release that it belongs to.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def test_a_page_table_of_another_mmu_or_page_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assume", "words"),
     [
-        ({"layuot": "0xf"}, "layout, memory_byte_order, mmu, page_table"),
+        ({"layuot": "0xf"}, "kernel, layout, memory_byte_order, mmu, page_table"),
         ({"mmu": "book3e"}, "hash, radix"),
         ({"page_table": "hash"}, "hash-64k-4.17"),
         ({"layout": "book3e 0x8000"}, "0xc00c"),

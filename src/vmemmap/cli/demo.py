@@ -100,7 +100,8 @@ def command(folder: str | None, debug: bool) -> int:
         complain(str(error.filename), f"cannot be made: {error.strerror}")
         return EXIT_UNREADABLE
     code = _show_all(Path(folder), debug)
-    write([f"\nThe spec and the dump are in {folder}\n"])
+    what = "spec and the dump are" if code == 0 else "spec is"
+    write([f"\nThe {what} in {folder}\n"])
     return code
 
 

@@ -99,7 +99,8 @@ _ASSUME = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
-    "layout, page_table. May be given several times; a wrong value lists the right ones.",
+    "layout, page_table; or kernel=2: the second of the kernels found in memory. May be given "
+    "several times; a wrong value lists the right ones.",
 )
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 

@@ -109,8 +109,8 @@ class BackingFacts:
         return Fact("mmu_vmemmap_psize", value, Origin.DERIVED, f"read at {at.shown}")
 
     @established
-    def block_size(self) -> Fact[int]:
-        """Size of one vmemmap block in bytes."""
+    def block_shift_at(self) -> Fact[int]:
+        """Where mmu_psize_defs has the shift of the blocks (4 bytes)."""
         info = self._kernel.vmcoreinfo
         index = self.psize_index.value
         defs = self._kernel.symbol("mmu_psize_defs")
@@ -125,7 +125,12 @@ class BackingFacts:
                 name="SIZE(mmu_psize_def)",
             )
         place = defs.value + index * element + shift_at
-        at = Fact("mmu_psize_defs", place, Origin.DERIVED, "", True)
+        return Fact("mmu_psize_defs", place, Origin.DERIVED, "", True)
+
+    @established
+    def block_size(self) -> Fact[int]:
+        """Size of one vmemmap block in bytes."""
+        index, at = self.psize_index.value, self.block_shift_at
         shift = self._read(at, 4)
         if shift not in VMEMMAP_BLOCK_SHIFTS:
             known = ", ".join(map(str, VMEMMAP_BLOCK_SHIFTS))

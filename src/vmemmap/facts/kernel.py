@@ -30,7 +30,7 @@ _OF_VMEMMAP = (
 )
 """Keys of VMCOREINFO that only kernels with SPARSEMEM_VMEMMAP have."""
 _WITHOUT_VMEMMAP = (
-    "info, dmesg, drgn and vtop of other addresses work on it; list, check, page, pages and usage "
+    "info, dmesg and vtop of other addresses work on it; list, check, page, pages, usage and drgn "
     "need a vmemmap"
 )
 _MAX_UTS_OFFSET = 4096

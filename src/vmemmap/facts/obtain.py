@@ -9,7 +9,7 @@ from vmemmap.errors import FactConflict, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.uts import find_utsname
 from vmemmap.facts.vmcoreinfo.candidates import FoundText, release_in_memory
-from vmemmap.facts.vmcoreinfo.search import find_by_symbols, find_in_memory
+from vmemmap.facts.vmcoreinfo.search import Searched, find_by_symbols, find_in_memory
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
@@ -96,6 +96,7 @@ def obtain_vmcoreinfo(
     given: bytes | None,
     symbols: SymbolFile | None,
     progress: Progress,
+    kernel: int = 1,
 ) -> Obtained:
     """Give the VMCOREINFO text, and where it comes from.
 
@@ -104,11 +105,15 @@ def obtain_vmcoreinfo(
         given: The user's text, which goes before the dump's own, or None.
         symbols: The user's vmlinux, which says where the kernel keeps the text, or None.
         progress: Told how far a search of the memory has come.
+        kernel: Which of the kernels that have left a text is meant: 1 for the one that is taken
+            where nothing is said, 2 and more for `Obtained.others`.
 
     Raises:
         FactConflict: The text or the vmlinux is of another kernel.
-        FactMissing: Neither the headers nor the memory have it.
+        FactMissing: Neither the headers nor the memory have it, or not of so many kernels.
     """
+    if kernel > 1:
+        return _choose(source, kernel, progress)
     if given is not None:
         _check_given(source, given)
         fact = Fact("vmcoreinfo", "given", Origin.USER, "a file named by the user")
@@ -126,11 +131,38 @@ def obtain_vmcoreinfo(
     return _search(source, symbols, progress)
 
 
-def _search(source: PhysicalSource, symbols: SymbolFile | None, progress: Progress) -> Obtained:
-    """Search memory for the text; errors as for `obtain_vmcoreinfo`."""
+def _choose(source: PhysicalSource, kernel: int, progress: Progress) -> Obtained:
+    """Take the text of another kernel than that of the dump's headers, or the one found first."""
+    searched = _look(source, progress)
+    found = [text for text in searched.found if text.text != source.vmcoreinfo]
+    own = [f"1 is {_HEADERS}"] if source.vmcoreinfo else []
+    if kernel - len(own) > len(found):
+        named = [*own, *(f"{n} is {text}" for n, text in enumerate(found, 1 + len(own)))]
+        raise FactMissing(
+            f"there is no VMCOREINFO of a kernel {kernel} in this dump, which --assume kernel asks "
+            f"for: {'; '.join(named) or 'memory has none'}",
+            name="VMCOREINFO",
+        )
+    chosen = found.pop(kernel - len(own) - 1)
+    detail = f"{chosen}, as --assume kernel={kernel} says"
+    if own or found:
+        detail += f"; not {' or '.join([*([_HEADERS] if own else []), *map(str, found)])}"
+    return Obtained(chosen.text, Fact("vmcoreinfo", "memory", Origin.USER, detail), tuple(found))
+
+
+_HEADERS = "the one in the dump's headers"
+
+
+def _look(source: PhysicalSource, progress: Progress) -> Searched:
     what = "searching memory for VMCOREINFO"
     searched = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
     progress(what, 1000, 1000)
+    return searched
+
+
+def _search(source: PhysicalSource, symbols: SymbolFile | None, progress: Progress) -> Obtained:
+    """Search memory for the text; errors as for `obtain_vmcoreinfo`."""
+    searched = _look(source, progress)
     if not searched.found:
         if symbols is not None:
             _check_vmlinux(source, symbols)
@@ -144,6 +176,7 @@ def _search(source: PhysicalSource, symbols: SymbolFile | None, progress: Progre
     best, *others = searched.found
     detail = f"not in the dump's headers; the kernel's {best.form} found at {best.phys:#x}"
     if others:
-        detail += f"; memory also has {' and '.join(map(str, others))}"
+        named = (f"{text} (--assume kernel={n} takes it)" for n, text in enumerate(others, 2))
+        detail += f"; memory also has {' and '.join(named)}"
     fact = Fact("vmcoreinfo", "memory", Origin.DERIVED, detail)
     return Obtained(best.text, fact, tuple(others))

@@ -12,7 +12,8 @@ from vmemmap.address import ByteOrder
 from vmemmap.memory import Memory
 
 FIELD_BYTES = 65
-_RELEASE, _MACHINE = 2, 4
+FIELDS = ("sysname", "nodename", "release", "version", "machine", "domainname")
+_RELEASE, _MACHINE = FIELDS.index("release"), FIELDS.index("machine")
 
 ORDER_OF_MACHINE: dict[str, ByteOrder] = {"ppc64le": "little", "ppc64": "big"}
 
@@ -26,12 +27,14 @@ class Utsname:
         release: The third.
         machine: The fifth.
         raw: All six, 65 bytes each.
+        phys: Physical address of the first of the texts, in the order of `FIELDS`.
     """
 
     sysname: str
     release: str
     machine: str
     raw: bytes = b""
+    phys: int = 0
 
 
 def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname | None:
@@ -49,11 +52,11 @@ def find_utsname(memory: Memory, phys: int, offsets: tuple[int, ...]) -> Utsname
         ReadError: The memory is not in the dump.
     """
     for offset in offsets:
-        raw = memory.read(phys + offset, 6 * FIELD_BYTES)
+        raw = memory.read(phys + offset, len(FIELDS) * FIELD_BYTES)
         texts = [
             raw[at : at + FIELD_BYTES].split(b"\0")[0].decode("latin-1")
-            for at in range(0, 6 * FIELD_BYTES, FIELD_BYTES)
+            for at in range(0, len(raw), FIELD_BYTES)
         ]
         if texts[0] == "Linux":
-            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE], raw)
+            return Utsname(texts[0], texts[_RELEASE], texts[_MACHINE], raw, phys + offset)
     return None

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
-from vmemmap.pages.one_pass import zero_pages
-from vmemmap.source.base import Located, PhysicalSource, StoredForms
+from vmemmap.pages.one_pass import zero_pages_at
+from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC, compressor
 from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
 
@@ -72,10 +72,7 @@ class Contents:
 
     def find_zero(self, data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which pages of a buffer are full of zeros."""
-        size = self.page_size
-        spans = np.empty((len(offsets), 3), dtype=np.int64)
-        spans[:, 0], spans[:, 1], spans[:, 2] = np.arange(len(offsets)) * size, size, offsets
-        return zero_pages(Located(data, spans), size)
+        return zero_pages_at(data, offsets, self.page_size)
 
     def _as_stored(
         self, forms: StoredForms, pfns: NDArray[np.int64], start: int, end: int

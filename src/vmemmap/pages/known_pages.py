@@ -16,12 +16,13 @@ from vmemmap.address import numpy_prefix
 from vmemmap.established import established
 from vmemmap.pages.count.free_lists import FreeLists
 from vmemmap.pages.layout.witnesses import FreeHead
-from vmemmap.pages.struct_pages import StructPages
+from vmemmap.pages.struct_pages import StructPages, Window
 
 _HEADS = 64
 _WINDOW_PAGES = 1 << 12
 _WINDOWS = 64
-"""How many windows are searched for tails of compounds."""
+"""How many windows are searched for tails of compounds, and for page types."""
+_SIGN, _NO_COUNT = 1 << 31, 0xFFFF_FFFF
 
 
 class PagesToWitness:
@@ -59,6 +60,16 @@ class PagesToWitness:
         pages = {pfn: self._read(pfn) for pfn in islice(self._named(head), _HEADS)}
         return [data for data in pages.values() if data is not None]
 
+    def types_at(self, at: int) -> frozenset[int] | None:
+        """Give the page types that stand at an offset in some pages of all kinds."""
+        pages, found = self._struct_pages, set()
+        dtype = np.dtype(f"{numpy_prefix(pages.order)}u4")
+        for window in self._windows():
+            for piece in window.pieces:
+                words = np.ndarray(piece.end - piece.start, dtype, piece.data, at, (pages.size,))
+                found.update(np.unique(words[words >= _SIGN]).tolist())
+        return frozenset(found - {_NO_COUNT})
+
     def are_unlisted(self, lru: int) -> bool:
         """Tell whether ``lru`` of a page of the kernel's image links itself, as on no list."""
         pages = self._struct_pages
@@ -79,14 +90,18 @@ class PagesToWitness:
         """Yield the pfns that tails right behind them name as their heads."""
         pages = self._struct_pages
         dtype = np.dtype(f"{numpy_prefix(pages.order)}u8")
-        for first in islice(pages.windows(_WINDOW_PAGES), _WINDOWS):
-            window = pages.window(first, _WINDOW_PAGES)
+        for window in self._windows():
             for piece in window.pieces:
-                count = piece.end - piece.start
+                first, count = window.first_pfn, piece.end - piece.start
                 words = np.ndarray(count, dtype, piece.data, head, (pages.size,)).astype(np.uint64)
                 pfns = np.arange(first + piece.start, first + piece.end, dtype=np.uint64)
                 before = np.uint64(pages.base) + (pfns - np.uint64(1)) * np.uint64(pages.size)
                 yield from (pfns[words == before + np.uint64(1)] - np.uint64(1)).tolist()
+
+    def _windows(self) -> Iterator[Window]:
+        pages = self._struct_pages
+        for first in islice(pages.windows(_WINDOW_PAGES), _WINDOWS):
+            yield pages.window(first, _WINDOW_PAGES)
 
     def _read(self, pfn: int) -> bytes | None:
         pages = self._struct_pages

@@ -31,8 +31,9 @@ from vmemmap.pages.count.zero_pages import count_zero_pages
 from vmemmap.pages.exclusion_rules import LEVELS
 from vmemmap.pages.exclusions import Exclusions, page_ranges
 from vmemmap.pages.known_pages import PagesToWitness
-from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout, read_orders
+from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
 from vmemmap.pages.layout.page_reader import PageReader
+from vmemmap.pages.layout.places import read_orders
 from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages
 from vmemmap.pages.page import PageHomes
 from vmemmap.pages.rules import tells_hugetlb
@@ -53,6 +54,9 @@ class PageModel:
         base: Virtual address of the struct page of pfn 0.
         backing: The list; empty where the kernel keeps none.
         progress: Told how far a scan has come.
+
+    Attributes:
+        runs: As given.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class PageModel:
         backing: BackingTable,
         progress: Progress = no_progress,
     ) -> None:
-        self._kernel, self._source, self._runs = kernel, source, runs
+        self._kernel, self._source, self.runs = kernel, source, runs
         self._base, self._backing = base, backing
         self._progress = progress
         self._page_size = kernel.page_size.value
@@ -116,7 +120,7 @@ class PageModel:
         """Where the struct pages are."""
         return StructPages(
             self._source,
-            self._runs,
+            self.runs,
             self.sections,
             base=self._base,
             size=self._kernel.struct_page_size.value,
@@ -145,7 +149,14 @@ class PageModel:
             return None, str(error)
         if fields is None:
             return None, "the number of nodes is no power of two"
-        return check_fields(fields, self.nodes, self._flags_of)
+
+        def flags_of(pfn: int) -> int | None:
+            flags = self._flags_of(pfn)
+            # They lie far apart, and for each up to 2 MiB of the file around it are mapped.
+            self.struct_pages.trim()
+            return flags
+
+        return check_fields(fields, self.nodes, flags_of)
 
     @property
     def _device_zone(self) -> int | None:
@@ -164,7 +175,7 @@ class PageModel:
             self.layout,
             self.fields[0],
             self._page_size,
-            PageHomes(self._runs, self._backing, self._source),
+            PageHomes(self.runs, self._backing, self._source),
             {
                 (zone.node, zone.index): zone.name
                 for node in self.nodes
@@ -230,6 +241,15 @@ class PageModel:
         blocks = tuple(lists.blocks())
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
+
+    @property
+    def pgdat_layout(self) -> PgdatLayout:
+        """Where things are in a node's and a zone's structures.
+
+        Raises:
+            FactError: VMCOREINFO lacks what is needed.
+        """
+        return self._node_reader[1]
 
     @established
     def _free_lists(self) -> FreeLists:

@@ -390,3 +390,19 @@ def zero_pages(located: Located, page_size: int) -> NDArray[np.bool_]:
         out[at + maybe] = ~words[maybe].any(axis=1)
         at += count
     return out
+
+
+def zero_pages_at(
+    data: memoryview, offsets: NDArray[np.int64], page_size: int
+) -> NDArray[np.bool_]:
+    """Tell which pages of a buffer are filled with zeros.
+
+    Args:
+        data: The buffer.
+        offsets: Where each page begins in it (bytes).
+        page_size: The size of a page in bytes.
+    """
+    spans = np.empty((len(offsets), 3), dtype=np.int64)
+    spans[:, 0], spans[:, 1] = np.arange(len(offsets)) * page_size, page_size
+    spans[:, 2] = offsets
+    return zero_pages(Located(data, spans), page_size)

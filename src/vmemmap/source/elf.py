@@ -263,9 +263,9 @@ class ElfSource(PhysicalSource):
     def _check_machine(self, header: elf64.ElfHeader) -> None:
         """Refuse cores of other machines, and of what is no kernel; see the module for how."""
         if self.vmcoreinfo is None:
+            check_is_kernel(self.notes)
             if header.e_machine != elf64.EM_PPC64:
                 raise _of_machine(header)
-            check_is_kernel(self.notes)
         machine = machine_of_elf(header.e_machine)
         found_in = f"the ELF header's e_machine, {header.e_machine},"
         try:

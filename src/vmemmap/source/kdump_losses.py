@@ -38,9 +38,12 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
     found = _Tally(file, everywhere)
     losses = []
     if len(found.cut):
-        losses.append(found.loss(file.view.cut_text, found.cut, "lost"))
+        cause = file.view.cut_text if found.is_cut else _DAMAGED
+        losses.append(found.loss(cause, found.cut, "lost"))
     if len(found.unwritten):
-        cause = layout.MARKED_INCOMPLETE if file.marked_incomplete else _UNFINISHED
+        cause = _UNFINISHED if found.reaches_end(found.unwritten) else _EMPTY
+        if file.marked_incomplete:
+            cause = layout.MARKED_INCOMPLETE
         losses.append(found.loss(cause, found.unwritten, "lost, since they were never written,"))
     elif file.marked_incomplete:
         losses.append(Loss(layout.MARKED_INCOMPLETE))
@@ -49,6 +52,8 @@ def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...
     return tuple(losses)
 
 
+_DAMAGED = "damaged page descriptors point behind the end of the file, which is not cut off"
+_EMPTY = "page descriptors before the last are empty, and the dump does not say why"
 _UNFINISHED = "the dump's writer did not finish, and the dump does not say why"
 
 
@@ -58,6 +63,7 @@ class _Tally:
     def __init__(self, file: KdumpFile, everywhere: bool) -> None:
         self._file = file
         self._total = (file.descriptors_end - file.descriptors_at) // layout.DESCRIPTOR_BYTES
+        self.is_cut = False
         cut, unwritten = [], []
         end, self._all_seen = self._total, True
         while end > 0:
@@ -85,17 +91,24 @@ class _Tally:
         offset, length = rows["offset"], rows["size"].astype(np.int64)
         empty = have & (offset == 0)
         near = np.minimum(offset, np.uint64(1 << 62)).astype(np.int64)
-        return ~have | empty | ~view.holds_many(near, length), empty
+        lost = ~have | empty | ~view.holds_many(near, length)
+        # The page at which a file was cut off begins before its end; damage points anywhere.
+        at_the_end = ~have | (lost & ~empty & (near <= view.size))
+        self.is_cut |= view.truncated or bool(at_the_end.any())
+        return lost, empty
+
+    def reaches_end(self, places: NDArray[np.int64]) -> bool:
+        """Tell whether all pages from the first of these on are among them."""
+        return int(places[0]) + len(places) == self._total
 
     def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
         """Make the record of some lost pages, given by their places, of which there is one."""
         file, first = self._file, int(places[0])
         pfn = file.stored.nth(file.rank_before + first)
         least = "" if self._all_seen else "at least "
-        from_there_on = first + len(places) == self._total
         if len(places) == self._total:
             where = ""
-        elif from_there_on:
+        elif self.reaches_end(places):
             where = f", from pfn {pfn:#x} on"
         else:
             where = f", the first of them pfn {pfn:#x}"

@@ -8,6 +8,7 @@ from vmemmap.translate.page_tables.choice import FORMATS
 from vmemmap.translate.regions import BOOK3E, LAYOUTS
 
 ASSUMABLE: dict[str, tuple[str, ...]] = {
+    "kernel": ("1", "2", "3", "4"),
     "memory_byte_order": ("little", "big"),
     "mmu": (HASH, RADIX),
     "layout": tuple(row.name for row in LAYOUTS if row.mmus != BOOK3E),

@@ -42,8 +42,8 @@ class SearchEffort:
     """How far a search goes.
 
     Attributes:
-        page_heads: Pages of which the beginnings are looked at, in each step: as many as 4 TiB of
-            memory have with 64 KiB pages, and 256 GiB with 4 KiB pages.
+        page_heads: Pages of which the beginnings are looked at in all of memory, of either size: as
+            many as 4 TiB have of 64 KiB, and 256 GiB of 4 KiB. Low memory is looked at whole.
         candidates: Places that look like a text; an honest memory has a handful.
     """
 
@@ -90,7 +90,8 @@ _STEPS = (
     _Step(Run(0, PHYS_END), 65536),
     _Step(Run(0, PHYS_END), 4096),
 )
-"""The quickest and likeliest first."""
+"""The quickest and likeliest first. Those for low memory look at all of it."""
+_LOW_STEPS = 4
 
 
 def find_in_memory(
@@ -109,9 +110,12 @@ def find_in_memory(
         and a capture kernel has the one that crashed.
     """
     search = _Search(source, effort)
-    for number, step in enumerate(_STEPS):
+    ranges = source.ranges()
+    is_low = len(ranges) > 0 and int(ranges[-1, 1]) <= _LOW_END
+    steps = _STEPS[:_LOW_STEPS] if is_low else _STEPS
+    for number, step in enumerate(steps):
         for done in search.take(step):
-            tell((number + done) / len(_STEPS))
+            tell((number + done) / len(steps))
         best = search.best()
         if best and (search.settled or number >= _last_step(best[0])):
             return Searched(best)
@@ -148,7 +152,7 @@ class _Search:
                     return
             yield seen.done
             left -= seen.heads
-            if left <= 0 and seen.done < 1:
+            if left <= 0 and seen.done < 1 and step.within.end > _LOW_END:
                 self.unseen = (
                     f"pages of {step.unit_bytes >> 10} KiB beyond the first "
                     f"{self._effort.page_heads}"

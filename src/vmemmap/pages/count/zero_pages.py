@@ -16,7 +16,8 @@ from vmemmap.pages.kept import decided
 from vmemmap.pages.one_pass import zero_pages
 from vmemmap.source.base import PhysicalSource
 
-_BYTES_AT_ONCE = 16 << 20
+_BYTES_AT_ONCE = 4 << 20
+"""Few, since pages that stay lie apart, and the system maps much more of the file with each."""
 
 
 def count_zero_pages(

@@ -22,6 +22,7 @@ from vmemmap.pages.layout.page_flags import (
     neighbouring_eras,
 )
 from vmemmap.pages.layout.page_reader import PageReader
+from vmemmap.pages.layout.type_eras import BUDDY_VALUES
 from vmemmap.pages.layout.unsettled import FLAG_BITS, Unsettled, mask_of, only_bit
 from vmemmap.pages.layout.witnesses import Witnesses
 
@@ -175,8 +176,13 @@ class _Search:
         image, seen = self._witnesses.image_flags, self._witnesses
         if image and reserved is not None and not image >> reserved & 1:
             return False
-        if not seen.free_blocks or self._read.type_value("BUDDY") is not None:
+        if self._read.type_value("BUDDY") is not None:
             return True
+        if not seen.free_blocks:
+            # Some page is free on any machine. Before 3.9, when that is exported, no other page has
+            # a type.
+            types = seen.types_seen
+            return types is None or bool(types & BUDDY_VALUES) is (buddy is None)
         if buddy is None:
             return seen.free_type is not None
         return bool(seen.free_flags >> buddy & 1)

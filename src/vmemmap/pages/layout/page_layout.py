@@ -11,7 +11,7 @@ Source: Linux kernel/vmcore_info.c, include/linux/{mm_types,page-flags,mm,hugetl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactInvalid
@@ -20,18 +20,15 @@ from vmemmap.facts.kernel_types import KernelTypes, no_types
 from vmemmap.facts.release import Release
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.pages.layout.compound_words import Word, find_compound_words
-from vmemmap.pages.layout.flag_bits import FLAGS_EXPORTED, find_flag_bits
+from vmemmap.pages.layout.exported import exported_numbers, exported_values
+from vmemmap.pages.layout.flag_bits import find_flag_bits
 from vmemmap.pages.layout.page_flags import FlagEra
 from vmemmap.pages.layout.page_reader import PageReader
-from vmemmap.pages.layout.page_types import BUDDY_VALUES, find_page_types
+from vmemmap.pages.layout.page_types import find_page_types
+from vmemmap.pages.layout.places import is_mapping, places_seen, shown_lru, shown_orders
 from vmemmap.pages.layout.unsettled import Unsettled
 from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages, Witnesses
 
-_ORDERS_MAX = 21
-"""LENGTH(zone.free_area) is 9 or 13 by default and at most a little more by configuration."""
-_PLACES = ((24, 40, 8, 12, 16), (8, 32, 28, 24, 48), (24, 8, 52, 48, 40))
-"""Where mapping, lru, _refcount, _mapcount and private are: 2.6.35 to 3.0, to 4.17, and since. A
-kernel with debugging options, or a vendor's, can have others, but hardly for mapping alone."""
 _GIGANTIC_BYTES_SHIFT = 34
 """The largest compound page of a ppc64 kernel is the 16 GiB huge page."""
 
@@ -172,7 +169,7 @@ def find_page_layout(
             name="OFFSET(page.lru)",
         )
     pages = known or NoKnownPages()
-    lru = _shown_lru(read, lru, pages)
+    lru = shown_lru(read, lru, pages)
     refcount = read.required("page._refcount", "page._count", width=4)
     private = read.offset("page.private")
     # A kernel that exports what marks a free block exports where its order is: it is missing.
@@ -188,7 +185,7 @@ def find_page_layout(
         mapcount = read.derive_offset("page._mapcount", at, 4, why)
     head = read.offset("page.compound_info", "page.compound_head")
     seen = Witnesses(pages, order, size, flags, mapcount, private, head)
-    seen = _places_seen(read, seen, lru)
+    seen = places_seen(read, seen, lru)
     head = seen.head
     found = find_flag_bits(read, version, seen)
     bits, unsettled = found.bits, found.unsettled
@@ -211,7 +208,7 @@ def find_page_layout(
     unsettled |= page_types.unsettled
     if seen.private is None:
         unsettled["order"] = Unsettled()
-    if not _is_mapping(mapping, lru, refcount, seen):
+    if not is_mapping(mapping, lru, refcount, seen):
         unsettled["mapping"] = Unsettled()
     values = page_types.values
     return PageLayout(
@@ -234,112 +231,10 @@ def find_page_layout(
         compound_order=order_at,
         compound_dtor=dtor_at,
         hugetlb_dtor=dtor,
-        orders=_shown_orders(read, page_size, pages),
+        orders=shown_orders(read, page_size, pages),
         max_compound_order=_GIGANTIC_BYTES_SHIFT - (page_size.bit_length() - 1),
         facts=tuple(read.facts),
-        exported=_exported(info),
-        exported_numbers=_exported_numbers(read, found.exported),
+        exported=exported_values(info),
+        exported_numbers=exported_numbers(read, found.exported),
         unsettled=unsettled,
     )
-
-
-def _shown_lru(read: PageReader, lru: int, pages: KnownPages) -> int:
-    """Give where lru is, which may be elsewhere than said if pages that are on no list show it."""
-    others = [row[1] for row in _PLACES if row[1] != lru and row[1] + 16 <= read.size]
-    shown = [at for at in others if pages.are_unlisted(at)]
-    if len(shown) != 1 or pages.are_unlisted(lru):
-        return lru
-    why = "where pages of the kernel's image, which are on no list, link themselves"
-    read.derive("page.lru", shown[0], why, Origin.DERIVED)
-    return shown[0]
-
-
-def _shown_orders(read: PageReader, page_size: int, pages: KnownPages) -> int:
-    """Give how many orders there are, which may be more than said if there are lists of them."""
-    orders = read_orders(read, page_size)
-    if pages.free_orders <= orders:
-        return orders
-    why = "so many free lists follow each other in the first zone"
-    read.derive("zone.free_area", pages.free_orders, why, Origin.DERIVED)
-    return pages.free_orders
-
-
-def _is_mapping(mapping: int, lru: int, refcount: int, seen: Witnesses) -> bool:
-    """Tell whether the mapping is where it may be, if all the rest is where a kernel has it."""
-    rest = (lru, refcount, seen.mapcount, seen.private)
-    return mapping in {row[0] for row in _PLACES if row[1:] == rest} or not any(
-        row[1:] == rest for row in _PLACES
-    )
-
-
-def _places_seen(read: PageReader, seen: Witnesses, lru: int) -> Witnesses:
-    """Correct what known pages show to be elsewhere: page type, order, the word of tails."""
-    if seen.head not in (None, lru) and not seen.names_heads(seen.head) and seen.names_heads(lru):
-        why = "in the word of page.lru.next, as in every kernel: there tails name their heads"
-        seen = replace(seen, head=read.derive("page.compound_head", lru, why, Origin.DERIVED))
-    if seen.free_type is None:
-        places = seen.type_places(BUDDY_VALUES, lru)
-        if len(places) == 1:
-            why = f"where {seen.free_blocks} blocks on the free lists have the same page type"
-            read.derive("page._mapcount", places[0], why, Origin.DERIVED)
-            seen = replace(seen, mapcount=places[0])
-    places = seen.order_places()
-    if places and seen.private not in places:
-        place = places[0] if len(places) == 1 else None
-        why = f"where {seen.free_blocks} blocks on the free lists have their order"
-        seen = replace(seen, private=read.derive("page.private", place, why, Origin.DERIVED))
-    return seen
-
-
-_HUGETLB_BY_TAIL = (
-    "NUMBER(HUGETLB_PAGE_DTOR)",
-    "NUMBER(PG_hugetlb)",
-    "SYMBOL(free_huge_page)",
-)
-_TYPES = ("buddy", "slab", "hugetlb", "offline", "unaccepted")
-
-
-def _exported(info: Vmcoreinfo) -> frozenset[str]:
-    """Name the values that a tool which knows VMCOREINFO alone would have."""
-    keys = {
-        "page.private": "OFFSET(page.private)",
-        "page._mapcount": "OFFSET(page._mapcount)",
-        "compound_head": "OFFSET(page.compound_head)",
-        **{name: f"NUMBER(PAGE_{name.upper()}_MAPCOUNT_VALUE)" for name in _TYPES},
-        **{f"PG_{name}": f"NUMBER(PG_{name})" for name in FLAGS_EXPORTED},
-        "PG_head": "NUMBER(PG_head_mask)",
-    }
-    found = {name for name, key in keys.items() if key in info}
-    if "OFFSET(page.compound_info)" in info:
-        found |= {"compound_head"}
-    if any(key in info for key in _HUGETLB_BY_TAIL):
-        found |= {"hugetlb_dtor"}
-    return frozenset(found)
-
-
-def _exported_numbers(read: PageReader, bits: Mapping[str, int]) -> dict[str, int]:
-    """Give the bits and types that VMCOREINFO itself has."""
-    keys = {name: f"PAGE_{name.upper()}_MAPCOUNT_VALUE" for name in _TYPES}
-    types = {name: read.exported_number(key) for name, key in keys.items()}
-    return {f"PG_{name}": bit for name, bit in bits.items()} | {
-        name: value & 0xFFFF_FFFF for name, value in types.items() if value is not None
-    }
-
-
-def read_orders(read: PageReader, page_size: int) -> int:
-    """Give how many orders of free blocks there are.
-
-    Raises:
-        FactInvalid: VMCOREINFO has a number that cannot be.
-    """
-    key = "LENGTH(zone.free_area)"
-    if key not in read.info and read.types.value(key) is None:
-        default = 9 if page_size == 65536 else 13
-        read.derive("zone.free_area", default, "the default of ppc64 kernels", Origin.ASSUMED)
-        return default
-    value = read.info.length("zone.free_area")
-    if not 1 <= value <= _ORDERS_MAX:
-        raise FactInvalid(
-            f"VMCOREINFO has {key}={value}; expected 1 to {_ORDERS_MAX} orders", name=key
-        )
-    return value

@@ -58,6 +58,17 @@ class KnownPages(Protocol):
         """
         ...
 
+    def types_at(self, at: int) -> frozenset[int] | None:
+        """Give the page types that stand at an offset in some pages of all kinds.
+
+        Args:
+            at: Offset of the word (4 bytes).
+
+        Returns:
+            All of them, as 32-bit numbers; None where no pages can be had.
+        """
+        ...
+
     def are_unlisted(self, lru: int) -> bool:
         """Tell whether pages of the kernel's image, which are on no list, show ``lru`` to be there.
 
@@ -82,6 +93,10 @@ class NoKnownPages:
     def compound_heads(self, head: int) -> Sequence[bytes]:
         """Give none."""
         return ()
+
+    def types_at(self, at: int) -> frozenset[int] | None:
+        """Give none."""
+        return None
 
     def are_unlisted(self, lru: int) -> bool:
         """Show nothing."""
@@ -143,6 +158,11 @@ class Witnesses:
     def free_type(self) -> int | None:
         """The page type of all heads of free blocks; None if they have none, or none was seen."""
         return None if self.mapcount is None else self._type_at(self.mapcount)
+
+    @cached_property
+    def types_seen(self) -> frozenset[int] | None:
+        """The page types of some pages of all kinds; None where there are no pages."""
+        return None if self.mapcount is None else self.pages.types_at(self.mapcount)
 
     def type_places(self, values: frozenset[int], lru: int) -> list[int]:
         """Give where all heads of free blocks have the same one of some page types (offsets).

@@ -24,12 +24,14 @@ from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
 from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
-from vmemmap.simulate.mm.usage import Use
+from vmemmap.simulate.mm.usage import PageRun, Use
 from vmemmap.write.notes import pack_note
 
 PAINT_BYTES = 4 << 20
 MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
+_DISK_BLOCK_BYTES = 4096
+"""What a file system gives at least for a few bytes in a hole."""
 
 
 class Snapshot:
@@ -90,9 +92,21 @@ class Snapshot:
 
     @property
     def room(self) -> int:
-        """About how many bytes `contents` gives for all of memory: blocks, and what was written."""
-        blocks = len(self._phys) * self.machine.vmemmap.map.unit
-        return blocks + self.machine.memory.touched_bytes
+        """About how many bytes a disk needs for what `contents` gives of `ranges`.
+
+        The blocks of struct pages, the frames that were written, and for the mark in each user page
+        a block of the file system.
+        """
+        unit, shift = self.machine.vmemmap.map.unit, self.machine.kernel.page_shift
+        size = 0
+        for start, end in self.ranges:
+            size += unit * int(np.count_nonzero((self._phys >= start) & (self._phys < end)))
+            for phys, frame in self.machine.memory.frames(start, end):
+                size += 0 if self._is_struct_pages(phys) else len(frame)
+            for run in self._marked_runs:
+                pages = min(run.end, end >> shift) - max(run.start, start >> shift)
+                size += max(pages, 0) * _DISK_BLOCK_BYTES
+        return size
 
     def contents(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
         """Yield what lies in ``[start, end)`` as (phys, bytes); the rest is zero.
@@ -149,14 +163,18 @@ class Snapshot:
         for low, high in pairwise([0, *breaks.tolist(), len(phys)]):
             yield int(phys[low]), memoryview(blocks[low:high].reshape(-1))  # type: ignore[arg-type]
 
+    @property
+    def _marked_runs(self) -> list[PageRun]:
+        """The pages that are given a mark, as far as nothing else was written there."""
+        unmarked = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC)
+        return [run for run in self.owners.runs if run.use not in unmarked]
+
     def _user_pages(
         self, start: int, end: int, taken: set[int]
     ) -> Iterator[tuple[int, bytes | memoryview]]:
         """Yield a mark at the beginning of each user page that holds nothing else."""
         shift = self.machine.kernel.page_shift
-        for run in self.owners.runs:
-            if run.use in (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC):
-                continue
+        for run in self._marked_runs:
             for pfn in range(max(run.start, start >> shift), min(run.end, end >> shift)):
                 if pfn << shift not in taken:
                     mark = f"{run.use.name.lower()} page {pfn:#x} of {self.machine.kernel.release}"

@@ -1,0 +1,73 @@
+"""What an extract can show: the classes that its bytes belong to, and what each reveals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Shown(StrEnum):
+    """Why a byte is in the extract."""
+
+    KERNEL = "kernel"
+    LIST = "list"
+    SECTIONS = "sections"
+    NODES = "nodes"
+    AREAS = "areas"
+    PAGE_TABLES = "page_tables"
+    STRUCT_PAGES = "struct_pages"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassText:
+    """A class in words.
+
+    Attributes:
+        holds: What it is.
+        reveals: What somebody learns from it.
+    """
+
+    holds: str
+    reveals: str
+
+
+CLASS_TEXTS: dict[Shown, ClassText] = {
+    Shown.KERNEL: ClassText(
+        "utsname without the node's and the domain's name, and the words that say how large a "
+        "block of the vmemmap is",
+        "the kernel's release, build and machine",
+    ),
+    Shown.LIST: ClassText(
+        "the head of vmemmap_list and the nodes on it, 24 bytes each",
+        "where the blocks of the vmemmap lie, and in which order memory was added",
+    ),
+    Shown.SECTIONS: ClassText(
+        "mem_section: of each section its section_mem_map and the pointer beside it, and the maps "
+        "of sections that are there in parts",
+        "which memory the machine has, and what was added or removed",
+    ),
+    Shown.NODES: ClassText(
+        "of each NUMA node its range and number, its zones (struct zone) and their names",
+        "the machine's memory by node and zone, free memory by order, kernel addresses",
+    ),
+    Shown.AREAS: ClassText(
+        "of some vmalloc areas where they begin, and the links between them",
+        "kernel addresses",
+    ),
+    Shown.PAGE_TABLES: ClassText(
+        "the kernel's own page tables: entries that map memory or lead to a table",
+        "which memory the kernel has mapped where; never what processes have",
+    ),
+    Shown.STRUCT_PAGES: ClassText(
+        "of each struct page its flags with node and zone, its counts, what kind of mapping it "
+        "has, its head in a compound, and the order of a free block",
+        "what every page of memory is used for, page by page; nothing of what it holds",
+    ),
+}
+"""In the order in which one meets them."""
+
+STILL_REVEALED = (
+    "memory layout and size, the kernel's release, build and exported numbers, and what each page "
+    "of memory is used for"
+)
+"""What every extract tells whoever has it."""

@@ -1,0 +1,108 @@
+"""A dump with every byte painted that is not on a list: what is painted must come through nowhere.
+
+Each painted word of eight bytes is ``T`` and seven letters that its address makes, so that none is
+zero, none is an address, and any eight of them in an extract are found. The two lowest bits of each
+are clear: what tells a tail of a compound, or a mapping of processes, is no secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmemmap.source.base import Located, PageHeads, PhysicalSource
+
+_LETTERS = b"048dhlpt"
+MARKER = re.compile(rb"T[048dhlpt]{7}")
+
+
+def marks(phys: int, size: int) -> NDArray[np.uint8]:
+    """Give the paint of some memory."""
+    first, last = phys // 8, -(-(phys + size) // 8)
+    number = np.arange(first, last, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 21)
+    digits = (number[:, None] >> np.arange(18, -1, -3, dtype=np.uint64)) & np.uint64(7)
+    text = np.frombuffer(_LETTERS, dtype=np.uint8)[digits.astype(np.intp)]
+    words = np.column_stack([np.full(len(text), ord("T"), dtype=np.uint8), text])
+    return words.reshape(-1)[phys - first * 8 :][:size]
+
+
+class PaintedSource(PhysicalSource):
+    """Another source's memory, painted.
+
+    Args:
+        inner: The source.
+        kept: Bytes that stay as they are: sorted physical addresses, shape (n,).
+    """
+
+    def __init__(self, inner: PhysicalSource, kept: NDArray[np.int64]) -> None:
+        self._inner, self._kept = inner, kept
+        for name in ("path", "format", "container_byte_order", "block_size", "dump_level"):
+            setattr(self, name, getattr(inner, name))
+        for name in ("machine", "release", "notes", "vmcoreinfo", "warnings", "moves"):
+            setattr(self, name, getattr(inner, name))
+
+    def paint(self, phys: int, data: bytes | memoryview) -> bytes:
+        """Paint some bytes."""
+        out = np.frombuffer(data, dtype=np.uint8).copy()
+        low, high = np.searchsorted(self._kept, [phys, phys + len(out)])
+        painted = np.ones(len(out), dtype=np.bool_)
+        painted[self._kept[low:high] - phys] = False
+        out[painted] = marks(phys, len(out))[painted]
+        return out.tobytes()
+
+    def read(self, address: int, size: int) -> bytes:
+        return self.paint(address, self._inner.read(address, size))
+
+    def locate(self, runs: NDArray[np.int64]) -> Located:
+        return PhysicalSource.locate(self, runs)
+
+    def heads(self, unit_bytes: int, head_bytes: int, until: int = 1 << 64) -> Iterator[PageHeads]:
+        for found in self._inner.heads(unit_bytes, head_bytes, until):
+            rows = [
+                np.frombuffer(self.paint(phys, row.tobytes()), dtype=np.uint8)
+                for phys, row in zip(found.phys.tolist(), found.data, strict=True)
+            ]
+            yield PageHeads(found.phys, np.array(rows, dtype=np.uint8), found.done)
+
+    def is_ram(self, address: int) -> bool:
+        return self._inner.is_ram(address)
+
+    def is_present(self, address: int) -> bool:
+        return self._inner.is_present(address)
+
+    def is_stored(self, address: int) -> bool:
+        return self._inner.is_stored(address)
+
+    def present_many(self, addresses: Any) -> NDArray[np.bool_]:
+        return self._inner.present_many(addresses)
+
+    def stored_many(self, addresses: Any) -> NDArray[np.bool_]:
+        return self._inner.stored_many(addresses)
+
+    def ranges(self) -> NDArray[np.uint64]:
+        return self._inner.ranges()
+
+    def is_incomplete(self) -> bool:
+        return self._inner.is_incomplete()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def memory_of(path: Any) -> dict[int, bytes]:
+    """Give every page that a dump has, by physical address."""
+    from vmemmap.source.detect import open_source
+
+    source = open_source(path)
+    size = source.block_size or 65536
+    pages = {}
+    for start, end in source.ranges().tolist():
+        at = np.arange(start, end, size, dtype=np.uint64)
+        for phys in at[source.present_many(at)].tolist():
+            pages[phys] = source.read(phys, min(size, end - phys))
+    source.close()
+    return pages
