@@ -31,11 +31,8 @@ from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.symbols.descriptors import DESCRIPTOR_SUFFIX, code_in_memory
-from vmemmap.facts.symbols.kallsyms import read_kallsyms
 from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_symbol
-from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.mem_section import MemSection
@@ -51,15 +48,17 @@ from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import CERTAIN_LINEAR, AddressLayout
 from vmemmap.translate.result import Translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
-from vmemmap.translate.vmalloc_areas import KnownAreas, find_known_areas
 
 if TYPE_CHECKING:
-    # The pages layer is loaded when it is first asked for: info, list and vtop do without.
+    # These are loaded when they are first asked for: info, list and vtop do without the pages.
     from vmemmap.backing.rescue_search import Effort
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.facts.types.types import Types
+    from vmemmap.facts.vmlinux import SymbolFile
     from vmemmap.filter.filtering import DumpFilter
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
+    from vmemmap.translate.vmalloc_areas import KnownAreas
 
 
 class Dump:
@@ -169,6 +168,8 @@ class Dump:
 
     @established
     def _own_symbols(self) -> SymbolTable:
+        from vmemmap.facts.symbols.kallsyms import read_kallsyms
+
         return read_kallsyms(self.kernel.vmcoreinfo, self.kernel.memory)
 
     def _own_types(self) -> Types:
@@ -237,6 +238,8 @@ class Dump:
     @established
     def areas(self) -> KnownAreas:
         """Addresses that the kernel itself says it has mapped."""
+        from vmemmap.translate.vmalloc_areas import find_known_areas
+
         return find_known_areas(self.kernel.vmcoreinfo, self.kernel.memory)
 
     # Which memory there is, and why some of it is not in the dump.
@@ -317,7 +320,7 @@ class Dump:
                 return self._not_rescued("on radix the kernel keeps no list", Severity.INFO)
             region = self.evidence.layout.vmemmap
             found = rescue_list(
-                *(self.kernel, self.source, self.listed, self.walk),
+                *(self.mem_section, self.source, self.listed, self.walk),
                 *(self.evidence.vmemmap_base.value, Run(region.start, region.end)),
                 *(self._block_size, self._search_effort),
             )
@@ -353,7 +356,7 @@ class Dump:
             duplicates_legal=False,
         )
         found = rescue_list(
-            *(self.kernel, self.source, table, EMPTY_WALK),
+            *(self.mem_section, self.source, table, EMPTY_WALK),
             *(region.start, region, block_size, self._search_effort),
         )
         return len(found.walk.node)
@@ -577,7 +580,7 @@ class Dump:
         from vmemmap.pages.model import PageModel
 
         return PageModel(
-            self.kernel,
+            self.mem_section,
             self.source,
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,

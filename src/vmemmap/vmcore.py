@@ -26,10 +26,7 @@ from vmemmap.facts.symbols.table import (
     SymbolTable,
     may_be_in_image,
 )
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.findings import Finding
-from vmemmap.kernel_log.read import read_log
-from vmemmap.kernel_log.record import KernelLog
 from vmemmap.linear_map import linear_phys
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -41,13 +38,15 @@ from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.result import Translation
 
 if TYPE_CHECKING:
-    # The pages layer is loaded when it is first asked for: info, list and vtop do without.
+    # These are loaded when they are first asked for: info, list and vtop do without the pages.
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.extract.extract import Extracted
+    from vmemmap.facts.vmlinux import SymbolFile
     from vmemmap.filter.decision import PageRun
     from vmemmap.filter.estimate import Estimate
     from vmemmap.filter.result import FilterResult
     from vmemmap.filter.wanted import Target
+    from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.array import PageArray
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.model import PageModel
@@ -92,7 +91,11 @@ def open_vmcore(
     """
     assumptions = check_assumptions(assume or {}, ASSUMABLE)
     text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
-    symbols = SymbolFile(vmlinux) if vmlinux is not None else None
+    symbols = None
+    if vmlinux is not None:
+        from vmemmap.facts.vmlinux import SymbolFile
+
+        symbols = SymbolFile(vmlinux)
     source = open_source(*paths, progress=progress)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
 
@@ -573,6 +576,8 @@ class Vmcore:
         Raises:
             FactMissing: VMCOREINFO does not say where the log is.
         """
+        from vmemmap.kernel_log.read import read_log
+
         kernel = self._dump.kernel
         return read_log(kernel.vmcoreinfo, kernel.memory)
 

@@ -26,10 +26,12 @@ PAGES = 64
 
 
 class Memory:
-    """So many pages of memory from 0 on, all in the dump."""
+    """So many pages of memory from 0 on, all in the dump, and nothing of what lies above."""
 
     def __init__(self, order: Order) -> None:
         self.data = bytearray(PAGES * PAGE)
+        self.end = len(self.data)
+        self.asked = 0
         self._word = struct.Struct(prefix(order) + "2Q")
 
     def point(self, phys: int, virt: int) -> None:
@@ -37,10 +39,12 @@ class Memory:
         self._word.pack_into(self.data, phys, virt, virt)
 
     def ranges(self) -> NDArray[np.uint64]:
-        return np.array([[0, len(self.data)]], dtype=np.uint64)
+        return np.array([[0, self.end]], dtype=np.uint64)
 
-    def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        return np.ones(addresses.shape, dtype=np.bool_)
+    def present_runs(self, start: int, end: int) -> NDArray[np.int64]:
+        self.asked += 1
+        end = min(end, len(self.data))
+        return np.array([[start, end]] if start < end else [], dtype=np.int64).reshape(-1, 2)
 
     def view(self, phys: int, size: int) -> memoryview:
         return memoryview(self.data)[phys : phys + size]
@@ -134,3 +138,13 @@ def test_what_is_in_use_or_not_wanted_is_left(memory: Memory, order: Order) -> N
     assert found(memory, order, taken=taken) == {9: 0x6000}
     wanted = np.array([[8 * BLOCK, 9 * BLOCK]], dtype=np.int64)
     assert found(memory, order, wanted=wanted) == {8: 0x5000}
+
+
+def test_memory_of_which_nothing_is_in_the_dump_is_passed_over(
+    memory: Memory, order: Order
+) -> None:
+    """A terabyte takes a question for every 64 GiB."""
+    fill(memory, 0x5000, 8)
+    memory.end = 1 << 40
+    assert found(memory, order) == {8: 0x5000}
+    assert memory.asked <= 16

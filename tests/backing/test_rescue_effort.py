@@ -16,6 +16,7 @@ from vmemmap.backing.rescue_nodes import guess_block_size
 from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK
+from vmemmap.mmzone.mem_section import MemSection
 
 CHUNK_BYTES = 4 << 20
 """In pieces of this size memory is read for blocks."""
@@ -80,7 +81,8 @@ def rescue(core: vmemmap.Vmcore, source: Any, effort: Effort = DEFAULT_EFFORT) -
         duplicates_legal=False,
     )
     base = int(core.vmemmap_base.value)
-    return rescue_list(core.kernel, source, nothing, EMPTY_WALK, base, region, block_size, effort)
+    sections = MemSection(core.kernel)
+    return rescue_list(sections, source, nothing, EMPTY_WALK, base, region, block_size, effort)
 
 
 def entries(found: Rescued) -> dict[int, int]:

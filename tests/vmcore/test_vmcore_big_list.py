@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,35 @@ def test_the_walk_does_the_same_for_each_node_however_many(node_order: Any, tmp_
         write_big_list(tmp_path / "vmcore", nodes=nodes, node_order=node_order)
         with open_vmcore(tmp_path / "vmcore") as core:
             assert lines_of(lambda: core.backing) < 4000 + LINES_PER_NODE[node_order] * nodes
+
+
+def cut_short(path: Path, row: int) -> BigList:
+    """Write a list of a million nodes, and let node *row* point to where no node can lie."""
+    big = write_big_list(path, nodes=MILLION)
+    data = path.read_bytes()
+    node, following = int(big.node[row]), int(big.node[row + 1])
+    sound = struct.pack("<2Q", following, int(big.phys[row]))
+    assert data.count(sound) == 1
+    path.write_bytes(data.replace(sound, struct.pack("<Q", node + 8) + sound[8:]))
+    return big
+
+
+@pytest.mark.parametrize(("rescued", "mib"), [(False, 60), (True, 150)])
+def test_a_damaged_list_is_checked_and_rescued_in_bounds(
+    rescued: bool, mib: int, tmp_path: Path
+) -> None:
+    """A third of a million nodes is left; most work is a node's page at a time, none a node."""
+    big = cut_short(tmp_path / "vmcore", MILLION // 3)
+    with open_vmcore(tmp_path / "vmcore", rescue=rescued) as core:
+        tracemalloc.start()
+        try:
+            assert lines_of(core.check) < MILLION // 4
+            assert tracemalloc.get_traced_memory()[1] < mib << 20
+        finally:
+            tracemalloc.stop()
+        assert core.check().findings[0].code == "node_misaligned"
+        table = core.backing
+        assert len(table) == (MILLION if rescued else MILLION // 3 + 1)
+        order, known = np.argsort(table.virt), np.argsort(big.virt)[-len(table) :]
+        assert np.array_equal(table.virt[order], np.sort(big.virt)[-len(table) :])
+        assert np.array_equal(table.phys[order], big.phys[known])

@@ -18,6 +18,7 @@ from vmemmap.backing.rescue_nodes import find_nodes
 from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort, Found, Search
 from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
 from vmemmap.backing.walk import Walk
+from vmemmap.distinct import distinct
 from vmemmap.errors import FactError
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
@@ -52,7 +53,7 @@ class Rescued:
 
 
 def start_search(
-    kernel: KernelFacts,
+    mem_section: MemSection,
     source: PhysicalSource,
     table: BackingTable,
     base: int,
@@ -68,19 +69,20 @@ def start_search(
     Raises:
         FactError: The size of struct page or of the kernel's pages is not known.
     """
+    kernel = mem_section.kernel
     size, page_size = kernel.struct_page_size.value, kernel.page_size.value
     ranges = source.ranges().astype(np.int64).reshape(-1, 2)
     present = np.array([[0, (region.end - base) // size]], dtype=np.int64)
     memory = join(ranges[:, 0], ranges[:, 1])
     with suppress(FactError):
-        sections = read_section_table(MemSection(kernel), base)
+        sections = read_section_table(mem_section, base)
         in_table = join(sections.first_pfn, sections.end_pfn)
         known = np.concatenate([ranges, in_table * page_size])
         memory = join(known[:, 0], known[:, 1])
         if not any(finding.severity is Severity.ERROR for finding in sections.findings):
             present = in_table  # of a damaged table what is lost may be wanted as well
     nodes, _ = linear_phys_many(table.node)
-    pages = np.unique(nodes // np.uint64(page_size)).astype(np.int64)
+    pages = distinct(nodes // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size
     for taken in (join(own_pages[:, 0], own_pages[:, 1]), kernel_image(kernel)):
         memory = subtract(memory, taken)
@@ -123,7 +125,7 @@ def kernel_image(kernel: KernelFacts) -> Intervals:
 
 
 def rescue_list(
-    kernel: KernelFacts,
+    mem_section: MemSection,
     source: PhysicalSource,
     table: BackingTable,
     walk: Walk,
@@ -135,7 +137,7 @@ def rescue_list(
     """Find what the list has lost.
 
     Args:
-        kernel: Facts about the kernel.
+        mem_section: The kernel's table of sections, and facts about the kernel.
         source: The dump.
         table: The list as it was walked.
         walk: The walk that gave it.
@@ -147,7 +149,7 @@ def rescue_list(
     Raises:
         FactError: As for `start_search`.
     """
-    search, sound = start_search(kernel, source, table, base, region, block_size, effort)
+    search, sound = start_search(mem_section, source, table, base, region, block_size, effort)
     nothing = walk.node[:0]
     nodes = blocks = Found(nothing, nothing, nothing)
     if len(search.wanted):

@@ -14,13 +14,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
 from vmemmap.backing.rescue_search import Found, Search
+from vmemmap.distinct import is_among
 from vmemmap.errors import ReadError
+from vmemmap.intervals import join
 
 _CHUNK_BYTES = 4 << 20
+_SPAN_BYTES = 64 << 30
 _WORDS_AT_LEAST = 4
 """So many struct pages of a block have to agree on its place."""
 _OTHERS_AT_MOST = 0.1
@@ -53,40 +55,50 @@ def find_blocks(search: Search) -> Found:
     rows = sorted((place, found[0]) for place, found in best.items() if len(found) == 1)
     virt = np.array([row[0] for row in rows], dtype=np.uint64)
     phys = np.array([row[1] for row in rows], dtype=np.uint64)
-    chosen = search.fits(phys, virt) & ~np.isin(phys, search.taken)
+    chosen = search.fits(phys, virt) & ~is_among(phys, search.taken)
     chosen[chosen] = search.is_wanted(virt[chosen])
     return Found(np.zeros(int(chosen.sum()), np.uint64), phys[chosen], virt[chosen], unseen)
 
 
-def _claims(search: Search, phys: int, data: memoryview) -> dict[tuple[int, int], int]:
+def _claims(search: Search, phys: int, data: memoryview) -> Counter[tuple[int, int]]:
     """Count, for each block in *data* and each place, the words that name it."""
-    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8").astype(np.uint64)
+    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8")
+    word = word.astype(np.uint64, copy=False)
     start, end = np.uint64(search.region.start), np.uint64(search.region.end)
     inside = np.flatnonzero(word[:-1] - start < end - start)  # what lies before wraps round
     twice = inside[word[inside] == word[inside + 1]]
     value, at = word[twice], np.uint64(phys) + np.uint64(8) * twice.astype(np.uint64)
     mask = np.uint64(search.block_size - 1)
     own = value & mask == at & mask
-    pairs = np.column_stack([at[own] & ~mask, value[own] & ~mask])
-    rows, counts = np.unique(pairs, axis=0, return_counts=True)
-    return dict(zip(map(tuple, rows.tolist()), counts.tolist(), strict=True))
+    block, place = at[own] & ~mask, value[own] & ~mask
+    # Nearly all words of a block name the same place, so that there are few runs of the same.
+    new = (block[1:] != block[:-1]) | (place[1:] != place[:-1])
+    first = np.flatnonzero(np.r_[True, new])[: len(block)]
+    times = np.diff(np.r_[first, len(block)])
+    counts = Counter[tuple[int, int]]()
+    columns = block[first].tolist(), place[first].tolist(), times.tolist()
+    for own_block, own_place, count in zip(*columns, strict=True):
+        counts[own_block, own_place] += count
+    return counts
 
 
 def _stored(search: Search) -> Iterator[tuple[int, int]]:
-    """Yield start and size of what the dump has, in pieces of whole pages."""
+    """Yield start and size of what the dump has, in pieces of whole pages.
+
+    Memory can be a terabyte of which hardly anything is stored, and is asked for in large spans.
+    """
     page = search.page_size
     for start, end in search.source.ranges().tolist():
-        for low in range(-(-start // page) * page, end // page * page, _CHUNK_BYTES):
-            high = min(low + _CHUNK_BYTES, end // page * page)
-            pages = np.arange(low, high, page, dtype=np.uint64)
-            there = search.source.present_many(pages)
-            for first, last in _runs(there):
-                yield low + first * page, (last - first) * page
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        low, end = -(-start // page) * page, end // page * page
+        for span in range(low, end, _SPAN_BYTES):
+            there = search.source.present_runs(span, min(span + _SPAN_BYTES, end))
+            # A page counts where its first byte is there.
+            pages = join(-(-there[:, 0] // page), -(-there[:, 1] // page)) * page
+            for at, stop in pages.tolist():
+                while at < stop:
+                    border = at + _CHUNK_BYTES - (at - low) % _CHUNK_BYTES
+                    yield at, min(border, stop) - at
+                    at = border
 
 
 def _read(search: Search, phys: int, size: int) -> Iterator[tuple[int, memoryview]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run, numpy_prefix
 from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort, Found, Search
+from vmemmap.distinct import distinct, is_among, repeats
 from vmemmap.errors import ReadError
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.facts.mmu import VMEMMAP_BLOCK_SHIFTS
@@ -41,7 +42,7 @@ def find_nodes(search: Search, listed: NDArray[np.uint64], *, everywhere: bool =
         One entry for each block that is wanted and for which there is a node in use. Not more of
         memory is read than the first slots of each page, and the pages that hold nodes.
     """
-    pages = np.unique(listed & np.uint64((1 << 60) - search.page_size))
+    pages = distinct(listed & np.uint64((1 << 60) - search.page_size))
     known = set(pages.tolist())
     ended = _add_node_pages(search, known) if everywhere else None
     slots, unread = _all_slots(search, known)
@@ -50,18 +51,14 @@ def find_nodes(search: Search, listed: NDArray[np.uint64], *, everywhere: bool =
         nothing = np.empty(0, np.uint64)
         return Found(nothing, nothing, nothing, unseen)
     node, following, phys, virt = (np.concatenate(column) for column in zip(*slots, strict=True))
-    fits = search.fits(phys, virt)
-    node, following, phys, virt = node[fits], following[fits], phys[fits], virt[fits]
-    order = np.argsort(node)
-    node, following, phys, virt = node[order], following[order], phys[order], virt[order]
-    ends, depth = _follow(search, node, following, np.isin(node, listed))
-    chosen = np.flatnonzero((ends != _DEAD) & ~np.isin(node, listed) & search.is_wanted(virt))
+    reached = is_among(node, listed)
+    ends, depth = _follow(search, node, following, reached)
+    chosen = np.flatnonzero((ends != _DEAD) & ~reached & search.is_wanted(virt))
     # Of several nodes for one place the one whose end is certain, then the newest.
     chosen = chosen[np.lexsort((-depth[chosen], ends[chosen]))]
-    chosen = chosen[np.sort(np.unique(virt[chosen], return_index=True)[1])]
-    free = ~np.isin(phys[chosen], search.taken)
-    chosen = chosen[free]
-    chosen = chosen[np.sort(np.unique(phys[chosen], return_index=True)[1])]
+    chosen = chosen[~repeats(virt[chosen])]
+    chosen = chosen[~is_among(phys[chosen], search.taken)]
+    chosen = chosen[~repeats(phys[chosen])]
     return Found(node[chosen], phys[chosen], virt[chosen], unseen)
 
 
@@ -99,9 +96,10 @@ def _all_slots(search: Search, known: set[int]) -> tuple[list[tuple[NDArray[np.u
     """Give the slots of the known pages, and of those that their nodes point to, and so on.
 
     Returns:
-        The slots by page, and how many pages were not read because the effort was spent.
+        The slots that can be nodes by page, ascending, and how many pages were not read because the
+        effort was spent.
     """
-    found = []
+    found: dict[int, tuple[NDArray[np.uint64], ...]] = {}
     waiting = sorted(known)
     seen = set(waiting)
     while waiting and len(seen) <= 2 * search.effort.node_pages:
@@ -109,15 +107,15 @@ def _all_slots(search: Search, known: set[int]) -> tuple[list[tuple[NDArray[np.u
         slots = _slots(search, page)
         if slots is None:
             continue
-        found.append(slots)
         _, following, phys, virt = slots
-        target, linear = linear_phys_many(following)
-        target = target[search.fits(phys, virt) & linear]
-        pages = np.unique(target // np.uint64(search.page_size))
+        fits = search.fits(phys, virt)
+        found[page] = tuple(column[fits] for column in slots)
+        target, linear = linear_phys_many(following[fits])
+        pages = distinct(target[linear] // np.uint64(search.page_size))
         more = {number * search.page_size for number in pages.tolist()} - seen
         waiting += sorted(more)
         seen |= more
-    return found, len(waiting)
+    return [found[page] for page in sorted(found)], len(waiting)
 
 
 def _unseen(search: Search, ended: int | None, unread: int) -> tuple[str, ...]:
@@ -160,13 +158,17 @@ def _follow(
     count = len(node)
     at = np.minimum(np.searchsorted(node, following), max(count - 1, 0))
     inner = node[at] == following
-    phys, linear = linear_phys_many(following)
+    step = np.concatenate([at, count + np.arange(4)])
+    rows = np.flatnonzero(~inner)
+    phys, linear = linear_phys_many(following[rows])
     absent = linear & ~search.source.stored_many(np.where(linear, phys, np.uint64(0)))
-    outer = np.where(following == 0, _END, np.where(absent, _ABSENT, _DEAD))
-    step = np.concatenate([np.where(inner, at, count + outer), count + np.arange(4)])
+    outer = np.where(following[rows] == 0, _END, np.where(absent, _ABSENT, _DEAD))
+    step[rows] = count + outer
     step[:count][listed] = count + _LIVE
     length = np.concatenate([np.ones(count, np.int64), np.zeros(4, np.int64)])
     for _ in range(max(count, 1).bit_length()):
+        if bool((step >= count).all()):
+            break
         length = length + length[step]
         step = step[step]
     ends = step[:count] - count

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Phys, Run, Virt
 from vmemmap.backing.walk import Walk
+from vmemmap.distinct import distinct, repeats
 from vmemmap.findings import Finding, Severity
 from vmemmap.translate.lookup import BlockTable
 
@@ -175,7 +176,7 @@ class BackingTable(Sequence[Entry]):
     @cached_property
     def node_pages(self) -> int:
         """How many pages hold the listed nodes."""
-        return len(np.unique(self.node[~self.rescued] // np.uint64(self._page_size)))
+        return len(distinct(self.node[~self.rescued] // np.uint64(self._page_size)))
 
     @property
     def unused_slots(self) -> int:
@@ -252,15 +253,13 @@ class BackingTable(Sequence[Entry]):
     def _duplicates(self, usable: NDArray[np.bool_]) -> list[Finding]:
         """Name the entries whose virt_addr a newer entry has too, and make them unusable."""
         rows = np.flatnonzero(usable)
-        _, first = np.unique(self.virt[rows], return_index=True)
-        older = np.ones(len(rows), dtype=np.bool_)
-        older[first] = False
-        usable[rows[older]] = False
-        self.outdated[rows[older]] = True
+        older = rows[repeats(self.virt[rows])]
+        usable[older] = False
+        self.outdated[older] = True
         return self.describe(
             "virt_duplicate",
             Severity.INFO if self._duplicates_legal else Severity.WARNING,
-            rows[older],
+            older,
             "virt_addr {virt:#x} is in a newer entry too, which is used"
             + " (this kernel may make a second one when memory is added)" * self._duplicates_legal,
         )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.backing.node_page import NodePage
+from vmemmap.distinct import repeats
 from vmemmap.errors import HotAdded, NotInDump, ReadError
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.findings import Finding, Severity
@@ -227,10 +228,7 @@ class _Walker:
     def _cycle(self) -> Walk:
         """Cut the columns where the list first comes back to a node that it had already."""
         node = np.frombuffer(self._columns[0], dtype=np.uint64)
-        _, first = np.unique(node, return_index=True)
-        repeats = np.ones(len(node), dtype=np.bool_)
-        repeats[first] = False
-        kept = int(np.argmax(repeats))
+        kept = int(np.argmax(repeats(node)))
         if kept > self._limit:
             return self._too_long()
         last, back_to = int(node[kept - 1]), int(node[kept])
@@ -267,7 +265,7 @@ class _Walker:
     def _too_long(self) -> Walk:
         """End because of the limit, unless it is a cycle that made the list so long."""
         node = np.frombuffer(self._columns[0], dtype=np.uint64)[: self._limit + 1]
-        if len(np.unique(node)) < len(node):
+        if repeats(node).any():
             return self._cycle()
         finding = self._error(
             "list_too_long",

@@ -13,6 +13,7 @@ import numpy as np
 
 from vmemmap.backing.table import BackingTable
 from vmemmap.check.coverage import Coverage, Sections
+from vmemmap.distinct import distinct
 from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, intersect, join, subtract, total, touched, touches
 from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE
@@ -227,7 +228,7 @@ def _blocks_over_others(table: BackingTable, beside: Beside) -> Iterator[Finding
     rows = np.flatnonzero(table.usable)
     phys, size = table.phys[rows].astype(np.int64), max(table.block_size, 1)
     shift = np.uint64(beside.page_size.bit_length() - 1)
-    page = np.unique((table.node & np.uint64((1 << 60) - 1)) >> shift).astype(np.int64)
+    page = distinct((table.node & np.uint64((1 << 60) - 1)) >> shift).astype(np.int64)
     pages = join(page, page + 1)
     yield from table.describe(
         "block_over_nodes",

@@ -16,7 +16,7 @@ from vmemmap.intervals import Intervals, intersect, join, subtract, total, touch
 from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE, TAINT_ZONE_DEVICE
 from vmemmap.source.base import PhysicalSource
 
-_ASKED_AT_A_TIME = 1 << 20
+_ASKED_AT_A_TIME = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,8 @@ class VmemmapPart:
         ends = np.cumsum(counts)
         for low in range(0, int(ends[-1]) if len(ends) else 0, _ASKED_AT_A_TIME):
             number = np.arange(low, min(low + _ASKED_AT_A_TIME, int(ends[-1])))
-            of = np.searchsorted(ends, number, side="right")
+            here = np.clip(ends - low, 0, len(number))
+            of = np.repeat(np.arange(len(ends)), np.diff(here, prepend=0))
             phys = (first[of] + number - (ends[of] - counts[of])) * unit
             at = phys.astype(np.uint64)
             # A file that is cut off may end inside a page.

@@ -375,7 +375,14 @@ class _Check:
         if not self._dump.walk.complete or not len(table) or region is None:
             return
         try:
-            args = (self._kernel, self._dump.source, table, base, region, table.block_size)
+            args = (
+                self._dump.mem_section,
+                self._dump.source,
+                table,
+                base,
+                region,
+                table.block_size,
+            )
             search, sound = start_search(*args)
         except FactError:
             return

@@ -6,7 +6,6 @@ A command is a function with ``@click.command("name")`` over them, which gives i
 from __future__ import annotations
 
 import functools
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -51,7 +50,6 @@ class Opening:
             click.BadParameter: An assumption is none that can be made.
             DumpError: As for `vmemmap.open`.
         """
-        from vmemmap.progress import no_progress
         from vmemmap.vmcore import open_vmcore
 
         with (
@@ -60,7 +58,7 @@ class Opening:
                 *self.dumps,
                 vmcoreinfo=self.vmcoreinfo,
                 vmlinux=self.vmlinux,
-                progress=progress if shown or sys.stderr.isatty() else no_progress,
+                progress=progress,
                 assume=split_assumptions(self.assume),
                 rescue=self.rescue,
                 effort=self.effort,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ LINE_SECONDS = 5.0
 class ProgressBar:
     """What the library tells about long work, as a bar; a context manager that clears it away.
 
+    Where stderr is no terminal nothing is shown.
+
     Args:
         rates: Show percent, rate and time left as well, for work that takes minutes.
     """
@@ -27,9 +30,12 @@ class ProgressBar:
         self._since: dict[str, float] = {}
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._shown = sys.stderr.isatty()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
         """Take a report: what is being done, how much is done, how much there is (or None)."""
+        if not self._shown:
+            return
         if done == total:
             self._stop()
             return

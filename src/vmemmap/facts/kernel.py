@@ -9,6 +9,8 @@ Source: Linux arch/powerpc/kernel/vmcore_info.c, kernel/vmcore_info.c.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing, ReadError
 from vmemmap.established import established
@@ -18,9 +20,11 @@ from vmemmap.facts.kernel_types import KernelTypes, no_types
 from vmemmap.facts.release import UNKNOWN, Release
 from vmemmap.facts.uts import ORDER_OF_MACHINE, Utsname, find_utsname
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, LinearMemory, linear_phys, linear_virt
 from vmemmap.memory import Memory
+
+if TYPE_CHECKING:
+    from vmemmap.facts.vmlinux import SymbolFile
 
 _SINCE_3_13 = ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs")
 _EXPORTS_LIST = Release("3.13")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vmemmap.errors import FactConflict, FactError, FactInvalid, FactMissing
 from vmemmap.established import established
@@ -19,7 +19,9 @@ from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.types.keys import FLAGS, may_tell, value_by_types
 from vmemmap.facts.types.types import Member, Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
+
+if TYPE_CHECKING:
+    from vmemmap.facts.vmlinux import SymbolFile
 
 T = TypeVar("T")
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vmemmap.errors import FactConflict, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.uts import find_utsname
-from vmemmap.facts.vmcoreinfo.candidates import FoundText, release_in_memory
-from vmemmap.facts.vmcoreinfo.search import Searched, find_by_symbols, find_in_memory
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
-from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.linear_map import linear_phys
 from vmemmap.progress import Progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.opening import open_bytes
+
+if TYPE_CHECKING:
+    # Nearly every dump has the text in its headers, and what searches for it is not loaded then.
+    from vmemmap.facts.vmcoreinfo.candidates import FoundText
+    from vmemmap.facts.vmcoreinfo.search import Searched
+    from vmemmap.facts.vmlinux import SymbolFile
 
 
 class Obtained(NamedTuple):
@@ -55,6 +58,8 @@ def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
 
 def _check_given(source: PhysicalSource, given: bytes) -> None:
     """Refuse a text that is of another kernel than the dump, as far as the dump tells."""
+    from vmemmap.facts.vmcoreinfo.candidates import release_in_memory
+
     release = Vmcoreinfo(given).text("OSRELEASE")
     own = Vmcoreinfo(source.vmcoreinfo or b"")
     dumped = own.text("OSRELEASE") if "OSRELEASE" in own else source.release
@@ -121,6 +126,8 @@ def obtain_vmcoreinfo(
     if source.vmcoreinfo:
         fact = Fact("vmcoreinfo", "note", Origin.VMCOREINFO, "in the dump's headers")
         return Obtained(source.vmcoreinfo, fact)
+    from vmemmap.facts.vmcoreinfo.search import find_by_symbols
+
     if symbols is not None:
         data = symbols.find("vmcoreinfo_data")
         if data is not None:
@@ -154,6 +161,8 @@ _HEADERS = "the one in the dump's headers"
 
 
 def _look(source: PhysicalSource, progress: Progress) -> Searched:
+    from vmemmap.facts.vmcoreinfo.search import find_in_memory
+
     what = "searching memory for VMCOREINFO"
     searched = find_in_memory(source, lambda done: progress(what, min(int(done * 1000), 999), 1000))
     progress(what, 1000, 1000)

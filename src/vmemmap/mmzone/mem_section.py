@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vmemmap.errors import FactError, FactInvalid, ReadError
 from vmemmap.established import established
@@ -27,6 +28,9 @@ from vmemmap.mmzone.section_layout import (
     map_base_of,
     read_section_layout,
 )
+
+if TYPE_CHECKING:
+    from vmemmap.mmzone.section_table import SectionTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,16 @@ class MemSection:
 
     Args:
         kernel: Facts about the kernel.
+
+    Attributes:
+        kernel: As given.
+        tables: What was read of it, by the place that the vmemmap has to have; see
+            `read_section_table`.
     """
 
     def __init__(self, kernel: KernelFacts) -> None:
-        self._kernel = kernel
+        self.kernel = kernel
+        self.tables: dict[int, SectionTable] = {}
 
     @established
     def layout(self) -> SectionLayout:
@@ -93,7 +103,7 @@ class MemSection:
         Raises:
             FactError: VMCOREINFO does not say it, or something impossible.
         """
-        return read_section_layout(self._kernel.vmcoreinfo, self._kernel.page_size.value)
+        return read_section_layout(self.kernel.vmcoreinfo, self.kernel.page_size.value)
 
     @property
     def pages_per_section(self) -> int:
@@ -101,7 +111,7 @@ class MemSection:
         try:
             return self.layout.pages_per_section
         except FactError:
-            return default_pages_per_section(self._kernel.page_size.value)
+            return default_pages_per_section(self.kernel.page_size.value)
 
     @property
     def symbol(self) -> Fact[int]:
@@ -110,7 +120,7 @@ class MemSection:
         Raises:
             FactError: Neither VMCOREINFO nor the user's vmlinux has it.
         """
-        return self._kernel.symbol("mem_section")
+        return self.kernel.symbol("mem_section")
 
     @established
     def roots(self) -> Fact[int]:
@@ -121,7 +131,7 @@ class MemSection:
         """
         for place in self._places():
             try:
-                own = RootArray(self._kernel.memory, self.layout, place.value).section_mem_map(
+                own = RootArray(self.kernel.memory, self.layout, place.value).section_mem_map(
                     self._own_section
                 )
             except ReadError:
@@ -146,7 +156,7 @@ class MemSection:
         except FactError:
             places = self._places()
         for place in places:
-            yield RootArray(self._kernel.memory, self.layout, place.value)
+            yield RootArray(self.kernel.memory, self.layout, place.value)
 
     def find(self, phys: int) -> SectionState | None:
         """Give the section of a physical address, or None where the kernel had no memory.
@@ -172,7 +182,7 @@ class MemSection:
 
     @established
     def _table(self) -> RootArray:
-        return RootArray(self._kernel.memory, self.layout, self.roots.value)
+        return RootArray(self.kernel.memory, self.layout, self.roots.value)
 
     def _places(self) -> Iterator[Fact[int]]:
         """Yield where the root array may be, the most likely first."""
@@ -182,7 +192,7 @@ class MemSection:
         # CONFIG_SPARSEMEM_EXTREME=y") (in v4.15) the symbol is a pointer, which VMCOREINFO follows
         # only since a0b1280368d1; a symbol table never does.
         try:
-            virt = self._kernel.memory.word(symbol.value)
+            virt = self.kernel.memory.word(symbol.value)
         except ReadError:
             return
         yield Fact("mem_section", virt, Origin.DERIVED, f"the pointer at {symbol.shown}", True)
@@ -190,7 +200,7 @@ class MemSection:
     @property
     def _own_section(self) -> int:
         """Number of the section that has the page tables' root, which was there at boot."""
-        return self.layout.number_of(self._kernel.root_table_phys)
+        return self.layout.number_of(self.kernel.root_table_phys)
 
     @established
     def _own_map(self) -> int:

@@ -43,7 +43,7 @@ _RUNS_MAX = 1 << 21
 
 
 def read_section_table(mem_section: MemSection, vmemmap_base: int) -> SectionTable:
-    """Read all of mem_section, and cut it to the parts of sections that there are.
+    """Read all of mem_section, once, and cut it to the parts of sections that there are.
 
     Args:
         mem_section: Where it is.
@@ -54,6 +54,12 @@ def read_section_table(mem_section: MemSection, vmemmap_base: int) -> SectionTab
         FactError: The kernel does not say where it is, or it leads to no table, neither as the root
             array nor as a pointer to it.
     """
+    if vmemmap_base not in mem_section.tables:
+        mem_section.tables[vmemmap_base] = _read(mem_section, vmemmap_base)
+    return mem_section.tables[vmemmap_base]
+
+
+def _read(mem_section: MemSection, vmemmap_base: int) -> SectionTable:
     best: _Reading | None = None
     for roots in mem_section.root_arrays():
         found = _Reading(roots, vmemmap_base)
@@ -91,6 +97,8 @@ class _Reading:
         self._runs: list[NDArray[np.int64]] = []
         self._run_count = 0
         self._last: tuple[int, NDArray[np.int64]] | None = None
+        # A sound root and its runs: nearly all the roots of a machine say the same.
+        self._same: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
         if linear_phys(roots.virt) is not None:
             self._read_roots()
 
@@ -158,11 +166,14 @@ class _Reading:
         column = np.ndarray(
             layout.per_root, self._memory.word_type, data, layout.map_offset, (layout.size,)
         )
+        if self._same is not None and np.array_equal(column, self._same[0]):
+            return self._same[1]
         used = np.flatnonzero(column)
         values = column[used].astype(np.uint64)
         flags = flags_of(values).astype(np.int64)
         present, has_map = (flags & MARKED_PRESENT) != 0, (flags & HAS_MEM_MAP) != 0
-        self._removed += int(np.count_nonzero(present & ~has_map))
+        removed = int(np.count_nonzero(present & ~has_map))
+        self._removed += removed
         fits = map_base_of(values) == np.uint64(self._base)
         wrong = np.flatnonzero(has_map & ~fits)
         for at in wrong[:_FINDINGS_MAX].tolist():
@@ -174,7 +185,10 @@ class _Reading:
             )
         self.strange += max(len(wrong) - _FINDINGS_MAX, 0)
         sound = has_map & fits
-        return _as_runs(used[sound].astype(np.int64), flags[sound])
+        runs = _as_runs(used[sound].astype(np.int64), flags[sound])
+        if not len(wrong) and not removed:
+            self._same = column, runs
+        return runs
 
     def _note(self, code: str, message: str) -> None:
         self.strange += 1

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct, is_among
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.compound_words import Word
 from vmemmap.pages.layout.page_layout import PageLayout
@@ -259,7 +260,7 @@ class BlockReader:
             work.condemn(
                 bad, "free_overlap", "it heads a free block, but pages in the block are in use"
             )
-            heads = heads.only(~np.isin(heads.rows, bad))
+            heads = heads.only(~is_among(heads.rows, bad))
             cover, _ = _cover(*heads.only(heads.orders > 0).behind(window), window.count)
         kind[cover & work.usable & idle] = Kind.FREE
         work.found.free = heads
@@ -283,7 +284,7 @@ class BlockReader:
         if short.any():
             bad = _owners(heads, window, np.flatnonzero(short))
             work.condemn(bad, "compound_short", "it heads a compound, but a page in it is no tail")
-            heads = heads.only(~np.isin(heads.rows, bad))
+            heads = heads.only(~is_among(heads.rows, bad))
             cover, _ = _cover(*heads.behind(window), window.count)
         work.found.compounds = heads
         self._give_kinds(work, heads, np.flatnonzero(cover & tail))
@@ -325,7 +326,7 @@ class BlockReader:
         inside = (named >= window.first_pfn) & (named < window.first_pfn + window.count)
         settled = np.zeros(len(rows), dtype=np.bool_)
         settled[inside] = lost[(named[inside] - np.uint64(window.first_pfn)).astype(np.intp)]
-        before = np.unique(named[~inside & (named < window.first_pfn)])[:_HEADS_ASKED_MAX]
+        before = distinct(named[~inside & (named < window.first_pfn)])[:_HEADS_ASKED_MAX]
         for pfn in before.tolist():
             owner = self.compound_at(pfn)
             if owner is None:

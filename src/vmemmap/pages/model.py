@@ -6,6 +6,8 @@ replace is an error.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vmemmap.absence import Absence
@@ -13,7 +15,6 @@ from vmemmap.backing.table import BackingTable
 from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.established import established
 from vmemmap.facts.fact import Fact
-from vmemmap.facts.kernel import KernelFacts
 from vmemmap.findings import Finding, Severity
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.device_zone import find_device_zone
@@ -23,32 +24,28 @@ from vmemmap.mmzone.nodes import NodeInfo, NodeReader
 from vmemmap.mmzone.pgdat_layout import PgdatLayout, read_pgdat_layout
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.mmzone.section_table import SectionTable, sections_from_blocks
-from vmemmap.pages.array import PageArray
-from vmemmap.pages.count.census import take_census
-from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
-from vmemmap.pages.count.usage import Usage
-from vmemmap.pages.count.zero_pages import count_zero_pages
-from vmemmap.pages.exclusion_rules import LEVELS
-from vmemmap.pages.exclusions import Exclusions, page_ranges
-from vmemmap.pages.known_pages import PagesToWitness
 from vmemmap.pages.layout.page_layout import PageLayout, find_page_layout
 from vmemmap.pages.layout.page_reader import PageReader
 from vmemmap.pages.layout.places import read_orders
 from vmemmap.pages.layout.witnesses import KnownPages, NoKnownPages
-from vmemmap.pages.page import PageHomes
-from vmemmap.pages.rules import tells_hugetlb
 from vmemmap.pages.struct_pages import StructPages
-from vmemmap.pages.undecided import hugetlb_unknown
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
+
+if TYPE_CHECKING:
+    # Loaded when they are first asked for: `check` wants the nodes alone, `page` does not count.
+    from vmemmap.pages.array import PageArray
+    from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
+    from vmemmap.pages.count.usage import Usage
+    from vmemmap.pages.exclusions import Exclusions
 
 
 class PageModel:
     """Everything about the pages of one dump.
 
     Args:
-        kernel: Facts about the kernel.
+        mem_section: The kernel's table of sections, and facts about the kernel.
         source: The dump's physical memory.
         runs: Which parts of the vmemmap are backed, and where.
         base: Virtual address of the struct page of pfn 0.
@@ -61,17 +58,18 @@ class PageModel:
 
     def __init__(
         self,
-        kernel: KernelFacts,
+        mem_section: MemSection,
         source: PhysicalSource,
         runs: VmemmapRuns,
         base: int,
         backing: BackingTable,
         progress: Progress = no_progress,
     ) -> None:
-        self._kernel, self._source, self.runs = kernel, source, runs
+        self._mem_section, self._kernel = mem_section, mem_section.kernel
+        self._source, self.runs = source, runs
         self._base, self._backing = base, backing
         self._progress = progress
-        self._page_size = kernel.page_size.value
+        self._page_size = self._kernel.page_size.value
         self._findings: list[Finding] = []
 
     @established
@@ -100,9 +98,8 @@ class PageModel:
         Raises:
             FactMissing: Neither mem_section nor the list can be used.
         """
-        mem_section = MemSection(self._kernel)
         try:
-            return read_section_table(mem_section, self._base)
+            return read_section_table(self._mem_section, self._base)
         except FactError as error:
             why = str(error)
         backing = self._backing
@@ -112,7 +109,7 @@ class PageModel:
                 f"which pages there are cannot be told, and there is no list to go by: {why}",
                 name="mem_section",
             )
-        per = mem_section.pages_per_section
+        per = self._mem_section.pages_per_section
         return sections_from_blocks(first[backing.usable], end[backing.usable], per, why)
 
     @established
@@ -170,6 +167,9 @@ class PageModel:
     @established
     def array(self) -> PageArray:
         """The struct pages."""
+        from vmemmap.pages.array import PageArray
+        from vmemmap.pages.page import PageHomes
+
         return PageArray(
             self.struct_pages,
             self.layout,
@@ -189,6 +189,8 @@ class PageModel:
     @established
     def exclusions(self) -> Exclusions:
         """What makedumpfile would decide."""
+        from vmemmap.pages.exclusions import Exclusions, page_ranges
+
         return Exclusions(
             self.layout,
             page_ranges(self._source.ranges(), self._page_size),
@@ -198,6 +200,10 @@ class PageModel:
 
     def usage(self, threads: int = 1) -> Usage:
         """Count all pages; see `Usage`."""
+        from vmemmap.pages.count.census import take_census
+        from vmemmap.pages.rules import tells_hugetlb
+        from vmemmap.pages.undecided import hugetlb_unknown
+
         free_listed = None
         if not self.exclusions.knowledge.reads_free_marks:
             blocks, whole = self.free_blocks
@@ -226,6 +232,9 @@ class PageModel:
         Raises:
             ValueError: The level is not 0 to 31.
         """
+        from vmemmap.pages.count.zero_pages import count_zero_pages
+        from vmemmap.pages.exclusion_rules import LEVELS
+
         if level not in LEVELS:
             raise ValueError(f"there is no dump level {level}: expected 0 to 31")
         return count_zero_pages(self._source, self.array, self.exclusions, level)
@@ -254,6 +263,8 @@ class PageModel:
     @established
     def _free_lists(self) -> FreeLists:
         """The free lists; a FactError where the kernel does not say how they can be followed."""
+        from vmemmap.pages.count.free_lists import FreeLists
+
         kernel, layout = self._kernel, self._node_reader[1]
         read = PageReader(kernel.vmcoreinfo, kernel.struct_page_size.value, kernel.types)
         orders = read_orders(read, self._page_size)
@@ -262,6 +273,8 @@ class PageModel:
 
     def _known_pages(self) -> KnownPages:
         """Pages of which it is known what they are before the layout is."""
+        from vmemmap.pages.known_pages import PagesToWitness
+
         try:
             image = [self._kernel.root_table_phys // self._page_size]
             start = linear_phys(self._kernel.symbol("_stext").value)

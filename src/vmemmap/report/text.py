@@ -6,7 +6,6 @@ Each command's text is made from its record, so that it cannot say another thing
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -26,16 +25,22 @@ def console() -> Console:
     """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else _PIPE_WIDTH
     return Console(
         file=io.StringIO(),
-        force_terminal=terminal,
-        width=width,
+        force_terminal=sys.stdout.isatty(),
+        width=_width(_PIPE_WIDTH),
         highlight=False,
         markup=False,
         emoji=False,
     )
+
+
+def _width(in_pipes: int) -> int:
+    if not sys.stdout.isatty():
+        return in_pipes
+    import shutil  # together with all the packers that it knows it takes a while
+
+    return shutil.get_terminal_size().columns
 
 
 def fitted(start: str, parts: Iterable[str], gap: str = "  ") -> Iterator[str]:
@@ -47,8 +52,7 @@ def fitted(start: str, parts: Iterable[str], gap: str = "  ") -> Iterator[str]:
         gap: What stands between parts.
     """
     words = list(parts)
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else _LINE_WIDTH
+    width = _width(_LINE_WIDTH)
     whole = f"{start}  {gap.join(words)}"
     if len(whole) <= width:
         yield f"{whole.rstrip()}\n"

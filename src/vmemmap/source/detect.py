@@ -12,7 +12,6 @@ from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.file_view import ByteView
-from vmemmap.source.foreign import refusal
 from vmemmap.source.opening import open_bytes
 
 
@@ -64,6 +63,8 @@ def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSourc
 
 def _join(opened: list[PhysicalSource]) -> PhysicalSource:
     """Make one source of the members of a split dump; a dump that is whole is given as it is."""
+    if len(opened) == 1 and opened[0].format == "elf":
+        return opened[0]
     from vmemmap.source.kdump import KdumpSource
 
     members = [source for source in opened if isinstance(source, KdumpSource)]
@@ -96,4 +97,6 @@ def _open_view(view: ByteView) -> PhysicalSource:
             "this dump is flattened twice over, which no tool does; expected a kdump or ELF file "
             "inside the flattened form"
         )
+    from vmemmap.source.foreign import refusal
+
     raise refusal(view)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.errors import (
     CodecUnavailable,
     CorruptPage,
@@ -44,6 +45,9 @@ from vmemmap.source.losses import Loss, tell_of
 from vmemmap.source.other_machines import check_machine
 from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 RANGES_LIMIT = 65536
 BULK_BYTES_MIN = 256 << 10
@@ -121,6 +125,7 @@ class KdumpSource(PhysicalSource):
         self._descriptor = layout.descriptor_struct(file.main.order)
         self._descriptors = layout.descriptor_dtype(file.main.order)
         self._cache = PageCache()
+        self._codecs: dict[int, IntoDecoder] = {}  # by flag, of the pages met so far
         self._losses: tuple[Loss, ...] | None = None
         self._closed = False
 
@@ -244,7 +249,8 @@ class KdumpSource(PhysicalSource):
         if not there.any() or not self.is_incomplete():
             return there
         wanted = addresses[there] >> np.uint64(self._shift)
-        pfns, at = np.unique(wanted, return_inverse=True)
+        pfns = distinct(wanted)
+        at = np.searchsorted(pfns, wanted)
         runs = np.split(pfns, np.flatnonzero(np.diff(pfns) != 1) + 1)
         there[there] = np.concatenate([self._kept(int(run[0]), len(run)) for run in runs])[at]
         return there
@@ -383,12 +389,22 @@ class KdumpSource(PhysicalSource):
             # Not plainly there: page by page, which gives it or says why not.
             batch.put(pfn - first, self._page(pfn, max(address, pfn << self._shift)))
 
-    def _decode_all(self, batch: _Batch) -> list[tuple[int, int, BaseException | None]]:
+    def _decode_all(self, batch: _Batch) -> list[tuple[int, int, Exception | None]]:
         """Decode the pages of a batch on all processors; say of each part how that went."""
         step, count = max(1, TASK_BYTES >> self._shift), len(batch.found)
         parts = [(start, min(start + step, count)) for start in range(0, count, step)]
-        jobs = [self._threads.submit(self._decode_into, batch, *part) for part in parts]
-        return [(*part, job.exception()) for part, job in zip(parts, jobs, strict=True)]
+        if len(parts) <= 1:
+            return [(*part, self._failure(batch, *part)) for part in parts]
+        jobs = [self._threads.submit(self._failure, batch, *part) for part in parts]
+        return [(*part, job.result()) for part, job in zip(parts, jobs, strict=True)]
+
+    def _failure(self, batch: _Batch, start: int, end: int) -> Exception | None:
+        """Decode some pages of a batch, and give what went wrong."""
+        try:
+            self._decode_into(batch, start, end)
+        except Exception as error:
+            return error
+        return None
 
     def _are_plain(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
         """Tell which descriptors are sound, so that their pages need no further check."""
@@ -400,8 +416,10 @@ class KdumpSource(PhysicalSource):
         plain = (offset >= self.file.descriptors_end) & (end <= self._view.size) & (end > offset)
         plain &= size <= self.block_size
         known = np.zeros(len(found), dtype=np.bool_)
-        for flag in self._codecs:
-            known |= flags == flag
+        for flag in {0, *layout.CODEC_OF_FLAG}:
+            of_it = flags == flag
+            if of_it.any() and self._decodes(flag):
+                known |= of_it
         return np.asarray(plain & known)
 
     def _descriptors_of(self, first: int, count: int) -> NDArray[np.void]:
@@ -473,14 +491,12 @@ class KdumpSource(PhysicalSource):
         made = {flag: pages_decoder(codec) for flag, codec in layout.CODEC_OF_FLAG.items()}
         return {flag: decode for flag, decode in made.items() if decode is not None}
 
-    @cached_property
-    def _codecs(self) -> dict[int, IntoDecoder]:
-        """Decoders by flag, as far as they are installed; made before threads use them."""
-        made: dict[int, IntoDecoder] = {}
-        for flag in {0, *layout.CODEC_OF_FLAG}:
+    def _decodes(self, flag: int) -> bool:
+        """Tell whether the codec of a flag is installed, and have its decoder for the threads."""
+        if flag not in self._codecs:
             with suppress(CodecUnavailable):
-                made[flag] = decoder_into(layout.CODEC_OF_FLAG.get(flag, "raw"))
-        return made
+                self._codecs[flag] = decoder_into(layout.CODEC_OF_FLAG.get(flag, "raw"))
+        return flag in self._codecs
 
     def _decode(self, phys: int, offset: int, size: int, flags: int) -> bytes:
         if offset == 0:
@@ -558,5 +574,7 @@ class KdumpSource(PhysicalSource):
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
         workers = min(os.cpu_count() or 1, 16)
         return ThreadPoolExecutor(workers, thread_name_prefix="vmemmap-decode")

@@ -7,7 +7,6 @@ closed, however that comes about.
 from __future__ import annotations
 
 import os
-import tempfile
 
 from vmemmap.errors import UnreadableFile
 from vmemmap.progress import Progress, no_progress
@@ -31,6 +30,8 @@ def spool(fd: int, path: str, progress: Progress = no_progress) -> int:
     Raises:
         UnreadableFile: Reading failed, or there is no room (TMPDIR says where).
     """
+    import tempfile  # with what it imports a hundredth of a second, and few dumps are piped
+
     os.set_blocking(fd, True)
     done = 0
     try:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
 from vmemmap.linear_map import linear_phys, linear_phys_many
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
@@ -216,7 +217,7 @@ def distinct_pages(virt: NDArray[np.uint64], page_size: int) -> NDArray[np.uint6
     lowest = numbers.min()
     span = int(numbers.max() - lowest) + 1
     if span > max(_DENSE_PAGES_ALWAYS, _DENSE_PAGES_PER_ADDRESS * len(virt)):
-        return np.unique(numbers) << shift
+        return distinct(numbers) << shift
     asked = np.zeros(span, dtype=np.bool_)
     asked[(numbers - lowest).view(np.int64)] = True
     pages: NDArray[np.uint64] = (np.flatnonzero(asked).astype(np.uint64) + lowest) << shift

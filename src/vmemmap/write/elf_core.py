@@ -29,8 +29,8 @@ from vmemmap.write.new_file import new_file
 from vmemmap.write.output import FileOutput, Output
 
 DATA_ALIGNMENT = 1 << 16
-RUN_MAX_BYTES = 16 << 20
-"""How much is handed to the file system in one write."""
+RUN_MAX_BYTES = 1 << 20
+"""Up to this size small pieces are joined to one write; a larger piece is one of its own."""
 RIGHTS_ALL = 7
 
 Contents = Callable[[int, int], Iterable[tuple[int, bytes | memoryview]]]
@@ -213,7 +213,7 @@ def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment]) -> byt
 def _joined(
     pieces: Iterable[tuple[int, bytes | memoryview]],
 ) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Join pieces that lie side by side, up to 16 MiB, so that small ones make few writes."""
+    """Join pieces that lie side by side, up to 1 MiB, so that small ones make few writes."""
     start, parts, size = 0, [], 0  # type: tuple[int, list[bytes | memoryview], int]
     for phys, data in pieces:
         if parts and (phys != start + size or size + len(data) > RUN_MAX_BYTES):

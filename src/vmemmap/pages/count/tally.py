@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
+from vmemmap.distinct import distinct
 from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import DamagedPage
 from vmemmap.pages.exclusion_rules import Seen
@@ -136,7 +137,7 @@ class Counter:
     @staticmethod
     def _by_zone(kind: NDArray[np.uint8], zone: NDArray[np.uint64], tally: Tally) -> None:
         first = zone[0]
-        values = [first] if bool((zone == first).all()) else list(np.unique(zone))
+        values = [first] if bool((zone == first).all()) else list(distinct(zone))
         for value in values:
             mine = kind if len(values) == 1 else kind[zone == value]
             tally.zone(int(value) >> 32)[:] += np.bincount(mine, minlength=len(Kind))

@@ -32,6 +32,8 @@ MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
 _DISK_BLOCK_BYTES = 4096
 """What a file system gives at least for a few bytes in a hole."""
+UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC)
+"""Uses whose pages hold nothing that a dump would have."""
 
 
 class Snapshot:
@@ -155,30 +157,34 @@ class Snapshot:
     def _painted(
         self, virt: npt.NDArray[np.uint64], phys: npt.NDArray[np.uint64], unit: int
     ) -> Iterator[tuple[int, bytes | memoryview]]:
-        data = self.struct_pages.paint(int(virt[0]), len(virt) * unit)
+        blocks = self.struct_pages.paint(int(virt[0]), len(virt) * unit).reshape(-1, unit)
         order = np.argsort(phys)
-        blocks = data.reshape(-1, unit)[order]
-        phys = phys[order]
-        breaks = np.flatnonzero(np.diff(phys) != unit) + 1
-        for low, high in pairwise([0, *breaks.tolist(), len(phys)]):
-            yield int(phys[low]), memoryview(blocks[low:high].reshape(-1))  # type: ignore[arg-type]
+        at = phys[order]
+        # Together they stay what is together in both, so that nothing has to be copied.
+        breaks = np.flatnonzero((np.diff(at) != unit) | (np.diff(order) != 1)) + 1
+        for low, high in pairwise([0, *breaks.tolist(), len(at)]):
+            rows = blocks[order[low] :][: high - low]
+            yield int(at[low]), memoryview(rows.reshape(-1))  # type: ignore[arg-type]
 
     @property
     def _marked_runs(self) -> list[PageRun]:
         """The pages that are given a mark, as far as nothing else was written there."""
-        unmarked = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC)
-        return [run for run in self.owners.runs if run.use not in unmarked]
+        return [run for run in self.owners.runs if run.use not in UNMARKED]
 
     def _user_pages(
         self, start: int, end: int, taken: set[int]
     ) -> Iterator[tuple[int, bytes | memoryview]]:
         """Yield a mark at the beginning of each user page that holds nothing else."""
-        shift = self.machine.kernel.page_shift
+        shift, release = self.machine.kernel.page_shift, self.machine.kernel.release.encode()
+        # A file has room for all of a small page anyway, and neighbours are written together then.
+        size = FRAME_BYTES if 1 << shift == FRAME_BYTES else 0
+        names = {use: use.name.lower().encode() for use in Use if use not in UNMARKED}
         for run in self._marked_runs:
+            name = names[run.use]
             for pfn in range(max(run.start, start >> shift), min(run.end, end >> shift)):
                 if pfn << shift not in taken:
-                    mark = f"{run.use.name.lower()} page {pfn:#x} of {self.machine.kernel.release}"
-                    yield pfn << shift, mark.encode()[:STAMP_BYTES]
+                    mark = b"%b page %#x of %b" % (name, pfn, release)
+                    yield pfn << shift, mark[:STAMP_BYTES].ljust(size, b"\0")
 
 
 def _owners(machine: CrashedMachine) -> Owners:

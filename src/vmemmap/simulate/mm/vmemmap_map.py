@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from vmemmap.distinct import distinct
+
 LEAF_SHIFT = 12
 _NONE = np.uint64((1 << 64) - 1)
 
@@ -41,7 +43,7 @@ class VmemmapMap:
         """Map many single units; *virt* and *phys* have equal lengths, *virt* ascends."""
         units = ((virt - np.uint64(self.base)) // np.uint64(self.unit)).astype(np.int64)
         leaves = units >> LEAF_SHIFT
-        for number in np.unique(leaves).tolist():
+        for number in distinct(leaves).tolist():
             low, high = np.searchsorted(leaves, [number, number + 1])
             inside = units[low:high] & ((1 << LEAF_SHIFT) - 1)
             self._leaf(number << LEAF_SHIFT)[inside] = phys[low:high]

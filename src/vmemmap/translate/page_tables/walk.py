@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder, numpy_prefix
+from vmemmap.distinct import distinct
 from vmemmap.errors import NoSuchRegion, NotPresent, ReadError, UnsupportedMmu
 from vmemmap.memory import Memory
 from vmemmap.translate.lookup import NOT_MAPPED
@@ -223,7 +224,9 @@ class PageTable:
         known = np.ones(len(at), dtype=np.bool_)
         if not len(at):
             return at, known
-        pieces, which = np.unique(at >> np.uint64(_PIECE_SHIFT), return_inverse=True)
+        piece_of = at >> np.uint64(_PIECE_SHIFT)
+        pieces = distinct(piece_of)
+        which = np.searchsorted(pieces, piece_of)
         content = np.zeros((len(pieces), _PIECE_BYTES // 8), dtype=f"{numpy_prefix(self._order)}u8")
         for row, piece in enumerate(pieces.tolist()):
             try:
@@ -238,7 +241,7 @@ class PageTable:
     def _read_singly(self, at: NDArray[np.uint64], row: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Read entry by entry what lies in a piece of which some memory is missing."""
         known = {}
-        for address in np.unique(at).tolist():
+        for address in distinct(at).tolist():
             try:
                 raw = self._memory.read(address, 8)
             except ReadError:
