@@ -22,6 +22,7 @@ PLAIN_PASS = "one plain pass"
 _GIB, _TIB = 1 << 30, 1 << 40
 _MIB_MOST = 100
 
+# What is imported late belongs to the start of a command, which has rows of its own.
 _OPEN = """
 import sys
 import vmemmap
@@ -32,6 +33,7 @@ core.page_model.exclusions
 _COUNT = (
     _OPEN
     + """
+import vmemmap.pages.count.census
 begun = clock()
 usage = core.usage()
 tell(begun, kinds=usage.kinds, fine=not usage.damaged and not usage.unknown)
