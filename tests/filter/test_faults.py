@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import vmemmap
+from builders.elf_core import Segment, build_elf
 from builders.kdump import build_kdump
 from builders.notes import kernel_notes
 from filter.kdump_table import read_table
 from oracles.simulated import Dump, crash, spec_of
-from vmemmap.errors import OutputTooLarge, UnwritableFile
+from vmemmap.errors import OutputTooLarge, UnsupportedDump, UnwritableFile
 from vmemmap.progress import no_progress
 from vmemmap.simulate.crash.damage import apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
@@ -160,6 +161,19 @@ def test_interrupted_at_any_moment(tmp_path, dump, monkeypatch, form: str, momen
     with vmemmap.open(dump.path) as core, pytest.raises(KeyboardInterrupt):
         core.filter([tmp_path / "out"], 16, "none", form=form, threads=2)
     assert names(tmp_path) == []
+
+
+def test_memory_that_no_machine_has_is_refused(tmp_path) -> None:
+    """A damaged header claims 32 PiB: neither memory nor disk is taken for them."""
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
+    segments = [Segment(0, bytes(4096)), Segment(1 << 20, memsz=1 << 55, filesz=0)]
+    (tmp_path / "whole").write_bytes(build_elf(segments, notes))
+    with vmemmap.open(tmp_path / "whole") as core:
+        with pytest.raises(UnsupportedDump, match="more than any machine"):
+            core.filter(tmp_path / "out", 0)
+        with pytest.raises(UnsupportedDump, match="more than any machine"):
+            list(core.kept(0))
+    assert names(tmp_path) == ["whole"]
 
 
 def test_never_over_the_input(dump) -> None:

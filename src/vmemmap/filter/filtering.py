@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import FactError, UnwritableFile
+from vmemmap.errors import FactError, UnsupportedDump, UnwritableFile
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decider, Decision, PageRun, page_runs
@@ -18,6 +18,7 @@ from vmemmap.filter.verify import verify
 from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
 from vmemmap.formats import kdump
 from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
+from vmemmap.intervals import total
 from vmemmap.pages.exclusion_rules import LEVELS
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.model import PageModel
@@ -27,6 +28,11 @@ from vmemmap.write.elf_core import write_elf
 from vmemmap.write.kdump import Written, write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.notes import pack_notes
+
+_PAGES_MAX = 1 << 36
+"""256 TiB of 4 KiB pages."""
+_PFN_MAX = 1 << 40
+"""The same for where memory lies, holes included: 4 PiB of 4 KiB pages."""
 
 
 class DumpFilter:
@@ -39,6 +45,10 @@ class DumpFilter:
         text: Gives VMCOREINFO, likewise.
         is_sound: Tells whether the list is without damage, by all that can be held against it.
         progress: Told how far it has come.
+
+    Raises:
+        UnsupportedDump: Its memory ranges are more than any machine has.
+        FactError: It is ELF, and nothing tells its page size.
     """
 
     def __init__(
@@ -54,7 +64,18 @@ class DumpFilter:
         self._progress = progress
         self.page_size = self._find_page_size()
         self._ram = page_ranges(source.ranges(), self.page_size)
+        self._check_size()
         self._decider = Decider(source, model, self._ram, self.page_size, is_sound)
+
+    def _check_size(self) -> None:
+        """Refuse memory that no machine has, before a bit of it takes room on the disk."""
+        pages, end = total(self._ram), int(self._ram[-1, 1]) if len(self._ram) else 0
+        if pages > _PAGES_MAX or end > _PFN_MAX:
+            raise UnsupportedDump(
+                f"its memory ranges have {pages} pages, up to pfn {end:#x}: more than any machine, "
+                "so that they are damaged",
+                path=self._source.path,
+            )
 
     def _find_page_size(self) -> int:
         try:
