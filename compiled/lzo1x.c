@@ -9,8 +9,8 @@
 #define FAR 49151     /* the furthest of all */
 #define PIECE 65536   /* bytes that one table of places serves: they have 16 bits */
 #define TABLE_BITS 13 /* the table's size: 16 KiB, which leave the nearest cache room for a page */
-#define HEAD 8        /* bytes at its start where none does: see `put_piece` */
-#define TAIL 16       /* bytes at a piece's end where no copy begins, so that loads stay inside */
+#define HEAD 8        /* bytes at a piece's start where no copy begins: see `put_piece` */
+#define TAIL 16       /* bytes at its end where none does, so that loads stay inside */
 #define PATIENCE 6    /* each 64 literals in a row make the steps longer, lest noise take long */
 
 static inline uint64_t little64(const uint8_t *at) {

@@ -38,20 +38,31 @@ static uint8_t *exactly(const uint8_t *from, size_t bytes) {
     return copy;
 }
 
-/* Fill pieces: one byte, noise, what was before from near or far, words that are mostly zeros. */
+enum { ONE_BYTE, NOISE, WORDS, FROM_NEAR, FROM_ANYWHERE, KINDS };
+
+static uint8_t next_byte(const uint8_t *at, size_t kind, size_t offset, size_t back, uint8_t same) {
+    switch (kind) {
+    case NOISE:
+        return (uint8_t)below(256);
+    case WORDS: /* mostly zeros, as in memory */
+        return offset % 8 < 2 ? (uint8_t)below(256) : 0;
+    case FROM_NEAR:
+    case FROM_ANYWHERE:
+        return back ? *(at - back) : same;
+    default:
+        return same;
+    }
+}
+
+/* Fill *out* with pieces of every kind, and give how many bytes that are. */
 static size_t fill(uint8_t *out) {
     size_t bytes = below(3) ? below(600) : below(CONTENT_MAX), at = 0;
     while (at < bytes) {
-        size_t piece = 1 + below(below(8) ? 60 : 20000), kind = below(5);
-        piece = piece < bytes - at ? piece : bytes - at;
-        size_t back = kind == 3 ? 20 : at, value = below(256);
-        back = at ? 1 + below(back < at ? back : at) : 0;
-        for (size_t end = at + piece; at < end; at++)
-            out[at] = (uint8_t)(kind == 0 || (kind > 1 && !back) ? value
-                                : kind == 1                      ? below(256)
-                                : kind < 4                       ? out[at - back]
-                                : at % 8 < 2                     ? below(256)
-                                                                 : 0);
+        size_t kind = below(KINDS), reach = kind == FROM_NEAR && at > 20 ? 20 : at;
+        size_t back = at ? 1 + below(reach) : 0, end = at + 1 + below(below(8) ? 60 : 20000);
+        uint8_t same = (uint8_t)below(256);
+        for (; at < bytes && at < end; at++)
+            out[at] = next_byte(out + at, kind, at, back, same);
     }
     return bytes;
 }

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Number = TypeVar("Number", bound=np.integer[Any])
 
+_FEW = 8
+"""With so few others every value is compared with each of them sooner than it is searched for."""
+
 
 def distinct(values: NDArray[Number]) -> NDArray[Number]:
     """Give the values that there are, ascending, each once."""
@@ -44,8 +47,11 @@ def is_among(values: NDArray[Number], others: NDArray[Number]) -> NDArray[np.boo
 
     The better sorted *values* are, the faster.
     """
-    if not len(others):
-        return np.zeros(values.shape, dtype=np.bool_)
+    if len(others) <= _FEW:
+        found = np.zeros(values.shape, dtype=np.bool_)
+        for other in others:
+            found |= values == other
+        return found
     ordered = np.sort(others)
     at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
     return np.asarray(ordered[at] == values)

@@ -104,6 +104,16 @@ class Dump:
         self.source.close()
         if self.vmlinux is not None:
             self.vmlinux.close()
+        # What leads back here goes, so that all that was read goes with the dump's last user, and
+        # not only when garbage is collected.
+        if "kernel" in vars(self):
+            self.kernel.types.close()
+        if "memory" in vars(self):
+            self.memory.close()
+        if "evidence" in vars(self):
+            self.evidence.close()
+        for name in ("space", "filter"):
+            vars(self).pop(name, None)
 
     # What the kernel says of itself.
 
@@ -598,6 +608,7 @@ class Dump:
             lambda: self.kernel,
             lambda: self.pages,
             lambda: self.vmcoreinfo[0],
+            lambda: not any(f.severity is Severity.ERROR for f in self.check_report.findings),
             self._progress,
         )
 

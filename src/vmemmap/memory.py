@@ -6,11 +6,11 @@ It says nothing of where bytes come from (``vmemmap.source``) nor of virtual add
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from vmemmap.errors import NotInDump
 
-__all__ = ["BytesMemory", "Memory"]
+__all__ = ["CLOSED", "BytesMemory", "Memory"]
 
 
 class Memory(Protocol):
@@ -55,3 +55,12 @@ class BytesMemory:
                 f"cannot read {address + len(out):#x}: no memory there", phys=address + len(out)
             )
         return bytes(out)
+
+
+class _Closed:
+    def __getattr__(self, _name: str) -> Any:
+        raise ValueError("the dump is closed")
+
+
+CLOSED: Any = _Closed()
+"""Stands where a closed dump was: whatever is asked of it is a ValueError."""

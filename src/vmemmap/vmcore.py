@@ -441,6 +441,7 @@ class Vmcore:
         member: tuple[int, int] | None = None,
         max_bytes: int | None = None,
         threads: int | None = None,
+        drop_struct_pages: bool = False,
         verify: bool = False,
     ) -> FilterResult:
         """Write the dump anew without the pages that a dump level leaves out.
@@ -463,6 +464,8 @@ class Vmcore:
                 there are. It is the same wherever it is written.
             max_bytes: How large an output may be.
             threads: How many compress; None for one on each processor. The output is the same.
+            drop_struct_pages: Leave out the pages of the vmemmap, too, that describe only pages
+                which are left out: nothing tells any more what those were.
             verify: Read the output back, and compare every page that was kept.
 
         Returns:
@@ -495,23 +498,27 @@ class Vmcore:
             member,
             max_bytes,
             threads or os.cpu_count() or 1,
+            drop_struct_pages,
             verify,
         )
         return self._dump.filter.run(wanted)
 
-    def filter_estimate(self, level: int = 31, codec: str = "zstd") -> Estimate:
+    def filter_estimate(
+        self, level: int = 31, codec: str = "zstd", *, drop_struct_pages: bool = False
+    ) -> Estimate:
         """Tell how large `filter` would make the dump, by compressing a sample of its pages.
 
         Args:
             level: A dump level, 0 to 31.
             codec: zstd, zlib, lzo, snappy or none.
+            drop_struct_pages: As for `filter`.
 
         Raises:
             ValueError: There is no such level or codec.
             CodecUnavailable: A library is not installed.
             FactError: The dump is ELF, and nothing tells its page size.
         """
-        return self._dump.filter.estimate(level, codec)
+        return self._dump.filter.estimate(level, codec, drop_struct_pages=drop_struct_pages)
 
     def kept(self, level: int = 31) -> Iterator[PageRun]:
         """Tell what a dump level leaves of the dump's memory, by rising pfns.

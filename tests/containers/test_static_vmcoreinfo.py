@@ -266,6 +266,23 @@ def test_a_stale_copy_is_nothing(search: Search, machine: Machine, kind: str) ->
     assert [found.phys for found in search(machine).found] == [IMAGE + 0x3004]
 
 
+@pytest.mark.parametrize("search", ["elf", "kdump"], indirect=True)
+def test_another_build_that_is_borne_out_in_part_does_not_end_the_search(search: Search) -> None:
+    """Two of its pointers are pointers, one is zero; it lies where the search begins."""
+    machine = build("4.9")
+    names = ("log_buf", "mem_section", "vmemmap_list")
+    for name in names:
+        at = int(machine.vmcoreinfo[f"SYMBOL({name})"], 16)
+        machine.poke_u64(at, 0xC000000000200000)
+        machine.poke_u64(at + 0x20, 0xC000000000300000 if name != "log_buf" else 0)
+    moved = {name: f"{int(machine.vmcoreinfo[f'SYMBOL({name})'], 16) + 0x20:x}" for name in names}
+    machine.memory.write(0x50000, note_of(machine, text_of(machine, **moved)))
+    machine.memory.write(IMAGE + 0x9004, note_of(machine, text_of(machine)))
+    first, second = search(machine).found
+    assert (first.phys, second.phys) == (IMAGE + 0x9004, 0x50000)
+    assert first.agreement > second.agreement > 0
+
+
 def other_build(machine: Machine, crash_time: str | None) -> bytes:
     """Give the text of a kernel with the same release, whose variables lay elsewhere."""
     lost = {

@@ -6,7 +6,7 @@ simulator's own map of the vmemmap, byte by byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -16,8 +16,12 @@ import pytest
 import vmemmap
 from breadth import pairs
 from oracles.simulated import crash, event, spec_of
+from pages.machines import one_of_everything
 from vmemmap import Kind
 from vmemmap.absence import Absence
+from vmemmap.mmzone.device_zone import find_device_zone
+from vmemmap.mmzone.nodes import NodeInfo, ZoneInfo
+from vmemmap.mmzone.pgdat_layout import read_pgdat_layout
 from vmemmap.simulate import Machine, PagePlan
 
 MIB = 1 << 20
@@ -119,3 +123,41 @@ def test_a_page_says_where_its_struct_page_is(made: WithDevices) -> None:
         for pfn in sorted(set(made.pfns()) - set(hosted))[:2]:
             assert core.pages[pfn].kind is Kind.DEVICE
             assert core.pages[pfn].reason == ""
+
+
+def test_a_section_that_is_marked_needs_no_zone(tmp_path) -> None:
+    """SECTION_TAINT_ZONE_DEVICE is bit 4 of section_mem_map since 5.12 (ppc64-kernel.md 5.4)."""
+    built = one_of_everything(tmp_path / "vmcore", "6.1.0", "little")
+    machine = built.machine
+    root = int.from_bytes(machine.read(machine.symbols["mem_section"], 8), "little")
+    for number, flags in ((3, 0x13), (4, 0x3)):
+        entry = root + 32 * machine.sections[number]
+        machine.poke_u64(entry, machine.vmemmap_base | flags)
+    with built.saved().open() as core:
+        kinds = [core.pages[256 * machine.sections[number]].kind for number in (3, 4)]
+        usage = core.usage()
+    assert kinds == [Kind.DEVICE, Kind.OFFLINE]
+    assert usage.kinds["device"] == 256
+
+
+def zone(index: int, name: str | None) -> ZoneInfo:
+    return ZoneInfo(0, index, name, 0, 16, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "index"),
+    [
+        (("DMA", "Normal", "Movable", "Device"), 3),
+        (("Normal", "Movable", "Device"), 2),
+        (("DMA", "Normal", "Movable"), None),
+        (("Normal", "Movable"), None),
+    ],
+)
+def test_the_zone_is_known_by_its_name(tmp_path, names, index) -> None:
+    """Before 5.0 ppc64 kernels have ZONE_DMA, so that the third of three zones is no device's."""
+    with one_of_everything(tmp_path / "vmcore", "4.14.0", "big").open() as core:
+        kernel = core.kernel
+        layout = replace(read_pgdat_layout(kernel.vmcoreinfo, numa=True), nr_zones=0)
+        zones = tuple(zone(number, name) for number, name in enumerate(names))
+        found = find_device_zone(kernel.types, layout, (NodeInfo(0, 0, 16, zones),))
+    assert (None if found is None else found.value) == index

@@ -170,6 +170,8 @@ ZONES = history(
 )
 """Zones beside that of device memory: 3.10.99's Kconfig, and a 2.6.35.6, a 4.9.154 and a 6.1 that
 name them at boot."""
+CACHED_ZONELISTS = history(("2.6.35", "2.6.35", True), ("4.9", "7.3", False))
+"""Whether zonelists have a cache of full zones, by the sizes that a 2.6.35.6 and a 4.9.154 tell."""
 DEVICE_ZONE = history(("2.6.35", "6.1", False), ("6.12", "7.3", True))
 """Whether there is a zone for device memory though there is none: as Debian builds its kernels."""
 MOVABLE_LIST = history(("2.6.35", "3.10", 2), ("4.9", "7.3", 1))

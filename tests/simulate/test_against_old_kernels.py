@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import vmemmap
-from simulate.kernel_history import STRUCT_PAGE
+from simulate.kernel_history import STRUCT_PAGE, ZONES
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.crash.dmesg import dmesg
 
@@ -104,6 +104,20 @@ def test_vmcoreinfo_has_the_same_keys_and_values(pair: Pair) -> None:
     same = [key for key in pair.told if not key.startswith("SYMBOL") and not CONFIGURED.match(key)]
     assert len(same) > 18
     assert {key: model[key] for key in same} == {key: pair.told[key] for key in same}
+
+
+def test_the_node_structure_has_the_same_parts(pair: Pair) -> None:
+    """Zones and zonelists before nr_zones, and what follows it; a zone's size is configured."""
+
+    def parts(keys: dict[str, str]) -> list[int]:
+        zone, nr_zones = int(keys["SIZE(zone)"]), int(keys["OFFSET(pglist_data.nr_zones)"])
+        names = ("node_start_pfn", "node_spanned_pages", "node_id")
+        after = [int(keys[f"OFFSET(pglist_data.{name})"]) - nr_zones for name in names]
+        zones = len(ZONES[pair.machine.kernel.release])
+        return [nr_zones - zones * zone, *after]
+
+    model = keys_of(pair.machine.snapshot().vmcoreinfo.decode())
+    assert parts(model) == parts(pair.told)
 
 
 def test_the_regions_lie_where_they_lay(pair: Pair) -> None:

@@ -107,6 +107,21 @@ def test_a_header_of_another_machine_around_ppc64_memory(
     assert "x86-64, but VMCOREINFO of a PowerPC64 kernel" in source.warnings[0]
 
 
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_the_registers_tell_where_there_is_no_vmcoreinfo(open_bytes: Open, order: str) -> None:
+    """As in QEMU's dumps; the sizes are those of the machines' struct elf_prstatus."""
+    data = elf((b"CORE", 1, bytes(504)), (b"CORE", 1, bytes(504)), machine=62, order=order)
+    source = open_bytes(data)
+    assert source.read(0, 256) == PAGE[:256]
+    assert source.warnings == [
+        "the ELF header is of x86-64, but the registers in the notes are a PowerPC64 processor's: "
+        "it is read as that"
+    ]
+    for size in (336, 144, 392, 480):
+        with pytest.raises(UnsupportedDump, match="of x86-64; expected PowerPC64"):
+            open_bytes(elf((b"CORE", 1, bytes(size)), machine=62, order=order))
+
+
 def psinfo(name: bytes) -> bytes:
     """A 64-bit struct elf_prpsinfo: sname, flag, ids, then the name at 40 and the arguments."""
     return bytes(40) + name.ljust(16, b"\0") + b"sleep 100".ljust(80, b"\0")

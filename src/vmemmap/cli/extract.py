@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, show_warnings, write
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
 from vmemmap.report import extract as report
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ def command(
                 columns=report.COLUMNS,
                 rows=report.rows(made),
             )
-            show_warnings(core)
             return 0
         return _looked_at(core.source, explain)
 

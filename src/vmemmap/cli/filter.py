@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, show_warnings, tell
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.cli.progress import ProgressBar, ProgressLines
 from vmemmap.report import filter as report
 
@@ -66,6 +66,11 @@ def _codec_flags(function: Any) -> Any:
 @click.option(
     "--reassemble", is_flag=True, help="Join the members of a split dump, all named, into one."
 )
+@click.option(
+    "--drop-struct-pages",
+    is_flag=True,
+    help="Leave out struct pages, too, if all pages that they describe are left out.",
+)
 @click.option("--max-size", metavar="SIZE", help="How large the output may be, such as 2G.")
 @click.option(
     "--num-threads",
@@ -93,6 +98,7 @@ def command(
     split: bool,
     member: str | None,
     reassemble: bool,
+    drop_struct_pages: bool,
     max_size: str | None,
     num_threads: int | None,
     verify: bool,
@@ -114,6 +120,8 @@ def command(
         raise click.UsageError("give -o FILE for the output, or --dry-run")
     if (len(outputs) > 1 and not split) or (split and len(outputs) < 2):
         raise click.UsageError("--split goes with two -o or more, one for each member")
+    if manifest and drop_struct_pages:
+        raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
     for name in (*outputs, *([manifest] if manifest else ())):
         _check_output(name, force, dump)
     arguments: dict[str, Any] = {
@@ -124,6 +132,7 @@ def command(
         "member": _member(member),
         "max_bytes": _size(max_size),
         "threads": num_threads,
+        "drop_struct_pages": drop_struct_pages,
         "verify": verify,
     }
     with dump.open(ProgressBar(rates=True) if sys.stderr.isatty() else ProgressLines()) as core:
@@ -139,7 +148,6 @@ def command(
                 tell(line)
         else:
             emit(form, made, text=text, columns=report.COLUMNS, rows=report.rows(made))
-        show_warnings(core)
         for note in report.notes(made):
             complain(core.source.path, f"warning: {note}")
         bad = made["warnings"] or made["unclassified"] or made["lost"] or made["partial"]
@@ -162,7 +170,9 @@ def _estimated(core: Vmcore, arguments: dict[str, Any]) -> report.FilterRecord:
     limit = arguments["max_bytes"]
     found = None
     for level in arguments["level"]:
-        found = core.filter_estimate(level, arguments["codec"])
+        found = core.filter_estimate(
+            level, arguments["codec"], drop_struct_pages=arguments["drop_struct_pages"]
+        )
         if limit is None or found.size_bytes <= limit:
             break
     assert found is not None

@@ -37,7 +37,9 @@ def command(dump: Opening, output: str, fields: str | None) -> int:
     refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
     kind = Path(output).suffix.lower()
     if kind not in (".parquet", *_ARROW):
-        raise click.BadParameter(f"{output}: name it .parquet or .arrow, for what is to be in it")
+        raise click.BadParameter(
+            f"{output}: name it .parquet or .arrow (or .feather), for what is to be in it"
+        )
     chosen = fields.split(",") if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]
     if wrong:

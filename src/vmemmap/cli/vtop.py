@@ -15,7 +15,6 @@ from vmemmap.cli.output import (
     show_findings,
 )
 from vmemmap.report import vtop as report
-from vmemmap.translate.assumable import ASSUMABLE
 
 
 @click.command("vtop")
@@ -45,6 +44,8 @@ def command(dump: Opening, addresses: list[str], form: str) -> int:
         if lacking is not None:
             complain(core.source.path, lacking["reason"])
             if "layout" in core.facts.missing and "--assume" not in lacking["reason"]:
+                from vmemmap.translate.assumable import ASSUMABLE
+
                 names = ", ".join(ASSUMABLE["layout"])
                 advice = "is mapped by page tables (vmalloc, I/O), --assume layout=NAME is enough"
                 complain(core.source.path, f"for what {advice}: one of {names}")

@@ -19,6 +19,7 @@ from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.types.keys import FLAGS, may_tell, value_by_types
 from vmemmap.facts.types.types import Member, Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
+from vmemmap.memory import CLOSED
 
 if TYPE_CHECKING:
     from vmemmap.facts.vmlinux import SymbolFile
@@ -56,6 +57,10 @@ class KernelTypes:
         self._reading = False
         self._given: dict[str, Fact[int] | None] = {}
         self.used: dict[str, Fact[int]] = {}
+
+    def close(self) -> None:
+        """Let go of whoever reads the BTF in the dump, which can be read no more."""
+        self._own = lambda: CLOSED.types
 
     @established
     def _chosen(self) -> tuple[Types, Origin] | None:

@@ -19,8 +19,8 @@ from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC, compressor
 from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
 
-_TRIM_BYTES = 64 << 20
-"""How much of the dump may stay mapped."""
+_TRIM_BYTES = 32 << 20
+"""How much may be read before it is unmapped; the system may map four times as much around it."""
 _ZERO_RATIO = 128
 """No writer known compresses a zero page worse than this, but for snappy, which has one form."""
 _SPARE_BYTES = 64

@@ -15,6 +15,7 @@ import numpy as np
 
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError
+from vmemmap.filter.spare import without_spare
 from vmemmap.intervals import Intervals, groups, intersect, join, subtract, total, touched
 from vmemmap.pages.exclusion_rules import Class, DumpLevel
 from vmemmap.pages.kept import Decided, decided
@@ -70,6 +71,7 @@ class Decision:
         gone: How many go, by class.
         absent: How many would stay, but the dump does not have them.
         unclassified: How many stay because nothing tells what they are, by the reason.
+        struct_pages: How many pages of struct pages go with the pages that they describe.
         warnings: What kept the decision from being made as it should, a line each.
     """
 
@@ -79,6 +81,7 @@ class Decision:
     gone: Counter[Class] = field(default_factory=Counter)
     absent: int = 0
     unclassified: Counter[str] = field(default_factory=Counter)
+    struct_pages: int = 0
     warnings: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Decision:
@@ -101,6 +104,7 @@ class Decider:
         model: Gives the struct pages; may raise FactError.
         ram: The memory ranges of the dump, as intervals of pfns.
         page_size: The kernel's page size in bytes.
+        is_sound: Tells whether the list can be trusted with where struct pages are.
 
     Attributes:
         warnings: Why pages were kept that might have gone, a line each.
@@ -112,16 +116,18 @@ class Decider:
         model: Callable[[], PageModel],
         ram: Intervals,
         page_size: int,
+        is_sound: Callable[[], bool],
     ) -> None:
         self._source, self._model, self._ram = source, model, ram
-        self._page_size = page_size
+        self._page_size, self._is_sound = page_size, is_sound
         self.warnings: list[str] = []
 
-    def decide(self, level: int | None) -> Decision:
+    def decide(self, level: int | None, *, drop_struct_pages: bool = False) -> Decision:
         """Decide on every page.
 
         Args:
             level: A dump level, 0 to 31; None to keep all that there is, and the level of the dump.
+            drop_struct_pages: Leave out struct pages, too, of which all pages are left out.
         """
         self.warnings = []
         end = int(self._ram[-1, 1]) if len(self._ram) else 0
@@ -137,6 +143,8 @@ class Decider:
                 for reason, pages in stretch.unclassified.items():
                     out.unclassified[reason.word] += total(pages)
             out.kept.finish()
+            if drop_struct_pages:
+                self._drop_struct_pages(out)
         except BaseException:
             out.kept.close()
             raise
@@ -160,6 +168,21 @@ class Decider:
                 )
             kept, absent = self._in_dump(subtract(part.kept, taken))
             yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
+
+    def _drop_struct_pages(self, out: Decision) -> None:
+        """Take the struct pages out that describe nothing which stays, if it is sure which."""
+        try:
+            if not self._is_sound():
+                self.warnings.append("struct pages are kept: the list is damaged")
+                return
+            struct_pages = self._model().struct_pages
+        except FactError as error:
+            self.warnings.append(f"struct pages are kept: where they are is not known: {error}")
+            return
+        before, all_kept = out.kept.count(), out.kept
+        out.kept = without_spare(struct_pages, all_kept, self._page_size)
+        all_kept.close()
+        out.struct_pages = before - out.kept.count()
 
     def _decided(self, level: int | None) -> tuple[Iterator[Decided], Intervals, Intervals | None]:
         """Give the decision by struct pages, the free pages by the free lists, and the sections.

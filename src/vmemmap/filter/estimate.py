@@ -22,6 +22,7 @@ from vmemmap.write.page_bits import PageBits
 
 _SAMPLE_BYTES = 128 << 20
 _SAMPLE_PAGES_MIN = 4096
+_AT_ONCE_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _sizes(contents: Contents, pfns: NDArray[np.int64], codec: str) -> NDArray[n
     """Give how many bytes each page would take: 0 for those of zeros, and those not to be had."""
     size = contents.page_size
     compress = None if codec == "none" else compressor(codec, size)
-    at_once = max((16 << 20) // size, 1)
+    at_once = _AT_ONCE_BYTES // size
     out = [np.empty(0, dtype=np.int64)]
     for first in range(0, len(pfns), at_once):
         some = pfns[first : first + at_once]

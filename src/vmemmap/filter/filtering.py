@@ -37,6 +37,7 @@ class DumpFilter:
         kernel: Gives the facts about the kernel; may raise FactError.
         model: Gives the struct pages, likewise.
         text: Gives VMCOREINFO, likewise.
+        is_sound: Tells whether the list is without damage, by all that can be held against it.
         progress: Told how far it has come.
     """
 
@@ -46,13 +47,14 @@ class DumpFilter:
         kernel: Callable[[], KernelFacts],
         model: Callable[[], PageModel],
         text: Callable[[], bytes],
+        is_sound: Callable[[], bool],
         progress: Progress = no_progress,
     ) -> None:
         self._source, self._kernel, self._text = source, kernel, text
         self._progress = progress
         self.page_size = self._find_page_size()
         self._ram = page_ranges(source.ranges(), self.page_size)
-        self._decider = Decider(source, model, self._ram, self.page_size)
+        self._decider = Decider(source, model, self._ram, self.page_size, is_sound)
 
     def _find_page_size(self) -> int:
         try:
@@ -94,7 +96,7 @@ class DumpFilter:
         return self._at_level(levels[-1], wanted)
 
     def _at_level(self, level: int | None, wanted: Wanted) -> FilterResult:
-        with self._decider.decide(level) as decision:
+        with self._decider.decide(level, drop_struct_pages=wanted.drop_struct_pages) as decision:
             write = self._as_elf if wanted.form == "elf" else self._as_kdump
             result = write(decision, wanted)
             if wanted.verify:
@@ -103,14 +105,16 @@ class DumpFilter:
                 verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
             return result
 
-    def estimate(self, level: int, codec: str = "zstd") -> Estimate:
+    def estimate(self, level: int, codec: str, *, drop_struct_pages: bool) -> Estimate:
         """Tell what `run` would write; see `estimate`.
 
         Raises:
             ValueError: There is no such level or codec.
         """
         Wanted(("-",), levels=(level,), codec=codec).check()
-        with self._decider.decide(level | (self._source.dump_level or 0)) as decision:
+        with self._decider.decide(
+            level | (self._source.dump_level or 0), drop_struct_pages=drop_struct_pages
+        ) as decision:
             contents = Contents(self._source, self.page_size, codec)
             header = self._header(decision, codec)
             return estimate(decision, contents, header, _words(decision))
@@ -216,7 +220,8 @@ class DumpFilter:
 
 
 def _words(decision: Decision) -> dict[str, int]:
-    return {why.word: count for why, count in sorted(decision.gone.items())}
+    words = {why.word: count for why, count in sorted(decision.gone.items())}
+    return words | ({"struct_pages": decision.struct_pages} if decision.struct_pages else {})
 
 
 def _members(decision: Decision, wanted: Wanted) -> list[tuple[int, int] | None]:

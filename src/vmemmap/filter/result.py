@@ -36,7 +36,8 @@ class FilterResult:
         pages: Pages of the dump's memory, which is the sum of kept, gone and absent, and of zero
             in an ELF file.
         kept: Pages that the output is to have.
-        gone: Pages left out, by class: cache, cache_private, user, free, hwpoison, offline.
+        gone: Pages left out, by class: cache, cache_private, user, free, hwpoison, offline; and
+            struct_pages, which were asked to go with the pages that they describe.
         zero: Pages full of zeros: of a kdump file those that share one copy, which are among the
             kept; of an ELF file those that were left out.
         absent: Pages that would have stayed, but that the input does not have.

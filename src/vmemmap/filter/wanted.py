@@ -36,6 +36,7 @@ class Wanted:
         member: The number of the one member to write, from 0 on, and how many there are.
         max_bytes: How large an output may be.
         threads: How many threads compress.
+        drop_struct_pages: Leave out struct pages, too, of which all pages are left out.
         verify: Read the output back, and compare every page that was kept.
     """
 
@@ -48,6 +49,7 @@ class Wanted:
     member: tuple[int, int] | None = None
     max_bytes: int | None = None
     threads: int = 1
+    drop_struct_pages: bool = False
     verify: bool = False
 
     def check(self) -> None:

@@ -132,7 +132,8 @@ class _Reading:
                         edges = [at, *range(at // page * page + page, stop, page), stop]
                         steps = list(pairwise(edges))
                     else:
-                        left_out.append(error)
+                        # With its traceback it would hold this call, and so all that was read.
+                        left_out.append(error.with_traceback(None))
         if left_out:
             text = f"{len(left_out)} pages of the root array are missing, the first: {left_out[0]}"
             if isinstance(left_out[0], PageExcluded) and self.good:

@@ -201,17 +201,28 @@ class StructPages:
             Where they are; positions are bytes from the struct page of pfn 0 on.
         """
         found = [np.empty((0, 3), dtype=np.int64)]
-        for first, end in (stretches * self.size).tolist():
-            rows = self._runs.rows(self.base + first, self.base + end)
-            # Cut to the stretch; what lies before it is cut off of the physical address too.
-            position = (rows[:, 0] - np.uint64(self.base)).astype(np.int64)
-            before = np.maximum(first - position, 0)
-            behind = np.maximum(position + rows[:, 2].astype(np.int64) - end, 0)
-            phys, size = rows[:, 1].astype(np.int64), rows[:, 2].astype(np.int64)
-            found.append(np.column_stack([position, phys, size]))
-            found[-1] += np.column_stack([before, before, -before - behind])
-        runs = np.concatenate(found)
-        return self._source.locate(runs[runs[:, 2] > 0])
+        found += [self.places(first, end) for first, end in (stretches * self.size).tolist()]
+        return self._source.locate(np.concatenate(found))
+
+    def places(self, first: int, end: int) -> NDArray[np.int64]:
+        """Tell where a part of the array lies in physical memory.
+
+        Args:
+            first: Where it begins, in bytes from the struct page of pfn 0 on.
+            end: Where it ends, likewise.
+
+        Returns:
+            int64, shape (n, 3): position in the array, physical address, length (bytes).
+        """
+        rows = self._runs.rows(self.base + first, self.base + end)
+        # Cut to the stretch; what lies before it is cut off of the physical address too.
+        position = (rows[:, 0] - np.uint64(self.base)).astype(np.int64)
+        before = np.maximum(first - position, 0)
+        behind = np.maximum(position + rows[:, 2].astype(np.int64) - end, 0)
+        phys, size = rows[:, 1].astype(np.int64), rows[:, 2].astype(np.int64)
+        cut = np.column_stack([position, phys, size])
+        cut += np.column_stack([before, before, -before - behind])
+        return cut[cut[:, 2] > 0]
 
     def trim(self) -> None:
         """Let go of memory that holds what was read."""

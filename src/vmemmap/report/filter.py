@@ -20,6 +20,7 @@ _WORDS = {
     "free": "free",
     "hwpoison": "failed memory",
     "offline": "offline",
+    "struct_pages": "struct pages",
 }
 
 
@@ -51,7 +52,8 @@ class FilterRecord(TypedDict):
         page_size: Size of a page in bytes.
         pages: Pages of the dump's memory.
         kept: Pages that the output has, or would have.
-        gone: Pages left out, by makedumpfile's classes.
+        gone: Pages left out, by makedumpfile's classes; struct_pages are those that went with the
+            pages that they describe.
         zero: Pages full of zeros: in a kdump file they share one copy and are among the kept; of an
             ELF file they are left out at odd levels.
         absent: Pages that would have stayed, but that the input does not have.

@@ -304,7 +304,7 @@ STALE_MAP_AFTER_REMOVE: Table[bool] = (
 
 RADIX_HUGE_ANYWHERE: Table[bool] = (
     (OLDEST, True),
-    ((6, 14), True, Bracket("6.13.999", "6.15", "the change of 6.15 was queued for 6.14, too")),
+    ((6, 14, 1), True, Bracket("6.14", "6.15", "the change of 6.15 was queued for 6.14, too")),
     ((6, 15), False),
     ((6, 16), True),
 )

@@ -38,7 +38,11 @@ from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.elf_headers import read_program_headers
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.losses import Loss, tell_of
-from vmemmap.source.other_machines import check_is_kernel, check_machine
+from vmemmap.source.other_machines import (
+    check_is_kernel,
+    check_machine,
+    has_ppc64_registers,
+)
 from vmemmap.source.overlaps import cut_at, settle_overlaps
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
@@ -264,8 +268,14 @@ class ElfSource(PhysicalSource):
         """Refuse cores of other machines, and of what is no kernel; see the module for how."""
         if self.vmcoreinfo is None:
             check_is_kernel(self.notes)
-            if header.e_machine != elf64.EM_PPC64:
+            if header.e_machine != elf64.EM_PPC64 and not has_ppc64_registers(self.notes):
                 raise _of_machine(header)
+            if header.e_machine != elf64.EM_PPC64:
+                self.warnings.append(
+                    f"the ELF header is of {machine_of_elf(header.e_machine)}, but the registers "
+                    f"in the notes are a {PPC64} processor's: it is read as that"
+                )
+            return
         machine = machine_of_elf(header.e_machine)
         found_in = f"the ELF header's e_machine, {header.e_machine},"
         try:

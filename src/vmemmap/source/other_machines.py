@@ -12,7 +12,9 @@ from vmemmap.errors import UnsupportedDump
 from vmemmap.formats.machines import MACHINES, PPC64, PPC64_KEYS, machine_of_uname
 from vmemmap.formats.notes import Note
 
-_NT_PRPSINFO, _NT_AUXV = 3, 6
+_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
+_PPC64_PRSTATUS_BYTES = 504
+"""Size of PowerPC64's ``struct elf_prstatus``, which no other machine's has."""
 _PSINFO_BYTES, _PSINFO_NAME = 136, slice(40, 56)
 """A 64-bit ``struct elf_prpsinfo``, and the program's name in it."""
 _OF_RELEASE = re.compile(rb"^OSRELEASE=\S*?[.-]([a-z0-9]+_?[a-z0-9]*)$", re.MULTILINE)
@@ -53,6 +55,12 @@ def check_machine(header: str | None, found_in: str, vmcoreinfo: bytes | None) -
     if header in (None, PPC64):
         return None
     raise UnsupportedDump(f"{found_in} is of {header}; expected {PPC64}: {_ONLY}")
+
+
+def has_ppc64_registers(notes: list[Note]) -> bool:
+    """Tell whether the processors' registers in the notes are those of PowerPC64."""
+    sizes = {len(note.desc) for note in notes if note.kind == _NT_PRSTATUS and note.name == "CORE"}
+    return sizes == {_PPC64_PRSTATUS_BYTES}
 
 
 def check_is_kernel(notes: list[Note]) -> None:

@@ -19,6 +19,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import HASH, RADIX, decide_mmu, radix_from_vmcoreinfo
+from vmemmap.memory import CLOSED
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.translate.regions import (
     BOOK3E,
@@ -92,6 +93,10 @@ class LayoutEvidence:
         self._path = path
         self._assume = assume or Assumptions()
         self._rescue = rescue
+
+    def close(self) -> None:
+        """Let go of the clues: a closed dump gives none any more."""
+        self._clues = CLOSED
 
     @established
     def keeps_no_list(self) -> bool:

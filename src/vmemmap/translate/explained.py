@@ -6,6 +6,7 @@ from typing import Protocol
 
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError, HotAdded, NotInDump, ReadError
+from vmemmap.memory import CLOSED
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.source.base import PhysicalSource
 
@@ -29,6 +30,10 @@ class ExplainedMemory:
 
     def __init__(self, dump: PhysicalSource, kernel: KernelSections) -> None:
         self._dump, self._kernel = dump, kernel
+
+    def close(self) -> None:
+        """Let go of the kernel: of a closed dump nothing is read, and so nothing explained."""
+        self._kernel = CLOSED
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at *address*; see `Memory.read`.

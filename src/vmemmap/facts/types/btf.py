@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
+from vmemmap.distinct import is_among
 from vmemmap.errors import FactInvalid
 from vmemmap.facts.types.types import Form, RawMember, TypeNode, Types
 from vmemmap.formats import btf
@@ -119,7 +120,8 @@ class Btf(Types):
             at = self._strings.find(wanted, at + 1)
         if not places or not name:
             return np.zeros(0, dtype=np.intp)
-        return np.flatnonzero(np.isin(self._names, places) & np.isin(self._kinds, kinds))
+        rows = np.flatnonzero(is_among(self._names, np.array(places, dtype=np.uint32)))
+        return rows[is_among(self._kinds[rows], np.array(kinds, dtype=np.uint32))]
 
     def node(self, handle: int) -> TypeNode:
         """Give what type number *handle* is made of."""

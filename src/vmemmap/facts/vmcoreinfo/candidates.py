@@ -37,7 +37,7 @@ _IMAGE_SPAN = 1 << 30
 """No kernel's image is longer; they have about 50 MiB."""
 _USUAL_SPAN = 64 << 20
 """What a text names within this lies in the image; beyond, it may be what the kernel allocated."""
-_POINTERS = ("vmemmap_list", "log_buf", "prb", "node_data", "mem_section")
+POINTERS = ("vmemmap_list", "log_buf", "prb", "node_data", "mem_section")
 """Where every kernel that names them has a pointer into the linear map, or zero."""
 
 
@@ -241,7 +241,7 @@ def _utsname_of(source: PhysicalSource, info: Vmcoreinfo) -> Utsname | None:
 def _follow_pointers(memory: LinearMemory, info: Vmcoreinfo) -> tuple[int, int]:
     """Count the named pointers that are pointers in memory, and those that are something else."""
     pointers = strays = 0
-    for name in _POINTERS:
+    for name in POINTERS:
         try:
             symbol = _optional_symbol(info, name)
             value = memory.word(symbol) if symbol is not None else 0

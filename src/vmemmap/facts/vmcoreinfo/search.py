@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from vmemmap.address import ByteOrder, Run
 from vmemmap.errors import ReadError
 from vmemmap.facts.vmcoreinfo.candidates import (
+    POINTERS,
     FoundText,
     best_first,
     is_valid,
@@ -201,9 +202,13 @@ def find_by_symbols(source: PhysicalSource, vmcoreinfo_data: int) -> bytes | Non
 
 
 def _leaves_no_question(text: FoundText) -> bool:
-    """Tell whether a text is the note of the only kernel there is."""
+    """Tell whether a text is the note of the only kernel there is, and all that it names is there.
+
+    Of another build with this release's name some of the pointers may lead to pointers by chance.
+    """
     alone = not text.crash_time and not text.image_phys
-    return text.form == "note" and alone and text.pointers > 1 and not text.strays
+    named = sum(f"SYMBOL({name})" in text.info for name in POINTERS)
+    return text.form == "note" and alone and text.pointers == named > 1
 
 
 def _last_step(text: FoundText) -> int:

@@ -176,6 +176,8 @@ class _Search:
         image, seen = self._witnesses.image_flags, self._witnesses
         if image and reserved is not None and not image >> reserved & 1:
             return False
+        if seen.pages.image and (era.number("tail") is None) is not seen.marks_tails_by_word:
+            return False
         if self._read.type_value("BUDDY") is not None:
             return True
         if not seen.free_blocks:

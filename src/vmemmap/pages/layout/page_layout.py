@@ -184,12 +184,12 @@ def find_page_layout(
         why = "in one 8-byte word with page._count, as in every kernel"
         mapcount = read.derive_offset("page._mapcount", at, 4, why)
     head = read.offset("page.compound_info", "page.compound_head")
-    seen = Witnesses(pages, order, size, flags, mapcount, private, head)
-    seen = places_seen(read, seen, lru)
+    seen = Witnesses(pages, order, size, flags, mapcount, private, head, lru)
+    seen = places_seen(read, seen)
     head = seen.head
     found = find_flag_bits(read, version, seen)
     bits, unsettled = found.bits, found.unsettled
-    if head is None and "tail" in unsettled and seen.names_heads(lru):
+    if head is None and "tail" in unsettled and seen.marks_tails_by_word:
         why = "in the word of page.lru.next, where tails name their heads"
         head = read.derive("page.compound_head", lru, why, Origin.DERIVED)
     if head is not None:

@@ -52,13 +52,14 @@ def is_mapping(mapping: int, lru: int, refcount: int, seen: Witnesses) -> bool:
     )
 
 
-def places_seen(read: PageReader, seen: Witnesses, lru: int) -> Witnesses:
+def places_seen(read: PageReader, seen: Witnesses) -> Witnesses:
     """Correct what known pages show to be elsewhere: page type, order, the word of tails."""
+    lru = seen.lru
     if seen.head not in (None, lru) and not seen.names_heads(seen.head) and seen.names_heads(lru):
         why = "in the word of page.lru.next, as in every kernel: there tails name their heads"
         seen = replace(seen, head=read.derive("page.compound_head", lru, why, Origin.DERIVED))
     if seen.free_type is None:
-        places = seen.type_places(BUDDY_VALUES, lru)
+        places = seen.type_places(BUDDY_VALUES)
         if len(places) == 1:
             why = f"where {seen.free_blocks} blocks on the free lists have the same page type"
             read.derive("page._mapcount", places[0], why, Origin.DERIVED)

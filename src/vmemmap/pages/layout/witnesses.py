@@ -115,6 +115,7 @@ class Witnesses:
         mapcount: Offset of ``_mapcount``, or None.
         private: Offset of ``private``, or None.
         head: Offset of the word whose bit 0 marks a tail, or None.
+        lru: Offset of the links of a list, of which the first is that word in 4.4 and 4.5.
     """
 
     pages: KnownPages
@@ -124,6 +125,7 @@ class Witnesses:
     mapcount: int | None
     private: int | None
     head: int | None
+    lru: int
 
     @cached_property
     def image_flags(self) -> int:
@@ -164,14 +166,14 @@ class Witnesses:
         """The page types of some pages of all kinds; None where there are no pages."""
         return None if self.mapcount is None else self.pages.types_at(self.mapcount)
 
-    def type_places(self, values: frozenset[int], lru: int) -> list[int]:
-        """Give where all heads of free blocks have the same one of some page types (offsets).
+    @cached_property
+    def marks_tails_by_word(self) -> bool:
+        """Tails name their heads in the word that has done so since 4.4."""
+        return self.head is not None or self.names_heads(self.lru)
 
-        Args:
-            values: The page types.
-            lru: Offset of the two links, of which a half may look like a type by chance.
-        """
-        links = range(lru, lru + 16)
+    def type_places(self, values: frozenset[int]) -> list[int]:
+        """Give where all heads of free blocks have the same one of some page types (offsets)."""
+        links = range(self.lru, self.lru + 16)  # of which a half may look like a type by chance
         places = (at for at in range(0, self.size - 3, 4) if at not in links)
         return [at for at in places if self._type_at(at) in values]
 

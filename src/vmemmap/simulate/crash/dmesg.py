@@ -36,7 +36,7 @@ MAP_LINES: eras.Table[tuple[str, ...]] = (
     (
         (5, 4),
         ("vmalloc start    ", "IO start         ", "vmemmap start    "),
-        eras.Bracket("5.2.999", "5.6"),
+        eras.Bracket("5.2.1", "5.6"),
     ),
 )
 """Since Linux commit 0034d395f89d (in v5.2) the map is printed, under radix with the same wrong

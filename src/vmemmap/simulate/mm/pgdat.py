@@ -47,6 +47,18 @@ PGDAT_LAYOUTS: eras.Table[PgdatLayout] = (
 ZONE_DEVICE_SINCE = (6, 12)
 """Debian's 6.1 for ppc64el is built without ZONE_DEVICE, its 6.12 with it."""
 
+ZONELIST_CACHE: eras.Table[bool] = (
+    (eras.OLDEST, True),
+    ((4, 4), False, eras.Bracket("2.6.35.6", "4.9.154", "4.4 by what is remembered")),
+)
+"""Whether a zonelist remembers which of its zones were full: a number of a node and a bit for each
+zone, a pointer before and a time after them."""
+START_AFTER_ZONES: eras.Table[int] = (
+    (eras.OLDEST, 24),
+    ((3, 18), 8, eras.Bracket("2.6.35.6", "4.9.154", "the pointer to bootmem's data went")),
+)
+"""From pglist_data.nr_zones to node_start_pfn (bytes)."""
+
 ZONES: eras.Table[tuple[str, ...]] = (
     (eras.OLDEST, ("DMA", "Normal", "Movable")),
     (
@@ -97,11 +109,14 @@ class Pgdat:
         layout = kernel.at(PGDAT_LAYOUTS)
         self.spanned_pages = layout.spanned_pages
         # Two lists, with fallback and without; an entry of each zone of each node, and the end.
-        zonelists = 2 * (MAX_NODES * self.zones + 1) * ZONEREF_BYTES
-        self.nr_zones = self.zones * self.zone_bytes + zonelists
-        self.node_start_pfn = self.nr_zones + 8
-        self.node_spanned_pages = self.nr_zones + 24
-        self.node_id = self.nr_zones + 32
+        entries = MAX_NODES * self.zones
+        zonelist = (entries + 1) * ZONEREF_BYTES
+        if kernel.at(ZONELIST_CACHE):
+            zonelist += 8 + entries * 2 + entries // 8 + 8
+        self.nr_zones = self.zones * self.zone_bytes + 2 * zonelist
+        self.node_start_pfn = self.nr_zones + kernel.at(START_AFTER_ZONES)
+        self.node_spanned_pages = self.node_start_pfn + 16
+        self.node_id = self.node_start_pfn + 24
         self.size = self.nr_zones + layout.rest
         self.phys: dict[int, int] = {}
 
