@@ -25,7 +25,7 @@ _SUBSECTION_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class AuditContext:
     """What the list is judged by.
 
     Attributes:
@@ -69,31 +69,33 @@ class Beside:
         return join(rows[:, 0], rows[:, 1]) * self.page_size
 
 
-def audit_list(table: BackingTable, beside: Beside) -> Iterator[Finding]:
+def audit_list(table: BackingTable, context: AuditContext) -> Iterator[Finding]:
     """Judge the entries of the list against the rest of the dump."""
     if not len(table):
         return
-    yield from _nodes(table, beside)
+    yield from _nodes(table, context)
     yield from _shared_blocks(table)
-    yield from _blocks_in_memory(table, beside)
-    yield from _blocks_over_others(table, beside)
-    if beside.sections is not None:
-        yield from _without_section(table, beside, beside.sections)
-    yield from _straddling(table, beside)
+    yield from _blocks_in_memory(table, context)
+    yield from _blocks_over_others(table, context)
+    if context.sections is not None:
+        yield from _without_section(table, context, context.sections)
+    yield from _straddling(table, context)
 
 
-def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> Iterator[Finding]:
+def audit_coverage(
+    table: BackingTable, coverage: Coverage, context: AuditContext
+) -> Iterator[Finding]:
     """Judge the sections against what backs them."""
-    sections = beside.sections
+    sections = context.sections
     if sections is None:
         return
-    partly, bare = _partly_backed(coverage.bare, beside, sections)
+    partly, bare = _partly_backed(coverage.bare, context, sections)
     by = "entry in the list" if len(table) or table.block_size else "page table entry"
     for start, end in bare[:_FINDINGS_PER_CODE].tolist():
-        virt = beside.base + start * beside.struct_page_size
-        phys, end_phys = start * beside.page_size, end * beside.page_size
+        virt = context.base + start * context.struct_page_size
+        phys, end_phys = start * context.page_size, end * context.page_size
         what = f"memory {phys:#x} to {end_phys:#x} is present, and"
-        lost = None if len(table) else beside.lost_table(virt)
+        lost = None if len(table) else context.lost_table(virt)
         if lost:
             message = f"{what} the way to its struct pages from {virt:#x} on is lost: {lost}"
             yield Finding("page_table_unreadable", Severity.ERROR, message, phys=phys, virt=virt)
@@ -113,12 +115,12 @@ def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> I
             "section_partly_backed",
             Severity.INFO,
             f"{total(partly)} pages of hot-added sections, from "
-            f"{int(partly[0, 0]) * beside.page_size:#x} on, have no struct pages: device memory "
+            f"{int(partly[0, 0]) * context.page_size:#x} on, have no struct pages: device memory "
             "can come in parts of 2 MiB",
-            phys=int(partly[0, 0]) * beside.page_size,
+            phys=int(partly[0, 0]) * context.page_size,
         )
     if len(coverage.on_device):
-        first = int(coverage.on_device[0, 0]) * beside.page_size
+        first = int(coverage.on_device[0, 0]) * context.page_size
         yield Finding(
             "struct_pages_on_device",
             Severity.INFO,
@@ -127,20 +129,20 @@ def audit_coverage(table: BackingTable, coverage: Coverage, beside: Beside) -> I
             "cannot be read",
             phys=first,
         )
-    yield from _not_in_dump(beside, sections)
+    yield from _not_in_dump(context, sections)
 
 
-def _nodes(table: BackingTable, beside: Beside) -> Iterator[Finding]:
+def _nodes(table: BackingTable, context: AuditContext) -> Iterator[Finding]:
     """Nodes are cut from whole pages, one behind the other."""
-    into = table.node % np.uint64(beside.page_size)
+    into = table.node % np.uint64(context.page_size)
     yield from table.describe(
         "node_off_grid",
         Severity.ERROR,
-        np.flatnonzero(into % np.uint64(beside.node_size)),
+        np.flatnonzero(into % np.uint64(context.node_size)),
         "lies between the places that nodes are cut at; it looks like a node and may be none",
     )
     order = np.argsort(table.node, kind="stable")
-    near = np.diff(table.node[order]) < np.uint64(beside.node_size)
+    near = np.diff(table.node[order]) < np.uint64(context.node_size)
     yield from table.describe(
         "node_overlap",
         Severity.ERROR,
@@ -172,16 +174,16 @@ def _shared_blocks(table: BackingTable) -> Iterator[Finding]:
         )
 
 
-def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
+def _blocks_in_memory(table: BackingTable, context: AuditContext) -> Iterator[Finding]:
     rows = np.flatnonzero(table.usable)
     phys, size = table.phys[rows].astype(np.int64), max(table.block_size, 1)
-    ranged = touches(beside.dumped, phys, size)
-    device = touches(beside.state(device=True), phys, size) & ~ranged
-    known = touches(beside.state(device=False), phys, size) & ~ranged & ~device
+    ranged = touches(context.dumped, phys, size)
+    device = touches(context.state(device=True), phys, size) & ~ranged
+    known = touches(context.state(device=False), phys, size) & ~ranged & ~device
     nowhere = ~(ranged | device | known)
-    late = touches(_hot_added(beside, beside.sections), phys, size)
+    late = touches(_hot_added(context, context.sections), phys, size)
     # Where mem_section cannot be read, memory that the dump does not cover may still have been.
-    certain = beside.sections is not None
+    certain = context.sections is not None
     yield from table.describe(
         "phys_outside_memory",
         Severity.ERROR if certain else Severity.WARNING,
@@ -214,7 +216,7 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
         "has its block at {phys:#x}, in memory that the kernel had from boot on and no range of "
         "the dump covers: its struct pages cannot be read",
     )
-    absent = ranged & ~beside.source.stored_many(table.phys[rows])
+    absent = ranged & ~context.source.stored_many(table.phys[rows])
     yield from table.describe(
         "block_excluded",
         Severity.WARNING,
@@ -224,34 +226,36 @@ def _blocks_in_memory(table: BackingTable, beside: Beside) -> Iterator[Finding]:
     )
 
 
-def _blocks_over_others(table: BackingTable, beside: Beside) -> Iterator[Finding]:
+def _blocks_over_others(table: BackingTable, context: AuditContext) -> Iterator[Finding]:
     rows = np.flatnonzero(table.usable)
     phys, size = table.phys[rows].astype(np.int64), max(table.block_size, 1)
-    shift = np.uint64(beside.page_size.bit_length() - 1)
+    shift = np.uint64(context.page_size.bit_length() - 1)
     page = distinct((table.node & np.uint64((1 << 60) - 1)) >> shift).astype(np.int64)
     pages = join(page, page + 1)
     yield from table.describe(
         "block_over_nodes",
         Severity.ERROR,
-        rows[touches(pages * beside.page_size, phys, size)],
+        rows[touches(pages * context.page_size, phys, size)],
         "says that the block is at {phys:#x}, where the list has its own nodes",
     )
     yield from table.describe(
         "block_over_kernel",
         Severity.ERROR,
-        rows[touches(beside.image, phys, size)],
+        rows[touches(context.image, phys, size)],
         "says that the block is at {phys:#x}, where the kernel itself is",
     )
 
 
-def _without_section(table: BackingTable, beside: Beside, sections: Sections) -> Iterator[Finding]:
+def _without_section(
+    table: BackingTable, context: AuditContext, sections: Sections
+) -> Iterator[Finding]:
     """Entries that describe memory the kernel does not have, or no longer."""
-    inside = (table.virt >= np.uint64(beside.base)) & table.in_region
-    offset = np.where(inside, table.virt - np.uint64(beside.base), 0).astype(np.int64)
-    wanted = sections.joined * beside.struct_page_size
+    inside = (table.virt >= np.uint64(context.base)) & table.in_region
+    offset = np.where(inside, table.virt - np.uint64(context.base), 0).astype(np.int64)
+    wanted = sections.joined * context.struct_page_size
     useless = inside & ~touches(wanted, offset, max(table.block_size, 1))
     stale = useless | table.outdated
-    if not beside.complete and stale[-1]:
+    if not context.complete and stale[-1]:
         # A list that runs into freed nodes follows them to where the next would be cut.
         alive = np.flatnonzero(~stale)
         first = int(alive[-1]) + 1 if len(alive) else 0
@@ -268,19 +272,19 @@ def _without_section(table: BackingTable, beside: Beside, sections: Sections) ->
         useless[first:] = False
     yield from table.describe(
         "entry_without_section",
-        Severity.INFO if beside.leaves_removed else Severity.WARNING,
+        Severity.INFO if context.leaves_removed else Severity.WARNING,
         np.flatnonzero(useless),
         "has virt_addr {virt:#x}, which describes no memory that is present"
-        + (" (kernels before 3.17 leave the entries of removed memory)" * beside.leaves_removed),
+        + (" (kernels before 3.17 leave the entries of removed memory)" * context.leaves_removed),
     )
 
 
-def _straddling(table: BackingTable, beside: Beside) -> Iterator[Finding]:
-    size = beside.struct_page_size
+def _straddling(table: BackingTable, context: AuditContext) -> Iterator[Finding]:
+    size = context.struct_page_size
     if not table.block_size or table.block_size % size == 0:
         return
-    usable = table.usable & (table.virt >= np.uint64(beside.base))
-    offset = table.virt[usable] - np.uint64(beside.base)
+    usable = table.usable & (table.virt >= np.uint64(context.base))
+    offset = table.virt[usable] - np.uint64(context.base)
     count = int(np.count_nonzero((offset + np.uint64(table.block_size)) % np.uint64(size)))
     yield Finding(
         "struct_page_straddles",
@@ -291,22 +295,22 @@ def _straddling(table: BackingTable, beside: Beside) -> Iterator[Finding]:
 
 
 def _partly_backed(
-    bare: Intervals, beside: Beside, sections: Sections
+    bare: Intervals, context: AuditContext, sections: Sections
 ) -> tuple[Intervals, Intervals]:
     """Tell what is bare rightly, parts of hot-added sections not in use, from what is not."""
-    apart = beside.state(device=True) // beside.page_size
+    apart = context.state(device=True) // context.page_size
     parts = intersect(bare, apart)
     # All of a section bare is a loss; so is a piece that is no multiple of a sub-section.
-    per, unit = sections.per_section, max(_SUBSECTION_BYTES // beside.page_size, 1)
+    per, unit = sections.per_section, max(_SUBSECTION_BYTES // context.page_size, 1)
     whole = touched(intersect(subtract(apart, bare), apart), per) * per
     fits = intersect(parts, whole)
     fits = fits[(fits % unit == 0).all(axis=1)]
     return fits, subtract(bare, fits)
 
 
-def _not_in_dump(beside: Beside, sections: Sections) -> Iterator[Finding]:
+def _not_in_dump(context: AuditContext, sections: Sections) -> Iterator[Finding]:
     """Memory that came after the dump's headers were made."""
-    missing = subtract(_hot_added(beside, sections), beside.dumped)
+    missing = subtract(_hot_added(context, sections), context.dumped)
     if len(missing):
         yield Finding(
             "memory_not_in_dump",
@@ -317,11 +321,11 @@ def _not_in_dump(beside: Beside, sections: Sections) -> Iterator[Finding]:
         )
 
 
-def _hot_added(beside: Beside, sections: Sections | None) -> Intervals:
+def _hot_added(context: AuditContext, sections: Sections | None) -> Intervals:
     """Give memory that came after the dump's headers were made, as far as the sections tell."""
-    late = beside.state(device=False)
+    late = context.state(device=False)
     if sections is not None and (sections.flags & IS_EARLY).any():
-        rows = sections.pfns[sections.flags & IS_EARLY == 0] * beside.page_size
+        rows = sections.pfns[sections.flags & IS_EARLY == 0] * context.page_size
         return intersect(late, join(rows[:, 0], rows[:, 1]))
-    end = int(beside.dumped[-1:, 1].max(initial=0))
+    end = int(context.dumped[-1:, 1].max(initial=0))
     return intersect(late, np.array([[end, 1 << 62]], dtype=np.int64))

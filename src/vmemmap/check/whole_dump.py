@@ -20,7 +20,7 @@ from vmemmap.backing.rescue import kernel_image, start_search
 from vmemmap.backing.rescue_nodes import find_nodes
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
-from vmemmap.check.audit import Beside, audit_coverage, audit_list
+from vmemmap.check.audit import AuditContext, audit_coverage, audit_list
 from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
 from vmemmap.facts.backing import BackingFacts
@@ -229,7 +229,7 @@ class _Check:
             self._note("struct_page_size", Severity.WARNING, f"{error}; nothing can be compared")
             return None
         sections = self._sections(table, base)
-        beside = Beside(
+        context = AuditContext(
             source=self._dump.source,
             page_size=self._page_size,
             node_size=24 if table is None else self._dump.list_facts.node_layout.size,
@@ -242,10 +242,10 @@ class _Check:
             lost_table=self._lost_table,
         )
         if table is not None:
-            self._findings += audit_list(table, beside)
+            self._findings += audit_list(table, context)
         coverage = self._measure(table, base)
         if table is not None and coverage is not None:
-            self._findings += audit_coverage(table, coverage, beside)
+            self._findings += audit_coverage(table, coverage, context)
         return coverage
 
     def _measure(self, table: BackingTable | None, base: int) -> Coverage | None:

@@ -26,7 +26,7 @@ HEADER_BYTES = 24
 RECORD_WORDS = 3
 
 
-class Kind(IntEnum):
+class BtfKind(IntEnum):
     """What a record describes; new kinds are added at the end, in 5.2 there were 16."""
 
     VOID = 0
@@ -51,19 +51,21 @@ class Kind(IntEnum):
     ENUM64 = 19
 
 
-ALIASES = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
+ALIASES = frozenset(
+    {BtfKind.TYPEDEF, BtfKind.VOLATILE, BtfKind.CONST, BtfKind.RESTRICT, BtfKind.TYPE_TAG}
+)
 """Kinds that are another type by another name."""
 
-TAIL_WORDS = {Kind.INT: 1, Kind.ARRAY: 3, Kind.VAR: 1, Kind.DECL_TAG: 1}
+TAIL_WORDS = {BtfKind.INT: 1, BtfKind.ARRAY: 3, BtfKind.VAR: 1, BtfKind.DECL_TAG: 1}
 """Words after the record's three."""
 
 EACH_WORDS = {
-    Kind.STRUCT: 3,  # name, type, offset in bits
-    Kind.UNION: 3,
-    Kind.ENUM: 2,  # name, value
-    Kind.FUNC_PROTO: 2,  # name, type
-    Kind.DATASEC: 3,  # type, offset, size
-    Kind.ENUM64: 3,  # name, low half of the value, high half
+    BtfKind.STRUCT: 3,  # name, type, offset in bits
+    BtfKind.UNION: 3,
+    BtfKind.ENUM: 2,  # name, value
+    BtfKind.FUNC_PROTO: 2,  # name, type
+    BtfKind.DATASEC: 3,  # type, offset, size
+    BtfKind.ENUM64: 3,  # name, low half of the value, high half
 }
 """Words for each of the members that the record counts."""
 

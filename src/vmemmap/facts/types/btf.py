@@ -18,14 +18,14 @@ from vmemmap.distinct import is_among
 from vmemmap.errors import FactInvalid
 from vmemmap.facts.types.types import Form, RawMember, TypeNode, Types
 from vmemmap.formats import btf
-from vmemmap.formats.btf import Kind
+from vmemmap.formats.btf import BtfKind
 
 BTF_MAX_BYTES = 32 << 20
 """Distributions' kernels have 4 to 8 MiB."""
 _POINTER_BYTES = 8
 _NAME_MAX_BYTES = 512
 _NAMESAKES_MAX = 16
-_NAMED = (Kind.STRUCT, Kind.UNION, Kind.TYPEDEF)
+_NAMED = (BtfKind.STRUCT, BtfKind.UNION, BtfKind.TYPEDEF)
 
 
 class Btf(Types):
@@ -87,7 +87,7 @@ class Btf(Types):
             starts.append(at)
             info = words[at + 1]
             kind_number = info >> 24 & 31
-            if not 0 < kind_number <= Kind.ENUM64:
+            if not 0 < kind_number <= BtfKind.ENUM64:
                 # The record's length is not known, so nothing behind it can be found.
                 raise self._damage(f"type {len(starts)} is of kind {kind_number}, which is unknown")
             at += fixed[kind_number] + each[kind_number] * (info & 0xFFFF)
@@ -101,7 +101,7 @@ class Btf(Types):
             self._found[name] = self._choose(name, _NAMED)
         return self._found[name]
 
-    def _choose(self, name: str, kinds: tuple[Kind, ...]) -> int | None:
+    def _choose(self, name: str, kinds: tuple[BtfKind, ...]) -> int | None:
         rows = self._rows(name, kinds)
         if len(rows) > 1:
             # A driver may have a type of the same name. It is another one if it has another size.
@@ -110,7 +110,7 @@ class Btf(Types):
                 return None
         return int(rows[0]) + 1 if len(rows) else None
 
-    def _rows(self, name: str, kinds: tuple[Kind, ...]) -> NDArray[np.intp]:
+    def _rows(self, name: str, kinds: tuple[BtfKind, ...]) -> NDArray[np.intp]:
         """Give the rows of the records that have this name and one of these kinds."""
         wanted = b"\0" + name.encode("utf-8", "surrogateescape") + b"\0"
         places = []
@@ -129,17 +129,17 @@ class Btf(Types):
             raise self._damage(f"type {handle} of {len(self._starts)} is spoken of")
         at = int(self._starts[handle - 1])
         _, info, last = (int(word) for word in self._words[at : at + 3])
-        kind = Kind(btf.kind_of(info))
+        kind = BtfKind(btf.kind_of(info))
         if kind in btf.ALIASES:
             return TypeNode(Form.ALIAS, target=last or None)
-        if kind in (Kind.STRUCT, Kind.UNION):
+        if kind in (BtfKind.STRUCT, BtfKind.UNION):
             return TypeNode(Form.RECORD, last, members=self._members(at, info))
-        if kind is Kind.ARRAY:
+        if kind is BtfKind.ARRAY:
             element, _, count = (int(word) for word in self._words[at + 3 : at + 6])
             return TypeNode(Form.ARRAY, target=element or None, count=count)
-        if kind is Kind.PTR:
+        if kind is BtfKind.PTR:
             return TypeNode(Form.OTHER, _POINTER_BYTES)
-        sized = kind in (Kind.INT, Kind.ENUM, Kind.ENUM64, Kind.FLOAT)
+        sized = kind in (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64, BtfKind.FLOAT)
         return TypeNode(Form.OTHER, last if sized else 0)
 
     def _members(self, at: int, info: int) -> tuple[RawMember, ...]:
@@ -157,13 +157,13 @@ class Btf(Types):
 
     def enumerators(self, name: str) -> Mapping[str, int] | None:
         """Give name and value of each enumerator of ``enum name``, in order; None without it."""
-        number = self._choose(name, (Kind.ENUM, Kind.ENUM64))
+        number = self._choose(name, (BtfKind.ENUM, BtfKind.ENUM64))
         if number is None:
             return None
         at = int(self._starts[number - 1])
         info = int(self._words[at + 1])
         count, signed = btf.count_of(info), btf.flag_of(info)
-        wide = btf.kind_of(info) == Kind.ENUM64
+        wide = btf.kind_of(info) == BtfKind.ENUM64
         words = 3 if wide else 2
         rows = self._words[at + 3 : at + 3 + words * count].reshape(-1, words).tolist()
         found = {}
