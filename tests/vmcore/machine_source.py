@@ -18,6 +18,7 @@ from vmemmap.errors import NotInDump, PageExcluded, PageLost
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
+from vmemmap.intervals import Intervals
 from vmemmap.source.base import Located, PhysicalSource
 from vmemmap.vmcore import Vmcore
 
@@ -72,6 +73,9 @@ class MachineSource:
 
     def locate(self, runs: NDArray[np.int64]) -> Located:
         return PhysicalSource.locate(cast(PhysicalSource, self), runs)
+
+    def present_runs(self, start: int, end: int) -> Intervals:
+        return PhysicalSource.present_runs(cast(PhysicalSource, self), start, end)
 
     def is_ram(self, address: int) -> bool:
         pfn = address // self._pages.page_size

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from vmemmap.extract.classes import CLASS_TEXTS, STILL_REVEALED, Shown
-from vmemmap.extract.manifest import Manifest, find_run, manifest_path
 from vmemmap.report.text import count_text, size_text
 
 if TYPE_CHECKING:
     from vmemmap.extract.extract import Extracted
+    from vmemmap.extract.manifest import Manifest
 
 COLUMNS = ("name", "bytes")
 _WIDTH = 80
@@ -62,6 +62,8 @@ def record(file: str, extracted: Extracted) -> ExtractRecord:
         file: Where it was written.
         extracted: What went into it.
     """
+    from vmemmap.extract.manifest import manifest_path
+
     return {
         "file": file,
         "manifest": str(manifest_path(file)),
@@ -114,6 +116,8 @@ def class_lines() -> Iterator[str]:
 
 def explained(manifest: Manifest, phys: int) -> Iterator[str]:
     """Say why a byte of memory is in an extract, or that it is not."""
+    from vmemmap.extract.manifest import find_run
+
     run = find_run(manifest, phys)
     if run is None:
         yield f"{phys:#x}: not shown: the byte is zero in the extract, or its page is not in it\n"

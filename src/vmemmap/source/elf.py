@@ -114,10 +114,10 @@ class ElfSource(PhysicalSource):
                     f"physical address {address:#x} is not in the dump: no PT_LOAD covers it",
                     phys=address,
                 )
-            if self._kind[piece] != _IN_FILE:
-                raise self._not_stored(address, int(self._kind[piece]))
+            if self._kinds[piece] != _IN_FILE:
+                raise self._not_stored(address, self._kinds[piece])
             length = min(size, self._ends[piece] - address)
-            offset = int(self._offset[piece]) + address - self._starts[piece]
+            offset = self._offsets[piece] + address - self._starts[piece]
             data = self._file.view(offset, length)
             if len(data) != length or not self._file.holds(offset, length):
                 raise self._not_stored(address, _TRUNCATED)
@@ -132,14 +132,14 @@ class ElfSource(PhysicalSource):
     def is_present(self, address: int) -> bool:
         """Tell whether the byte at physical *address* is stored in the file."""
         piece = self._find(address)
-        return piece >= 0 and bool(self._kind[piece] == _IN_FILE)
+        return piece >= 0 and self._kinds[piece] == _IN_FILE
 
     def is_stored(self, address: int) -> bool:
         """Tell whether the file has the byte; only a cut-off flattened one may lack more."""
-        if not self.is_present(address):
-            return False
         piece = self._find(address)
-        return self._file.holds(int(self._offset[piece]) + address - self._starts[piece], 1)
+        if piece < 0 or self._kinds[piece] != _IN_FILE:
+            return False
+        return self._file.holds(self._offsets[piece] + address - self._starts[piece], 1)
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`."""
@@ -156,9 +156,9 @@ class ElfSource(PhysicalSource):
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""
         piece = self._find(address)
-        if piece < 0 or self._kind[piece] != _IN_FILE or not isinstance(self._file, FileView):
+        if piece < 0 or self._kinds[piece] != _IN_FILE or not isinstance(self._file, FileView):
             return None
-        return int(self._offset[piece]) + address - int(self._starts[piece])
+        return int(self._offsets[piece] + address - self._starts[piece])
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
@@ -344,7 +344,9 @@ class ElfSource(PhysicalSource):
             ordered = settle_overlaps(table)
             self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
         self._start, self._end, self._offset, self._kind = np.ascontiguousarray(ordered)
+        # For one address at a time: numpy would make an object of its own of each number.
         self._starts, self._ends = self._start.data, self._end.data
+        self._offsets, self._kinds = self._offset.data, self._kind.data
 
     def _find(self, address: int) -> int:
         """Give the index of the piece that covers *address*, or -1."""

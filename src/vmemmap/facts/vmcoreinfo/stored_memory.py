@@ -19,7 +19,7 @@ from vmemmap.source.base import PhysicalSource
 BATCH_BYTES = 32 << 20
 _STRETCH_BYTES = 8 << 20
 """What is asked for in one piece: enough for several processors to decode."""
-_PAGES_AT_A_TIME = 1 << 20
+_HOLE_BYTES = 65536
 _UNIT_BYTES = 4096
 """In such units it is seen what can be had where a container has no pages (ELF)."""
 _PHYS_END = 1 << 62
@@ -56,33 +56,33 @@ def stored_batches(source: PhysicalSource, within: Run) -> Iterator[Batch]:
     Yields:
         Batches of `BATCH_BYTES` at most. What cannot be read or decoded is left out.
     """
-    wanted = np.array([[within.start, min(within.end, _PHYS_END)]], dtype=np.int64)
-    ranges = np.minimum(source.ranges(), np.uint64(_PHYS_END)).astype(np.int64)
     runs: list[tuple[int, int]] = []
     size = 0
-    for start, end in intersect(ranges, wanted).tolist():
-        for first, last in _claimed(source, start, end) if source.block_size else [(start, end)]:
-            while first < last:
-                stop = min(last, first + min(_STRETCH_BYTES, BATCH_BYTES - size))
-                runs.append((first, stop))
-                size += stop - first
-                first = stop
-                if size == BATCH_BYTES:
-                    yield _read(source, np.array(runs, dtype=np.int64))
-                    runs, size = [], 0
+    for first, last in _stored(source, within).tolist():
+        while first < last:
+            stop = min(last, first + min(_STRETCH_BYTES, BATCH_BYTES - size))
+            runs.append((first, stop))
+            size += stop - first
+            first = stop
+            if size == BATCH_BYTES:
+                yield _read(source, np.array(runs, dtype=np.int64))
+                runs, size = [], 0
     if runs:
         yield _read(source, np.array(runs, dtype=np.int64))
 
 
-def _claimed(source: PhysicalSource, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the runs of pages in a range that the container claims to have."""
-    unit = source.block_size or _UNIT_BYTES
-    for first in range(start // unit, -(-end // unit), _PAGES_AT_A_TIME):
-        pages = np.arange(first, min(first + _PAGES_AT_A_TIME, -(-end // unit)), dtype=np.uint64)
-        there = source.present_many(pages * np.uint64(unit))
-        edges = np.flatnonzero(np.diff(np.r_[False, there, False].astype(np.int8)))
-        for low, high in ((first + edges.reshape(-1, 2)) * unit).tolist():
-            yield max(low, start), min(high, end)
+def _stored(source: PhysicalSource, within: Run) -> Intervals:
+    """Give what the container claims to have of a range, without the holes of a flattened file."""
+    end = min(within.end, _PHYS_END)
+    runs = source.present_runs(within.start, end)
+    if source.block_size:
+        return runs
+    # The look at beginnings skips holes. It does not see what comes before a run's first unit.
+    units = [heads.phys.astype(np.int64) for heads in source.heads(_HOLE_BYTES, 1, end)]
+    seen = np.concatenate([np.empty(0, dtype=np.int64), *units])
+    first = -(-runs[:, 0] // _HOLE_BYTES) * _HOLE_BYTES
+    starts = np.concatenate([runs[:, 0], seen])
+    return intersect(runs, join(starts, np.concatenate([first, seen + _HOLE_BYTES])))
 
 
 def _read(source: PhysicalSource, runs: Intervals) -> Batch:
@@ -111,7 +111,7 @@ def _read_in_units(source: PhysicalSource, missing: Intervals) -> Iterator[Stret
     """Yield what can be had of stretches that could not be read in one piece."""
     unit = source.block_size or _UNIT_BYTES
     for start, end in missing.tolist():
-        for first, last in _claimed(source, start, end):
+        for first, last in source.present_runs(start, end).tolist():
             for at in (first, *range((first // unit + 1) * unit, last, unit)):
                 try:
                     data = source.read(at, min(unit - at % unit, last - at))
