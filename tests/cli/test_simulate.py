@@ -229,7 +229,12 @@ def test_demo_shows_the_commands(vmemmap_script, tmp_path) -> None:
 def test_interrupted_write_leaves_nothing(vmemmap_script, tmp_path, signal_) -> None:
     out = tmp_path / "vmcore"
     command = ["simulate", "-o", out, "--memory", "512G", "--set", "kernel.block_size=64K"]
-    process = subprocess.Popen([vmemmap_script, *command], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [vmemmap_script, *command],
+        stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background has it ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.001)
