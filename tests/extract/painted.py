@@ -23,11 +23,17 @@ MARKER = re.compile(rb"T[048dhlpt]{7}")
 def marks(phys: int, size: int) -> NDArray[np.uint8]:
     """Give the paint of some memory."""
     first, last = phys // 8, -(-(phys + size) // 8)
-    number = np.arange(first, last, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(1 << 21)
-    digits = (number[:, None] >> np.arange(18, -1, -3, dtype=np.uint64)) & np.uint64(7)
-    text = np.frombuffer(_LETTERS, dtype=np.uint8)[digits.astype(np.intp)]
-    words = np.column_stack([np.full(len(text), ord("T"), dtype=np.uint8), text])
-    return words.reshape(-1)[phys - first * 8 :][:size]
+    painted = _paint(np.arange(first, last, dtype=np.uint64))
+    return painted.reshape(-1)[phys - first * 8 :][:size]
+
+
+def _paint(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Paint words of memory, given by their numbers: eight bytes each, in another dimension."""
+    number = words * np.uint64(2654435761) % np.uint64(1 << 21)
+    digits = (number[..., None] >> np.arange(18, -1, -3, dtype=np.uint64)) & np.uint64(7)
+    out = np.full((*words.shape, 8), ord("T"), dtype=np.uint8)
+    out[..., 1:] = np.frombuffer(_LETTERS, dtype=np.uint8)[digits.astype(np.intp)]
+    return out
 
 
 class PaintedSource(PhysicalSource):
@@ -62,11 +68,15 @@ class PaintedSource(PhysicalSource):
 
     def heads(self, unit_bytes: int, head_bytes: int, until: int = 1 << 64) -> Iterator[PageHeads]:
         for found in self._inner.heads(unit_bytes, head_bytes, until):
-            rows = [
-                np.frombuffer(self.paint(phys, row.tobytes()), dtype=np.uint8)
-                for phys, row in zip(found.phys.tolist(), found.data, strict=True)
-            ]
-            yield PageHeads(found.phys, np.array(rows, dtype=np.uint8), found.done)
+            starts = found.phys.astype(np.int64)
+            words = starts[:, None] // 8 + np.arange(-(-head_bytes // 8))
+            data = _paint(words.astype(np.uint64)).reshape(len(starts), -1)[:, :head_bytes]
+            # Most pages have nothing that stays.
+            low, high = np.searchsorted(self._kept, [starts, starts + head_bytes])
+            for row in np.flatnonzero(high > low).tolist():
+                painted = self.paint(int(starts[row]), found.data[row].tobytes())
+                data[row] = np.frombuffer(painted, dtype=np.uint8)
+            yield PageHeads(found.phys, data, found.done)
 
     def is_ram(self, address: int) -> bool:
         return self._inner.is_ram(address)

@@ -20,7 +20,7 @@ from vmemmap import Vmcore
 from vmemmap.extract.manifest import manifest_path, read_manifest
 from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.progress import no_progress
-from vmemmap.simulate import Machine
+from vmemmap.simulate import Machine, PagePlan
 from vmemmap.simulate.crash.damage import DAMAGE_KINDS, apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
 from vmemmap.source.base import PhysicalSource
@@ -123,8 +123,9 @@ def test_what_is_not_shown_of_a_real_dump_changes_nothing(
 DAMAGED = spec_of(
     "6.1",
     page=4096,
-    memory=((0, 0, 96), (1, 128, 64)),
+    memory=((0, 0, 32), (1, 64, 16)),
     events=(event("add", 512, 64, 1), event("add", 4096, 16, 0), event("remove", 528, 16)),
+    pages=PagePlan(cache=60, cache_private=9, anonymous=40, slab=16, hwpoison=1, vmalloc=9),
 )
 RESCUED = [(kind, True) for kind in DAMAGE_KINDS]
 AS_IT_IS = [pytest.param(kind, False, marks=pytest.mark.full) for kind in DAMAGE_KINDS]
