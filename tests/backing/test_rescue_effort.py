@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from vmemmap.backing.rescue import Rescued, rescue_list
 from vmemmap.backing.rescue_nodes import guess_block_size
 from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort
 from vmemmap.backing.table import BackingTable
-from vmemmap.backing.walk import EMPTY_WALK
+from vmemmap.backing.walk import EMPTY_WALK, Walk
 from vmemmap.mmzone.mem_section import MemSection
 
 CHUNK_BYTES = 4 << 20
@@ -183,3 +184,24 @@ def test_ctrl_c_ends_it(core: vmemmap.Vmcore) -> None:
     watched.stop = True
     with pytest.raises(KeyboardInterrupt):
         rescue(core, watched)
+
+
+def test_blocks_that_are_in_use_are_not_read(tmp_path: Path) -> None:
+    """What has an entry that makes sense is no block that was lost; all other memory is read."""
+    dump = crash(SHAPES[0].spec, tmp_path / "dump", "virt_duplicate")
+    with vmemmap.open(dump.path) as core:
+        table, walk = (
+            core.backing,
+            Walk(core.backing.node, core.backing.phys, core.backing.virt, ()),
+        )
+        watched: Any = Watched(core.source)
+        region = Run(core.layout.vmemmap.start, core.layout.vmemmap.end)
+        found = rescue_list(
+            *(MemSection(core.kernel), watched, table, walk),
+            *(int(core.vmemmap_base.value), region, table.block_size, Effort(page_heads=0)),
+        )
+        stored = sum(end - start for start, end in core.source.ranges().tolist())
+        in_use = int(table.usable.sum()) * table.block_size
+        assert 0 < in_use < stored
+        assert watched.viewed == stored - in_use
+        assert "was not read for blocks" not in "".join(limits(found))

@@ -19,7 +19,7 @@ from vmemmap.address import numpy_prefix
 from vmemmap.backing.rescue_search import Found, Search
 from vmemmap.distinct import is_among
 from vmemmap.errors import ReadError
-from vmemmap.intervals import join
+from vmemmap.intervals import join, subtract
 
 _CHUNK_BYTES = 4 << 20
 _SPAN_BYTES = 64 << 30
@@ -33,7 +33,7 @@ def find_blocks(search: Search) -> Found:
 
     Returns:
         Blocks that are wanted and not in use, where exactly one claims the place. All stored memory
-        is read, as far as the effort goes.
+        but that of blocks in use is read, as far as the effort goes.
     """
     votes: Counter[tuple[int, int]] = Counter()
     unseen: tuple[str, ...] = ()
@@ -83,18 +83,20 @@ def _claims(search: Search, phys: int, data: memoryview) -> Counter[tuple[int, i
 
 
 def _stored(search: Search) -> Iterator[tuple[int, int]]:
-    """Yield start and size of what the dump has, in pieces of whole pages.
+    """Yield start and size of what the dump has, in pieces of whole pages, without blocks in use.
 
-    Memory can be a terabyte of which hardly anything is stored, and is asked for in large spans.
+    Of a list that lost little that leaves little to read. Memory can be a terabyte of which hardly
+    anything is stored, and is asked for in large spans.
     """
-    page = search.page_size
+    page, taken = search.page_size, np.sort(search.taken).astype(np.int64)
+    in_use = join(taken, taken + search.block_size)
     for start, end in search.source.ranges().tolist():
         low, end = -(-start // page) * page, end // page * page
         for span in range(low, end, _SPAN_BYTES):
             there = search.source.present_runs(span, min(span + _SPAN_BYTES, end))
             # A page counts where its first byte is there.
             pages = join(-(-there[:, 0] // page), -(-there[:, 1] // page)) * page
-            for at, stop in pages.tolist():
+            for at, stop in subtract(pages, in_use).tolist():
                 while at < stop:
                     border = at + _CHUNK_BYTES - (at - low) % _CHUNK_BYTES
                     yield at, min(border, stop) - at
