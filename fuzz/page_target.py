@@ -115,7 +115,8 @@ def use_pages(path: str) -> None:
         usage = core.usage()
         rows = np.concatenate([*core.pages.scan(("pfn", "kind", "order", "head", "why"))])
         counted = Counter(vmemmap.Kind(kind).word for kind in rows["kind"].tolist())
-        known = {kind: count for kind, count in usage.kinds.items() if count}
+        told = [*usage.kinds.items(), *usage.at_least.items()]
+        known = {kind: count for kind, count in told if count}
         _require(usage.pages == len(rows) == sum(known.values()), f"{len(rows)} pages counted")
         _require(known == dict(counted), f"{dict(counted)} by the scan, found {known}")
         _require(bool((np.diff(rows["pfn"].astype(np.int64)) > 0).all()), "pfns in order")
