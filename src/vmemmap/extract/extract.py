@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from vmemmap.dump import Dump
 from vmemmap.errors import FactError, ReadError
 from vmemmap.extract.classes import Shown
 from vmemmap.extract.header import shared_vmcoreinfo
-from vmemmap.extract.image import Image, Piece
+from vmemmap.extract.image import Image
 from vmemmap.extract.kernel_data import KernelPieces
 from vmemmap.extract.manifest import VERSION, Manifest, RunRecord, manifest_path, run_record
 from vmemmap.extract.page_runs import PageRuns
@@ -29,7 +29,7 @@ from vmemmap.extract.reduced_pages import PageReducer
 from vmemmap.extract.tables import show_tables
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
 from vmemmap.formats.notes import Note
-from vmemmap.intervals import Intervals, join
+from vmemmap.intervals import Intervals, join, subtract
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
@@ -97,10 +97,13 @@ def write_extract(
         codec=codec,
         utsname=maker.utsname(),
     )
-    kept = PageBits(end_pfn)
-    kept.add(stored)
     path = Path(out)
-    with new_file(path) as file, new_file(manifest_path(path)) as beside:
+    with (
+        PageBits(end_pfn) as kept,
+        new_file(path) as file,
+        new_file(manifest_path(path)) as beside,
+    ):
+        kept.add(stored)
         written = write_kdump(
             FileOutput(file, str(path)),
             header,
@@ -111,7 +114,6 @@ def write_extract(
             threads=threads,
             progress=progress,
         )
-        kept.close()
         runs = sorted(maker.runs, key=lambda run: run["phys"])
         manifest = Manifest(
             version=VERSION,
@@ -210,11 +212,17 @@ class _Maker:
         size, phys = self.page_size, first * self.page_size
         out = bytearray((end - first) * size)
         pieces = list(self._image.within(phys, end * size))
+        places = []
         for at, data in self._page_runs.pieces(phys, end * size):
-            for low, high in _beside(pieces, at, at + len(data)):
-                self._put(out, phys, Piece(low, data[low - at : high - at], Shown.STRUCT_PAGES))
+            out[at - phys : at - phys + len(data)] = data
+            places.append((at, at + len(data)))
         for piece in pieces:
-            self._put(out, phys, piece)
+            out[piece.phys - phys : piece.end - phys] = piece.data
+            self.runs.append(run_record(piece.phys, piece.data, piece.shown))
+        others = [(piece.phys, piece.end) for piece in pieces]
+        for low, high in subtract(_intervals(places), _intervals(others)).tolist():
+            shown = memoryview(out)[low - phys : high - phys]
+            self.runs.append(run_record(low, shown, Shown.STRUCT_PAGES))
         count = end - first
         return PageBatch(
             memoryview(out),
@@ -223,18 +231,6 @@ class _Maker:
             np.full(count, CONTENT, dtype=np.int64),
         )
 
-    def _put(self, out: bytearray, phys: int, piece: Piece) -> None:
-        out[piece.phys - phys : piece.end - phys] = piece.data
-        self.runs.append(run_record(piece.phys, piece.data, piece.shown))
 
-
-def _beside(pieces: Sequence[Piece], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield what of ``[start, end)`` no piece has."""
-    at = start
-    for piece in pieces:
-        if piece.end > at and piece.phys < end:
-            if piece.phys > at:
-                yield at, piece.phys
-            at = piece.end
-    if at < end:
-        yield at, end
+def _intervals(bounds: list[tuple[int, int]]) -> Intervals:
+    return np.array(bounds, dtype=np.int64).reshape(-1, 2)

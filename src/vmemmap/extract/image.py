@@ -8,7 +8,7 @@ A page of which two words of a list and one of a zone are shown::
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -69,14 +69,11 @@ class Image:
     def within(self, phys: int, end: int) -> Iterator[Piece]:
         """Yield the pieces in ``[phys, end)``, cut to it, by rising address."""
         pieces = self.pieces
-        at = max(bisect_right(pieces, phys, key=lambda piece: piece.phys) - 1, 0)
-        for piece in pieces[at:]:
-            if piece.phys >= end:
-                return
+        first = bisect_right(pieces, phys, key=lambda piece: piece.end)
+        stop = bisect_left(pieces, end, key=lambda piece: piece.phys)
+        for piece in pieces[first:stop]:
             low, high = max(piece.phys, phys), min(piece.end, end)
-            if low < high:
-                data = piece.data[low - piece.phys : high - piece.phys]
-                yield Piece(low, data, piece.shown)
+            yield Piece(low, piece.data[low - piece.phys : high - piece.phys], piece.shown)
 
 
 def _apart(added: list[Piece]) -> Iterator[Piece]:

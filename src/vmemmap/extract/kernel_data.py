@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.backing.table import BackingTable
+from vmemmap.distinct import distinct, is_among
 from vmemmap.errors import FactError, ReadError
 from vmemmap.extract.classes import Shown
 from vmemmap.extract.image import Image
+from vmemmap.extract.words import is_kernel_data, only
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
@@ -96,9 +98,8 @@ class KernelPieces:
             How many nodes of the list are not shown.
         """
         nodes = table.node[table.node != 0]
-        pages = nodes // np.uint64(page_size)
-        sound = np.unique(table.node[table.usable & (table.node != 0)] // np.uint64(page_size))
-        inside = np.isin(pages, sound)
+        sound = distinct(table.node[table.usable & (table.node != 0)] // np.uint64(page_size))
+        inside = is_among(nodes // np.uint64(page_size), sound)
         phys, linear = linear_phys_many(nodes[inside].astype(np.uint64))
         starts = phys[linear].astype(np.int64)
         for start, end in join(starts, starts + node_size).tolist():
@@ -120,7 +121,10 @@ class KernelPieces:
             return
         self.show(mem_section.symbol.value, 8, Shown.SECTIONS)
         array = RootArray(self.memory, mem_section.layout, roots.value)
-        shown = [self._show_root(array, base, number, at) for number, at in self._roots(array)]
+        places = list(self._roots(array))
+        roots_at = {at: self._show_root(array, base, at) for at in {at for _, at in places}}
+        per_root = array.layout.per_root
+        shown = [roots_at[at] + np.array([number * per_root, 0]) for number, at in places]
         if shown:
             self._show_usage(array, np.concatenate(shown))
 
@@ -134,12 +138,12 @@ class KernelPieces:
             except ReadError:
                 continue
             linear = linear_phys_many(words.astype(np.uint64))[1]
-            self.put(at, _only(words, linear), Shown.SECTIONS)
+            self.put(at, only(words, linear), Shown.SECTIONS)
             first = (at - start) // 8
             yield from ((first + i, int(words[i])) for i in np.flatnonzero(linear).tolist())
 
-    def _show_root(self, array: RootArray, base: int, number: int, at: int) -> NDArray[np.int64]:
-        """Show a root's sections; give the number and flags of each, and its usage."""
+    def _show_root(self, array: RootArray, base: int, at: int) -> NDArray[np.int64]:
+        """Show a root's sections; give the place in it and the flags of each."""
         layout, nothing = array.layout, np.empty((0, 2), dtype=np.int64)
         try:
             data = self.memory.read(at, layout.root_bytes)
@@ -160,9 +164,7 @@ class KernelPieces:
             columns[3][beside] = columns[2][beside]
         self.put(at, out.tobytes(), Shown.SECTIONS)
         used = np.flatnonzero(sound & (maps != 0))
-        return np.column_stack([used + number * layout.per_root, flags_of(maps)[used]]).astype(
-            np.int64
-        )
+        return np.column_stack([used, flags_of(maps)[used]]).astype(np.int64)
 
     def _show_usage(self, array: RootArray, sections: NDArray[np.int64]) -> None:
         """Show which parts there are of sections that came after boot and are not online.
@@ -175,7 +177,7 @@ class KernelPieces:
         if not len(doubtful) or not np.any(flags & IS_EARLY):
             return  # all are whole: before 5.3 there are no parts
         edges = np.flatnonzero(np.diff(online) != 1)
-        ends = np.unique(np.r_[online[:1], online[edges], online[edges + 1], online[-1:]])
+        ends = distinct(np.r_[online[:1], online[edges], online[edges + 1], online[-1:]])
         parts = 1 << array.layout.section_size_bits.value >> _SUBSECTION_SHIFT
         for section in [*doubtful.tolist(), *ends[:_WITNESSES].tolist()]:
             with suppress(ReadError):
@@ -186,7 +188,7 @@ class KernelPieces:
                 words = self.memory.words(usage, _USAGE_WORDS)
                 # A map of its parts, or a pointer; whatever else it could be is no concern.
                 known = linear_phys_many(words.astype(np.uint64))[1] | (words >> parts == 0)
-                self.put(usage, _only(words, known), Shown.SECTIONS)
+                self.put(usage, only(words, known), Shown.SECTIONS)
 
     def show_numa_nodes(
         self, kernel: KernelFacts, layout: PgdatLayout, nodes: tuple[NodeInfo, ...], orders: int
@@ -228,7 +230,7 @@ class KernelPieces:
         start, size = zone.address, layout.zone_size
         words = self.memory.words(start, size // 8)
         value = words.astype(np.uint64)
-        known = (np.abs(value.astype(np.int64)) < _COUNTER_END) | _is_kernel_data(value)
+        known = (np.abs(value.astype(np.int64)) < _COUNTER_END) | is_kernel_data(value)
         if not zone.name:
             rest = layout.zone_rest
             places = (layout.zone_spanned, rest.present, rest.managed, rest.start)
@@ -238,7 +240,7 @@ class KernelPieces:
             lists = layout.free_area // 8
             asked[lists : lists + orders * layout.free_area_size // 8] = True
             known &= asked
-        self.put(start, _only(words, known), Shown.NODES)
+        self.put(start, only(words, known), Shown.NODES)
         text = (zone.name or "").encode("latin-1")[:7] + b"\0"
         for word in value[linear_phys_many(value)[1]].tolist():
             with suppress(ReadError):
@@ -273,14 +275,3 @@ class _Noted(LinearMemory):
         value = self._kernel_data.word(virt, width)
         self.words_read[virt] = value
         return value
-
-
-def _only(words: NDArray[np.uint64], known: NDArray[np.bool_]) -> bytes:
-    """Give words as they stand, and zeros where it is not known what they are."""
-    return np.where(known, words, 0).astype(words.dtype).tobytes()
-
-
-def _is_kernel_data(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Tell which words are addresses of kernel data, 0xc..., or of the vmemmap, 0xf... or 0xc..."""
-    top = words >> np.uint64(60)
-    return np.asarray((top == 0xC) | (top == 0xF))

@@ -23,6 +23,7 @@ from vmemmap.source.base import PhysicalSource
 
 VERSION = 1
 _READ_BYTES = 16 << 20
+_SPAN_BYTES = 64 << 30
 
 
 class RunRecord(TypedDict):
@@ -158,15 +159,13 @@ def _beside(source: PhysicalSource, runs: Sequence[RunRecord], page_size: int) -
 
 def _stored(source: PhysicalSource, page_size: int) -> Intervals:
     """Give the numbers of all pages that the file has."""
-    found = []
-    for start, end in source.ranges().tolist():
-        for at in range(start, end, _READ_BYTES):
-            phys = np.arange(at, min(at + _READ_BYTES, end), page_size, dtype=np.uint64)
-            there = source.present_many(phys)
-            pfns = phys[there].astype(np.int64) // page_size
-            found.append(join(pfns, pfns + 1))
-    every = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
-    return join(every[:, 0], every[:, 1])
+    found = [
+        source.present_runs(at, min(at + _SPAN_BYTES, end))
+        for start, end in source.ranges().tolist()
+        for at in range(start, end, _SPAN_BYTES)
+    ]
+    runs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+    return touched(runs, page_size)
 
 
 def _read(source: PhysicalSource, start: int, end: int) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.extract.reduced_pages import PageReducer
-from vmemmap.intervals import Intervals, join, touched
+from vmemmap.intervals import Intervals, join, runs_of, touched
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
@@ -45,17 +45,16 @@ class PageRuns:
         self._struct_pages, self._reducer = struct_pages, reducer
         self._page_size = page_size
         self._rows = _by_phys(list(_mapped(struct_pages, runs, page_size)))
+        self._starts = self._rows[:, 1].copy()
+        self._ends = self._starts + self._rows[:, 2]
 
     def stored(self, source: PhysicalSource) -> Intervals:
         """Give the numbers of the pages of memory with struct pages that the dump has."""
         page, found = self._page_size, []
-        places = join(self._rows[:, 1], self._rows[:, 1] + self._rows[:, 2])
-        for first, end in touched(places, page).tolist():
+        for first, end in touched(join(self._starts, self._ends), page).tolist():
             for at in range(first, end, _PAGES_ASKED):
                 pfns = np.arange(at, min(at + _PAGES_ASKED, end), dtype=np.uint64)
-                there = source.stored_many(pfns * np.uint64(page))
-                turns = np.flatnonzero(np.diff(np.r_[False, there, False].astype(np.int8)))
-                found.append(turns.reshape(-1, 2) + at)
+                found.append(runs_of(source.stored_many(pfns * np.uint64(page))) + at)
         every = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
         return join(every[:, 0], every[:, 1])
 
@@ -64,10 +63,9 @@ class PageRuns:
 
         In order, without overlap; where no struct pages are, or they cannot be read, nothing.
         """
-        first = int(np.searchsorted(self._rows[:, 1] + self._rows[:, 2], phys, side="right"))
-        for virt, start, size in self._rows[first:].tolist():
-            if start >= end:
-                return
+        first = int(np.searchsorted(self._ends, phys, side="right"))
+        stop = int(np.searchsorted(self._starts, end, side="left"))
+        for virt, start, size in self._rows[first:stop].tolist():
             low, high = max(start, phys), min(start + size, end)
             yield low, self._shown(virt + low - start, virt + high - start)
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import numpy_prefix
+from vmemmap.extract.words import is_kernel_data
 from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.layout.compound_words import Word
 from vmemmap.pages.layout.page_layout import PageLayout
@@ -140,7 +141,7 @@ class PageReducer:
         if self._lru is not None:
             for offset in (self._lru, self._lru + 8):
                 word = self._get(rows, offset)
-                self._put(out, offset, word, where=free & _is_kernel_data(word))
+                self._put(out, offset, word, where=free & is_kernel_data(word))
 
     def _is_page(self, virt: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which addresses are those of struct pages."""
@@ -177,9 +178,3 @@ def _is_mask(word: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Tell which words are masks, by which tails find their heads since 7.1: ones, then zeros."""
     zeros = ~(word - _U64(1)) + _U64(1)  # of a mask, the power of two where its ones begin
     return np.asarray((zeros != 0) & (zeros & (zeros - _U64(1)) == 0))
-
-
-def _is_kernel_data(word: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Tell which words are addresses of kernel data or struct pages: 0xc... and 0xf..."""
-    top = word >> _U64(60)
-    return np.asarray((top == 0xC) | (top == 0xF))

@@ -15,6 +15,7 @@ from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import ReadError
 from vmemmap.extract.classes import Shown
 from vmemmap.extract.image import Image
+from vmemmap.extract.words import only
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.page_tables.table_format import Format
 
@@ -54,8 +55,7 @@ def show_tables(
                 left_out += 1
                 continue
             left_out += not whole
-            shown = np.where(known, raw.view(word), 0).astype(word)
-            image.add(at, shown.tobytes(), Shown.PAGE_TABLES)
+            image.add(at, only(raw.view(word), known), Shown.PAGE_TABLES)
             new = [to for to in dict.fromkeys(table[leads].tolist()) if to not in seen]
             below += new[: max(_TABLES_MAX - len(seen), 0)]
             left_out += max(len(new) - max(_TABLES_MAX - len(seen), 0), 0)
