@@ -603,14 +603,7 @@ class Dump:
         """What makes smaller dumps of it."""
         from vmemmap.filter.filtering import DumpFilter
 
-        return DumpFilter(
-            self.source,
-            lambda: self.kernel,
-            lambda: self.pages,
-            lambda: self.vmcoreinfo[0],
-            lambda: not any(f.severity is Severity.ERROR for f in self.check_report.findings),
-            self._progress,
-        )
+        return DumpFilter(self, self._progress)
 
     def page_of(self, address: int) -> PageInfo:
         """Decode the struct page of the page that holds an address; see `Vmcore.page_of`."""
@@ -628,6 +621,11 @@ class Dump:
         from vmemmap.check.whole_dump import check_dump  # which no other command needs
 
         return check_dump(self)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the list is without damage, by all that can be held against it."""
+        return not any(f.severity is Severity.ERROR for f in self.check_report.findings)
 
     @property
     def _page_size(self) -> int:

@@ -8,19 +8,18 @@ decided when they are read: see ``to_kdump.py`` and ``to_elf.py``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError
+from vmemmap.filter.filtered import FilteredDump
 from vmemmap.filter.spare import without_spare
 from vmemmap.intervals import Intervals, groups, intersect, join, subtract, total, touched
 from vmemmap.pages.exclusion_rules import Class, DumpLevel
 from vmemmap.pages.kept import Decided, decided
-from vmemmap.pages.model import PageModel
-from vmemmap.source.base import PhysicalSource
 from vmemmap.write.page_bits import CHUNK_PAGES, PageBits
 
 _NONE: Intervals = np.empty((0, 2), dtype=np.int64)
@@ -100,26 +99,17 @@ class Decider:
     """Decides on the pages of one dump.
 
     Args:
-        source: The dump's physical memory.
-        model: Gives the struct pages; may raise FactError.
+        dump: The dump.
         ram: The memory ranges of the dump, as intervals of pfns.
         page_size: The kernel's page size in bytes.
-        is_sound: Tells whether the list can be trusted with where struct pages are.
 
     Attributes:
         warnings: Why pages were kept that might have gone, a line each.
     """
 
-    def __init__(
-        self,
-        source: PhysicalSource,
-        model: Callable[[], PageModel],
-        ram: Intervals,
-        page_size: int,
-        is_sound: Callable[[], bool],
-    ) -> None:
-        self._source, self._model, self._ram = source, model, ram
-        self._page_size, self._is_sound = page_size, is_sound
+    def __init__(self, dump: FilteredDump, ram: Intervals, page_size: int) -> None:
+        self._dump, self._source = dump, dump.source
+        self._ram, self._page_size = ram, page_size
         self.warnings: list[str] = []
 
     def decide(self, level: int | None, *, drop_struct_pages: bool = False) -> Decision:
@@ -172,10 +162,10 @@ class Decider:
     def _drop_struct_pages(self, out: Decision) -> None:
         """Take the struct pages out that describe nothing which stays, if it is sure which."""
         try:
-            if not self._is_sound():
+            if not self._dump.is_sound:
                 self.warnings.append("struct pages are kept: the list is damaged")
                 return
-            struct_pages = self._model().struct_pages
+            struct_pages = self._dump.pages.struct_pages
         except FactError as error:
             self.warnings.append(f"struct pages are kept: where they are is not known: {error}")
             return
@@ -194,7 +184,7 @@ class Decider:
         if level is None:
             return whole, _NONE, None
         try:
-            model = self._model()
+            model = self._dump.pages
             pages, exclusions = model.array, model.exclusions
         except FactError as error:
             if level & ~DumpLevel.ZERO:

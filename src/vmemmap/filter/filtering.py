@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactError, UnsupportedDump, UnwritableFile
-from vmemmap.facts.kernel import KernelFacts
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decider, Decision, PageRun, page_runs
 from vmemmap.filter.estimate import Estimate, estimate
+from vmemmap.filter.filtered import FilteredDump
 from vmemmap.filter.result import FilterResult, OutputFile
 from vmemmap.filter.verify import verify
 from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
@@ -21,9 +21,7 @@ from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
 from vmemmap.intervals import total
 from vmemmap.pages.exclusion_rules import LEVELS
 from vmemmap.pages.exclusions import page_ranges
-from vmemmap.pages.model import PageModel
 from vmemmap.progress import Progress, no_progress
-from vmemmap.source.base import PhysicalSource
 from vmemmap.write.elf_core import write_elf
 from vmemmap.write.kdump import Written, write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
@@ -39,11 +37,7 @@ class DumpFilter:
     """Filters one dump.
 
     Args:
-        source: The dump's physical memory.
-        kernel: Gives the facts about the kernel; may raise FactError.
-        model: Gives the struct pages, likewise.
-        text: Gives VMCOREINFO, likewise.
-        is_sound: Tells whether the list is without damage, by all that can be held against it.
+        dump: The dump.
         progress: Told how far it has come.
 
     Raises:
@@ -51,21 +45,12 @@ class DumpFilter:
         FactError: It is ELF, and nothing tells its page size.
     """
 
-    def __init__(
-        self,
-        source: PhysicalSource,
-        kernel: Callable[[], KernelFacts],
-        model: Callable[[], PageModel],
-        text: Callable[[], bytes],
-        is_sound: Callable[[], bool],
-        progress: Progress = no_progress,
-    ) -> None:
-        self._source, self._kernel, self._text = source, kernel, text
-        self._progress = progress
+    def __init__(self, dump: FilteredDump, progress: Progress = no_progress) -> None:
+        self._dump, self._source, self._progress = dump, dump.source, progress
         self.page_size = self._find_page_size()
-        self._ram = page_ranges(source.ranges(), self.page_size)
+        self._ram = page_ranges(self._source.ranges(), self.page_size)
         self._check_size()
-        self._decider = Decider(source, model, self._ram, self.page_size, is_sound)
+        self._decider = Decider(dump, self._ram, self.page_size)
 
     def _check_size(self) -> None:
         """Refuse memory that no machine has, before a bit of it takes room on the disk."""
@@ -79,7 +64,7 @@ class DumpFilter:
 
     def _find_page_size(self) -> int:
         try:
-            return self._kernel().page_size.value
+            return self._dump.kernel.page_size.value
         except FactError:
             if self._source.block_size is None:
                 raise
@@ -209,7 +194,7 @@ class DumpFilter:
     def _header(self, decision: Decision, codec: str) -> KdumpHeader:
         order, utsname, time = self._source.container_byte_order, self._source.utsname, 0
         with suppress(FactError, ValueError):  # without what the dump does not say
-            kernel = self._kernel()
+            kernel = self._dump.kernel
             # Readers take headers to be in their machine's order, which is the memory's.
             order = kernel.order
             utsname = (kernel.utsname.raw if kernel.utsname else b"") or utsname
@@ -236,7 +221,7 @@ class DumpFilter:
         ]
         if not any(note.name == "VMCOREINFO" for note in notes):
             with suppress(FactError):  # there is none
-                notes.append(Note("VMCOREINFO", 0, self._text()))
+                notes.append(Note("VMCOREINFO", 0, self._dump.vmcoreinfo.text))
         return notes
 
 
