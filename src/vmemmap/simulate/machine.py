@@ -21,6 +21,7 @@ from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
+from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.image import PHYS, write_image
@@ -231,25 +232,31 @@ class Machine:
 
     def snapshot(self) -> Snapshot:
         """Freeze what memory holds now, as a capture kernel would find it."""
-        return Snapshot(
-            CrashedMachine(
-                spec=self.spec,
-                kernel=self.kernel,
-                memory=self.memory,
-                memblock=self.memblock,
-                pages=self.pages,
-                usage=self.usage,
-                sparsemem=self.sparsemem,
-                vmemmap=self.vmemmap,
-                nodes=self.nodes,
-                locks=self.locks,
-                objects_phys=self.objects_phys,
-                devices=tuple(self.devices),
-                lost_sections=self.lost_sections,
-                outcomes=tuple(self.outcomes),
-                stores=self.runner.stores,
-                reason=self.crashed,
-            )
+        return Snapshot(self._crashed(self.memory))
+
+    def dumped(self) -> SnapshotDump:
+        """Give the memory as it is now, for `vmemmap.open`; the machine may run on afterwards."""
+        self._boot_once()
+        return SnapshotDump(Snapshot(self._crashed(self.memory.copy())))
+
+    def _crashed(self, memory: PhysicalMemory) -> CrashedMachine:
+        return CrashedMachine(
+            spec=self.spec,
+            kernel=self.kernel,
+            memory=memory,
+            memblock=self.memblock,
+            pages=self.pages,
+            usage=self.usage,
+            sparsemem=self.sparsemem,
+            vmemmap=self.vmemmap,
+            nodes=self.nodes,
+            locks=self.locks,
+            objects_phys=self.objects_phys,
+            devices=tuple(self.devices),
+            lost_sections=self.lost_sections,
+            outcomes=tuple(self.outcomes),
+            stores=self.runner.stores,
+            reason=self.crashed,
         )
 
     def crash(

@@ -29,15 +29,20 @@ GPR1, NIP, MSR = 1, 32, 33
 
 def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> None:
     """Write a snapshot as an ELF vmcore, with notes as kexec's capture kernel has them."""
+    order, notes = snapshot.machine.kernel.byte_order, dump_notes(snapshot)
+    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
+    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=snapshot.room)
+
+
+def dump_notes(snapshot: Snapshot) -> bytes:
+    """Give the notes of a snapshot's vmcore."""
     machine = snapshot.machine
     order = machine.kernel.byte_order
     notes = b"".join(
         pack_note(order, "CORE", NT_PRSTATUS, _prstatus(machine, cpu))
         for cpu in range(machine.spec.cpus)
     )
-    notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
-    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
-    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=snapshot.room)
+    return notes + pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
 
 
 def write_symbols(kernel: Kernel, path: str | Path) -> None:
@@ -45,6 +50,11 @@ def write_symbols(kernel: Kernel, path: str | Path) -> None:
 
     For kernels before 3.13, which do not say in VMCOREINFO where the list is.
     """
+    write_elf_symbols(path, kernel.byte_order, kernel_symbols(kernel))
+
+
+def kernel_symbols(kernel: Kernel) -> list[ElfSymbol]:
+    """Give the symbols that a kernel's vmlinux has."""
     stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
     variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
@@ -52,7 +62,7 @@ def write_symbols(kernel: Kernel, path: str | Path) -> None:
     count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
     table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
-    write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])
+    return [stext, root, table, *known]
 
 
 def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:

@@ -6,7 +6,6 @@ unit in which any of the kernels maps or hands out memory.
 
 from __future__ import annotations
 
-import bisect
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +31,12 @@ class PhysicalMemory:
         prefix = numpy_prefix(order)
         self._u64 = struct.Struct(prefix + "Q")
         self._u32 = struct.Struct(prefix + "I")
+
+    def copy(self) -> PhysicalMemory:
+        """Give a copy, which stays as it is when this memory changes."""
+        other = PhysicalMemory(self.order)
+        other._frames = {number: bytearray(frame) for number, frame in self._frames.items()}
+        return other
 
     def read(self, phys: int, size: int) -> bytes:
         """Give *size* bytes from *phys* on; zeros where nothing was written."""
@@ -89,11 +94,12 @@ class PhysicalMemory:
 
     def frames(self, start: int, end: int) -> Iterator[tuple[int, bytearray]]:
         """Yield the frames in ``[start, end)`` that were written, as (phys, bytes), ascending."""
-        numbers = sorted(self._frames)
-        first = bisect.bisect_left(numbers, start >> FRAME_SHIFT)
-        for number in numbers[first:]:
-            if number << FRAME_SHIFT >= end:
-                return
+        asked = range(start >> FRAME_SHIFT, -(-end >> FRAME_SHIFT))
+        if len(asked) < len(self._frames):
+            numbers = [number for number in asked if number in self._frames]
+        else:
+            numbers = sorted(number for number in self._frames if number in asked)
+        for number in numbers:
             yield number << FRAME_SHIFT, self._frames[number]
 
     @property
