@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.crashed import CrashedMachine
@@ -30,7 +30,13 @@ from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
 from vmemmap.simulate.memory.supply import Faults, Supply
 from vmemmap.simulate.mm import boot
-from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList, VmemmapBacking, walk_list
+from vmemmap.simulate.mm.backing_list import (
+    NODE_BYTES,
+    ChunkList,
+    FreeListList,
+    VmemmapBacking,
+    walk_list,
+)
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
 from vmemmap.simulate.mm.outcome import Outcome, Printed, Warned
@@ -41,7 +47,7 @@ from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
-from vmemmap.simulate.spec.by_hand import Size, SpecFields, size_of, spec_of
+from vmemmap.simulate.spec.by_hand import Size, SpecFields, number_of, size_of, spec_of
 from vmemmap.simulate.spec.machine_spec import (
     IMAGE_BYTES,
     HotplugEvent,
@@ -50,6 +56,9 @@ from vmemmap.simulate.spec.machine_spec import (
 )
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
 from vmemmap.write.elf_core import Progress
+
+_LAST_SHOWN = 2
+"""So many of the events a machine's repr names."""
 
 
 class Machine:
@@ -86,8 +95,16 @@ class Machine:
             SpecError: Such a machine cannot be.
             TypeError: There are a spec and fields of one beside it.
         """
+        if lock_rule not in get_args(LockRule):
+            rules = ", ".join(get_args(LockRule))
+            raise ValueError(f"lock_rule {lock_rule!r} is none of {rules}")
         if spec is None:
             spec = spec_of(memory, fields)
+        elif not isinstance(spec, MachineSpec):
+            raise TypeError(
+                f"expected a MachineSpec, found {spec!r}: load_spec() reads one from a file, and "
+                "memory= says how much memory there is"
+            )
         elif fields:
             raise TypeError(f"a spec is given, and beside it {', '.join(fields)}")
         self.kernel: Kernel = spec.check()
@@ -193,6 +210,7 @@ class Machine:
             SpecError: It cannot be, as when memory is there already, or the machine has crashed.
         """
         place = size_of("start", start), size_of("size", size)
+        number_of("event.node", node)
         return self._run_by_hand(
             HotplugEvent("add", *place, node, size_of("altmap", altmap), device=device)
         )
@@ -299,16 +317,21 @@ class Machine:
         )
         if not self.outcomes:
             return f"<Machine {machine}: not booted>"
+        node_page = f"{kernel.page_size // NODE_BYTES} nodes in a page"
+        last = [f"{outcome.what}: {outcome.word}" for outcome in self.outcomes[-_LAST_SHOWN:]]
+        earlier = len(self.outcomes) - len(last)
+        events = "; ".join([*([f"{earlier} before"] if earlier else []), *last])
         memory = sum(
             end - start for node in self.pages.nodes for start, end in self.pages.home(node)
         )
-        size = memory << kernel.page_shift
+        size, blocks = memory << kernel.page_shift, len(self.walk())
         return (
-            f"<Machine {machine}: {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
-            f"{len(self.walk())} blocks of {self.block_size >> 10}K on the list, "
-            f"head {self.list_head:#x}; next {self.memory.load_u64(PHYS['next']):#x}, "
-            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}"
-            f"{f'; {self.crashed}' if self.crashed else ''}>"
+            f"<Machine {machine}:\n"
+            f" {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
+            f"{blocks} block{'' if blocks == 1 else 's'} of {self.block_size >> 10}K on the list\n"
+            f" head {self.list_head:#x}, next {self.memory.load_u64(PHYS['next']):#x}, "
+            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}\n"
+            f" {node_page}; {events}{f'; {self.crashed}' if self.crashed else ''}>"
         )
 
     def walk(self) -> list[VmemmapBacking]:
