@@ -135,39 +135,54 @@ class Store:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An access that kernel code is about to do: where, how wide, and what a store will put."""
+
+    phys: int
+    size: int
+    value: int | None = None
+
+
 class KernelMemory:
     """Memory as kernel code sees it: loads and stores at virtual addresses, each of them a step.
 
     Attributes:
         stores: Where each store is noted, while somebody wants to know.
+        touch: The access before which kernel code stopped last.
     """
 
     def __init__(self, physical: PhysicalMemory) -> None:
         self.physical = physical
         self.stores: list[Store] | None = None
+        self.touch: Touch | None = None
 
     def load(self, virt: int) -> Steps[int]:
         """Load an 8-byte word."""
+        self.touch = Touch(virt & LINEAR_MASK, 8)
         yield Access.LOAD
         return self.physical.load_u64(virt & LINEAR_MASK)
 
     def store(self, virt: int, value: int) -> Steps[None]:
         """Store an 8-byte word."""
-        yield Access.STORE
         phys = virt & LINEAR_MASK
+        self.touch = Touch(phys, 8, value)
+        yield Access.STORE
         if self.stores is not None:
             self.stores.append(Store(phys, 8, self.physical.load_u64(phys), value))
         self.physical.store_u64(phys, value)
 
     def load_int(self, virt: int) -> Steps[int]:
         """Load a 4-byte ``int``."""
+        self.touch = Touch(virt & LINEAR_MASK, 4)
         yield Access.LOAD
         return self.physical.load_u32(virt & LINEAR_MASK)
 
     def store_int(self, virt: int, value: int) -> Steps[None]:
         """Store a 4-byte ``int``."""
-        yield Access.STORE
         phys = virt & LINEAR_MASK
+        self.touch = Touch(phys, 4, value)
+        yield Access.STORE
         if self.stores is not None:
             self.stores.append(Store(phys, 4, self.physical.load_u32(phys), value))
         self.physical.store_u32(phys, value)

@@ -25,6 +25,8 @@ Size = int | str
 """Bytes, or a text such as "64K", "1.5G" or "0x40000000"."""
 
 
+TracedEvent = Literal["boot"] | int | str | HotplugEvent
+"""A boot or an event to look at; see `event_of`."""
 T = TypeVar("T")
 
 
@@ -87,6 +89,37 @@ def size_of(field: str, size: Size) -> int:
         return parse_size(size)
     except ValueError as error:
         raise SpecError(field, str(error)) from error
+
+
+def event_of(event: TracedEvent) -> Literal["boot"] | int | HotplugEvent:
+    """Take an event as one types it: "boot", a number, or such as "add:8G:512M:1".
+
+    Raises:
+        SpecError: It is none.
+    """
+    if isinstance(event, HotplugEvent) or event == "boot":
+        return event  # type: ignore[return-value]
+    if isinstance(event, int) and not isinstance(event, bool):
+        return event
+    if not isinstance(event, str):
+        raise SpecError("event", f"{event!r} is no event")
+    if event.isdecimal() and len(event) < 10:
+        return int(event)
+    kind, *words = event.split(":")
+    if (
+        kind not in ("add", "remove")
+        or len(words) not in (2, 3)
+        or (kind == "remove" and words[2:])
+    ):
+        raise SpecError(
+            "event",
+            f"{event!r} is none: boot, the number of one of the spec's, add:START:SIZE[:NODE] or "
+            "remove:START:SIZE",
+        )
+    if words[2:] and not (words[2].isdecimal() and len(words[2]) < 10):
+        raise SpecError("event.node", f"{words[2]!r} is no node")
+    place = size_of("event.start", words[0]), size_of("event.size", words[1])
+    return HotplugEvent("add" if kind == "add" else "remove", *place, int((words[2:] or ["0"])[0]))
 
 
 def number_of(field: str, value: object) -> int:
