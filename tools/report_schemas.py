@@ -45,6 +45,7 @@ from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
+from vmemmap.report.trace import TracesRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -60,7 +61,12 @@ RECORDS: dict[str, Any] = {
     "list": ListRecord,
     "page": list[PageRecord],
     "simulate": (
-        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+        SimulatedRecord
+        | DesignsRecord
+        | EraRecord
+        | StoreOrdersRecord
+        | TracesRecord
+        | list[DamageKindRecord]
     ),
     "usage": UsageRecord,
     "vtop": list[VtopRecord],

@@ -144,7 +144,7 @@ class Watch:
         if crashed is not None:
             if stopped and self._stored is not None:
                 self._steps.take_back(self._stored)
-                crashed = f"{crashed}: to {self._stored.what}"
+                crashed = f"{crashed} (to {self._stored.what})"
                 self._stored = None
             self._settle()
             self._add("crash", crashed)
@@ -212,7 +212,7 @@ class Watch:
             self._leave(self._inner.pop().gi_code.co_name)
         for function in now[common:]:
             name, values = function.gi_code.co_name, getgeneratorlocals(function)
-            if name == "vmemmap_populated":
+            if name in ("vmemmap_populated", "pfn_valid"):
                 self._steps.cut()
             self._about_block(name, values)
             self._enter(name, _words(values, INNER[name]))
