@@ -270,9 +270,9 @@ def _head(trace: TraceRecord) -> Iterator[str]:
     counts = trace["counts"]
     yield (
         f"{trace['release']}: {trace['what']}: {trace['result']}\n"
-        f"  {count_text(counts.get('enter', 0), 'call')}, "
-        f"{count_text(counts.get('load', 0), 'load')}, "
-        f"{count_text(counts.get('store', 0), 'store')}; the list: {trace['entries_before']} -> "
+        f"  {count_text(counts['enter'], 'call')}, "
+        f"{count_text(counts['load'], 'load')}, "
+        f"{count_text(counts['store'], 'store')}; the list: {trace['entries_before']} -> "
         f"{count_text(trace['entries_after'], 'entry')}\n"
     )
 

@@ -41,8 +41,8 @@ def page(record: TracesRecord) -> Iterator[str]:
         yield (
             f"<p><b>{escape(trace['release'])}</b>: {escape(trace['what'])}: "
             f"{escape(trace['result'])}; list {trace['entries_before']} &rarr; "
-            f"{trace['entries_after']}, {trace['counts'].get('load', 0)} loads, "
-            f"{trace['counts'].get('store', 0)} stores</p>\n"
+            f"{trace['entries_after']}, {trace['counts']['load']} loads, "
+            f"{trace['counts']['store']} stores</p>\n"
         )
     yield '</div>\n<div id="state"></div>\n<table id="steps">\n'
     for row in rows:
