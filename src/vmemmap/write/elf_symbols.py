@@ -37,6 +37,12 @@ def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbo
     Raises:
         UnwritableFile: The file cannot be made.
     """
+    with new_file(path) as file:
+        file.write(pack_elf_symbols(order, symbols))
+
+
+def pack_elf_symbols(order: ByteOrder, symbols: list[ElfSymbol]) -> bytes:
+    """Give what `write_elf_symbols` writes."""
     word = numpy_prefix(order)
     names = b"\0"
     table = bytearray(24)
@@ -89,7 +95,5 @@ def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbo
         len(rows) - 1,
     )
     ident = elf64.MAGIC + bytes([elf64.CLASS_64, 1 if order == "little" else 2, 1])
-    with new_file(path) as file:
-        file.write(ident.ljust(16, b"\0") + start + bytes(table) + names + sections)
-        file.seek(headers_at)
-        file.write(headers.tobytes())
+    content = ident.ljust(16, b"\0") + start + bytes(table) + names + sections
+    return content.ljust(headers_at, b"\0") + headers.tobytes()

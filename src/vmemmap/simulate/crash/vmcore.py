@@ -65,16 +65,21 @@ def write_vmcore(
     """
     if container not in CONTAINERS:
         raise ValueError(f"there is no container {container!r}: expected {', '.join(CONTAINERS)}")
-    machine = snapshot.machine
-    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
-    notes.append(Note("VMCOREINFO", 0, snapshot.vmcoreinfo))
+    notes = dump_notes(snapshot)
     if container != "elf":
         _write_kdump(snapshot, path, notes, progress, codec, flattened=container == "flattened")
         return
-    order = machine.kernel.byte_order
+    order = snapshot.machine.kernel.byte_order
     segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
     packed = pack_notes(order, notes)
     write_elf_core(path, order, packed, segments, snapshot.contents, progress, room=snapshot.room)
+
+
+def dump_notes(snapshot: Snapshot) -> list[Note]:
+    """Give the notes of a snapshot's vmcore."""
+    machine = snapshot.machine
+    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
+    return [*notes, Note("VMCOREINFO", 0, snapshot.vmcoreinfo)]
 
 
 def _write_kdump(
@@ -117,6 +122,11 @@ def write_symbols(kernel: Kernel, path: str | Path) -> None:
 
     For kernels before 3.13, which do not say in VMCOREINFO where the list is.
     """
+    write_elf_symbols(path, kernel.byte_order, kernel_symbols(kernel))
+
+
+def kernel_symbols(kernel: Kernel) -> list[ElfSymbol]:
+    """Give the symbols that a kernel's vmlinux has."""
     stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
     variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
@@ -124,7 +134,7 @@ def write_symbols(kernel: Kernel, path: str | Path) -> None:
     count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
     table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
-    write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])
+    return [stext, root, table, *known]
 
 
 def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:
