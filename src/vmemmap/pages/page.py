@@ -29,6 +29,12 @@ _WHY_UNKNOWN = {
 }
 
 
+_NOT_ONLINE = (
+    "its memory is present and not online: nobody has initialised its struct page, or nobody keeps "
+    "it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PageInfo:
     """What one struct page says. Members are None where it cannot be known.
@@ -38,7 +44,7 @@ class PageInfo:
         phys: Physical address of the page that it describes (bytes).
         virt: Virtual address of the struct page itself.
         kind: What the page is.
-        reason: For unknown, absent and damaged pages: why.
+        reason: For unknown, absent and damaged pages, and those that are not online: why.
         flags: Names of the flags that are set, lowest bit first.
         flags_raw: The flags word.
         refcount: How many references there are.
@@ -176,6 +182,8 @@ class PageDescriber:
             struct_phys=None if struct_phys is None else Phys(struct_phys),
             file_offset=offset,
         )
+        if section.online is False and kind is Kind.OFFLINE:
+            return replace(info, reason=_NOT_ONLINE)
         found = self._struct_pages.read(pfn)
         if isinstance(found, Absence):
             return replace(info, reason=_WHY_UNKNOWN[found])

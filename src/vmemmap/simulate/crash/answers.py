@@ -145,7 +145,7 @@ def remarks(machine: CrashedMachine) -> list[str]:
     planned = machine.spec.faults.crash_before_store
     if planned is not None and machine.reason is None:
         said.append(f"store {planned} was never reached: there were {machine.stores}")
-    parts = [d for d in machine.devices if (d.start | d.size) % SECTION_BYTES]
+    parts = [d for d in machine.idle if d.device and (d.start | d.size) % SECTION_BYTES]
     if parts and kernel.mmu == "hash":
         said.append(
             "device memory in parts of a section: on the hash MMU only the first part gets struct "

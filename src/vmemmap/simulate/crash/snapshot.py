@@ -22,9 +22,18 @@ from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.memory.extents import Extents
 from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
+from vmemmap.simulate.memory.supply import Altmap
+from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
+from vmemmap.simulate.mm.struct_pages import (
+    Frames,
+    IdleFrames,
+    Objects,
+    Owners,
+    StructPagePainter,
+)
 from vmemmap.simulate.mm.usage import PageRun, Use
+from vmemmap.simulate.spec.machine_spec import HotplugEvent
 from vmemmap.write.notes import pack_note
 
 PAINT_BYTES = 4 << 20
@@ -32,7 +41,7 @@ MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
 _DISK_BLOCK_BYTES = 4096
 """What a file system gives at least for a few bytes in a hole."""
-UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC)
+UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC, Use.DEVICE)
 """Uses whose pages hold nothing that a dump would have."""
 
 
@@ -58,6 +67,7 @@ class Snapshot:
                 objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, FREE_HUGE_PAGE
             ),
             machine.nodes,
+            debug_vm=machine.spec.debug_vm,
         )
         lru = self.struct_pages.lru_of(0)
         machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
@@ -66,8 +76,11 @@ class Snapshot:
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
         machine.memory.write(VMCOREINFO_NOTE, note)
         self.missing: list[tuple[int, int]] = []
-        self._virt, self._phys = machine.vmemmap.map.columns()
-        self._by_phys = np.sort(self._phys)
+        virt, phys = machine.vmemmap.map.columns()
+        # What several places of the vmemmap share is in memory once, and all of them say the same.
+        self._by_phys, once = np.unique(phys, return_index=True)
+        once.sort()
+        self._virt, self._phys = virt[once], phys[once]
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -84,6 +97,7 @@ class Snapshot:
             return sorted((part.start, part.end) for part in machine.spec.memory)
         shift = machine.kernel.page_shift
         homes = [tuple(row) for home in self.owners.homes.values() for row in home.tolist()]
+        homes += [(part.start >> shift, part.end >> shift) for part in machine.offline]
         merged: list[tuple[int, int]] = []
         for start, end in sorted(homes):
             if merged and merged[-1][1] == start << shift:
@@ -196,13 +210,28 @@ def _owners(machine: CrashedMachine) -> Owners:
     frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
     return Owners(
         homes={node: _intersect(pages.home(node).as_array(), valid) for node in pages.nodes},
-        devices=[
-            (event.node, event.start >> shift, event.end >> shift) for event in machine.devices
-        ],
+        idle=[_idle_frames(machine, event) for event in machine.idle],
         reserved=frames,
         free=np.array(sorted(free), np.int64).reshape(-1, 2),
         blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
         runs=sorted(machine.usage.runs, key=lambda run: run.start),
+    )
+
+
+def _idle_frames(machine: CrashedMachine, event: HotplugEvent) -> IdleFrames:
+    kernel = machine.kernel
+    shift, pages = kernel.page_shift, max(event.compound >> kernel.page_shift, 1)
+    initialised = pages
+    altmap = Altmap(event.start, event.end, event.start, event.start, kernel.page_size)
+    if machine.vmemmap.vmemmap_can_optimize(altmap if event.altmap else None, pages):
+        initialised = RESERVED_PAGES * kernel.page_size // kernel.struct_page_size
+    return IdleFrames(
+        event.node,
+        event.start >> shift,
+        event.end >> shift,
+        event.device,
+        pages.bit_length() - 1,
+        initialised,
     )
 
 

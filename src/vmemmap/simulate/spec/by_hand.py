@@ -40,6 +40,7 @@ class SpecFields(TypedDict, total=False):
     crash_time: int
     headers_from: Literal["boot", "crash"]
     hibernation: bool
+    debug_vm: bool
     seed: int
 
 

@@ -60,6 +60,12 @@ class HotplugEvent:
             none. For memory that is no device this is memmap_on_memory.
         device: Device memory (pmem): it has struct pages, but is no RAM, so no dump holds it. It
             leaves as a whole, and so does memory with an altmap.
+        reserve: Of the altmap the bytes at its start that hold something else, as pmem's info block
+            and label do: struct pages begin behind them. 0 for none.
+        compound: Bytes of one compound page of device memory, as device DAX makes them; 0 for base
+            pages.
+        online: Added RAM comes into use. False as with memhp_default_state=offline: it has struct
+            pages that nobody has initialised.
     """
 
     kind: EventKind
@@ -68,6 +74,9 @@ class HotplugEvent:
     node: int = 0
     altmap: int = 0
     device: bool = False
+    reserve: int = 0
+    compound: int = 0
+    online: bool = True
 
     @property
     def end(self) -> int:
@@ -135,6 +144,8 @@ class MachineSpec:
         headers_from: Whether the dump covers the memory there at boot (the capture kernel was
             loaded then and never again) or at the crash.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
+        debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
+            since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
     """
 
@@ -152,6 +163,7 @@ class MachineSpec:
     crash_time: int = 1795335881
     headers_from: Literal["boot", "crash"] = "crash"
     hibernation: bool = False
+    debug_vm: bool = False
     seed: int = 1
 
     def check(self) -> Kernel:
@@ -330,6 +342,30 @@ def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel:
                 f"{where}.altmap",
                 f"{event.altmap:#x} is no number of whole pages inside the range",
             )
+    if event.reserve % kernel.page_size or not 0 <= event.reserve <= event.altmap:
+        raise SpecError(
+            f"{where}.reserve",
+            f"{event.reserve:#x} is no number of whole pages at the start of the altmap",
+        )
+    if not event.online and event.device:
+        raise SpecError(f"{where}.online", "device memory never comes online")
+    if event.compound:
+        _check_compound(where, event, kernel)
+
+
+def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
+    sizes = (2 * MIB, 1 << 30) if kernel.mmu == "radix" else (16 * MIB,)
+    if not event.device:
+        raise SpecError(f"{where}.compound", "only device memory comes in compound pages")
+    if not kernel.at(eras.COMPOUND_DEVICES):
+        raise SpecError(
+            f"{where}.compound", "device memory has been made of compound pages since 5.17"
+        )
+    _one_of(f"{where}.compound", event.compound, sizes)
+    if (event.start | event.size) % event.compound:
+        raise SpecError(
+            f"{where}.compound", f"start and size are to be multiples of {event.compound >> 20} MiB"
+        )
 
 
 def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[_Present]:

@@ -2,9 +2,10 @@
 
 ::
 
-    [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation
+    [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
+                debug_vm
     [[memory]]  node, start, size
-    [[event]]   kind, start, size, node, altmap, device
+    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound
     [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from
@@ -41,12 +42,17 @@ _KERNEL = (
     "block_size",
     "struct_page_size",
     "hibernation",
+    "debug_vm",
 )
 _DUMP = ("cpus", "crash_time", "headers_from")
-_SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size", "altmap"})
+_SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
+    "altmap",
+    "reserve",
+    "compound",
+}
 _TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
-_FLAGS = frozenset({"hibernation", "device"})
+_FLAGS = frozenset({"hibernation", "debug_vm", "device", "online"})
 
 EXAMPLE = """\
 # A machine for `vmemmap simulate`. Every field but [[memory]] start and size has a default.
@@ -60,6 +66,7 @@ mmu = "hash"                # or "radix"
 block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
 struct_page_size = 64       # or 56
 hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
+debug_vm = false            # whether struct pages of memory that is not online are poisoned
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
 node = 0
@@ -81,6 +88,22 @@ node = 1
 kind = "remove"
 start = "8G"
 size = "256M"
+
+[[event]]
+kind = "add"
+start = "12G"
+size = "256M"
+node = 1
+online = false              # present and not in use; its struct pages are nobody's yet
+
+[[event]]
+kind = "add"
+start = "16G"
+size = "128M"
+device = true               # pmem: struct pages and no RAM
+altmap = "1M"               # so much of its beginning may hold its own struct pages,
+reserve = "64K"             # and of that so much holds something else
+# compound = "16M"          # device DAX since 5.17: pages of 16 MiB on hash, 2 MiB, 1 GiB on radix
 
 [pages]                     # base pages in use at the crash; the rest is free
 cache = 2000
