@@ -20,6 +20,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -29,6 +30,7 @@ from vmemmap.simulate.spec.toml import load_spec, parse_spec
 
 __all__ = [
     "FaultPlan",
+    "FirmwareRange",
     "HotplugEvent",
     "Machine",
     "MachineSpec",

@@ -106,6 +106,9 @@ class Machine:
         kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
         self.memblock.reserve(0, IMAGE_BYTES)
+        for kept in (spec.reservation, *spec.firmware):
+            if kept is not None:
+                self.memblock.reserve(kept.start, kept.end)
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)

@@ -151,6 +151,12 @@ def remarks(machine: CrashedMachine) -> list[str]:
             "device memory in parts of a section: on the hash MMU only the first part gets struct "
             "pages (kernels since 5.7 refuse the others)"
         )
+    untouched = kernel.at(eras.UNUSED_PAGES) == "untouched" and not machine.spec.debug_vm
+    if machine.offline and untouched:
+        said.append(
+            "struct pages of memory that is not online hold what lay there before: makedumpfile "
+            "goes by them, and may count more than is said here"
+        )
     if not machine.locks.serialised:
         said.append(f"nothing serialises vmemmap_populate(): {machine.locks.description}")
     if kernel.at(eras.VMEMMAP_FREE) != "real":

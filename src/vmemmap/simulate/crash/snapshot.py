@@ -39,6 +39,8 @@ from vmemmap.write.notes import pack_note
 PAINT_BYTES = 4 << 20
 MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
+BACKUP_BYTES = 64 << 10
+"""What kdump's purgatory copies away, since a ppc64 kernel has its vectors there."""
 _DISK_BLOCK_BYTES = 4096
 """What a file system gives at least for a few bytes in a hole."""
 UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC, Use.DEVICE)
@@ -85,10 +87,38 @@ class Snapshot:
     @property
     def ranges(self) -> list[tuple[int, int]]:
         """The memory that the dump covers, as (start, end) in bytes, ascending."""
+        spec = self.machine.spec
+        if not self.missing and spec.reservation is None:
+            return self._covered
         covered = Extents(self._covered)
+        if spec.reservation is not None:
+            covered.remove(spec.reservation.start, spec.reservation.end)
+            for part in spec.firmware:
+                covered.add(part.start, part.end)
         for start, end in self.missing:
             covered.remove(start, end)
-        return list(covered) if self.missing else self._covered
+        return list(covered)
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """The same as kdump's or fadump's headers cut it, in their order.
+
+        kdump copies the first 64 KiB away before its capture kernel runs, so that they stand apart;
+        firmware inside the capture kernel's memory is added when all else is there.
+        """
+        spec, ranges = self.machine.spec, Extents(self.ranges)
+        if spec.form == "plain":
+            return self.ranges
+        room, last = spec.reservation, []
+        for part in spec.firmware:
+            if room is not None and room.start <= part.start and part.end <= room.end:
+                last.append((part.start, part.end))
+                ranges.remove(part.start, part.end)
+        first = []
+        if spec.form == "kdump" and ranges.covers(0, BACKUP_BYTES):
+            first.append((0, BACKUP_BYTES))
+            ranges.remove(0, BACKUP_BYTES)
+        return [*first, *ranges, *last]
 
     @property
     def _covered(self) -> list[tuple[int, int]]:

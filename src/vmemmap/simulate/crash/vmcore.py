@@ -25,6 +25,8 @@ NT_PRSTATUS = 1
 PRSTATUS_BYTES = 504
 PRSTATUS_PID, PRSTATUS_REGISTERS = 32, 112
 GPR1, NIP, MSR = 1, 32, 33
+EF_PPC64_ABI = {"little": 2, "big": 1}
+"""e_flags of fadump's headers, which says by them what ABI the kernel has; kexec's have 0."""
 
 
 def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> None:
@@ -36,8 +38,11 @@ def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> No
         for cpu in range(machine.spec.cpus)
     )
     notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
-    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
-    write_elf_core(path, order, notes, segments, snapshot.contents, progress, room=snapshot.room)
+    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.segments]
+    abi = EF_PPC64_ABI[order] if machine.spec.form == "fadump" else 0
+    write_elf_core(
+        path, order, notes, segments, snapshot.contents, progress, room=snapshot.room, flags=abi
+    )
 
 
 def write_symbols(kernel: Kernel, path: str | Path) -> None:

@@ -13,6 +13,7 @@ from vmemmap.errors import SpecError
 from vmemmap.simulate.kernel import Mmu
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -22,6 +23,15 @@ from vmemmap.simulate.spec.toml import parse_size
 
 Size = int | str
 """Bytes, or a text such as "64K", "1.5G" or "0x40000000"."""
+
+
+_SIZED = {
+    "page_size": "kernel",
+    "block_size": "kernel",
+    "crashkernel": "dump",
+    "crashkernel_at": "dump",
+}
+"""Fields that are sizes or addresses, and the tables of a spec that have them."""
 
 
 class SpecFields(TypedDict, total=False):
@@ -39,6 +49,10 @@ class SpecFields(TypedDict, total=False):
     cpus: int
     crash_time: int
     headers_from: Literal["boot", "crash"]
+    form: Literal["plain", "kdump", "fadump"]
+    crashkernel: Size
+    crashkernel_at: Size
+    firmware: tuple[FirmwareRange, ...]
     hibernation: bool
     debug_vm: bool
     seed: int
@@ -60,9 +74,9 @@ def spec_of(memory: Size | Sequence[MemoryRange], fields: SpecFields) -> Machine
     else:
         ranges = tuple(memory)
     sizes = {
-        name: size_of(f"kernel.{name}", value)
+        name: size_of(f"{_SIZED[name]}.{name}", value)
         for name, value in fields.items()
-        if name in ("page_size", "block_size") and isinstance(value, int | str)
+        if name in _SIZED and isinstance(value, int | str)
     }
     return MachineSpec(memory=ranges, **{**fields, **sizes})  # type: ignore[arg-type]
 

@@ -8,7 +8,8 @@
     [[event]]   kind, start, size, node, online, device, altmap, reserve, compound
     [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
     [faults]    block, node_page, mapping, crash_before_store
-    [dump]      cpus, crash_time, headers_from
+    [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
+    [[firmware]] start, size
 
 Sizes and addresses are integers or texts with a unit: "64K", "1G", "0x40000000".
 """
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 from vmemmap.errors import SpecError
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -44,13 +46,15 @@ _KERNEL = (
     "hibernation",
     "debug_vm",
 )
-_DUMP = ("cpus", "crash_time", "headers_from")
+_DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
 _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
     "altmap",
     "reserve",
     "compound",
+    "crashkernel",
+    "crashkernel_at",
 }
-_TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from"})
+_TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from", "form"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
 _FLAGS = frozenset({"hibernation", "debug_vm", "device", "online"})
 
@@ -125,6 +129,13 @@ mapping = []
 [dump]
 cpus = 2
 headers_from = "crash"      # or "boot": memory added later is missing from the dump
+form = "plain"              # or "kdump" or "fadump": how its segments are cut
+crashkernel = "128M"        # kept for a capture kernel: a hole in the dump; default: none
+# crashkernel_at = "512M"   # default: the middle of the first range, 512 MiB at most
+
+[[firmware]]                # RTAS or OPAL: reserved, and in the dump even inside that hole
+start = "0x2fff0000"
+size = "64K"
 """
 
 
@@ -169,7 +180,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
-    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump"))
+    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump", "firmware"))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
     seed = {"seed": pages.pop("seed")} if "seed" in pages else {}
@@ -177,6 +188,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         memory=_rows("memory", tables, MemoryRange, {"node": 0}),
         events=_rows("event", tables, HotplugEvent, {}),
         pages=PagePlan(**pages),
+        firmware=_rows("firmware", tables, FirmwareRange, {}),
         faults=FaultPlan(**_table("faults", tables.get("faults", {}), FaultPlan.__slots__)),
         **kernel,
         **seed,
