@@ -298,12 +298,12 @@ class Machine:
         return snapshot
 
     def write_symbols(self, path: str | Path) -> None:
-        """Write the kernel's symbols as a vmlinux without code, for readers of old kernels.
+        """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.
 
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self.kernel, path)
+        write_symbols(self, path)
 
     @property
     def list_head(self) -> int:

@@ -11,14 +11,13 @@ import struct
 from pathlib import Path
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.kernel_types import DescribedKernel, kernel_types
 from vmemmap.simulate.crash.snapshot import Snapshot
-from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
+from vmemmap.simulate.crash.symbols import kernel_symbols
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.write.elf_core import Progress, Segment, write_elf_core
-from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
+from vmemmap.write.elf_symbols import write_elf_symbols
 from vmemmap.write.notes import pack_note
 
 NT_PRSTATUS = 1
@@ -45,19 +44,15 @@ def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> No
     )
 
 
-def write_symbols(kernel: Kernel, path: str | Path) -> None:
-    """Write the symbols of a kernel as a vmlinux without code.
+def write_symbols(machine: DescribedKernel, path: str | Path) -> None:
+    """Write the symbols of a kernel as a vmlinux without code, and its types if it has BTF.
 
-    For kernels before 3.13, which do not say in VMCOREINFO where the list is.
+    For kernels before 3.13, which do not say in VMCOREINFO where the list is, and for dumps whose
+    VMCOREINFO is lost.
     """
-    stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
-    root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
-    variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
-    size = kernel.at(eras.PSIZE_DEF_BYTES)
-    count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
-    table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
-    known = [symbol for symbol in variables if symbol.name != table.name]
-    write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])
+    types = kernel_types(machine)
+    symbols = kernel_symbols(machine.kernel, len(types))
+    write_elf_symbols(path, machine.kernel.byte_order, symbols, types)
 
 
 def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:
