@@ -21,6 +21,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -30,6 +31,7 @@ from vmemmap.simulate.spec.toml import load_spec, parse_spec
 
 __all__ = [
     "FaultPlan",
+    "FirmwareRange",
     "HotplugEvent",
     "Machine",
     "MachineSpec",

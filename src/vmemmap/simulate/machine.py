@@ -134,9 +134,12 @@ class Machine:
     def _build(self) -> None:
         kernel, spec = self.kernel, self.spec
         self.memory = PhysicalMemory(kernel.byte_order)
-        kernel_memory = KernelMemory(self.memory)
+        self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
         self.memblock.reserve(0, IMAGE_BYTES)
+        for kept in (spec.reservation, *spec.firmware):
+            if kept is not None:
+                self.memblock.reserve(kept.start, kept.end)
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
@@ -174,7 +177,7 @@ class Machine:
             self.usage,
         )
         self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
-        self.devices: list[HotplugEvent] = []
+        self.idle: list[HotplugEvent] = []
 
     def boot(self) -> Machine:
         """Boot: memory, node structures, struct pages, then the page allocator and its users.
@@ -219,7 +222,16 @@ class Machine:
             self.run_event(self.spec.events[index])
 
     def add_memory(
-        self, start: Size, size: Size, node: int = 0, *, altmap: Size = 0, device: bool = False
+        self,
+        start: Size,
+        size: Size,
+        node: int = 0,
+        *,
+        altmap: Size = 0,
+        device: bool = False,
+        reserve: Size = 0,
+        compound: Size = 0,
+        online: bool = True,
     ) -> Outcome:
         """Add memory by hand, as a `HotplugEvent` of the spec would; its events go first.
 
@@ -232,7 +244,16 @@ class Machine:
         place = size_of("start", start), size_of("size", size)
         number_of("event.node", node)
         return self._run_by_hand(
-            HotplugEvent("add", *place, node, size_of("altmap", altmap), device=device)
+            HotplugEvent(
+                "add",
+                *place,
+                node,
+                size_of("altmap", altmap),
+                device=device,
+                reserve=size_of("reserve", reserve),
+                compound=size_of("compound", compound),
+                online=online,
+            )
         )
 
     def remove_memory(self, start: Size, size: Size, *, device: bool = False) -> Outcome:
@@ -310,7 +331,7 @@ class Machine:
         outcome = Outcome(f"{event.kind} {size}{target}{' (device)' if event.device else ''}")
         self.outcomes.append(outcome)
         task = Task(f"hotplug-{len(self.outcomes)}")
-        outcome.result = self._finish(lambda: self.runner.run(self.event_steps(task, event)))
+        outcome.result = self._finish(lambda: self._run_alone(self.event_steps(task, event)))
         return outcome
 
     def event_steps(self, task: Task, event: HotplugEvent) -> Steps[int]:
@@ -320,15 +341,26 @@ class Machine:
         """
         if event.kind == "add":
             result = yield from self.hotplug.add_memory(
-                task, event.node, event.start, event.size, event.altmap, device=event.device
+                task,
+                event.node,
+                event.start,
+                event.size,
+                event.altmap,
+                device=event.device,
+                reserve=event.reserve,
+                compound_bytes=event.compound,
+                online=event.online,
             )
-            if not result and event.device:
-                self.devices.append(event)
+            if not result and (event.device or not event.online):
+                self.idle.append(event)
             return result
-        device = any(d.start < event.end and event.start < d.end for d in self.devices)
-        result = yield from self.hotplug.remove_memory(task, event.start, event.size, device=device)
-        if not result and device:
-            self.devices = [d for d in self.devices if d.start >= event.end or d.end <= event.start]
+        idle = [d for d in self.idle if d.start < event.end and event.start < d.end]
+        device = any(part.device for part in idle)
+        result = yield from self.hotplug.remove_memory(
+            task, event.start, event.size, device=device, online=not idle
+        )
+        if not result:
+            self.idle = [part for part in self.idle if part not in idle]
         return result
 
     def snapshot(self) -> Snapshot:
@@ -353,7 +385,7 @@ class Machine:
             nodes=self.nodes,
             locks=self.locks,
             objects_phys=self.objects_phys,
-            devices=tuple(self.devices),
+            idle=tuple(self.idle),
             lost_sections=self.lost_sections,
             outcomes=tuple(self.outcomes),
             stores=self.runner.stores,
@@ -361,25 +393,38 @@ class Machine:
         )
 
     def crash(
-        self, path: str | Path, progress: Progress = lambda _what, _done, _total: None
+        self,
+        path: str | Path,
+        progress: Progress = lambda _what, _done, _total: None,
+        *,
+        container: str = "elf",
+        codec: str = "zlib",
     ) -> Snapshot:
-        """Crash: write the machine's memory as an ELF vmcore.
+        """Crash: write the machine's memory as a vmcore.
+
+        Args:
+            path: The file.
+            progress: Told how far it has come.
+            container: ``elf``, ``kdump``, or ``flattened``, which is the kdump file as a stream.
+            codec: How a kdump file's pages are compressed: zlib, lzo, snappy, zstd or none.
 
         Raises:
+            ValueError: There is no such container or codec.
             UnwritableFile: The file cannot be written; there is no half of it either.
+            CodecUnavailable: The codec's library is not installed.
         """
         self._boot_once()
         snapshot = self.snapshot()
-        write_vmcore(snapshot, path, progress)
+        write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 
     def write_symbols(self, path: str | Path) -> None:
-        """Write the kernel's symbols as a vmlinux without code, for readers of old kernels.
+        """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.
 
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self.kernel, path)
+        write_symbols(self, path)
 
     @property
     def list_head(self) -> int:
@@ -457,8 +502,16 @@ class Machine:
         steps = boot.sparse_init(
             self.vmemmap, Task("boot", True, calls=[*boot.BOOT_CALLS]), self.spec.memory
         )
-        self.lost_sections = self.runner.run(steps)
+        self.lost_sections = self._run_alone(steps)
         return 0
+
+    def _run_alone(self, steps: Steps[int]) -> int:
+        """Drive kernel code to its end with nothing beside it but who watches."""
+        self._kernel_memory.loads_are_steps = self._watch is not None
+        try:
+            return self.runner.run(steps)
+        finally:
+            self._kernel_memory.loads_are_steps = True
 
     def _start_page_allocator(self) -> None:
         """Hand what memblock has left to the page allocator, and put pages to use."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from vmemmap.address import ByteOrder
 from vmemmap.simulate.crash.snapshot import Snapshot
-from vmemmap.simulate.crash.vmcore import dump_notes, kernel_symbols
-from vmemmap.write.elf_symbols import pack_elf_symbols
+from vmemmap.simulate.crash.vmcore import dump_notes, pack_symbols
+from vmemmap.write.notes import pack_notes
 
 
 class SnapshotDump:
@@ -37,7 +37,7 @@ class SnapshotDump:
     @property
     def notes(self) -> bytes:
         """The notes of its vmcore."""
-        return dump_notes(self.snapshot)
+        return pack_notes(self.byte_order, dump_notes(self.snapshot))
 
     @property
     def symbols(self) -> bytes | None:
@@ -45,7 +45,7 @@ class SnapshotDump:
         kernel = self.snapshot.machine.kernel
         if kernel.version >= (3, 13):
             return None
-        return pack_elf_symbols(kernel.byte_order, kernel_symbols(kernel))
+        return pack_symbols(self.snapshot.machine)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:

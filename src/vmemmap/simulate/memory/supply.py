@@ -45,7 +45,7 @@ class Altmap:
         start: Physical address of the range (bytes).
         end: The address after the range.
         room_end: The address after the part that struct pages may use.
-        used_to: The address up to which that part is handed out.
+        used_to: The address up to which that part is handed out, or was never to be.
         page_size: What it is counted in; pieces of pages are refused.
     """
 

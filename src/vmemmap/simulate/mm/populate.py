@@ -164,6 +164,21 @@ class Vmemmap:
                 self.supply.free_block(phys, size)
             self.vmemmap_remove_mapping(block, phys)
 
+    def vmemmap_can_optimize(self, altmap: Altmap | None, compound: int) -> bool:
+        """Tell whether struct pages of a compound page's tails may share their memory.
+
+        Args:
+            altmap: What the range keeps for its struct pages.
+            compound: Base pages of each of its compound pages; 0 for none.
+        """
+        return False
+
+    def vmemmap_populate_compound_pages(
+        self, task: Task, start: int, end: int, node: int, compound: int
+    ) -> Steps[int]:
+        """Back struct pages of which tails share; only where `vmemmap_can_optimize` says so."""
+        raise NotImplementedError
+
     def vmemmap_create_mapping(self, start: int, phys: int) -> bool:
         """Map a block: bolted hash entries, or the radix page table; False when it fails."""
         if self.supply.faults.strikes("mapping"):

@@ -14,6 +14,7 @@ from vmemmap.errors import SpecError
 from vmemmap.simulate.kernel import Mmu
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -45,7 +46,12 @@ class SpecFields(TypedDict, total=False):
     cpus: int
     crash_time: int
     headers_from: Literal["boot", "crash"]
+    form: Literal["plain", "kdump", "fadump"]
+    crashkernel: Size
+    crashkernel_at: Size
+    firmware: tuple[FirmwareRange, ...]
     hibernation: bool
+    debug_vm: bool
     seed: int
 
 
@@ -185,7 +191,12 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "cpus": _number("dump.cpus"),
     "crash_time": _number("dump.crash_time"),
     "headers_from": _text("dump.headers_from"),
+    "form": _text("dump.form"),
+    "crashkernel": lambda value: size_of("dump.crashkernel", value),
+    "crashkernel_at": _size_or_none("dump.crashkernel_at"),
+    "firmware": lambda value: _all("firmware", value, FirmwareRange),
     "hibernation": lambda value: _one("kernel.hibernation", value, bool, "truth value"),
+    "debug_vm": lambda value: _one("kernel.debug_vm", value, bool, "truth value"),
     "seed": _number("pages.seed"),
 }
 """How the value of each field is taken."""
