@@ -245,6 +245,8 @@ def step_text(step: StepRecord) -> str:
         return f"{kind} {step['after']} {'to' if kind == 'map' else 'from'} {step['phys']}"
     if kind == "omitted":
         return _omitted_text(step)
+    if kind == "warn":
+        return what
     return f"{kind} {step['function']}" if kind == "leave" else f"{kind}: {what}"
 
 
@@ -298,7 +300,9 @@ def _wrapped(line: str, indent: int) -> Iterator[str]:
 
 def _short(step: StepRecord) -> str:
     """Name a step without addresses."""
-    if step["kind"] in ("load", "store", "lock", "unlock", "warn", "print", "crash"):
+    if step["kind"] == "warn":
+        return step["what"].partition(" in ")[0]
+    if step["kind"] in ("load", "store", "lock", "unlock", "print", "crash"):
         return f"{step['kind']} {step['what']}"
     if step["kind"] == "omitted":
         return "..."
