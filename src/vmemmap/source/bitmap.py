@@ -20,6 +20,7 @@ from vmemmap.source.file_view import ByteView
 _CHUNK_BYTES = 4096
 _BATCH_CHUNKS = 256
 _FAR_BYTES = 64 << 10
+_AHEAD_BYTES = 4 << 20
 
 
 class FarBytes:
@@ -33,6 +34,7 @@ class FarBytes:
 
     def __init__(self, view: ByteView, at: int, size: int) -> None:
         self._view, self._at, self._size = view, at, size
+        self._next = self._ahead = 0
 
     def __len__(self) -> int:
         return self._size
@@ -45,6 +47,11 @@ class FarBytes:
         """Give bytes as an array would: one, a stretch without steps, or those at many places."""
         if isinstance(key, slice):
             start, end, _ = key.indices(self._size)
+            if start == self._next and end > self._ahead:
+                # All of the map goes by, and nothing of what is behind it.
+                self._ahead = min(end + _AHEAD_BYTES, self._size)
+                self._view.prefetch(np.array([self._at + start]), np.array([self._ahead - start]))
+            self._next = end
             data = self._view.view(self._at + start, max(end - start, 0))
             return np.frombuffer(data, dtype=np.uint8)
         if isinstance(key, np.ndarray):

@@ -38,7 +38,7 @@ def read_index(identity: str, file_bytes: int) -> tuple[Chain, int | None] | Non
     """
     path = _place(identity)
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             rows, cut_at = kept["chain"], int(kept["cut_at"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
