@@ -103,7 +103,7 @@ class Machine:
     def _build(self) -> None:
         kernel, spec = self.kernel, self.spec
         self.memory = PhysicalMemory(kernel.byte_order)
-        kernel_memory = KernelMemory(self.memory)
+        self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
         self.memblock.reserve(0, IMAGE_BYTES)
         self.pages = PageAllocator(kernel.free_area_orders)
@@ -208,7 +208,7 @@ class Machine:
         outcome = Outcome(f"{event.kind} {size}{target}{' (device)' if event.device else ''}")
         self.outcomes.append(outcome)
         task = Task(f"hotplug-{len(self.outcomes)}")
-        outcome.result = self._finish(lambda: self.runner.run(self.event_steps(task, event)))
+        outcome.result = self._finish(lambda: self._run_alone(self.event_steps(task, event)))
         return outcome
 
     def event_steps(self, task: Task, event: HotplugEvent) -> Steps[int]:
@@ -253,16 +253,29 @@ class Machine:
         )
 
     def crash(
-        self, path: str | Path, progress: Progress = lambda _what, _done, _total: None
+        self,
+        path: str | Path,
+        progress: Progress = lambda _what, _done, _total: None,
+        *,
+        container: str = "elf",
+        codec: str = "zlib",
     ) -> Snapshot:
-        """Crash: write the machine's memory as an ELF vmcore.
+        """Crash: write the machine's memory as a vmcore.
+
+        Args:
+            path: The file.
+            progress: Told how far it has come.
+            container: ``elf``, ``kdump``, or ``flattened``, which is the kdump file as a stream.
+            codec: How a kdump file's pages are compressed: zlib, lzo, snappy, zstd or none.
 
         Raises:
+            ValueError: There is no such container or codec.
             UnwritableFile: The file cannot be written; there is no half of it either.
+            CodecUnavailable: The codec's library is not installed.
         """
         self._boot_once()
         snapshot = self.snapshot()
-        write_vmcore(snapshot, path, progress)
+        write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 
     def write_symbols(self, path: str | Path) -> None:
@@ -340,8 +353,16 @@ class Machine:
         steps = boot.sparse_init(
             self.vmemmap, Task("boot", True, calls=[*boot.BOOT_CALLS]), self.spec.memory
         )
-        self.lost_sections = self.runner.run(steps)
+        self.lost_sections = self._run_alone(steps)
         return 0
+
+    def _run_alone(self, steps: Steps[int]) -> int:
+        """Drive kernel code to its end with nothing beside it."""
+        self._kernel_memory.loads_are_steps = False
+        try:
+            return self.runner.run(steps)
+        finally:
+            self._kernel_memory.loads_are_steps = True
 
     def _start_page_allocator(self) -> None:
         """Hand what memblock has left to the page allocator, and put pages to use."""
