@@ -39,6 +39,7 @@ LAYERS = (
     "simulate",
     "report",
     "drgn_plugin",
+    "pytest_plugin",
     "cli",
 )
 """From the first that knows nothing of the others to the last."""
@@ -49,6 +50,7 @@ APART = {
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
+    "pytest_plugin": {"simulate"},
     "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""

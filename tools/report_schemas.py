@@ -47,6 +47,7 @@ from vmemmap.report.ptov import PtovRecord
 from vmemmap.report.read import ReadRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
+from vmemmap.report.trace import TracesRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -64,7 +65,12 @@ RECORDS: dict[str, Any] = {
     "ptov": list[PtovRecord],
     "read": ReadRecord,
     "simulate": (
-        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+        SimulatedRecord
+        | DesignsRecord
+        | EraRecord
+        | StoreOrdersRecord
+        | TracesRecord
+        | list[DamageKindRecord]
     ),
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
