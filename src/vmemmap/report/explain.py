@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import TypedDict
 
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 
 COLUMNS = ("code", "severity", "means", "arises", "breaks", "do")
 _WIDTH = 92

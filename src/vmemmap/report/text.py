@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from vmemmap.units import count_text as count_text
+from vmemmap.units import size_text as size_text
+
 if TYPE_CHECKING:
     from rich.console import Console  # imported only where a table is printed: it takes a while
 
@@ -75,17 +78,3 @@ def plain(value: object) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")
-
-
-def size_text(size_bytes: int) -> str:
-    """Put a size into words: 64 KiB, 1.5 MiB."""
-    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size_bytes >= 1 << shift:
-            return f"{size_bytes / (1 << shift):.4g} {unit}"
-    return f"{size_bytes} bytes"
-
-
-def count_text(count: int, noun: str) -> str:
-    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else plural}"

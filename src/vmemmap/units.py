@@ -1,0 +1,17 @@
+"""Numbers and kinds of things as people read them: sizes, counts."""
+
+from __future__ import annotations
+
+
+def size_text(size_bytes: int) -> str:
+    """Put a size into words: 64 KiB, 1.5 MiB."""
+    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size_bytes >= 1 << shift:
+            return f"{size_bytes / (1 << shift):.4g} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def count_text(count: int, noun: str) -> str:
+    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else plural}"
