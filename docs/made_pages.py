@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import picture
+from vmemmap.report.explanations import explanations
 
+import picture
 import vmemmap
 from vmemmap.cli.main import COMMANDS
-from vmemmap.report.explanations import explanations
 
 _ROOT = Path(__file__).resolve().parent.parent
 _AUTHORS = "the vmemmap authors"

@@ -246,6 +246,7 @@ class MemoryMap {
     const place = this.placeOf(this.cursor);
     if (!place) return;
     const [x, y, wide, high] = place;
+    this.parts.canvas.dataset.mark = place.map(Math.round).join(" ");
     for (const [colour, line, out] of [[this.look.ground, 4, 2], [this.look.mark, 2, 2]]) {
       pen.strokeStyle = colour;
       pen.lineWidth = line;
