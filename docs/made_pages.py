@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 
 import picture
 import vmemmap

@@ -218,7 +218,7 @@ def test_a_damaged_dump_is_drawn_as_far_as_it_goes(run_vmemmap, tmp_path, damage
     checked = json.loads(run_vmemmap("check", tmp_path / "vmcore", "-f", "json").out)
     wanted = {finding["code"] for finding in checked["findings"]}
     out = run_vmemmap("report", tmp_path / "vmcore", "-o", tmp_path / "page.html", "-f", "json")
-    assert out.code == 1
+    assert out.code == (1 if any(f["severity"] != "info" for f in checked["findings"]) else 0)
     page = parse((tmp_path / "page.html").read_text())
     assert (page.wrong, outside(page)) == ([], [])
     record = json.loads(out.out)
