@@ -15,12 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
-    *("absence", "address", "distinct", "errors", "established", "findings", "intervals"),
-    *("linear_map", "memory", "progress", "threads"),
+    *("absence", "address", "distinct", "errors", "established", "explanations", "findings"),
+    *("intervals", "linear_map", "memory", "progress", "threads", "units"),
 }
 """Modules that all others may import; they import only one another."""
 
 LAYERS = (
+    "drawing",
     "formats",
     "source",
     "facts",
@@ -35,6 +36,7 @@ LAYERS = (
     "filter",
     "dump",
     "extract",
+    "picture",
     "vmcore",
     "simulate",
     "report",
@@ -45,8 +47,10 @@ LAYERS = (
 """From the first that knows nothing of the others to the last."""
 
 APART = {
+    "drawing": set[str](),
     "write": {"formats"},
     "extract": {*LAYERS[: LAYERS.index("extract")]},
+    "picture": {*LAYERS[: LAYERS.index("picture")]} - {"filter", "extract"},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},

@@ -45,6 +45,7 @@ from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.ptov import PtovRecord
 from vmemmap.report.read import ReadRecord
+from vmemmap.report.report import ReportRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.trace import TracesRecord
@@ -64,6 +65,7 @@ RECORDS: dict[str, Any] = {
     "page": list[PageRecord],
     "ptov": list[PtovRecord],
     "read": ReadRecord,
+    "report": ReportRecord,
     "simulate": (
         SimulatedRecord
         | DesignsRecord

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
+    from vmemmap.picture.report import Report
 
 
 def open_vmcore(
@@ -483,6 +484,25 @@ class Vmcore:
             threads=threads,
             progress=self._progress,
         )
+
+    def report(self, path: str | os.PathLike[str]) -> Report:
+        """Write one self-contained page that shows the dump: ``vmemmap report``.
+
+        It can be opened in any browser without a network, and is below 1 MB for any dump. Whatever
+        of it cannot be had is told in its place.
+
+        Args:
+            path: The HTML file to write.
+
+        Returns:
+            The page, with what it lacks and what is wrong with the dump.
+
+        Raises:
+            UnwritableFile: The file cannot be written.
+        """
+        from vmemmap.picture.report import write_report  # which no other question needs
+
+        return write_report(self._dump, os.fspath(path))
 
     @property
     def page_model(self) -> PageModel:

@@ -15,7 +15,7 @@ import pytest
 
 from check.damaged import SHAPES, crash
 from vmemmap.check.whole_dump import _CODES
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 from vmemmap.simulate.crash.damage import DAMAGE_KINDS
 
 SRC = Path(__file__).resolve().parent.parent.parent / "src" / "vmemmap"
