@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
-    *("absence", "address", "distinct", "errors", "established", "findings", "intervals"),
-    *("linear_map", "memory", "progress", "threads"),
+    *("absence", "address", "distinct", "errors", "established", "findings", "frames"),
+    *("intervals", "linear_map", "memory", "progress", "shown", "threads"),
 }
 """Modules that all others may import; they import only one another."""
 

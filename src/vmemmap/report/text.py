@@ -9,6 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
+from vmemmap.shown import count_text as count_text
+from vmemmap.shown import size_text as size_text
+
 _LINE_WIDTH = 80
 INDENT = "    "
 
@@ -87,20 +90,6 @@ def plain(value: object) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")
-
-
-def size_text(size_bytes: int) -> str:
-    """Put a size into words, in the largest unit that fits: 64 KiB, 1.5 MiB, 1 byte."""
-    for shift, unit in ((50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size_bytes >= 1 << shift:
-            return f"{size_bytes / (1 << shift):.4g} {unit}"
-    return count_text(size_bytes, "byte")
-
-
-def count_text(count: int, noun: str) -> str:
-    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else plural}"
 
 
 def duration_text(seconds: int) -> str:
