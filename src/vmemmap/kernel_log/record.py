@@ -62,10 +62,12 @@ class LogRecord:
         vmcore-dmesg leaves such characters as they are; here they cannot reach a terminal either.)
         """
         if self.head or self.time_ns is None:
-            head = self.head
-        else:
-            seconds, rest = divmod(self.time_ns, 1_000_000_000)
-            head = b"[%5d.%06d] " % (seconds, rest // 1000)
+            return self.line_behind(self.head)
+        seconds, rest = divmod(self.time_ns, 1_000_000_000)
+        return self.line_behind(b"[%5d.%06d] " % (seconds, rest // 1000))
+
+    def line_behind(self, head: bytes) -> str:
+        """The message behind another head than vmcore-dmesg's, likewise without the line's end."""
         return _NOT_PLAIN.sub(_escaped, head + self.data).decode("ascii")
 
 
