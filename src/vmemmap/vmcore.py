@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,13 @@ from vmemmap.facts.symbols.table import (
 )
 from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
+from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
 from vmemmap.shown import size_text
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
+from vmemmap.source.in_memory import MemorySource
+from vmemmap.source.opening import Opened
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from vmemmap.filter.estimate import Estimate
     from vmemmap.filter.result import FilterResult
     from vmemmap.filter.wanted import Target
+    from vmemmap.formats.extract_note import ExtractNote
     from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.array import PageArray
     from vmemmap.pages.count.usage import Usage
@@ -57,13 +61,14 @@ if TYPE_CHECKING:
 
 
 def open_vmcore(
-    *paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    vmcoreinfo: str | os.PathLike[str] | None = None,
-    vmlinux: str | os.PathLike[str] | None = None,
+    *paths: Opened | Dumpable | Sequence[Opened | Dumpable],
+    vmcoreinfo: Opened | None = None,
+    vmlinux: Opened | None = None,
     progress: Progress = no_progress,
     assume: Mapping[str, str] | None = None,
     rescue: bool = False,
     effort: int = 1,
+    storage: Mapping[str, Any] | None = None,
 ) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
@@ -71,7 +76,10 @@ def open_vmcore(
         paths: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
             snappy, zstd or raw pages), flattened or not; or all members of a split dump, one by one
             or as a list. A pipe, or ``-`` for the standard input, is copied to an unnamed temporary
-            file first.
+            file first. A URL (``s3://``, ``gs://``, ``az://``, ``https://``) is read by ranges, as
+            far as needed: it takes ``vmemmap[remote]``; and so is an object with ``read`` and
+            ``seek``, such as fsspec's files, which stays open. In place of them a simulated
+            machine: its memory as it is now, without a file.
         vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
         vmlinux: The kernel: its symbols, for kernels that do not export the list (before 3.13) or
             their symbols (before 6.0), and dumps without VMCOREINFO; and its types (BTF or debug
@@ -85,6 +93,8 @@ def open_vmcore(
             what is found; ``core.backing.rescued`` tells which entries those are.
         effort: How far to look, as a multiple of what is usual. The same effort finds the same on
             every machine; the finding ``rescue_limited`` says if it was not enough.
+        storage: Options for URLs by obstore's names, such as ``region``, ``endpoint``,
+            ``skip_signature``, ``timeout``; they go before what the environment says.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
@@ -95,37 +105,39 @@ def open_vmcore(
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
     assumptions = check_assumptions(assume or {}, ASSUMABLE)
-    text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
+    text = read_vmcoreinfo_file(vmcoreinfo, storage) if vmcoreinfo is not None else None
     symbols = None
     if vmlinux is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
-        symbols = SymbolFile(vmlinux)
+        symbols = SymbolFile(vmlinux, storage)
     files = _files(paths)
     try:
-        source = open_source(*files, progress=progress)
+        source = open_source(*files, progress=progress, storage=storage)
     except DumpError as error:
         error.add_note(f"the dump: {error.path or ', '.join(map(str, files))}")
         raise
+    if symbols is None and isinstance(source, MemorySource) and source.symbols is not None:
+        from vmemmap.facts.vmlinux import SymbolFile
+
+        symbols = SymbolFile(source.symbols)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
 
 
-def _files(
-    paths: Sequence[str | os.PathLike[str] | Sequence[str | os.PathLike[str]]],
-) -> list[str | os.PathLike[str]]:
-    """Give the files that were named, one by one or as lists.
+def _files(paths: Sequence[Opened | Dumpable | Sequence[Opened | Dumpable]]) -> list[Any]:
+    """Give what was named, one by one or as lists.
 
     Raises:
-        TypeError: One is no path, or there is none.
+        TypeError: There is none, or one is a number, which is the name of nothing.
     """
-    found: list[str | os.PathLike[str]] = []
+    found: list[Any] = []
     for path in paths:
-        if isinstance(path, (str, os.PathLike)):
-            found.append(path)
-        elif isinstance(path, (list, tuple)):
+        if isinstance(path, (list, tuple)):
             found += _files(path)
-        else:
+        elif path is None or isinstance(path, (int, float)):
             raise TypeError(f"expected the path of a dump, or a list of paths, found {path!r}")
+        else:
+            found.append(path)
     if not found:
         raise TypeError("expected the path of a dump: vmemmap.open('vmcore')")
     return found
@@ -165,11 +177,11 @@ class Vmcore:
         self._closed = False
 
     def __repr__(self) -> str:
-        """Give what is known without reading any more: the file, and the kernel where it is."""
+        """Give the file, and the kernel where no search is needed for it."""
         source = self.source
         state = ", closed" if self._closed else ""
         release = source.release or "release not read yet"
-        if not self._closed:
+        if not self._closed and (source.vmcoreinfo or "kernel" in vars(self._layers)):
             with suppress(VmemmapError):
                 release = str(self.kernel.release.value)
         ranges = source.ranges() if not self._closed else ()
@@ -209,6 +221,14 @@ class Vmcore:
         return self._layers.source
 
     # Facts.
+
+    @property
+    def extract_note(self) -> ExtractNote | None:
+        """What the dump says of itself if it is an extract, else None.
+
+        In the pages of an extract, what is of none of its classes reads as zero, whatever it was.
+        """
+        return self._layers.extract_note
 
     @property
     def facts(self) -> Facts:
@@ -478,7 +498,14 @@ class Vmcore:
         return self._dump.pages.zero_pages(level)
 
     def extract(
-        self, out: str | os.PathLike[str], *, codec: str = "zstd", threads: int = 1
+        self,
+        out: str | os.PathLike[str],
+        *,
+        classes: Collection[str] = (),
+        hide_addresses: bool = False,
+        form: str = "kdump",
+        codec: str = "zstd",
+        threads: int = 1,
     ) -> Extracted:
         """Write a small dump that can be shared, with a manifest of all that is in it.
 
@@ -487,10 +514,14 @@ class Vmcore:
 
         Args:
             out: The file to write; the manifest goes beside it, with ``.manifest.json`` added.
+            classes: What more goes into it: dmesg (the kernel's log, scrubbed), symbols, types.
+            hide_addresses: Leave out addresses that none of these answers needs.
+            form: kdump, or elf, which is not compressed.
             codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
             threads: How many threads compress.
 
         Raises:
+            ValueError: There is no such class or form, or they do not go together.
             FactError: Where the struct pages are cannot be told.
             UnwritableFile: The file cannot be written.
             CodecUnavailable: The library is not installed.
@@ -498,7 +529,13 @@ class Vmcore:
         from vmemmap.extract.extract import write_extract  # which no other question needs
 
         return write_extract(
-            self._dump, os.fspath(out), codec=codec, threads=threads, progress=self._progress
+            *(self._dump, os.fspath(out)),
+            classes=classes,
+            hide_addresses=hide_addresses,
+            form=form,
+            codec=codec,
+            threads=threads,
+            progress=self._progress,
         )
 
     @property

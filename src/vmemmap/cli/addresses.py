@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 
 from vmemmap.cli.output import complain
+from vmemmap.source.urls import shown
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -68,11 +69,11 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
             _refuse_ambiguous(argument)
             addresses.append(argument)
         else:
-            raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
+            raise click.BadParameter(f"{shown(argument)!r} is no address: expected {_EXPECTED}")
     if not addresses:
         raise click.BadParameter(
             "there is no address to translate: name one or more after the dump, as in "
-            f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
+            f"vmemmap vtop {shown(dumps[0])} 0xc00c000000000000"
         )
     return dumps, addresses
 
@@ -203,13 +204,13 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
             wanted.append(argument)
         else:
             raise click.BadParameter(
-                f"{argument!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or an "
-                "address with 0x, or a symbol"
+                f"{shown(argument)!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or "
+                "an address with 0x, or a symbol"
             )
     if not wanted:
         raise click.BadParameter(
             "there is no page to decode: name one or more after the dump, as in "
-            f"vmemmap page {dumps[0]} 23552"
+            f"vmemmap page {shown(dumps[0])} 23552"
         )
     return dumps, wanted
 
@@ -258,13 +259,13 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
         return NamedAddress(int(argument, 16))
     match = _SYMBOL.fullmatch(argument)
     if match is None:
-        raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
+        raise click.BadParameter(f"{shown(argument)!r} is no address: expected {_EXPECTED}")
     name, offset = match[1], int(match[2] or "0", 16)
     try:
         address = core.symbol(name).address + offset
     except FactError as error:
         raise click.BadParameter(
-            f"{argument!r} is no address ({_EXPECTED}) and no file, and as a symbol: {error}"
+            f"{shown(argument)!r} is no address ({_EXPECTED}) and no file, and as a symbol: {error}"
         ) from None
     if address > U64_MAX:
         raise click.BadParameter(f"{argument!r} lies beyond the end of the address space")

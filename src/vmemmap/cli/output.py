@@ -111,6 +111,22 @@ def show_warnings(core: Vmcore, told: Sequence[str] = ()) -> list[str]:
     return warnings
 
 
+def show_traffic(core: Vmcore) -> None:
+    """Write to stderr what reading the dump over a network cost."""
+    from vmemmap.report.text import count_text, size_text
+
+    traffic = core.source.traffic
+    if traffic is None:
+        complain(core.source.path, "no requests: the dump is on this machine")
+        return
+    again = f", {traffic.retries} of them tried again" if traffic.retries else ""
+    complain(
+        core.source.path,
+        f"{count_text(traffic.requests, 'request')}{again}, {size_text(traffic.bytes)} of "
+        f"{size_text(traffic.file_bytes)} fetched, {traffic.seconds:.1f} s waited",
+    )
+
+
 def show_findings(path: str, findings: Iterable[Finding]) -> None:
     """Write findings to stderr."""
     for finding in findings:

@@ -295,12 +295,11 @@ class StructPages:
         return Absence.ON_DEVICE if self.is_on_device(error.phys) else error.code
 
     def is_on_device(self, phys: int) -> bool:
-        """Tell whether a struct page at a physical address lies on the device that it describes."""
+        """Tell whether a struct page that the dump lacks lies on the device that it describes."""
         home = self.sections.find(phys // self._page_size)
-        # A struct page in memory that is not in use: nobody but a device has an altmap there. Where
-        # devices are marked (5.12), memory of another sort may have one too.
-        marks = self.sections.marks_device
-        return home is not None and home.aside and (home.marked_device or not marks)
+        # A struct page in memory that is not in use: nobody but a device has an altmap there that
+        # is not in the dump.
+        return home is not None and home.aside
 
     def _parts(
         self, virt: int, phys: int, size: int

@@ -31,6 +31,7 @@ from vmemmap.report.text import (
 
 if TYPE_CHECKING:
     from vmemmap.facts.fact import Facts
+    from vmemmap.formats.extract_note import ExtractNote
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("name", "value", "origin", "detail")
@@ -45,6 +46,25 @@ _SYSTEM: dict[str, tuple[str, Callable[[int | str], object]]] = {
     "build_id": ("build ID", str),
 }
 """What is shown of the system: its heading, and its value in words."""
+
+
+class ExtractOfRecord(TypedDict):
+    """What an extract says of itself.
+
+    Attributes:
+        version: Of the package that made it.
+        classes: What of the memory is in it; every other byte of its pages reads as zero, whatever
+            it was.
+        hidden_addresses: Whether addresses that no answer needs were left out.
+        rescued: Blocks in it that were found without the list.
+        scrubbed: Kinds of text that were replaced in the kernel's log.
+    """
+
+    version: str
+    classes: list[str]
+    hidden_addresses: bool
+    rescued: int
+    scrubbed: list[str]
 
 
 class DumpRecord(TypedDict):
@@ -63,6 +83,7 @@ class DumpRecord(TypedDict):
         incomplete: The writer did not finish, as the container says or its size shows.
         ranges: The memory that the dump covers, stored or not, as physical addresses.
         warnings: One line each about what is odd in the container.
+        extract: What it says of itself if it is an extract, else null.
     """
 
     path: str
@@ -76,6 +97,7 @@ class DumpRecord(TypedDict):
     incomplete: bool
     ranges: list[HexRange]
     warnings: list[str]
+    extract: ExtractOfRecord | None
 
 
 class KernelRecord(TypedDict):
@@ -184,6 +206,7 @@ def record(core: Vmcore) -> InfoRecord:
             "incomplete": source.is_incomplete(),
             "ranges": hex_ranges(source.ranges().tolist()),
             "warnings": source.warnings,
+            "extract": _extract(core.extract_note),
         },
         "kernel": {
             "release": _text(facts, "release"),
@@ -197,6 +220,18 @@ def record(core: Vmcore) -> InfoRecord:
         "system_missing": _missing(core.system),
         "vmemmap": _vmemmap(core),
         "package": {"version": vmemmap.__version__, "compiled": vmemmap.__compiled__},
+    }
+
+
+def _extract(note: ExtractNote | None) -> ExtractOfRecord | None:
+    if note is None:
+        return None
+    return {
+        "version": note.version,
+        "classes": list(note.classes),
+        "hidden_addresses": note.hidden_addresses,
+        "rescued": note.rescued,
+        "scrubbed": list(note.scrubbed),
     }
 
 
@@ -271,6 +306,21 @@ def _dump(dump: DumpRecord) -> Iterator[str]:
     more = len(ranges) - _RANGES_SHOWN
     if more > 0:
         yield f"  {'':12}and {more} more (--format json has all)\n"
+    if dump["extract"] is not None:
+        yield from named("extract", plain(_extract_text(dump["extract"])))
+
+
+def _extract_text(extract: ExtractOfRecord) -> str:
+    text = (
+        f"made by vmemmap {extract['version']}, with {', '.join(extract['classes']) or 'nothing'}; "
+        "every other byte of its pages reads as zero, whatever it was"
+        + ("; addresses that no answer needs are left out" * extract["hidden_addresses"])
+    )
+    if extract["rescued"]:
+        text += f"; {count_text(extract['rescued'], 'block')} found without the list"
+    if extract["scrubbed"]:
+        text += f"; in the log these are other ones: {', '.join(extract['scrubbed'])}"
+    return text
 
 
 def _kernel(kernel: KernelRecord) -> Iterator[str]:

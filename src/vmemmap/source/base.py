@@ -17,8 +17,10 @@ from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, intersect
 from vmemmap.source.losses import Loss
+from vmemmap.source.traffic import Traffic
 
 PHYS_END = 1 << 64
+_PREFETCH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,13 @@ class PhysicalSource(ABC):
         Returns:
             The parts of the stretches that can be had, in their order.
         """
+        ends = np.cumsum(runs[:, 2])
         out = np.empty(int(runs[:, 2].sum()), dtype=np.uint8)
-        spans, at = [], 0
-        for position, phys, size in runs.tolist():
+        spans, at, fetched = [], 0, 0
+        for row, (position, phys, size) in enumerate(runs.tolist()):
+            if row >= fetched:
+                fetched = max(int(np.searchsorted(ends, ends[row] + _PREFETCH_BYTES)), row + 1)
+                self.prefetch(runs[row:fetched])
             try:
                 self.read_into(phys, out[at : at + size])
             except ReadError:
@@ -158,6 +164,19 @@ class PhysicalSource(ABC):
             spans.append((position, size, at))
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
+
+    def prefetch(self, runs: NDArray[np.int64]) -> None:
+        """Fetch stretches of memory that will be read soon, where reading costs requests.
+
+        Args:
+            runs: As for `locate`; some megabytes together.
+        """
+        return
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading it over a network cost so far; None if it is on this machine."""
+        return None
 
     @abstractmethod
     def is_ram(self, address: int) -> bool:

@@ -18,6 +18,7 @@ from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.losses import Loss, tell_of
+from vmemmap.source.traffic import Traffic
 
 
 class SplitSource(PhysicalSource):
@@ -157,6 +158,12 @@ class SplitSource(PhysicalSource):
             lost = f"its pages are lost, {count} of {total}"
             found.append(Loss(cause, lost, file.stored.nth(file.stored.rank(start)) << self._shift))
         return tuple(found)
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading the members cost; see `PhysicalSource.traffic`."""
+        parts = [traffic for member in self._all if (traffic := member.traffic) is not None]
+        return Traffic.together(parts) if parts else None
 
     def close(self) -> None:
         """Release all members."""
