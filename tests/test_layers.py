@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
     *("absence", "address", "distinct", "errors", "established", "explanations", "findings"),
-    *("intervals", "linear_map", "memory", "progress", "threads", "units"),
+    *("frames", "intervals", "linear_map", "memory", "progress", "shown", "threads", "units"),
 }
 """Modules that all others may import; they import only one another."""
 
