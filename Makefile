@@ -2,6 +2,7 @@
 # make test       the tests, on the built wheel            make lock   renew requirements/dev.txt
 # make test-full  every case, and four times the examples  make clean  remove what is made here
 # make check      style, types, layers
+# make docs       the documentation, into build/docs, and man pages into build/man
 # make lab        real kernels in QEMU, crashed and compared; MATRIX=all for every machine
 # make corpus     the fixtures of tests/corpus, made anew from the lab
 #
@@ -17,7 +18,7 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 # Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
 MATRIX ?= few
 
-.PHONY: demo test test-full check bench lab corpus lock clean
+.PHONY: demo test test-full check docs bench lab corpus lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
@@ -39,6 +40,13 @@ check: .venv/.tools
 	$(BIN)/mypy $(RELAXED) tests bench lab/checks
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
+# Warnings are errors. What the documentation's own tools need lies beside the rest in .venv.
+docs: .venv/.docs
+	@$(BIN)/vmemmap demo --keep build/demo > /dev/null
+	$(BIN)/sphinx-build -q -W -b html docs build/docs
+	$(BIN)/sphinx-build -q -W -b man docs build/man
+	@echo "build/docs/index.html"
+
 bench: .venv/.wheel
 	PYTHONPATH=tests:bench $(BIN)/python bench/run.py
 
@@ -52,6 +60,8 @@ corpus: .venv/.wheel
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --group dev pyproject.toml -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	    --group docs --constraints requirements/dev.txt pyproject.toml -o requirements/docs.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -73,4 +83,9 @@ clean:
 	    --wheel-dir dist .
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall \
 	    dist/vmemmap-*.whl
+	@touch $@
+
+.venv/.docs: .venv/.wheel requirements/docs.txt
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	    -r requirements/docs.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""README.md does not lie: its transcripts are what the commands print, its Python code runs."""
+"""README.md and docs/ do not lie: transcripts are what the commands print, Python code runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,28 @@ from pathlib import Path
 
 import pytest
 
+import vmemmap
 from vmemmap.cli.demo import SPEC
 from vmemmap.simulate import Machine, parse_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 DEMO = "build/demo/vmcore"
-CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = {
+    str(page.relative_to(ROOT)): page.read_text()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if page.parent.name != "made"  # by `make docs`, from the package
+}
+CONSOLE = [
+    pytest.param(block, id=f"{name}-{block.split()[2]}")
+    for name, text in PAGES.items()
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+]
+PYTHON = [
+    pytest.param(block, id=name)
+    for name, text in PAGES.items()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +40,7 @@ def demo_dump(tmp_path_factory) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.split()[2])
+@pytest.mark.parametrize("block", CONSOLE)
 def test_transcript_is_what_the_command_prints(run_vmemmap, demo_dump, block) -> None:
     command, *shown = block.splitlines()
     arguments = shlex.split(command.removeprefix("$ vmemmap ").replace(DEMO, demo_dump))
@@ -36,26 +50,33 @@ def test_transcript_is_what_the_command_prints(run_vmemmap, demo_dump, block) ->
         cut = shown.index("...")
         after = len(shown) - cut - 1
         assert shown[:cut] == printed[:cut]
-        assert shown[cut + 1 :] == printed[-after:]
+        assert shown[cut + 1 :] == printed[len(printed) - after :]
     else:
         assert shown == printed
 
 
-def test_python_code_runs(demo_dump, capsys) -> None:
-    for code in PYTHON:
-        exec(code.replace(DEMO, demo_dump), {})
-    assert capsys.readouterr().out.startswith("mmu = hash (derived: ")
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_code_runs(demo_dump, tmp_path, monkeypatch, code) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "machine.toml").write_text(SPEC)
+    (tmp_path / "vmcore").symlink_to(demo_dump)
+    exec(code.replace(DEMO, demo_dump), {"vmemmap": vmemmap})
 
 
 def test_there_is_something_to_check() -> None:
-    assert [block.split()[2] for block in CONSOLE] == [
-        *("info", "list", "vtop", "usage", "filter", "check", "page")
-    ]
-    assert PYTHON
+    assert [
+        block.split()[2] for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    ] == [*("info", "list", "vtop", "usage", "filter", "check", "page")]
+    assert {param.id for param in PYTHON} >= {"README.md", "docs/tutorials/first-answer.md"}
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).read_text().strip(), target
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_to_a_file_leads_somewhere(name) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[name]):
+        if not target.startswith(("https://", "made/", "../made/")):
+            assert ((ROOT / name).parent / target).read_text().strip(), target
+
+
+def test_every_folder_that_is_named_is_there() -> None:
     for folder in re.findall(r"`(\w+)/`", README):
         assert any((ROOT / folder).iterdir()), folder

@@ -28,9 +28,11 @@ from vmemmap.facts.symbols.table import (
 )
 from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
+from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
+from vmemmap.source.in_memory import MemorySource
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 
 
 def open_vmcore(
-    *paths: str | os.PathLike[str],
+    *paths: str | os.PathLike[str] | Dumpable,
     vmcoreinfo: str | os.PathLike[str] | None = None,
     vmlinux: str | os.PathLike[str] | None = None,
     progress: Progress = no_progress,
@@ -68,7 +70,8 @@ def open_vmcore(
     Args:
         paths: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
             snappy, zstd or raw pages), flattened or not; or all members of a split dump. A pipe, or
-            ``-`` for the standard input, is copied to an unnamed temporary file first.
+            ``-`` for the standard input, is copied to an unnamed temporary file first. In place of
+            them a simulated machine: its memory as it is now, without a file.
         vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
         vmlinux: The kernel: its symbols, for kernels that do not export the list (before 3.13) or
             their symbols (before 6.0), and dumps without VMCOREINFO; and its types (BTF or debug
@@ -98,6 +101,10 @@ def open_vmcore(
 
         symbols = SymbolFile(vmlinux)
     source = open_source(*paths, progress=progress)
+    if symbols is None and isinstance(source, MemorySource) and source.symbols is not None:
+        from vmemmap.facts.vmlinux import SymbolFile
+
+        symbols = SymbolFile(source.symbols)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
 
 

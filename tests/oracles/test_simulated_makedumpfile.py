@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from filter.kdump_table import read_table
 from oracles import makedumpfile
 from oracles.simulated import (
     RELEASES,
@@ -66,6 +67,17 @@ SHAPES: dict[str, dict[str, Any]] = {
     "56-byte struct pages": {"release": "6.1", "struct_page_size": 56},
     "56-byte struct pages, 4K": {"release": "5.4", "page": 4096, "struct_page_size": 56},
     "56-byte struct pages, radix": {"release": "6.12", "mmu": "radix", "struct_page_size": 56},
+    "device DAX on radix": {
+        "release": "6.12",
+        "mmu": "radix",
+        "events": (event("add", 1 << 14, 1024, device=True, compound=1 << 30),),
+    },
+    "memory not online, poisoned": {
+        "release": "6.1",
+        "debug_vm": True,
+        "events": (event("add", 4096, 32, 1, online=False),),
+    },
+    "as kdump cuts it": {"release": "6.1", "form": "kdump", "crashkernel": 48 << 20, "cpus": 4},
     "one node": {"release": "6.4", "memory": ((0, 0, 256),)},
     "four nodes with holes": {
         "release": "6.9",
@@ -229,6 +241,21 @@ def test_written_dump(folder: Path, release: str, options: dict[str, Any], level
                     core.read_phys(pfn * page, page)
             else:
                 assert core.read_phys(pfn * page, page) == whole.read_phys(pfn * page, page)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("codec", ["zlib", "lzo", "zstd"])
+def test_written_as_kdump(folder: Path, codec: str) -> None:
+    """The same memory in another container: the same pages are left out, byte for byte."""
+    dump = crash(spec_of("6.1"), folder / "vmcore")
+    dump.machine.crash(folder / "kdump", container="kdump", codec=codec)
+    for name in ("vmcore", "kdump"):
+        done = makedumpfile.run("-f", "-d", 31, folder / name, folder / f"{name}.d31")
+        assert done.returncode == 0, done.stderr[-600:]
+    ours, elfs = read_table(folder / "kdump.d31"), read_table(folder / "vmcore.d31")
+    assert ours.kept.tolist() == elfs.kept.tolist()
+    at = elfs.rows[0][0]
+    assert (folder / "kdump.d31").read_bytes()[at:] == (folder / "vmcore.d31").read_bytes()[at:]
 
 
 def test_kernel_that_does_not_name_its_mmu(folder: Path) -> None:

@@ -26,6 +26,7 @@ from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import walk_notes
 from vmemmap.linear_map import linear_phys_many
+from vmemmap.source.file_view import ByteView
 from vmemmap.source.opening import open_bytes
 
 _SHT_SYMTAB = 2
@@ -43,7 +44,7 @@ class SymbolFile:
     """A vmlinux; of its contents, what is asked for is read.
 
     Args:
-        path: The file; mapped until `close`.
+        file: The file, or its path; mapped until `close`.
 
     Attributes:
         build_id: What the linker gave it, in hex; empty if it has none.
@@ -53,9 +54,9 @@ class SymbolFile:
         DumpError: It cannot be read, is no PowerPC64 ELF file, or has neither symbols nor types.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        self._view = open_bytes(path, "the vmlinux")
+    def __init__(self, file: str | os.PathLike[str] | ByteView) -> None:
+        self._view = file if isinstance(file, ByteView) else open_bytes(file, "the vmlinux")
+        self.path = self._view.path
         try:
             self._file = ElfFile(self._view)
             symbols = _find_symbols(self._file)

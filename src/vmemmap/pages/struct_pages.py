@@ -293,10 +293,9 @@ class StructPages:
         if error.code is not Absence.NOT_IN_DUMP:
             return error.code
         home = self.sections.find(error.phys // self._page_size)
-        # A struct page in memory that is not in use: nobody but a device has an altmap there. Where
-        # devices are marked (5.12), memory of another sort may have one too.
-        marks = self.sections.marks_device
-        on_device = home is not None and home.aside and (home.marked_device or not marks)
+        # A struct page in memory that is not in use: nobody but a device has an altmap there that
+        # is not in the dump.
+        on_device = home is not None and home.aside
         return Absence.ON_DEVICE if on_device else error.code
 
     def _parts(

@@ -9,19 +9,23 @@ import os
 
 from vmemmap.errors import DumpError, UnsupportedDump
 from vmemmap.formats import elf64, flattened, kdump
+from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.file_view import ByteView
+from vmemmap.source.in_memory import MemorySource
 from vmemmap.source.opening import open_bytes
 
 
-def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress) -> PhysicalSource:
+def open_source(
+    *paths: str | os.PathLike[str] | Dumpable, progress: Progress = no_progress
+) -> PhysicalSource:
     """Open a dump with the reader that its first bytes ask for.
 
     Args:
         paths: An ELF vmcore or a kdump-compressed file, each possibly in flattened form; or all the
             members of a split dump, in any order. A pipe, or ``-`` for the standard input, is
-            first copied to an unnamed temporary file.
+            first copied to an unnamed temporary file. Or, alone, what has memory itself.
         progress: Told how far such a copy has come.
 
     Returns:
@@ -33,9 +37,15 @@ def open_source(*paths: str | os.PathLike[str], progress: Progress = no_progress
     """
     if not paths:
         raise ValueError("expected the path of a dump, found none")
+    machines = [path for path in paths if isinstance(path, Dumpable)]
+    files = [path for path in paths if not isinstance(path, Dumpable)]
+    if machines and len(paths) > 1:
+        raise ValueError("a machine's memory is opened alone, and not beside other dumps")
+    if machines:
+        return MemorySource(machines[0].dumped())
     opened: list[PhysicalSource] = []
     try:
-        for path in paths:
+        for path in files:
             opened.append(_open_one(path, progress))  # noqa: PERF401 (what is open already must be closed)
         return _join(opened)
     except BaseException:

@@ -48,6 +48,8 @@ from vmemmap.source.overlaps import cut_at, settle_overlaps
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
 _HEADS_AT_A_TIME = 16384
 _HEADS_BYTES_COPIED = 8 << 20
+_SMALL_HOLE_BYTES = 1 << 20
+"""To look at so much of zeros costs less than another batch."""
 _PHYS_LIMIT = 1 << 56
 """No ppc64 machine addresses more; a segment beyond it is damage."""
 
@@ -197,13 +199,12 @@ class ElfSource(PhysicalSource):
             at = first
             while at + head_bytes <= end:
                 data_at = self._file.next_data(at + to_file) - to_file
-                if data_at >= at + unit_bytes:  # a hole of a flattened file
+                if data_at >= at + unit_bytes:  # a hole of a flattened or sparse file
                     at = data_at // unit_bytes * unit_bytes
                     continue
                 stop = min(at + step, end)
-                if not mapped:
-                    data_end = self._file.data_end(max(at, data_at) + to_file) - to_file
-                    stop = min(stop, -(-data_end // unit_bytes) * unit_bytes)
+                data_end = self._data_end(max(at, data_at) + to_file, stop + to_file) - to_file
+                stop = min(stop, -(-data_end // unit_bytes) * unit_bytes)
                 if stop - at < head_bytes:
                     break
                 count = (stop - at - head_bytes) // unit_bytes + 1
@@ -216,6 +217,14 @@ class ElfSource(PhysicalSource):
                 yield PageHeads(phys, data, (done + stop - start) / total)
                 at += count * unit_bytes
             done += max(end - start, 0)
+
+    def _data_end(self, offset: int, limit: int) -> int:
+        """Give where the data from *offset* on ends; a mapped file's small holes count as data."""
+        end = self._file.data_end(offset)
+        if isinstance(self._file, FileView):
+            while end < limit and (data := self._file.next_data(end)) - end <= _SMALL_HOLE_BYTES:
+                end = self._file.data_end(data)
+        return end
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges that PT_LOADs cover; see `PhysicalSource.ranges`."""

@@ -7,9 +7,11 @@ is mapped still ends the process with a bus error. It knows no format.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
+import weakref
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -73,7 +75,10 @@ class ByteView(ABC):
         return f"the file is cut off at {self.size:#x}"
 
     def next_data(self, offset: int) -> int:
-        """Give the first offset from *offset* on that is in no hole; `size` if there is none."""
+        """Give the first offset from *offset* on that is in no hole; `size` if there is none.
+
+        What lies in a hole reads as zeros.
+        """
         return min(offset, self.size)
 
     def data_end(self, offset: int) -> int:
@@ -93,7 +98,7 @@ class FileView(ByteView):
     """A regular file or block device, mapped for reading.
 
     Args:
-        fd: An open file; closed here, the mapping stays until `close`.
+        fd: An open file; closed by `close`, or at once if it cannot be read.
         path: What to call it.
         what: What it ought to be, for errors.
 
@@ -104,6 +109,7 @@ class FileView(ByteView):
     def __init__(self, fd: int, path: str, what: str = "the dump") -> None:
         self.path = path
         self.warnings = []
+        self._fd, self._close_fd = fd, weakref.finalize(self, os.close, fd)
         try:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode):
@@ -115,10 +121,12 @@ class FileView(ByteView):
             if self.size == 0:
                 raise unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
             self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        except UnreadableFile:
+            self._close_fd()
+            raise
         except (OSError, ValueError, OverflowError) as error:
+            self._close_fd()
             raise unreadable(path, _reason(error), what=what) from error
-        finally:
-            os.close(fd)
         self._view = memoryview(self._map)
 
     def view(self, offset: int, size: int) -> memoryview:
@@ -129,6 +137,22 @@ class FileView(ByteView):
         """Tell whether ``[offset, offset + size)`` lies wholly inside the file."""
         return offset >= 0 and size >= 0 and offset + size <= self.size
 
+    def next_data(self, offset: int) -> int:
+        """Give the first offset from *offset* on that the file system does not know to be zero."""
+        try:
+            return os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else offset
+        except AttributeError:
+            return offset  # no such question on this system
+
+    def data_end(self, offset: int) -> int:
+        """Give where the next hole of a sparse file is, or where the file ends."""
+        try:
+            return max(os.lseek(self._fd, offset, os.SEEK_HOLE), offset + 1)
+        except (OSError, AttributeError):
+            return super().data_end(offset)
+
     def trim(self) -> None:
         """Unmap what was read; it stays in the system's page cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
@@ -136,6 +160,7 @@ class FileView(ByteView):
 
     def close(self) -> None:
         """Release the mapping; views handed out and still alive keep it until they go."""
+        self._close_fd()
         self._view.release()
         # A BufferError means that arrays over the file are still in use; they keep the map alive.
         try:
