@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +139,11 @@ def command(
     }
     with dump.open(ProgressBar(rates=True) if sys.stderr.isatty() else ProgressLines()) as core:
         try:
-            made = _estimated(core, arguments) if dry_run else _filtered(core, outputs, arguments)
+            made = (
+                _estimated(core, dump.dumps, arguments)
+                if dry_run
+                else _filtered(core, outputs, arguments)
+            )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         if manifest:
@@ -163,20 +169,41 @@ def _filtered(
     return report.record(core.filter(list(outputs), **arguments))
 
 
-def _estimated(core: Vmcore, arguments: dict[str, Any]) -> report.FilterRecord:
+def _estimated(
+    core: Vmcore, dumps: Sequence[str], arguments: dict[str, Any]
+) -> report.FilterRecord:
     """Give what would be written at the first level that fits, or at the last."""
-    if arguments["form"] == "elf" or arguments["level"] is None:
-        raise click.UsageError("--dry-run is for kdump files")
+    if arguments["level"] is None:
+        raise click.UsageError("--dry-run does not go with --reassemble")
     limit = arguments["max_bytes"]
+    if limit is not None and arguments["form"] == "elf":
+        raise click.UsageError("--max-size counts the holes of an ELF file, --dry-run does not")
     found = None
     for level in arguments["level"]:
         found = core.filter_estimate(
-            level, arguments["codec"], drop_struct_pages=arguments["drop_struct_pages"]
+            level,
+            arguments["codec"],
+            form=arguments["form"],
+            drop_struct_pages=arguments["drop_struct_pages"],
         )
         if limit is None or found.size_bytes <= limit:
             break
     assert found is not None
-    return report.estimate_record(found)
+    return report.estimate_record(found, _on_disk(dumps))
+
+
+def _on_disk(names: Sequence[str]) -> int | None:
+    """Give what files take on disk; None if one of them is no file."""
+    size = 0
+    for name in names:
+        try:
+            status = Path(name).stat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        size += status.st_blocks * 512
+    return size
 
 
 def _check_output(name: str, force: bool, dump: Opening) -> None:
