@@ -82,7 +82,9 @@ def _codec_flags(function: Any) -> Any:
 )
 @click.option("--verify", is_flag=True, help="Read the output back, and compare every page.")
 @click.option(
-    "--manifest", metavar="FILE", help="Write what was kept and what went, by runs, as JSON lines."
+    "--manifest",
+    metavar="FILE",
+    help="Write what was kept and what went, by runs: Parquet if it ends so, else JSON lines.",
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing; say how large it would be.")
 @click.option("--show-stats", is_flag=True, help="Say what became of the pages, by class.")
@@ -124,6 +126,8 @@ def command(
         raise click.UsageError("--split goes with two -o or more, one for each member")
     if manifest and drop_struct_pages:
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
+    if manifest and _is_parquet(manifest):
+        _check_parquet()
     for name in (*outputs, *([manifest] if manifest else ())):
         _check_output(name, force, dump)
     arguments: dict[str, Any] = {
@@ -250,5 +254,18 @@ def _write_manifest(core: Vmcore, path: str, level: int) -> None:
     from vmemmap.write.new_file import new_file
 
     with new_file(path) as file:
-        for line in report.manifest_lines(core.kept(level)):
-            file.write(line.encode())
+        report.write_manifest(file, core.kept(level), parquet=_is_parquet(path))
+
+
+def _check_parquet() -> None:
+    from vmemmap.errors import OutputError
+    from vmemmap.report.as_arrow import require_pyarrow
+
+    try:
+        require_pyarrow()
+    except OutputError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _is_parquet(path: str) -> bool:
+    return Path(path).suffix.lower() == ".parquet"

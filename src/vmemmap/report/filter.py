@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, BinaryIO, NotRequired, TypedDict
 
 from vmemmap.report.text import count_text, size_text
 
@@ -185,10 +185,6 @@ def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
     if "sampled" in made:
         error = f" (give or take {size_text(made['error_bytes'])})" if made["error_bytes"] else ""
         yield f"would be {size_text(made['bytes'])}{error}: {how}, level {made['level']}, {kept}\n"
-        for word, saved in made["saves"].items():
-            pages = made["gone"][word]
-            yield f"  without {_WORDS.get(word, word)}, {count_text(pages, 'page')}: "
-            yield f"{size_text(saved)} less\n"
         if made["worth"] is False and made["input_bytes"] is not None:
             yield f"  not worth it: the input takes {size_text(made['input_bytes'])} on disk\n"
         elif made["pages"] and made["kept"] * 20 > made["pages"] * 19:
@@ -197,13 +193,20 @@ def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
         part = f", pfns {file['pfn_start']:#x} to {file['pfn_end']:#x}" * (len(made["files"]) > 1)
         yield f"{file['path']}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
         yield f"{count_text(file['pages'], 'page')}{part}\n"
-    if not stats:
+    saves = made.get("saves", {})
+    if not stats and not saves:
         return
-    fates = [("kept", made["kept"]), ("  full of zeros", made["zero"])]
-    fates += [(_WORDS.get(word, word), count) for word, count in made["gone"].items()]
-    fates.append(("not in the input", made["absent"]))
-    for word, count in fates:
-        yield f"  {word:20} {count:>12}  {size_text(count * size):>10}\n"
+    fates = [("kept", "kept", made["kept"]), ("", "  full of zeros", made["zero"])]
+    fates += [(word, _WORDS.get(word, word), count) for word, count in made["gone"].items()]
+    fates.append(("", "not in the input", made["absent"]))
+    if saves:
+        saves = saves | {"kept": made["bytes"]}
+        yield f"  {'':20} {'pages':>12}  {'memory':>10}  in the output\n"
+    for fate, word, count in fates:
+        line = f"  {word:20} {count:>12}  {size_text(count * size):>10}"
+        if fate in saves:
+            line += f"  {size_text(saves[fate]):>10}{'' if fate == 'kept' else ' saved'}"
+        yield line + "\n"
 
 
 def notes(made: FilterRecord) -> Iterator[str]:
@@ -216,6 +219,22 @@ def notes(made: FilterRecord) -> Iterator[str]:
         yield f"filled up with zeros: {count_text(made['partial'], 'page')}, had in part only"
     if made["lost"]:
         yield f"lost: {count_text(made['lost'], 'page')} of the input cannot be read"
+
+
+def write_manifest(file: BinaryIO, runs: Iterable[PageRun], *, parquet: bool) -> None:
+    """Write the manifest, a `RunRecord` a line, or a row of Parquet.
+
+    Raises:
+        OutputError: pyarrow is missing, for Parquet.
+        OSError: The file cannot be written.
+    """
+    if parquet:
+        from vmemmap.report.as_arrow import write_rows
+
+        write_rows(file, runs, {"pfn_start": "uint64", "pfn_end": "uint64", "fate": "string"})
+    else:
+        for line in manifest_lines(runs):
+            file.write(line.encode())
 
 
 def manifest_lines(runs: Iterable[PageRun]) -> Iterator[str]:
