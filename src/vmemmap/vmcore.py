@@ -643,21 +643,29 @@ class Vmcore:
         return self._dump.filter.run(wanted)
 
     def filter_estimate(
-        self, level: int = 31, codec: str = "zstd", *, drop_struct_pages: bool = False
+        self,
+        level: int = 31,
+        codec: str = "zstd",
+        *,
+        form: str = "kdump",
+        drop_struct_pages: bool = False,
     ) -> Estimate:
         """Tell how large `filter` would make the dump, by compressing a sample of its pages.
 
         Args:
             level: A dump level, 0 to 31.
-            codec: zstd, zlib, lzo, snappy or none.
+            codec: zstd, zlib, lzo, snappy or none; without meaning for ELF.
+            form: ``kdump``, or ``elf``.
             drop_struct_pages: As for `filter`.
 
         Raises:
-            ValueError: There is no such level or codec.
+            ValueError: There is no such level, codec or form.
             CodecUnavailable: A library is not installed.
             FactError: The dump is ELF, and nothing tells its page size.
         """
-        return self._dump.filter.estimate(level, codec, drop_struct_pages=drop_struct_pages)
+        return self._dump.filter.estimate(
+            level, codec, form=form, drop_struct_pages=drop_struct_pages
+        )
 
     def kept(self, level: int = 31) -> Iterator[PageRun]:
         """Tell what a dump level leaves of the dump's memory, by rising pfns.

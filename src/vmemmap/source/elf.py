@@ -286,6 +286,10 @@ class ElfSource(PhysicalSource):
         """Unmap what was read; see `PhysicalSource.trim`."""
         self._file.trim()
 
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say how it will be read; see `PhysicalSource.expect_scattered`."""
+        self._file.expect_scattered(scattered)
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()
