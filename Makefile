@@ -2,7 +2,7 @@
 # make test       the tests, on the built wheel            make lock   renew requirements/dev.txt
 # make test-full  every case, and four times the examples  make clean  remove what is made here
 # make check      style, types, layers
-# make docs       the documentation, into build/docs
+# make docs       the documentation, into build/docs, and man pages into build/man
 # make lab        real kernels in QEMU, crashed and compared; MATRIX=all for every machine
 # make corpus     the fixtures of tests/corpus, made anew from the lab
 #
@@ -44,6 +44,7 @@ check: .venv/.tools
 docs: .venv/.docs
 	@$(BIN)/vmemmap demo --keep build/demo > /dev/null
 	$(BIN)/sphinx-build -q -W -b html docs build/docs
+	$(BIN)/sphinx-build -q -W -b man docs build/man
 	@echo "build/docs/index.html"
 
 bench: .venv/.wheel

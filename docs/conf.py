@@ -31,3 +31,4 @@ html_static_path: list[str] = []
 
 HERE = Path(__file__).parent
 made_pages.write_all(HERE / "made", HERE.parent / "build" / "demo" / "vmcore")
+man_pages = made_pages.man_pages()

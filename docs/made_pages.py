@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ import vmemmap
 from vmemmap.cli.main import COMMANDS
 from vmemmap.report.explanations import explanations
 
+_ROOT = Path(__file__).resolve().parent.parent
+_AUTHORS = "the vmemmap authors"
 _FINDINGS = """\
 # What the findings mean
 
@@ -51,11 +56,32 @@ def findings() -> str:
     return "\n".join(parts)
 
 
-def commands() -> str:
-    """Give the page of commands: a directive for each, which asks the command itself."""
-    click = ".. click:: vmemmap.cli.{0}:command\n   :prog: vmemmap {0}"
-    parts = [f"```{{eval-rst}}\n{click.format(name)}\n```\n" for name in COMMANDS]
-    return "\n".join([_COMMANDS, *parts])
+def commands() -> dict[str, str]:
+    """Give the pages of the commands: their list, and one each, which asks the command itself."""
+    listed = "\n".join(f"commands/{name}" for name in COMMANDS)
+    pages = {"commands": f"{_COMMANDS}\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"}
+    for name in COMMANDS:
+        asked = f".. click:: vmemmap.cli.{name}:command\n   :prog: vmemmap {name}"
+        pages[f"commands/{name}"] = f"```{{eval-rst}}\n{asked}\n```\n"
+    return pages
+
+
+def man_pages() -> list[tuple[str, str, str, str, int]]:
+    """Give what Sphinx has to know of the man pages: source, name, what it is, author, section."""
+    pages = [("made/commands", "vmemmap", "the struct-page array of PowerPC64 Linux", _AUTHORS, 1)]
+    for name in COMMANDS:
+        about = import_module(f"vmemmap.cli.{name}").command.get_short_help_str(200)
+        pages.append((f"made/commands/{name}", f"vmemmap-{name}", about, _AUTHORS, 1))
+    return pages
+
+
+def changes() -> str:
+    """Give the changes since the last release, from their fragments."""
+    asked = ["build", "--draft", "--version", "unreleased", "--date", "next", "--dir", str(_ROOT)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "towncrier", *asked], capture_output=True, text=True, check=True
+    )
+    return "# What has changed\n\n" + ran.stdout[ran.stdout.index("## ") :]
 
 
 def schemas() -> str:
@@ -76,10 +102,11 @@ def overview(dump: Path) -> str:
 
 def write_all(folder: Path, dump: Path) -> None:
     """Write all made pages into ``folder``; those that are the same already stay untouched."""
-    folder.mkdir(exist_ok=True)
+    (folder / "commands").mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("findings.md", findings()),
-        ("commands.md", commands()),
+        ("changes.md", changes()),
+        *((f"{page}.md", text) for page, text in commands().items()),
         ("json.md", schemas()),
         ("overview.svg", overview(dump)),
     ):

@@ -34,6 +34,7 @@ from vmemmap.facts.symbols.descriptors import DESCRIPTOR_SUFFIX, code_in_memory
 from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_symbol
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
+from vmemmap.formats.extract_note import ExtractNote, find_extract_note
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
@@ -115,6 +116,11 @@ class Dump:
         for name in ("space", "filter"):
             vars(self).pop(name, None)
 
+    @established
+    def extract_note(self) -> ExtractNote | None:
+        """What the dump says of itself if it is an extract, else None."""
+        return find_extract_note(self.source.notes)
+
     # What the kernel says of itself.
 
     @established
@@ -155,7 +161,7 @@ class Dump:
         if self.vmlinux is not None and self.vmlinux.has_symbols:
             self.kernel.check_vmlinux(self.vmlinux)
             return self.vmlinux.table
-        return self._own_symbols
+        return self.own_symbols
 
     def symbol(self, name: str) -> Symbol:
         """Give the symbol of a name; a function's is its code."""
@@ -177,7 +183,8 @@ class Dump:
         return code_in_memory(symbol, self.symbols, self.kernel.memory)
 
     @established
-    def _own_symbols(self) -> SymbolTable:
+    def own_symbols(self) -> SymbolTable:
+        """The symbols that the kernel carries in itself."""
         from vmemmap.facts.symbols.kallsyms import read_kallsyms
 
         return read_kallsyms(self.kernel.vmcoreinfo, self.kernel.memory)
@@ -185,7 +192,7 @@ class Dump:
     def _own_types(self) -> Types:
         from vmemmap.facts.types.in_dump import read_own_types
 
-        return read_own_types(self._own_symbols, self.kernel.memory)
+        return read_own_types(self.own_symbols, self.kernel.memory)
 
     @property
     def typed_facts(self) -> tuple[AnyFact, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vmemmap.filter.estimate import Estimate
     from vmemmap.filter.result import FilterResult
     from vmemmap.filter.wanted import Target
+    from vmemmap.formats.extract_note import ExtractNote
     from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.array import PageArray
     from vmemmap.pages.count.usage import Usage
@@ -165,6 +166,14 @@ class Vmcore:
         return self._layers.source
 
     # Facts.
+
+    @property
+    def extract_note(self) -> ExtractNote | None:
+        """What the dump says of itself if it is an extract, else None.
+
+        In the pages of an extract, what is of none of its classes reads as zero, whatever it was.
+        """
+        return self._layers.extract_note
 
     @property
     def facts(self) -> Facts:
@@ -396,7 +405,14 @@ class Vmcore:
         return self._dump.pages.zero_pages(level)
 
     def extract(
-        self, out: str | os.PathLike[str], *, codec: str = "zstd", threads: int = 1
+        self,
+        out: str | os.PathLike[str],
+        *,
+        classes: Collection[str] = (),
+        hide_addresses: bool = False,
+        form: str = "kdump",
+        codec: str = "zstd",
+        threads: int = 1,
     ) -> Extracted:
         """Write a small dump that can be shared, with a manifest of all that is in it.
 
@@ -405,10 +421,14 @@ class Vmcore:
 
         Args:
             out: The file to write; the manifest goes beside it, with ``.manifest.json`` added.
+            classes: What more goes into it: dmesg (the kernel's log, scrubbed), symbols, types.
+            hide_addresses: Leave out addresses that none of these answers needs.
+            form: kdump, or elf, which is not compressed.
             codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
             threads: How many threads compress.
 
         Raises:
+            ValueError: There is no such class or form, or they do not go together.
             FactError: Where the struct pages are cannot be told.
             UnwritableFile: The file cannot be written.
             CodecUnavailable: The library is not installed.
@@ -416,7 +436,13 @@ class Vmcore:
         from vmemmap.extract.extract import write_extract  # which no other question needs
 
         return write_extract(
-            self._dump, os.fspath(out), codec=codec, threads=threads, progress=self._progress
+            *(self._dump, os.fspath(out)),
+            classes=classes,
+            hide_addresses=hide_addresses,
+            form=form,
+            codec=codec,
+            threads=threads,
+            progress=self._progress,
         )
 
     @property

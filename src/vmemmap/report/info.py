@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
@@ -24,10 +25,31 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vmemmap.facts.fact import Facts
+    from vmemmap.formats.extract_note import ExtractNote
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("name", "value", "origin", "detail")
 _RANGES_SHOWN = 8
+_EXTRACT_WIDTH = 66
+
+
+class ExtractOfRecord(TypedDict):
+    """What an extract says of itself.
+
+    Attributes:
+        version: Of the package that made it.
+        classes: What of the memory is in it; every other byte of its pages reads as zero, whatever
+            it was.
+        hidden_addresses: Whether addresses that no answer needs were left out.
+        rescued: Blocks in it that were found without the list.
+        scrubbed: Kinds of text that were replaced in the kernel's log.
+    """
+
+    version: str
+    classes: list[str]
+    hidden_addresses: bool
+    rescued: int
+    scrubbed: list[str]
 
 
 class DumpRecord(TypedDict):
@@ -43,6 +65,7 @@ class DumpRecord(TypedDict):
         incomplete: The writer did not finish, as the container says or its size shows.
         ranges: The memory that the dump covers, stored or not, as physical addresses.
         warnings: One line each about what is odd in the container.
+        extract: What it says of itself if it is an extract, else null.
     """
 
     path: str
@@ -54,6 +77,7 @@ class DumpRecord(TypedDict):
     incomplete: bool
     ranges: list[HexRange]
     warnings: list[str]
+    extract: ExtractOfRecord | None
 
 
 class KernelRecord(TypedDict):
@@ -155,6 +179,7 @@ def record(core: Vmcore) -> InfoRecord:
             "incomplete": source.is_incomplete(),
             "ranges": hex_ranges(source.ranges().tolist()),
             "warnings": source.warnings,
+            "extract": _extract(core.extract_note),
         },
         "kernel": {
             "release": _text(facts, "release"),
@@ -166,6 +191,18 @@ def record(core: Vmcore) -> InfoRecord:
         "missing": [{"name": name, "reason": str(error)} for name, error in facts.missing.items()],
         "vmemmap": _vmemmap(core),
         "package": {"version": vmemmap.__version__, "compiled": vmemmap.__compiled__},
+    }
+
+
+def _extract(note: ExtractNote | None) -> ExtractOfRecord | None:
+    if note is None:
+        return None
+    return {
+        "version": note.version,
+        "classes": list(note.classes),
+        "hidden_addresses": note.hidden_addresses,
+        "rescued": note.rescued,
+        "scrubbed": list(note.scrubbed),
     }
 
 
@@ -235,6 +272,24 @@ def _dump(out: Console, dump: DumpRecord) -> None:
     more = len(ranges) - _RANGES_SHOWN
     if more > 0:
         out.print(f"  {'':12}and {more} more (--format json has all)", style="dim")
+    if dump["extract"] is not None:
+        _extract_lines(out, dump["extract"])
+
+
+def _extract_lines(out: Console, extract: ExtractOfRecord) -> None:
+    text = (
+        f"made by vmemmap {extract['version']}, with {', '.join(extract['classes']) or 'nothing'}; "
+        "every other byte of its pages reads as zero, whatever it was"
+        + ("; addresses that no answer needs are left out" * extract["hidden_addresses"])
+    )
+    if extract["rescued"]:
+        text += f"; {count_text(extract['rescued'], 'block')} found without the list"
+    if extract["scrubbed"]:
+        text += f"; in the log these are other ones: {', '.join(extract['scrubbed'])}"
+    name = "extract"
+    for line in textwrap.wrap(text, _EXTRACT_WIDTH):
+        out.print(f"  {name:12}{line}", highlight=False)
+        name = ""
 
 
 def _kernel(out: Console, kernel: KernelRecord) -> None:

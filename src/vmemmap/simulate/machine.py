@@ -253,16 +253,29 @@ class Machine:
         )
 
     def crash(
-        self, path: str | Path, progress: Progress = lambda _what, _done, _total: None
+        self,
+        path: str | Path,
+        progress: Progress = lambda _what, _done, _total: None,
+        *,
+        container: str = "elf",
+        codec: str = "zlib",
     ) -> Snapshot:
-        """Crash: write the machine's memory as an ELF vmcore.
+        """Crash: write the machine's memory as a vmcore.
+
+        Args:
+            path: The file.
+            progress: Told how far it has come.
+            container: ``elf``, ``kdump``, or ``flattened``, which is the kdump file as a stream.
+            codec: How a kdump file's pages are compressed: zlib, lzo, snappy, zstd or none.
 
         Raises:
+            ValueError: There is no such container or codec.
             UnwritableFile: The file cannot be written; there is no half of it either.
+            CodecUnavailable: The codec's library is not installed.
         """
         self._boot_once()
         snapshot = self.snapshot()
-        write_vmcore(snapshot, path, progress)
+        write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 
     def write_symbols(self, path: str | Path) -> None:
