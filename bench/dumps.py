@@ -44,11 +44,11 @@ tell(begun, settled=seen[int(sys.argv[3])], at_end=seen[number])
 """
 
 
-def like_kernel_memory(pfn: int) -> bytes:
+def like_kernel_memory(pfn: int, page_size: int = PAGE) -> bytes:
     """Make a page that compresses about as well as kernel data: small numbers and pointers."""
     rng = np.random.default_rng(pfn)
-    words = rng.integers(0, 1 << 12, PAGE // 8, dtype=np.uint64)
-    pointers = rng.integers(0, 1 << 30, PAGE // 64, dtype=np.uint64)
+    words = rng.integers(0, 1 << 12, page_size // 8, dtype=np.uint64)
+    pointers = rng.integers(0, 1 << 30, page_size // 64, dtype=np.uint64)
     words[::8] = pointers & ~np.uint64(0xFF) | np.uint64(0xC000_0000_0000_0000)
     words[rng.random(len(words)) < 0.6] = 0
     return words.astype("<u8").tobytes()

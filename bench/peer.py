@@ -24,6 +24,7 @@ VARIABLE = "VMEMMAP_MAKEDUMPFILE"
 _PATIENCE_SECONDS = 300.0
 _BEFORE = b"STEP [Checking for memory holes"
 _AFTER = b"STEP [Excluding unnecessary pages]"
+_LETTERS = {"zstd": ("-z",), "zlib": ("-c",), "lzo": ("-l",), "snappy": ("-p",), "none": ()}
 _MACHINE_AT = slice(18, 20)
 """Of an ELF header: for which processor it is."""
 
@@ -100,6 +101,11 @@ class Makedumpfile:
         """Run it to its end, writing nothing."""
         options = ("--message-level", "0", "--dry-run", "-d", str(level))
         return child.run(self.program, *options, dump, os.devnull + ".none")
+
+    def filter(self, dump: Path, out: Path, codec: str, level: int = 31) -> Spent:
+        """Filter a dump, with one thread."""
+        options = ("--message-level", "0", "-f", *_LETTERS[codec], "-d", str(level))
+        return child.run(self.program, *options, dump, out)
 
 
 def find_makedumpfile(dump: Path) -> Makedumpfile | None:

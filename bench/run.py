@@ -25,6 +25,7 @@ import vmemmap
 from builders.busy_machine import write_busy_machine
 from drgn_reads import bench_drgn
 from dumps import bench_decode, bench_many, bench_open
+from filtering import bench_copies, bench_filter
 from lists import bench_check, bench_list, bench_walk
 from peer import VARIABLE, Makedumpfile, find_makedumpfile
 from plot import draw_growth
@@ -53,6 +54,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
         lambda folder, _: bench_open(folder),
         lambda folder, _: bench_decode(folder),
     ),
+    "Filtering": (bench_filter, bench_copies),
     "drgn": (lambda folder, _: bench_drgn(folder),),
     "Simulated machines": (
         lambda _folder, _: bench_boot(),

@@ -57,9 +57,14 @@ class Session:
     words: dict[int, int] = field(default_factory=dict)
 
 
+_STATE = ("bt -a", "ps", "log", "mount", "dev", "runq", "timer", "swap", "kmem -s", "kmem -v")
+"""What people ask of any dump: not taken apart here, but the same of all dumps of a moment."""
+
+
 def script(vtop: list[int], words: list[tuple[int, int]]) -> str:
     """Write a session that asks for all this, for addresses and for runs of 64-bit words."""
     lines = ["sys", "help -m", "kmem -i", "kmem -f", "kmem -n"]
+    lines += _STATE
     lines += [f"rd -64 {virt:x} {count}" for virt, count in words]
     lines += [f"vtop {virt:x}" for virt in vtop]
     return "\n".join([*lines, "q", ""])
@@ -133,3 +138,12 @@ def _read_machine(found: Session, lines: list[str]) -> None:
                 found.block_size = int(setting[2])
         elif _ENTRY.match(line):
             found.list_lines.append(line)
+
+
+def comparable(said: str) -> list[str]:
+    """Give the lines of a session that are the same of every dump with the same contents.
+
+    Left out are those that name the file, and those that tell where crash's own buffers are.
+    """
+    own = re.compile(r" *(DUMPFILE|pgd|pud|pmd|ptbl): ")
+    return [line.rstrip() for line in said.splitlines() if not own.match(line)]

@@ -12,6 +12,7 @@ program header for all memory, as kexec writes it. Physical memory, ascending:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +30,8 @@ from .page_content import STRUCT_PAGE_BYTES, PageContent
 
 _ALIGN = 0x10000
 _BATCH_BYTES = 16 << 20
+_TEXTS = 64
+"""Pages of different contents, where pages are filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def write_busy_machine(
     page_size: int = 65536,
     block_size: int = 65536,
     byte_order: Order = "little",
-    filled: bool = False,
+    filled: bool | Callable[[int], bytes] = False,
     seed: int = 1,
 ) -> BusyMachine:
     """Write the vmcore and return what it has.
@@ -72,6 +75,7 @@ def write_busy_machine(
         block_size: Of the vmemmap: 4 KiB (with such pages only), 64 KiB or 16 MiB.
         byte_order: Of the memory and of the container.
         filled: Put data into the pages that no dump level leaves out; an eighth of them are zeros.
+            Random data, or what this gives for a pfn below 64: the same 64 pages again and again.
         seed: Of what the pages are.
     """
     machine = build_machine(
@@ -113,7 +117,8 @@ def write_busy_machine(
             taken[low // page_size : (low + vmemmap_bytes) // page_size] = True
             taken[pages - len(image) :] = True
             empty = [pfn for pfn, data in machine.memory.pages.items() if not any(data)]
-            kept, zero = _fill(file, front, content, taken, empty)
+            texts = _random_pages(content) if filled is True else map(filled, range(_TEXTS))
+            kept, zero = _fill(file, front, content, taken, empty, list(texts))
     return BusyMachine(path, pages, (front + low, vmemmap_bytes), content.counts, kept, zero)
 
 
@@ -161,12 +166,19 @@ def _write_struct_pages(
         file.write(made.reshape(end - first, block_size)[::-1].tobytes())
 
 
+def _random_pages(content: PageContent) -> Iterator[bytes]:
+    rng = np.random.default_rng(content.seed)
+    for _ in range(_TEXTS):
+        yield rng.integers(0, 256, content.page_size, dtype=np.uint8).tobytes()
+
+
 def _fill(
     file: BinaryIO,
     front: int,
     content: PageContent,
     taken: npt.NDArray[np.bool_],
     empty: list[int],
+    texts: list[bytes],
 ) -> tuple[int, int]:
     """Put data into seven of eight pages that always stay and that are not taken.
 
@@ -176,12 +188,12 @@ def _fill(
         content: What the pages are.
         taken: Pages that have their data, one element a pfn.
         empty: Those of them whose data are zeros.
+        texts: What to put into them, in turn.
 
     Returns:
         How many pages always stay, and how many of them are full of zeros.
     """
     size, kept, zero = content.page_size, 0, 0
-    data = np.random.default_rng(content.seed).integers(0, 256, 64 * size, dtype=np.uint8)
     step = _BATCH_BYTES // STRUCT_PAGE_BYTES
     for first in range(0, len(taken), step):
         stays = content.stays(first, min(step, len(taken) - first))
@@ -190,7 +202,6 @@ def _fill(
         free = np.flatnonzero(stays & ~taken[first : first + step]) + first
         zero += int(np.count_nonzero(free % 8 == 0))
         for pfn in free[free % 8 != 0].tolist():
-            at = pfn % 64 * size
             file.seek(front + pfn * size)
-            file.write(data[at : at + size].data)
+            file.write(texts[pfn % _TEXTS])
     return kept, zero

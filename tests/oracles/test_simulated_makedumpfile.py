@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import vmemmap
+from filter.kdump_table import read_table
 from oracles import makedumpfile
 from oracles.simulated import (
     RELEASES,
@@ -240,6 +241,21 @@ def test_written_dump(folder: Path, release: str, options: dict[str, Any], level
                     core.read_phys(pfn * page, page)
             else:
                 assert core.read_phys(pfn * page, page) == whole.read_phys(pfn * page, page)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("codec", ["zlib", "lzo", "zstd"])
+def test_written_as_kdump(folder: Path, codec: str) -> None:
+    """The same memory in another container: the same pages are left out, byte for byte."""
+    dump = crash(spec_of("6.1"), folder / "vmcore")
+    dump.machine.crash(folder / "kdump", container="kdump", codec=codec)
+    for name in ("vmcore", "kdump"):
+        done = makedumpfile.run("-f", "-d", 31, folder / name, folder / f"{name}.d31")
+        assert done.returncode == 0, done.stderr[-600:]
+    ours, elfs = read_table(folder / "kdump.d31"), read_table(folder / "vmcore.d31")
+    assert ours.kept.tolist() == elfs.kept.tolist()
+    at = elfs.rows[0][0]
+    assert (folder / "kdump.d31").read_bytes()[at:] == (folder / "vmcore.d31").read_bytes()[at:]
 
 
 def test_kernel_that_does_not_name_its_mmu(folder: Path) -> None:

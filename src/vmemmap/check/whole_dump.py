@@ -28,6 +28,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
+from vmemmap.formats.extract_note import find_extract_note
 from vmemmap.intervals import Intervals, join, total, touched
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
@@ -172,7 +173,9 @@ class _Check:
 
     def _lacks(self) -> tuple[Finding, ...]:
         """Say what the file lacks, which the rest mostly follows from."""
-        return tuple(
+        note = find_extract_note(self._dump.source.notes)
+        extract = () if note is None else (Finding("extract", Severity.INFO, f"this is {note}"),)
+        return extract + tuple(
             Finding("dump_incomplete", Severity.WARNING, str(loss), phys=loss.first_phys)
             for loss in self._dump.source.losses(everywhere=True)
         )

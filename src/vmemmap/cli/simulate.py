@@ -29,6 +29,19 @@ if TYPE_CHECKING:
 )
 @click.option("--out", "-o", metavar="FILE", help="Write the vmcore here.")
 @click.option(
+    "--container",
+    type=click.Choice(("elf", "kdump", "flattened")),
+    default="elf",
+    show_default=True,
+    help="The form of the vmcore: as /proc/vmcore is, as makedumpfile writes it, or the stream of "
+    "that.",
+)
+@click.option(
+    "--codec",
+    type=click.Choice(("zlib", "lzo", "snappy", "zstd", "none")),
+    help="How pages are compressed, except in ELF.  [default: zlib]",
+)
+@click.option(
     "--memory",
     metavar="SIZE",
     help="Memory of a machine without SPEC.toml.  [default: 4G]",
@@ -73,6 +86,8 @@ if TYPE_CHECKING:
 def command(
     spec: str | None,
     out: str | None,
+    container: str,
+    codec: str | None,
     memory: str | None,
     changes: tuple[str, ...],
     vmlinux: str | None,
@@ -103,6 +118,10 @@ def command(
         return 0
     if explain_era is None:
         _check_files(spec, out, memory, vmlinux, compare_designs or store_orders)
+    if out is None and container != "elf":
+        raise click.BadParameter("--container is for the vmcore: give -o FILE")
+    if codec is not None and container == "elf":
+        raise click.BadParameter("--codec goes with --container kdump or flattened")
     if store_orders and out is not None:
         raise click.BadParameter("--store-orders writes no vmcore; leave -o out")
     try:
@@ -116,7 +135,8 @@ def command(
             elif out is None:
                 _print_designs(machine, form)
             else:
-                _crash(machine, out, vmlinux, damage, compare_designs, form)
+                how = (container, codec or "zlib")
+                _crash(machine, out, how, vmlinux, damage, compare_designs, form)
     except OutputError as error:
         name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
         complain(name, str(error))
@@ -207,12 +227,13 @@ def _print_store_orders(spec: MachineSpec, form: str) -> None:
 def _crash(
     spec: MachineSpec,
     out: str,
+    how: tuple[str, str],
     vmlinux: str | None,
     damage: tuple[str, ...],
     designs: bool,
     form: str,
 ) -> None:
-    """Crash a machine into a dump, and print what is in there."""
+    """Crash a machine into a dump of some container and codec, and print what is in there."""
     from vmemmap.simulate.crash.answers import list_answers
     from vmemmap.simulate.crash.damage import apply_damage
     from vmemmap.simulate.crash.vmcore import write_vmcore
@@ -224,7 +245,7 @@ def _crash(
         snapshot = machine.snapshot()
         found = list_answers(snapshot.machine)  # of the list as it was before any damage
         harms = [apply_damage(snapshot, name) for name in damage]
-        write_vmcore(snapshot, out, progress)
+        write_vmcore(snapshot, out, progress, *how)
         record = report.record(machine, snapshot, out, found, harms)
         if designs:
             costs = _designs(machine, found.entries)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
-from vmemmap.formats import kdump
 from vmemmap.intervals import join
 from vmemmap.write.compress import compressor
 from vmemmap.write.kdump import CONTENT, ZERO
@@ -79,7 +78,7 @@ def estimate(
     mean = float(sizes.mean()) if len(sizes) else 0.0
     spread = float(sizes.std()) / looked_at**0.5 if len(sizes) < kept else 0.0
     zero = int(np.count_nonzero(sizes == 0)) * kept // looked_at
-    size = header.descriptors_at + kept * kdump.DESCRIPTOR_BYTES + round(mean * kept)
+    size = header.data_at(kept) + round(mean * kept)
     return Estimate(
         level=decision.level,
         codec=header.codec,

@@ -84,7 +84,7 @@ def write_elf_core(
         UnwritableFile: No room, no permission, or a size that the file system cannot hold.
     """
     with new_file(path) as file:
-        _check_room(file, room, path)
+        check_room(file, room, path)
         size = sum(_aligned(segment.file_bytes) for segment in segments)
         _reserve(file, _data_at(notes, segments) + size, path)
         out = FileOutput(file, str(path))
@@ -128,7 +128,7 @@ def write_elf(
     return offset
 
 
-def _check_room(file: BinaryIO, room: int, path: str | Path) -> None:
+def check_room(file: BinaryIO, room: int, path: str | Path) -> None:
     """Refuse at once what the disk has no room for, rather than when it is full."""
     there = os.fstatvfs(file.fileno())
     free = there.f_bavail * there.f_frsize

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.formats import elf64
-from vmemmap.write.new_file import new_file
 
 ET_EXEC = 2
 SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 1, 2, 3, 8
@@ -31,19 +29,13 @@ class ElfSymbol:
     is_function: bool = False
 
 
-def write_elf_symbols(
-    path: str | Path, order: ByteOrder, symbols: list[ElfSymbol], btf: bytes = b""
-) -> None:
-    """Write *symbols* as an ELF executable of PowerPC64 without code.
+def pack_elf_symbols(order: ByteOrder, symbols: list[ElfSymbol], btf: bytes = b"") -> bytes:
+    """Give *symbols* as an ELF executable of PowerPC64 without code.
 
     Args:
-        path: The file to make.
         order: Its byte order.
         symbols: What it names.
         btf: Its types; none if empty.
-
-    Raises:
-        UnwritableFile: The file cannot be made.
     """
     word = numpy_prefix(order)
     names = b"\0"
@@ -100,9 +92,6 @@ def write_elf_symbols(
         len(rows) - 1,
     )
     ident = elf64.MAGIC + bytes([elf64.CLASS_64, 1 if order == "little" else 2, 1])
-    with new_file(path) as file:
-        file.write(ident.ljust(16, b"\0") + start + bytes(table) + names + sections)
-        file.seek(btf_at)
-        file.write(btf)
-        file.seek(headers_at)
-        file.write(headers.tobytes())
+    content = ident.ljust(16, b"\0") + start + bytes(table) + names + sections
+    content = content.ljust(btf_at, b"\0") + btf
+    return content.ljust(headers_at, b"\0") + headers.tobytes()

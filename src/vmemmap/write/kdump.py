@@ -175,6 +175,9 @@ def _batches(
     for intervals in kept.intervals(start, end):
         for group in groups(intervals, LOAD_BYTES // page_size):
             for batch in load(group):
+                if not (batch.form == CONTENT).any():
+                    yield batch  # nothing is left to do
+                    continue
                 for first in range(0, len(batch.form), at_once):
                     yield batch.part(first, first + at_once)
 
@@ -247,7 +250,7 @@ class _PageWriter:
         self.total = total
         self.written = Written()
         self._table_at = header.descriptors_at
-        self._data_at = header.descriptors_at + total * kdump.DESCRIPTOR_BYTES
+        self._data_at = header.data_at(total)
         self._zero_at: int | None = None
         self._table = np.zeros(_DESCRIPTORS_AT_ONCE, kdump.descriptor_dtype(header.order))
         self._filled = 0

@@ -73,6 +73,10 @@ class KdumpHeader:
         """File offset of the page descriptors."""
         return self.first_map_at + 2 * self.map_bytes
 
+    def data_at(self, pages: int) -> int:
+        """Give the file offset of the first page's data, if the file has so many pages."""
+        return self.descriptors_at + pages * kdump.DESCRIPTOR_BYTES
+
     def pack_main(self) -> bytes:
         """Pack the main header."""
         cpus = sum((note.name, note.kind) == ("CORE", 1) for note in self.notes)

@@ -9,7 +9,8 @@ import struct
 from collections.abc import Sequence
 
 from vmemmap.address import ByteOrder, numpy_prefix
-from vmemmap.formats.notes import NOTE_HEADER_BYTES, Note
+from vmemmap.formats.notes import NOTE_HEADER_BYTES
+from vmemmap.formats.notes import Note as Note
 
 
 def pack_note(order: ByteOrder, name: str, kind: int, desc: bytes) -> bytes:

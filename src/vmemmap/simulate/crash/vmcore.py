@@ -1,24 +1,37 @@
-"""The vmcore that comes of a crash, and the symbols that go with it.
+"""The vmcore that comes of a crash, in the container asked for, and the symbols that go with it.
 
 The notes are those that a capture kernel finds: registers for each processor, and VMCOREINFO.
+A kdump-compressed file has all pages of memory, those of zeros as one copy, as makedumpfile writes
+it at level 0 and QEMU always.
 
 Source: Linux fs/proc/vmcore.c, arch/powerpc/kexec/.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
+
+import numpy as np
 
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.kernel_types import DescribedKernel, kernel_types
 from vmemmap.simulate.crash.snapshot import Snapshot
+from vmemmap.simulate.crash.spool import Spool
 from vmemmap.simulate.crash.symbols import kernel_symbols
+from vmemmap.simulate.memory.image import uts_names
 from vmemmap.simulate.memory.physical import virt_of
-from vmemmap.write.elf_core import Progress, Segment, write_elf_core
-from vmemmap.write.elf_symbols import write_elf_symbols
-from vmemmap.write.notes import pack_note
+from vmemmap.write.elf_core import Progress, Segment, check_room, write_elf_core
+from vmemmap.write.elf_symbols import pack_elf_symbols
+from vmemmap.write.flattened import FlattenedOutput
+from vmemmap.write.kdump import write_kdump
+from vmemmap.write.kdump_headers import KdumpHeader
+from vmemmap.write.new_file import new_file
+from vmemmap.write.notes import Note, pack_notes
+from vmemmap.write.output import FileOutput
+from vmemmap.write.page_bits import PageBits
 
 NT_PRSTATUS = 1
 PRSTATUS_BYTES = 504
@@ -28,20 +41,85 @@ EF_PPC64_ABI = {"little": 2, "big": 1}
 """e_flags of fadump's headers, which says by them what ABI the kernel has; kexec's have 0."""
 
 
-def write_vmcore(snapshot: Snapshot, path: str | Path, progress: Progress) -> None:
-    """Write a snapshot as an ELF vmcore, with notes as kexec's capture kernel has them."""
-    machine = snapshot.machine
-    order = machine.kernel.byte_order
-    notes = b"".join(
-        pack_note(order, "CORE", NT_PRSTATUS, _prstatus(machine, cpu))
-        for cpu in range(machine.spec.cpus)
-    )
-    notes += pack_note(order, "VMCOREINFO", 0, snapshot.vmcoreinfo)
+CONTAINERS = ("elf", "kdump", "flattened")
+
+
+def write_vmcore(
+    snapshot: Snapshot,
+    path: str | Path,
+    progress: Progress,
+    container: str = "elf",
+    codec: str = "zlib",
+) -> None:
+    """Write a snapshot as a vmcore, with notes as kexec's capture kernel has them.
+
+    Args:
+        snapshot: The memory.
+        path: The file; it appears under its name only when it is whole.
+        progress: Told how far it has come.
+        container: One of `CONTAINERS`; the flattened form is that of the kdump-compressed file.
+        codec: How pages are compressed where they are: zlib, lzo, snappy, zstd or none.
+
+    Raises:
+        ValueError: There is no such container.
+        UnwritableFile: The file cannot be written.
+        CodecUnavailable: The codec's library is not installed.
+    """
+    if container not in CONTAINERS:
+        raise ValueError(f"there is no container {container!r}: expected {', '.join(CONTAINERS)}")
+    notes = dump_notes(snapshot)
+    if container != "elf":
+        _write_kdump(snapshot, path, notes, progress, codec, flattened=container == "flattened")
+        return
+    order = snapshot.machine.kernel.byte_order
     segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.segments]
-    abi = EF_PPC64_ABI[order] if machine.spec.form == "fadump" else 0
+    abi = EF_PPC64_ABI[order] if snapshot.machine.spec.form == "fadump" else 0
+    packed = pack_notes(order, notes)
     write_elf_core(
-        path, order, notes, segments, snapshot.contents, progress, room=snapshot.room, flags=abi
+        path, order, packed, segments, snapshot.contents, progress, room=snapshot.room, flags=abi
     )
+
+
+def dump_notes(snapshot: Snapshot) -> list[Note]:
+    """Give the notes of a snapshot's vmcore."""
+    machine = snapshot.machine
+    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
+    return [*notes, Note("VMCOREINFO", 0, snapshot.vmcoreinfo)]
+
+
+def _write_kdump(
+    snapshot: Snapshot,
+    path: str | Path,
+    notes: list[Note],
+    progress: Progress,
+    codec: str,
+    *,
+    flattened: bool,
+) -> None:
+    """Write a snapshot as a kdump-compressed file."""
+    kernel = snapshot.machine.kernel
+    size = kernel.page_size
+    ram = np.array(snapshot.ranges, dtype=np.int64) // size
+    header = KdumpHeader(
+        *(kernel.byte_order, size, int(ram[-1, 1]), notes, 0, codec),
+        utsname=uts_names(snapshot.machine.memory, kernel),
+        time=snapshot.machine.spec.crash_time,
+    )
+    with new_file(path) as file, Spool(path, size) as spool, PageBits(header.max_mapnr) as kept:
+        kept.add(ram)
+        check_room(file, snapshot.room + header.data_at(kept.finish().count()), path)
+        for start, end in snapshot.ranges:
+            for phys, data in snapshot.contents(start, end):
+                spool.put(phys, data)
+        flat = FlattenedOutput(file, path=str(path)) if flattened else None
+        write_kdump(
+            *(flat or FileOutput(file, str(path)), header, ram, kept),
+            *(spool.load, spool.find_zero),
+            threads=os.cpu_count() or 1,
+            progress=progress,
+        )
+        if flat is not None:
+            flat.end()
 
 
 def write_symbols(machine: DescribedKernel, path: str | Path) -> None:
@@ -50,9 +128,15 @@ def write_symbols(machine: DescribedKernel, path: str | Path) -> None:
     For kernels before 3.13, which do not say in VMCOREINFO where the list is, and for dumps whose
     VMCOREINFO is lost.
     """
+    with new_file(path) as file:
+        file.write(pack_symbols(machine))
+
+
+def pack_symbols(machine: DescribedKernel) -> bytes:
+    """Give what `write_symbols` writes."""
     types = kernel_types(machine)
     symbols = kernel_symbols(machine.kernel, len(types))
-    write_elf_symbols(path, machine.kernel.byte_order, symbols, types)
+    return pack_elf_symbols(machine.kernel.byte_order, symbols, types)
 
 
 def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:

@@ -100,6 +100,11 @@ def uts_name_offset(kernel: Kernel) -> int:
     return 0 if kernel.version >= (5, 11) else 4
 
 
+def uts_names(memory: PhysicalMemory, kernel: Kernel) -> bytes:
+    """Give the six texts of init_uts_ns, as memory has them."""
+    return memory.read(PHYS["init_uts_ns"] + uts_name_offset(kernel), 6 * UTS_FIELD_BYTES)
+
+
 def _write_text(memory: PhysicalMemory) -> None:
     """Put something into the text's page frames, so that none of them is a page of zeros."""
     for at in range(0, TEXT_BYTES, 4096):
