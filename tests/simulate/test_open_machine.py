@@ -182,3 +182,6 @@ def test_an_old_kernel_brings_its_symbols_along() -> None:
     machine = Machine(memory="64M", release="2.6.35", byte_order="big", page_size="4K")
     with vmemmap.open(machine) as core:
         assert core.backing.virt.tolist() == [entry.virt_addr for entry in machine.backing]
+    # From 6.0 on it says itself where its symbols are; before, only where some variables are.
+    with vmemmap.open(Machine(memory="64M", release="5.10")) as core, pytest.raises(FactError):
+        assert core.symbols
