@@ -35,6 +35,7 @@ LAYERS = (
     "dump",
     "extract",
     "vmcore",
+    "survey",
     "simulate",
     "report",
     "drgn_plugin",
@@ -47,8 +48,10 @@ APART = {
     "extract": {*LAYERS[: LAYERS.index("extract")]},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
+    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]}
+    - {"dump", "write", "filter", "extract", "survey"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

@@ -45,6 +45,7 @@ from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
+from vmemmap.report.survey import SurveyRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -62,6 +63,7 @@ RECORDS: dict[str, Any] = {
     "simulate": (
         SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
     ),
+    "survey": SurveyRecord,
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }

@@ -18,7 +18,7 @@ from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence,
 
 COMMANDS = (
     *("dmesg", "drgn", "info", "list", "vtop", "simulate", "demo", "page", "usage", "pages"),
-    *("check", "explain", "filter", "extract"),
+    *("check", "explain", "filter", "extract", "survey"),
 )
 """The commands, each one the ``command`` of the module of its name."""
 _WIDEST = 120
