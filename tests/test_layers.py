@@ -38,6 +38,7 @@ LAYERS = (
     "extract",
     "picture",
     "vmcore",
+    "survey",
     "simulate",
     "report",
     "drgn_plugin",
@@ -53,9 +54,11 @@ APART = {
     "picture": {*LAYERS[: LAYERS.index("picture")]} - {"filter", "extract"},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
+    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
     "pytest_plugin": {"simulate"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]}
+    - {"dump", "write", "filter", "extract", "survey"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

@@ -14,7 +14,7 @@ import pytest
 import breadth
 import vmemmap
 from simulate.machines import SECTION, M, add, remove, small_spec
-from vmemmap.errors import NotInDump, VmemmapError
+from vmemmap.errors import FactError, NotInDump, VmemmapError
 from vmemmap.memory import Dumpable
 from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.crash.damage import apply_damage

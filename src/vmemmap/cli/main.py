@@ -18,7 +18,7 @@ from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence,
 
 COMMANDS = (
     *("info", "check", "explain", "dmesg", "usage", "report", "list", "vtop", "ptov", "page"),
-    *("pages", "read", "drgn", "filter", "extract", "simulate", "demo"),
+    *("pages", "read", "drgn", "filter", "extract", "survey", "simulate", "demo"),
 )
 """The commands, each one the ``command`` of the module of its name, as one comes to use them: what
 is this dump, is it sound, what happened, where is the memory; then what to look into, then what to
