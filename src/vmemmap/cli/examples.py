@@ -44,7 +44,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "pages": (
         ("pages vmcore -o pages.parquet", "all struct pages, as a table"),
-        ("pages vmcore -o few.arrow --fields pfn,kind,node", "three columns of it"),
+        ("pages vmcore --kind slab --node 1 --fields pfn,flags", "some, as CSV to a pipe"),
     ),
     "read": (
         ("read vmcore vmemmap_list -w 8", "memory in words of 8 bytes"),
