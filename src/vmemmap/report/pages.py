@@ -41,14 +41,12 @@ class Choice:
     @property
     def needs(self) -> set[ScanField]:
         """The columns that it is told by."""
-        needed: set[ScanField] = set()
-        if self.kinds:
-            needed.add("kind")
-        if self.nodes:
-            needed.add("node")
-        if self.pfns:
-            needed.add("pfn")
-        return needed
+        told: dict[ScanField, object] = {
+            "kind": self.kinds,
+            "node": self.nodes,
+            "pfn": self.pfns,
+        }
+        return {field for field, wanted in told.items() if wanted}
 
     def of(self, chunk: NDArray[np.void]) -> NDArray[np.void]:
         """Give those rows of a chunk that are wanted."""
