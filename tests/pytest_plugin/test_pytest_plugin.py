@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import vmemmap.simulate  # noqa: F401 (pytester forgets what it imports, and numpy bears that once)
-
 pytest_plugins = "pytester"
 ROOT = Path(__file__).resolve().parents[2]
 # Also where the package is installed, the module under test is the one that is imported here.
@@ -104,14 +102,14 @@ def test_a_suite_gets_dumps_with_known_answers(pytester: pytest.Pytester) -> Non
     pytester.makefile(
         ".toml", machine='[kernel]\nrelease = "5.4.1"\n[[memory]]\nstart = 0\nsize = "64M"\n'
     )
-    ran = pytester.runpytest(*OPTIONS, "--strict-markers", "-W", "error")
+    ran = pytester.runpytest_subprocess(*OPTIONS, "--strict-markers", "-W", "error")
     ran.assert_outcomes(passed=6)
     assert not list(pytester.path.rglob("vmcore"))
 
 
 def test_a_mark_that_cannot_be_says_why(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(WRONG)
-    ran = pytester.runpytest(*OPTIONS)
+    ran = pytester.runpytest_subprocess(*OPTIONS)
     ran.assert_outcomes(errors=5)
     for why in (
         "a machine has no field 'relese'; did you mean release?",
