@@ -12,6 +12,7 @@ from oracles.simulated import crash, spec_of
 from vmemmap.extract.checker import check
 from vmemmap.extract.scrub import Scrubber
 from vmemmap.simulate.crash import snapshot
+from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.printk import Message
 from vmemmap.source.detect import open_source
 
@@ -128,7 +129,7 @@ MACHINES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MACHINES)
 def test_of_every_form(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of an extract has the records of the dump, each with its text scrubbed."""
-    said = snapshot.dmesg
+    said = dmesg
 
     def planted(machine: Any) -> list[Message]:
         texts = [*(text.format(secret) for secret, text in SECRETS.items()), CMDLINE]

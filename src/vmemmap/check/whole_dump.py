@@ -22,6 +22,7 @@ from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
 from vmemmap.check.audit import AuditContext, audit_coverage, audit_list
 from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
+from vmemmap.check.sharing import audit_sharing
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
@@ -146,6 +147,7 @@ class _Check:
         self._kernel = dump.kernel
         self._findings: list[Finding] = []
         self._page_size = dump.kernel.page_size.value
+        self._mapped: NDArray[np.uint64] | None = None
         self._section_table: tuple[SectionTable | None, int] | None = None
 
     def report(self) -> CheckReport:
@@ -247,6 +249,8 @@ class _Check:
         if table is not None:
             self._findings += audit_list(table, context)
         coverage = self._measure(table, base)
+        if sections is not None and (table is None or not table.usable.any()):
+            self._findings += audit_sharing(self._backed(table, sections, base, size), context)
         if table is not None and coverage is not None:
             self._findings += audit_coverage(table, coverage, context)
         return coverage
@@ -294,7 +298,10 @@ class _Check:
     ) -> NDArray[np.uint64]:
         """Give what backs the sections' struct pages: rows of virt, phys, size."""
         runs: VmemmapRuns = NoRuns()
-        if table is not None and table.usable.any():
+        listed = table is not None and bool(table.usable.any())
+        if not listed and self._mapped is not None:
+            return self._mapped
+        if table is not None and listed:
             runs = self._dump.runs_of(table)
         else:
             with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
@@ -303,11 +310,12 @@ class _Check:
             runs.rows(base + start * size, base + end * size)
             for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
         ]
-        if not parts:
-            return np.empty((0, 3), dtype=np.uint64)
-        found = np.concatenate(parts)
+        found = np.concatenate([np.empty((0, 3), dtype=np.uint64), *parts])
         # Where two runs of sections share a block, it comes twice, one behind the other.
-        return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+        found = found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+        if not listed:
+            self._mapped = found
+        return found
 
     def _lost_table(self, virt: int) -> str | None:
         """Tell why no page table can be read for an address of the vmemmap, if that is so."""

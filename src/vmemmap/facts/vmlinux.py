@@ -27,8 +27,8 @@ from vmemmap.facts.types.types import Types
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import walk_notes
 from vmemmap.linear_map import linear_phys_many
+from vmemmap.source.file_view import ByteView
 from vmemmap.source.opening import Opened, open_bytes
-from vmemmap.source.urls import shown
 
 _SHT_SYMTAB = 2
 _SHT_NOTE = 7
@@ -45,7 +45,7 @@ class SymbolFile:
     """A vmlinux; of its contents, what is asked for is read.
 
     Args:
-        path: The file, or its URL; open until `close`.
+        file: The file: its path or URL, or what is open already; closed by `close`.
         storage: Options for URLs.
 
     Attributes:
@@ -56,9 +56,12 @@ class SymbolFile:
         DumpError: It cannot be read, is no PowerPC64 ELF file, or has neither symbols nor types.
     """
 
-    def __init__(self, path: Opened, storage: Mapping[str, Any] | None = None) -> None:
-        self.path = shown(path)
-        self._view = open_bytes(path, "the vmlinux", storage=storage)
+    def __init__(self, file: Opened | ByteView, storage: Mapping[str, Any] | None = None) -> None:
+        if isinstance(file, ByteView):
+            self._view = file
+        else:
+            self._view = open_bytes(file, "the vmlinux", storage=storage)
+        self.path = self._view.path
         try:
             self._file = ElfFile(self._view)
             symbols = _find_symbols(self._file)

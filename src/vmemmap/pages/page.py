@@ -30,6 +30,12 @@ _WHY_UNKNOWN = {
 }
 
 
+_NOT_ONLINE = (
+    "its memory is present and not online: nobody has initialised its struct page, or nobody keeps "
+    "it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PageInfo:
     """What one struct page says. Members are None where it cannot be known.
@@ -39,7 +45,7 @@ class PageInfo:
         phys: Physical address of the page that it describes (bytes).
         virt: Virtual address of the struct page itself.
         kind: What the page is.
-        reason: For unknown, absent and damaged pages: why.
+        reason: For unknown, absent and damaged pages, and those that are not online: why.
         flags: Names of the flags that are set, lowest bit first.
         flags_raw: The flags word.
         refcount: How many references there are.
@@ -92,7 +98,7 @@ class PageInfo:
 
     def __str__(self) -> str:
         flags = "|".join(self.flags) or "no flags"
-        return f"pfn {self.pfn:#x} ({self.phys:#x}): {self.kind.word}, {flags}"
+        return f"pfn {self.pfn} ({self.phys:#x}): {self.kind.word}, {flags}"
 
 
 class PageHomes:
@@ -165,12 +171,15 @@ class PageDescriber:
             known |= self._place(virt)
             known["online"] = section.online
             known["early"] = section.early if sections.marks_early else None
-            found = self._struct_pages.read(pfn)
-            if isinstance(found, Absence):
-                known["reason"] = _WHY_UNKNOWN[found]
+            if section.online is False and kind is Kind.OFFLINE:
+                known["reason"] = _NOT_ONLINE
             else:
-                known |= self._members(pfn, kind, found)
-                known["reason"], known["order"] = reason, order
+                found = self._struct_pages.read(pfn)
+                if isinstance(found, Absence):
+                    known["reason"] = _WHY_UNKNOWN[found]
+                else:
+                    known |= self._members(pfn, kind, found)
+                    known["reason"], known["order"] = reason, order
         return PageInfo(Pfn(pfn), Phys(pfn * self._page_size), Virt(virt), kind, **known)
 
     def _place(self, virt: int) -> dict[str, Any]:
