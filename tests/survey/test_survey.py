@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MACHINES: dict[str, Callable[[], tuple[Machine, bytes]]] = {}
 
 
 def known(name: str, form: Callable[[Machine], bytes], **options: Any) -> None:
+    @cache
     def make() -> tuple[Machine, bytes]:
         machine = build_machine(**options)
         return machine, form(machine)
