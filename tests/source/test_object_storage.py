@@ -13,7 +13,9 @@ import vmemmap
 from builders.kdump import build_kdump
 from builders.machine import build_machine
 
-moto = pytest.importorskip("moto.server", reason="moto is absent: pip install 'moto[s3,server]'")
+moto = pytest.importorskip(
+    "moto.server", reason="moto is absent: pip install -r requirements/dev.txt"
+)
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
 
 ODD = "crashes/2026-11-26 10:15/vm core+#1?.flat"

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MACHINES: dict[str, Callable[[], tuple[Machine, bytes]]] = {}
 
 
 def known(name: str, form: Callable[[Machine], bytes], **options: Any) -> None:
+    @cache
     def make() -> tuple[Machine, bytes]:
         machine = build_machine(**options)
         return machine, form(machine)
@@ -226,6 +228,27 @@ def test_nothing_grows_over_many_dumps(fleet: Path) -> None:
 
 
 @pytest.mark.full
+def test_a_thousand_dumps(fleet: Path, tmp_path: Path) -> None:
+    """Sound ones, whose answers are known, and a fifth that is cut off; each is there once."""
+    many = tmp_path / "many"
+    many.mkdir()
+    cut = tmp_path / "cut"
+    cut.write_bytes((fleet / "a-elf-be").read_bytes()[:200])
+    for number in range(200):
+        for name in MACHINES:
+            (many / f"{number:02}-{name}").symlink_to(fleet / name)
+        (many / f"{number:02}-z").symlink_to(cut)
+    result = survey([str(many)], tmp_path / "out", jobs=2)
+    assert (result.asked, result.failed, result.known) == (1000, 200, 0)
+    rows = rows_in(tmp_path / "out")
+    assert len(rows) == 1000
+    for number in range(200):
+        mine = [row for row in rows if Path(row["address"]).name.startswith(f"{number:02}-")]
+        assert "program headers" in mine[-1]["error"]
+        check_known_in(mine[:-1])
+
+
+@pytest.mark.full
 def test_on_a_dask_cluster_a_killed_worker_loses_nothing(fleet: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="dask.distributed is absent")
     many = tmp_path / "many"
@@ -249,4 +272,6 @@ def test_on_a_dask_cluster_a_killed_worker_loses_nothing(fleet: Path, tmp_path: 
 
 
 def check_known_in(rows: list[dict[str, Any]]) -> None:
-    check_known([row | {"address": row["address"].rpartition("/")[2][3:]} for row in rows])
+    check_known(
+        [row | {"address": row["address"].rpartition("/")[2].partition("-")[2]} for row in rows]
+    )

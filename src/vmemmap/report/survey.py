@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("code", "severity", "dumps", "times")
 _LINES = 10
+_WIDE = 76
 
 
 class GroupRecord(TypedDict):
@@ -174,17 +175,24 @@ def lines(record: SurveyRecord) -> Iterator[str]:
         "Dumps with most errors",
         [(str(worst["errors"]), worst["address"]) for worst in record["worst"]],
     )
-    yield from _table(
-        "Not asked, or not everything",
-        [
-            (failed["code"], f"{failed['address']}: {failed['error']}")
-            for failed in record["failed"]
-        ],
-    )
+    yield from _failures(record["failed"])
     yield from _table(
         "Memory by kind, of all together",
         [(size_text(kind["bytes"]), kind["kind"]) for kind in record["memory"] if kind["bytes"]],
     )
+
+
+def _failures(failed: list[FailedRecord]) -> Iterator[str]:
+    """Give the dumps that failed, and why as far as it goes on a line; JSON has all of it."""
+    if not failed:
+        return
+    yield "\nNot asked, or not everything\n"
+    for row in failed[:_LINES]:
+        yield f"  {plain(row['address'])}\n"
+        error = plain(row["error"])
+        yield f"    {error if len(error) <= _WIDE else error[: _WIDE - 3] + '...'}\n"
+    if len(failed) > _LINES:
+        yield f"  and {len(failed) - _LINES} more\n"
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> Iterator[str]:

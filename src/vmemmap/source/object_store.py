@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from vmemmap.errors import UnreadableFile
 from vmemmap.source.file_view import empty, unreadable
-from vmemmap.source.ranges import RangeReader
+from vmemmap.source.ranges import RangeReader, read_together
 from vmemmap.source.traffic import Traffic
 from vmemmap.source.urls import STORES, WEB, scheme_of, shown
 
@@ -74,7 +74,7 @@ class StoredObject(RangeReader):
         self._store, self._key = open_store(url, options, what)
         self._closed = False
         try:
-            self.start = self._ask(0, start_bytes)
+            (self.start,) = read_together(self, [(0, start_bytes)])
         except _NoSuchRange:
             raise empty(self.path, what) from None
         if self.size == 0:
@@ -220,6 +220,9 @@ def open_store(
     except UnreadableFile:
         raise
     except Exception as error:
+        if any(sign in str(error) for sign in _NO_CREDENTIALS):
+            hint = _access_hint(path)
+            raise unreadable(path, "no credentials were found", hint, what) from None
         raise unreadable(path, _why_no_store(error), what=what) from None
 
 
@@ -321,5 +324,5 @@ _FAILURES = (
     ("connection closed", "the server broke off"),
     ("response body", "the server broke off in the middle of an answer"),
 )
-_NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount", "Missing")
+_NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount")
 """What stands in errors of looking for credentials; the address is where clouds give them."""

@@ -228,9 +228,18 @@ class RangeView(ByteView):
             return []
         began = time.monotonic()
         try:
-            return _Together(self._reader, pieces).results()
+            return read_together(self._reader, pieces)
         finally:
             self.traffic.seconds += time.monotonic() - began
+
+
+def read_together(reader: RangeReader, pieces: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Read several ranges, as many at a time as the reader takes; ctrl-C does not wait for them.
+
+    Raises:
+        UnreadableFile: One cannot be had; the others are given up.
+    """
+    return _Together(reader, pieces).results()
 
 
 class _Together:
