@@ -50,7 +50,8 @@ class Apt:
         folder: Where those are kept; made if it is not there.
         sources: The lines of its sources.list.
 
-    Every method raises CalledProcessError if apt fails, and TimeoutExpired if it takes too long.
+    Every method raises CalledProcessError if apt fails, and TimeoutExpired if it takes too long;
+    `fetch` alone goes on without the packages that fail.
     """
 
     def __init__(self, folder: Path, sources: str) -> None:
@@ -117,6 +118,21 @@ class Apt:
             timeout=DOWNLOAD_SECONDS,
         )
         return sorted(self.debs.glob("*.deb"))
+
+    def fetch(self, packages: Sequence[str]) -> list[str]:
+        """Download what can be had of packages, beside what `debs` has; give the names of the rest.
+
+        A mirror's list can name a package that its pool has not got yet, or has no longer.
+        """
+        known = [name for name in packages if name in self._cache("pkgnames", name).split()]
+        if known:
+            subprocess.run(
+                ["apt-get", "-q", *self._options, "download", *known],
+                cwd=self.debs,
+                check=False,
+                timeout=DOWNLOAD_SECONDS,
+            )
+        return [name for name in packages if not any(self.debs.glob(f"{name}_*.deb"))]
 
     def _cache(self, *words: str) -> str:
         return _output(["apt-cache", *self._options, *words])

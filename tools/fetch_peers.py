@@ -33,6 +33,7 @@ from debian_packages import (
 PACKAGES = ("makedumpfile", "kexec-tools")
 NEWEST = "linux-kbuild-"  # the kernel's version is part of this package's name
 SUITE = "trixie"  # the first whose makedumpfile has zstd; for kernels since 6.12 see --suite sid
+OTHER_SUITES = ("sid", "bookworm")  # a later library serves as well, an earlier one perhaps
 
 KERNEL = "6.1.0-50-powerpc64le"
 DEBUG_PACKAGE = f"linux-image-{KERNEL}-dbg"
@@ -67,6 +68,60 @@ def fetch_debuginfo(mirror: str, suite: str) -> int:
     return 0
 
 
+def fetch_programs(folder: Path, mirror: str, suite: str) -> list[str]:
+    """Fetch the programs and what they need, and unpack them.
+
+    What the mirror's list names and its pool does not have comes from a later or an earlier suite;
+    that is said.
+
+    Args:
+        folder: Where everything is kept.
+        mirror: Address of a Debian archive.
+        suite: Debian's suite.
+
+    Returns:
+        The packages of programs that are there now.
+
+    Raises:
+        LookupError: A package cannot be had from any suite; what was there before stays.
+    """
+    first = Apt(folder / "apt", f"deb {mirror} {suite} main\n")
+    first.update()
+    wanted = [*PACKAGES, *first.newest(NEWEST)]
+    packages = first.closure(wanted)
+    for path in first.debs.iterdir():
+        path.unlink()
+    missing = first.fetch(packages)
+    if missing:
+        _say(f"{mirror} has no {', '.join(missing)} as its list of {suite} says; the list again")
+        first.update()
+        missing = first.fetch(missing)
+    debs = [*first.debs.glob("*.deb")]
+    for other in OTHER_SUITES:
+        if not missing or other == suite:
+            continue
+        apt = Apt(folder / f"apt-{other}", f"deb {mirror} {other} main\n")
+        try:
+            apt.update()
+        except subprocess.SubprocessError as error:
+            _say(f"{other} cannot be asked instead: {error}")
+            continue
+        for path in apt.debs.iterdir():
+            path.unlink()
+        # Another kernel's program makes other tables, and has another name anyway.
+        still = apt.fetch(missing)
+        debs += apt.debs.glob("*.deb")
+        if len(still) < len(missing):
+            _say(f"{', '.join(sorted({*missing} - {*still}))}: taken from {other} instead")
+        missing = still
+    if optional := [name for name in missing if name.startswith(NEWEST)]:
+        _say(f"without {', '.join(optional)}: the tests of kallsyms are skipped")
+    if needed := [name for name in missing if name not in optional]:
+        raise LookupError(f"no {', '.join(needed)} of any suite at {mirror}")
+    unpack(sorted(debs), folder / "root")
+    return [name for name in wanted if name not in missing]
+
+
 def main() -> int:
     """Fetch the peers; give the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,19 +142,18 @@ def main() -> int:
     if options.debuginfo:
         return fetch_debuginfo(mirror, options.suite or DEBUG_SUITE)
     folder, suite = peers_folder(), options.suite or SUITE
-    apt = Apt(folder / "apt", f"deb {mirror} {suite} main\n")
     try:
-        apt.update()
-        wanted = (*PACKAGES, *apt.newest(NEWEST))
-        packages = apt.closure(wanted)
-        unpack(apt.download(packages), folder / "root")
-    except subprocess.SubprocessError as error:
+        names = fetch_programs(folder, mirror, suite)
+    except (subprocess.SubprocessError, LookupError) as error:
         return _fail(f"{error}; another --suite or --mirror may do")
-    libraries = len(packages) - len(wanted)
-    print(f"{', '.join(wanted)} and {libraries} libraries of {suite} are in {folder / 'root'}")
+    print(f"{', '.join(names)} of {suite}, and their libraries, are in {folder / 'root'}")
     if not any(shutil.which(name) for name in EMULATORS):
         print("to run it, qemu-user is needed: sudo apt-get install qemu-user-static")
     return 0
+
+
+def _say(message: str) -> None:
+    print(f"fetch_peers: {message}", flush=True)
 
 
 def _fail(message: str) -> int:

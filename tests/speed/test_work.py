@@ -21,6 +21,8 @@ from builders.big_list import BigList, write_big_list
 from builders.busy_machine import BusyMachine, write_busy_machine
 from vmemmap.pages import one_pass
 from vmemmap.report import list as list_report
+from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
+from vmemmap.simulate.steps import Access, Runner
 from work import calls_into, instructions_in, lines_of
 
 GIB = 1 << 30
@@ -210,3 +212,27 @@ def test_translation_in_bulk_is_some_lines_for_a_batch(lists: list[BigList]) -> 
         few, many = (lines_of(partial(core.vtop_many, np.tile(virt, often))) for often in (4, 16))
         assert many - few < 45 * 12
         assert lines_of(lambda: [core.vtop(each) for each in virt[:100].tolist()]) < 100 * 90
+
+
+def test_memory_is_removed_without_a_stop_at_each_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each block that goes, the kernel walks its list; nobody can look in between."""
+    stops: list[Access] = []
+    admit = Runner.admit
+
+    def count(runner: Runner, access: Access) -> None:
+        stops.append(access)
+        admit(runner, access)
+
+    monkeypatch.setattr(Runner, "admit", count)
+    spec = MachineSpec(
+        memory=(MemoryRange(0, 0, GIB // 4),),
+        page_size=4096,
+        block_size=4096,
+        events=(
+            HotplugEvent("add", 4 * GIB, GIB // 16),
+            HotplugEvent("remove", 4 * GIB, GIB // 16),
+        ),
+    )
+    machine = Machine(spec).boot().run_events()
+    assert [outcome.word for outcome in machine.outcomes[-2:]] == ["done", "done"]
+    assert len(stops) == machine.runner.stores > 1000
