@@ -54,6 +54,7 @@ class Spec:
     makedumpfile: tuple[str, ...] = ("zlib:31", "lzo:31", "zlib:24", "lzo:17", "flat:31")
     cpus: int = 1
     max_gib: int = 8
+    online: bool = True
     table: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -101,7 +101,8 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         else:
             await machine.remove_memory(step.name)
         await asyncio.sleep(SETTLE_SECONDS)
-        await machine.run("guest", "online", SCRIPT_SECONDS)
+        if spec.online:
+            await machine.run("guest", "online", SCRIPT_SECONDS)
         say(f"memory {step.name}: {step.action}")
     await machine.run("guest", "facts", SCRIPT_SECONDS)
     if "qemu" in spec.dumps:

@@ -10,10 +10,12 @@ Sources: Linux mm/vmstat.c (stat_threshold), mm/page_alloc.c (decay_pcp_high, nr
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lab.checks.guest_memory import Zone, parse_slabinfo
 from lab.checks.opened import Opened
+from vmemmap import Kind
 from vmemmap.pages.count.usage import ZoneUsage
 
 BATCH_SCALE_MAX = 5
@@ -69,6 +71,20 @@ def test_struct_pages_are_as_many_as_are_present(opened: Opened) -> None:
         pytest.skip("pages of offline blocks name no zone for sure")
     for zone in opened.zones:
         assert zone_of(opened, zone).pages == zone.counts["present"]
+
+
+def test_pages_of_offline_blocks_are_offline_and_on_no_node(opened: Opened) -> None:
+    """What the guest does not use, whatever was in the memory of its struct pages before."""
+    pages = sorted(
+        pfn
+        for block in opened.blocks
+        if not block.online
+        for pfn in range(block.start // opened.page_size, block.end // opened.page_size)
+    )
+    rows = np.concatenate(list(opened.core.pages.scan(("pfn", "kind", "node", "zone"))))
+    rows = rows[np.isin(rows["pfn"], pages) & (rows["kind"] != Kind.UNKNOWN)]
+    assert opened.usage.kinds["offline"] >= len(rows)
+    assert {(row["kind"], row["node"], row["zone"]) for row in rows} <= {(Kind.OFFLINE, -1, -1)}
 
 
 def test_managed_and_reserved_are_exact(opened: Opened) -> None:

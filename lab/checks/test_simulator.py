@@ -30,6 +30,7 @@ def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
     blocks = parse_memory_blocks(said(machine, "memory-blocks"))
     unit = blocks[0].end - blocks[0].start
     nodes = {block.start: block.nodes[0] for block in blocks if block.nodes}
+    offline = {block.start for block in blocks if not block.online}
     release = re.match(r"\d+\.\d+\.\d+", machine.release)
     assert release
     return MachineSpec(
@@ -39,7 +40,13 @@ def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
         mmu="radix" if mmu_of(machine) == "radix" else "hash",
         block_size=block_size or None,
         events=tuple(
-            HotplugEvent(event.kind, event.start, unit, nodes.get(event.start, 0))
+            HotplugEvent(
+                event.kind,
+                event.start,
+                unit,
+                nodes.get(event.start, 0),
+                online=event.start not in offline,
+            )
             if event.kind == "add"
             else HotplugEvent(event.kind, event.start, unit)
             for event in hotplug(log)

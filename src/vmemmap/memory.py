@@ -6,11 +6,13 @@ It says nothing of where bytes come from (``vmemmap.source``) nor of virtual add
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump
 
-__all__ = ["CLOSED", "BytesMemory", "Memory"]
+__all__ = ["CLOSED", "BytesMemory", "Dumpable", "DumpedMemory", "Memory"]
 
 
 class Memory(Protocol):
@@ -29,6 +31,65 @@ class Memory(Protocol):
         Raises:
             ReadError: Any byte of the range cannot be had; ``phys`` names the first such.
         """
+        ...
+
+
+class DumpedMemory(Protocol):
+    """A machine's memory at one moment, and what a dump would say of it: a dump without a file.
+
+    Attributes:
+        name: What it is called where a dump has its path.
+        byte_order: Order of the memory and of the notes.
+        notes: The ELF notes that its vmcore would have, VMCOREINFO among them.
+        symbols: The vmlinux that a reader needs beside it, or None when it needs none.
+        ranges: The memory that there is, as half-open physical ranges (bytes), ascending, apart.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def byte_order(self) -> ByteOrder:
+        """See the class."""
+        ...
+
+    @property
+    def notes(self) -> bytes:
+        """See the class."""
+        ...
+
+    @property
+    def symbols(self) -> bytes | None:
+        """See the class."""
+        ...
+
+    @property
+    def ranges(self) -> Sequence[tuple[int, int]]:
+        """See the class."""
+        ...
+
+    def contents(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield what lies in a part of the memory; what is not yielded is zero.
+
+        Args:
+            start: Physical address (bytes), a multiple of 4096.
+            end: The address after the part, likewise.
+
+        Yields:
+            Pieces as (physical address, bytes), in any order, none over another; one may begin
+            before *start* or go on behind *end*.
+        """
+        ...
+
+
+@runtime_checkable
+class Dumpable(Protocol):
+    """What `vmemmap.open` takes in place of a path: a simulated machine is one."""
+
+    def dumped(self) -> DumpedMemory:
+        """Give the memory as it is now; what happens afterwards does not show in it."""
         ...
 
 

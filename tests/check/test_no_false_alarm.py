@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vmemmap
 from breadth import examples, pairs
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
-from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
+from vmemmap.simulate.crash.vmcore import write_vmcore
 
 MIB = 1 << 20
 RELEASES = (
@@ -69,7 +69,7 @@ def specs(draw: st.DrawFn) -> MachineSpec:
 def test_no_undamaged_simulated_machine(spec: MachineSpec, tmp_path: Path) -> None:
     machine = Machine(spec).boot().run_events()
     assert machine.crashed is None
-    write_symbols(machine.kernel, tmp_path / "vmlinux")
+    machine.write_symbols(tmp_path / "vmlinux")
     write_vmcore(machine.snapshot(), tmp_path / "dump", lambda *_: None)
     old = machine.kernel.version < (3, 13)
     vmlinux = tmp_path / "vmlinux" if old else None

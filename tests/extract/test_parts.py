@@ -11,10 +11,11 @@ import pytest
 
 import vmemmap
 from oracles.simulated import crash, spec_of
+from vmemmap.extract.checker import check
 from vmemmap.extract.classes import CLASS_TEXTS, Shown
 from vmemmap.extract.header import shared_vmcoreinfo
 from vmemmap.extract.image import Image
-from vmemmap.extract.manifest import find_run, manifest_path, read_manifest, verify
+from vmemmap.extract.manifest import find_run, manifest_path, read_manifest
 from vmemmap.source.detect import open_source
 
 Runs = dict[str, list[dict[str, int | str]]]
@@ -98,7 +99,7 @@ def test_the_header_has_no_names_and_no_times(shared: Path) -> None:
     assert (nodename, version, domainname) == (b"", b"", b"")
     assert raw[408:424] == bytes(16)  # the timestamp, behind padding to a multiple of 8
     source = open_source(shared)
-    assert [note.name for note in source.notes] == ["VMCOREINFO"]
+    assert [note.name for note in source.notes] == ["VMCOREINFO", "VMEMMAP"]
     assert b"CRASHTIME" not in raw
 
 
@@ -123,10 +124,7 @@ def changed(edit: Callable[[Runs], None], shared: Path) -> list[str]:
     """Check an extract against its manifest with something changed in that."""
     manifest = json.loads(manifest_path(shared).read_bytes())
     edit(manifest)
-    source = open_source(shared)
-    found = verify(source, manifest)
-    source.close()
-    return found
+    return check(str(shared), manifest)
 
 
 def test_verify_finds_what_is_shown_and_in_no_run(shared: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import vmemmap
 from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
+from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed: pip install drgn")
@@ -111,3 +112,16 @@ def test_hash_is_refused_by_drgn_itself(tmp_path: Path, order: Any) -> None:
     dump = crash(spec_of("6.12", byte_order=order), tmp_path / "vmcore")
     with pytest.raises(NotImplementedError, match="Radix MMU"):
         open_in_drgn(dump).read(dump.machine.kernel.vmemmap_base, 8)
+
+
+@pytest.mark.parametrize(("release", "order"), [("6.1", "big"), ("6.19", "little"), ("7.2", "big")])
+def test_kallsyms(tmp_path: Path, release: str, order: Any) -> None:
+    """drgn reads the kernel's symbol table itself; since 7.0 offsets are from their own places."""
+    from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
+
+    dump = crash(spec_of(release, byte_order=order, mmu="radix"), tmp_path / "vmcore")
+    program = open_in_drgn(dump)
+    program.register_symbol_finder("kallsyms", load_vmlinux_kallsyms(program), enable_index=0)
+    for name in ("vmemmap_list", "node_data", "mem_section", "clear_seq"):
+        assert program.symbol(name).address == VIRT[name]
+        assert program.symbol(VIRT[name]).name == name

@@ -67,6 +67,17 @@ SHAPES: dict[str, dict[str, Any]] = {
     "56-byte struct pages": {"release": "6.1", "struct_page_size": 56},
     "56-byte struct pages, 4K": {"release": "5.4", "page": 4096, "struct_page_size": 56},
     "56-byte struct pages, radix": {"release": "6.12", "mmu": "radix", "struct_page_size": 56},
+    "device DAX on radix": {
+        "release": "6.12",
+        "mmu": "radix",
+        "events": (event("add", 1 << 14, 1024, device=True, compound=1 << 30),),
+    },
+    "memory not online, poisoned": {
+        "release": "6.1",
+        "debug_vm": True,
+        "events": (event("add", 4096, 32, 1, online=False),),
+    },
+    "as kdump cuts it": {"release": "6.1", "form": "kdump", "crashkernel": 48 << 20, "cpus": 4},
     "one node": {"release": "6.4", "memory": ((0, 0, 256),)},
     "four nodes with holes": {
         "release": "6.9",

@@ -44,19 +44,18 @@ class WithDevices:
     def lie_on_device(self) -> np.ndarray:
         """The pages of devices of which a byte of the struct page lies on a device, as pfns."""
         kernel = self.machine.kernel
-        virt, phys = self.machine.vmemmap.map.columns()
+        virt, phys = (np.asarray(column) for column in self.machine.vmemmap.map.columns())
         order = np.argsort(virt)
-        virt, phys = np.asarray(virt)[order], np.asarray(phys)[order]
-        found = []
-        for pfn in self.pfns():
-            at = kernel.vmemmap_base + pfn * kernel.struct_page_size
-            for byte in (at, at + kernel.struct_page_size - 1):
-                row = int(np.searchsorted(virt, np.uint64(byte), side="right")) - 1
-                where = int(phys[row]) + byte - int(virt[row])
-                if any(start * MIB <= where < (start + size) * MIB for start, size in DEVICES):
-                    found.append(pfn)
-                    break
-        return np.array(found, dtype=np.int64)
+        virt, phys = virt[order], phys[order]
+        pfns = np.array(self.pfns(), dtype=np.int64)
+        at = np.uint64(kernel.vmemmap_base) + pfns.astype(np.uint64) * kernel.struct_page_size
+        found = np.zeros(len(pfns), dtype=np.bool_)
+        for byte in (at, at + np.uint64(kernel.struct_page_size - 1)):
+            row = np.searchsorted(virt, byte, side="right") - 1
+            where = phys[row].astype(np.uint64) + (byte - virt[row].astype(np.uint64))
+            for start, size in DEVICES:
+                found |= (where >= start * MIB) & (where < (start + size) * MIB)
+        return pfns[found]
 
     def pfns(self) -> list[int]:
         """All pages of devices."""
@@ -115,11 +114,15 @@ def test_check_says_how_many_lie_on_the_device(made: WithDevices) -> None:
 
 
 def test_a_page_says_where_its_struct_page_is(made: WithDevices) -> None:
-    hosted = made.lie_on_device().tolist()
+    hosted, kernel = made.lie_on_device().tolist(), made.machine.kernel
     with vmemmap.open(made.path) as core:
         for pfn in hosted[:2]:
             assert core.pages[pfn].kind is Kind.UNKNOWN
             assert "on the device itself" in core.pages[pfn].reason
+            virt = kernel.vmemmap_base + pfn * kernel.struct_page_size
+            bytes_at = [core.vtop(virt + at) for at in (0, kernel.struct_page_size - 1)]
+            assert Absence.ON_DEVICE in [found.absence for found in bytes_at]
+            assert Absence.HOT_ADDED not in [found.absence for found in bytes_at]
         for pfn in sorted(set(made.pfns()) - set(hosted))[:2]:
             assert core.pages[pfn].kind is Kind.DEVICE
             assert core.pages[pfn].reason == ""

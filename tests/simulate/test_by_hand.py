@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import vmemmap
 from simulate.machines import SECTION, M
 from vmemmap.errors import SpecError
 from vmemmap.simulate import HotplugEvent, Machine, MachineSpec, MemoryRange
+from vmemmap.simulate.spec import by_hand
 
 G = 1 << 30
 
@@ -99,6 +101,47 @@ def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
         Machine(machine.spec, release="6.2")
     with pytest.raises(SpecError, match="is no size"):
         Machine(memory="four")
+
+
+WRONG = [
+    ({"release": 6.1}, "kernel.release: 6.1 is no text"),
+    ({"memory": None}, "memory: None is no number of bytes"),
+    ({"memory": [M]}, r"memory\[0\]: 1048576 is no MemoryRange"),
+    ({"cpus": "2"}, "dump.cpus: '2' is no whole number"),
+    ({"cpus": True}, "dump.cpus: True is no whole number"),
+    ({"hibernation": "yes"}, "kernel.hibernation: 'yes' is no truth value"),
+    ({"pages": {"cash": 3}}, "pages.cash: no such field; there are cache, "),
+    ({"pages": {"cache": [3]}}, r"pages.cache: \[3\] is no whole number"),
+    ({"faults": {"block": 3}}, "faults.block: 3 is to be a list of int"),
+    ({"events": [3]}, r"events\[0\]: 3 is no HotplugEvent"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG)
+def test_a_value_of_the_wrong_kind_is_named(values, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Machine(**values)
+
+
+def test_what_is_no_field_and_no_spec_says_what_was_meant() -> None:
+    with pytest.raises(TypeError, match="no field 'relese'; did you mean release"):
+        Machine(relese="6.1")
+    with pytest.raises(TypeError, match="load_spec"):
+        Machine("machine.toml")
+    with pytest.raises(ValueError, match="none of era, patch, none"):
+        Machine(lock_rule="mine")
+    machine = Machine(memory="64M")
+    for wrong in (("1G", "16M", "0"), (1.5, "16M", 0)):
+        with pytest.raises(SpecError, match="is no"):
+            machine.add_memory(*wrong)
+    assert len(machine.outcomes) <= 1
+
+
+def test_every_field_of_a_spec_can_be_said_and_plans_as_mappings() -> None:
+    said = set(by_hand._FIELDS) | {"memory"}
+    assert said == {field.name for field in fields(MachineSpec)}
+    machine = Machine(memory="64M", pages={"cache": 3}, faults={"node_page": [2]})
+    assert (machine.spec.pages.cache, machine.spec.faults.node_page) == (3, (2,))
 
 
 def test_a_machine_that_stopped_runs_no_more() -> None:

@@ -16,6 +16,7 @@ ROWS = (
     ("memory",),
     ("mm",),
     ("crash",),
+    ("trace",),
     ("machine", "designs"),
     ("explain", "store_orders"),
 )

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from vmemmap.facts.vmlinux import SymbolFile
-from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
+from vmemmap.write.elf_symbols import ElfSymbol, pack_elf_symbols
 
 SYMBOLS = [
     ElfSymbol("_stext", 0xC << 60, 4096, is_function=True),
@@ -19,7 +19,7 @@ SYMBOLS = [
 
 @pytest.mark.parametrize("order", ["little", "big"])
 def test_reader_finds_them(tmp_path, order) -> None:
-    write_elf_symbols(tmp_path / "vmlinux", order, SYMBOLS)
+    (tmp_path / "vmlinux").write_bytes(pack_elf_symbols(order, SYMBOLS))
     table = SymbolFile(tmp_path / "vmlinux")
     for symbol in SYMBOLS:
         found = table.find(symbol.name)
@@ -31,7 +31,7 @@ def test_reader_finds_them(tmp_path, order) -> None:
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="binutils' readelf is not installed")
 @pytest.mark.parametrize("order", ["little", "big"])
 def test_readelf_finds_them_and_has_no_complaint(tmp_path, order) -> None:
-    write_elf_symbols(tmp_path / "vmlinux", order, SYMBOLS)
+    (tmp_path / "vmlinux").write_bytes(pack_elf_symbols(order, SYMBOLS))
     ran = subprocess.run(
         ["readelf", "-h", "-S", "-s", "-W", tmp_path / "vmlinux"],
         capture_output=True,

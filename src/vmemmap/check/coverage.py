@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.intervals import Intervals, intersect, join, subtract, total, touched
-from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE, TAINT_ZONE_DEVICE
+from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE
 from vmemmap.source.base import PhysicalSource
 
 _ASKED_AT_A_TIME = 1 << 17
@@ -44,14 +44,14 @@ class Sections:
     def device(self) -> Intervals:
         """The pages of device memory, as far as sections tell: neither online nor there at boot.
 
-        Where the kernel marks devices (since 5.12) those that it has marked.
+        The mark of devices (since 5.12) does not tell more: only the ends of a device have it
+        that fill no section.
         """
         flags = self.flags
         aside = flags & (IS_ONLINE | IS_EARLY) == 0
-        marked = aside & (flags & TAINT_ZONE_DEVICE != 0)
         if not (flags & IS_ONLINE).any():
             aside[:] = False  # a kernel without such marks
-        rows = self.pfns[marked if marked.any() else aside]
+        rows = self.pfns[aside]
         return join(rows[:, 0], rows[:, 1])
 
 

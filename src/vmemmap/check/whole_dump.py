@@ -22,11 +22,13 @@ from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
 from vmemmap.check.audit import AuditContext, audit_coverage, audit_list
 from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
+from vmemmap.check.sharing import audit_sharing
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
+from vmemmap.formats.extract_note import find_extract_note
 from vmemmap.intervals import Intervals, join, total, touched
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
@@ -145,6 +147,7 @@ class _Check:
         self._kernel = dump.kernel
         self._findings: list[Finding] = []
         self._page_size = dump.kernel.page_size.value
+        self._mapped: NDArray[np.uint64] | None = None
         self._section_table: tuple[SectionTable | None, int] | None = None
 
     def report(self) -> CheckReport:
@@ -170,7 +173,9 @@ class _Check:
 
     def _lacks(self) -> tuple[Finding, ...]:
         """Say what the file lacks, which the rest mostly follows from."""
-        return tuple(
+        note = find_extract_note(self._dump.source.notes)
+        extract = () if note is None else (Finding("extract", Severity.INFO, f"this is {note}"),)
+        return extract + tuple(
             Finding("dump_incomplete", Severity.WARNING, str(loss), phys=loss.first_phys)
             for loss in self._dump.source.losses(everywhere=True)
         )
@@ -244,6 +249,8 @@ class _Check:
         if table is not None:
             self._findings += audit_list(table, context)
         coverage = self._measure(table, base)
+        if sections is not None and (table is None or not table.usable.any()):
+            self._findings += audit_sharing(self._backed(table, sections, base, size), context)
         if table is not None and coverage is not None:
             self._findings += audit_coverage(table, coverage, context)
         return coverage
@@ -291,7 +298,10 @@ class _Check:
     ) -> NDArray[np.uint64]:
         """Give what backs the sections' struct pages: rows of virt, phys, size."""
         runs: VmemmapRuns = NoRuns()
-        if table is not None and table.usable.any():
+        listed = table is not None and bool(table.usable.any())
+        if not listed and self._mapped is not None:
+            return self._mapped
+        if table is not None and listed:
             runs = self._dump.runs_of(table)
         else:
             with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
@@ -300,11 +310,12 @@ class _Check:
             runs.rows(base + start * size, base + end * size)
             for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
         ]
-        if not parts:
-            return np.empty((0, 3), dtype=np.uint64)
-        found = np.concatenate(parts)
+        found = np.concatenate([np.empty((0, 3), dtype=np.uint64), *parts])
         # Where two runs of sections share a block, it comes twice, one behind the other.
-        return found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+        found = found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+        if not listed:
+            self._mapped = found
+        return found
 
     def _lost_table(self, virt: int) -> str | None:
         """Tell why no page table can be read for an address of the vmemmap, if that is so."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
+from vmemmap.errors import UnreadableFile
+from vmemmap.extract.classes import OPTIONAL
 from vmemmap.report import extract as report
-
-if TYPE_CHECKING:
-    from vmemmap.source.base import PhysicalSource
 
 
 def _print_classes(context: click.Context, _option: click.Parameter, asked: bool) -> None:
@@ -25,9 +25,29 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
     "--out", "-o", metavar="FILE", help="Write the extract here, and its manifest beside it."
 )
 @click.option(
+    "--with",
+    "classes",
+    metavar="CLASS",
+    multiple=True,
+    type=click.Choice([shown.value for shown in OPTIONAL]),
+    help="Put this into it, too: dmesg, the kernel's log, scrubbed; symbols; types. May be given "
+    "several times.",
+)
+@click.option(
+    "--hide-addresses",
+    is_flag=True,
+    help="Leave out the addresses that no answer needs; see docs/extract.md for what stays.",
+)
+@click.option("--elf", "-E", is_flag=True, help="Write ELF, which is not compressed.")
+@click.option(
     "--verify", is_flag=True, help="DUMP is an extract: compare it with its manifest, all of it."
 )
-@click.option("--explain", metavar="PHYS", help="DUMP is an extract: say why a byte is in it.")
+@click.option(
+    "--explain",
+    metavar="PHYS",
+    help="DUMP is an extract: say why a byte is in it, given by its physical address, or as "
+    "offset:0x1000 by where it is in the file.",
+)
 @click.option(
     "--list-classes",
     is_flag=True,
@@ -46,7 +66,15 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
 @format_option()
 @reads_dump(rescue=True)
 def command(
-    dump: Opening, form: str, out: str | None, verify: bool, explain: str | None, num_threads: int
+    dump: Opening,
+    form: str,
+    out: str | None,
+    classes: tuple[str, ...],
+    hide_addresses: bool,
+    elf: bool,
+    verify: bool,
+    explain: str | None,
+    num_threads: int,
 ) -> int:
     """Write a small dump that can be shared: what is known of memory, nothing of what is in it.
 
@@ -56,37 +84,80 @@ def command(
     """
     if (out is not None) + (explain is not None) + verify != 1:
         raise click.UsageError("give one of -o FILE, --verify and --explain PHYS")
-    if out is not None:
-        refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    if out is None:
+        if classes or hide_addresses or elf:
+            raise click.UsageError("--with, --hide-addresses and --elf need -o FILE")
+        return _verify(dump.dumps) if verify else _explain(dump, explain or "")
+    refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    if hide_addresses and {"symbols", "types"} & {*classes}:
+        raise click.UsageError("symbols are addresses: --with symbols or types cannot hide them")
     with dump.open() as core:
-        if out is not None:
-            made = report.record(out, core.extract(out, threads=num_threads))
-            emit(
-                form,
-                made,
-                text=report.lines(made),
-                columns=report.COLUMNS,
-                rows=report.rows(made),
-            )
-            return 0
-        return _looked_at(core.source, explain)
-
-
-def _looked_at(source: PhysicalSource, explain: str | None) -> int:
-    """Compare an extract with its manifest, or say why one byte is in it."""
-    from vmemmap.extract.manifest import read_manifest, verify
-
-    manifest = read_manifest(source.path)
-    if explain is not None:
-        try:
-            phys = int(explain, 16)
-        except ValueError:
-            raise click.BadParameter(f"{explain!r} is no physical address in hex") from None
-        write(report.explained(manifest, phys))
+        found = core.extract(
+            out,
+            classes=classes,
+            hide_addresses=hide_addresses,
+            form="elf" if elf else "kdump",
+            threads=num_threads,
+        )
+        made = report.record(out, found)
+        emit(
+            form,
+            made,
+            text=report.lines(made),
+            columns=report.COLUMNS,
+            rows=report.rows(made),
+        )
         return 0
-    found = verify(source, manifest)
-    for line in found:
-        complain(source.path, f"error: {line}")
-    if not found:
-        write([f"{source.path}: every byte is as its manifest says, and of a known class\n"])
-    return EXIT_FINDINGS if found else 0
+
+
+def _verify(paths: Sequence[str]) -> int:
+    """Compare extracts with their manifests, with a program that knows nothing of this package."""
+    from vmemmap.extract.checker import check
+
+    code = 0
+    for path in paths:
+        with _told(path):
+            found = check(path)
+        for line in found:
+            complain(path, f"error: {line}")
+        if found:
+            code = EXIT_FINDINGS
+        else:
+            write([f"{path}: every byte is as its manifest says, and of a known class\n"])
+    return code
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Tell in this package's errors what the checker, which has none of it, raises."""
+    from vmemmap.extract.checker import Unusable
+
+    try:
+        yield
+    except Unusable as error:
+        raise UnreadableFile(f"cannot be compared: {error}", path=path) from None
+    except OSError as error:
+        where = str(error.filename or path)
+        raise UnreadableFile(f"cannot be read: {error.strerror}", path=where) from error
+
+
+def _explain(dump: Opening, where: str) -> int:
+    """Say why a byte is in an extract."""
+    from vmemmap.extract.checker import place_of
+    from vmemmap.extract.manifest import read_manifest
+
+    by_offset = where.startswith("offset:")
+    try:
+        at = int(where.removeprefix("offset:"), 16)
+    except ValueError:
+        at = -1
+    if at < 0:
+        raise click.BadParameter(f"{where!r} is no physical address in hex, and no offset:0x1000")
+    path = dump.dumps[0]
+    manifest = read_manifest(path)
+    if by_offset:
+        with _told(path):
+            write(report.explained_offset(manifest, at, place_of(path, dict(manifest), at)))
+    else:
+        write(report.explained(manifest, at))
+    return 0

@@ -16,6 +16,14 @@ class Shown(StrEnum):
     AREAS = "areas"
     PAGE_TABLES = "page_tables"
     STRUCT_PAGES = "struct_pages"
+    RESCUED = "rescued"
+    DMESG = "dmesg"
+    SYMBOLS = "symbols"
+    TYPES = "types"
+
+
+OPTIONAL = (Shown.DMESG, Shown.SYMBOLS, Shown.TYPES)
+"""The classes that are in an extract only if they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,27 @@ CLASS_TEXTS: dict[Shown, ClassText] = {
         "of each struct page its flags with node and zone, its counts, what kind of mapping it "
         "has, its head in a compound, and the order of a free block",
         "what every page of memory is used for, page by page; nothing of what it holds",
+    ),
+    Shown.RESCUED: ClassText(
+        "nodes and struct pages as above, of blocks that are not on the list and that --rescue "
+        "found without it",
+        "the same as nodes of the list and struct pages",
+    ),
+    Shown.DMESG: ClassText(
+        "the kernel's log: of each record when it was logged, by whom, and its text, scrubbed",
+        "what hardware and drivers the machine has and what befell it. Names of hosts, nets, "
+        "users, processes, files and devices, UUIDs, serial numbers, times of day, registers, "
+        "values of the command line and all that processes logged are replaced as far as they "
+        "can be told: read the log (vmemmap dmesg OUT) before you share it",
+    ),
+    Shown.SYMBOLS: ClassText(
+        "kallsyms, the kernel's own symbol table",
+        "which functions and variables the kernel was built with, and their addresses; those of "
+        "modules are not among them",
+    ),
+    Shown.TYPES: ClassText(
+        "BTF, the kernel's own description of its types, and symbols, by which it is found",
+        "how the kernel was built and configured",
     ),
 }
 """In the order in which one meets them."""

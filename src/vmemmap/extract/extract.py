@@ -1,44 +1,57 @@
 """Writes the extract of a dump: all that is shown of it, in a file that the readers of dumps open.
 
-The file is kdump-compressed (zstd). Its first bitmap has all the memory of the original, its second
-the pages with something to show, so that what is not shared is left out and not empty. Its header
-has the kernel's release and machine; the node's name, the time of the crash and the registers of
-the CPUs do not go over.
+The file is kdump-compressed (zstd), with all the memory of the original in its first bitmap and the
+pages with something to show in its second, so that what is not shared is left out and not empty; or
+ELF, where a segment has as much in the file as there is to show. A note says that it is an extract.
+Its header has the kernel's release and machine; the node's name, the time of the crash and the
+registers of the CPUs do not go over.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from vmemmap import __version__
 from vmemmap.dump import Dump
-from vmemmap.errors import FactError, ReadError
-from vmemmap.extract.classes import Shown
+from vmemmap.errors import FactError
+from vmemmap.extract.classes import OPTIONAL, Shown
 from vmemmap.extract.header import shared_vmcoreinfo
-from vmemmap.extract.image import Image
-from vmemmap.extract.kernel_data import KernelPieces
-from vmemmap.extract.manifest import VERSION, Manifest, RunRecord, manifest_path, run_record
+from vmemmap.extract.manifest import (
+    VERSION,
+    Manifest,
+    RunRecord,
+    ScrubRecord,
+    manifest_path,
+    run_record,
+)
 from vmemmap.extract.page_runs import PageRuns
+from vmemmap.extract.pieces import gather
 from vmemmap.extract.reduced_pages import PageReducer
-from vmemmap.extract.tables import show_tables
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
+from vmemmap.formats.extract_note import ExtractNote, encode_extract_note
 from vmemmap.formats.notes import Note
-from vmemmap.intervals import Intervals, join, subtract
+from vmemmap.intervals import Intervals, intersect, join, subtract
+from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
+from vmemmap.write.elf_core import Segment, write_elf
 from vmemmap.write.kdump import CONTENT, PageBatch, write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.new_file import new_file
+from vmemmap.write.notes import pack_notes
 from vmemmap.write.output import FileOutput
 from vmemmap.write.page_bits import PageBits
 
+FORMS = ("kdump", "elf")
 _LOAD_BYTES = 4 << 20
 
 
@@ -51,18 +64,27 @@ class Extracted:
         bytes_shown: Bytes of memory that are shown, by class; all else in those pages is zero.
         file_bytes: Size of the file.
         missing: What the answers given on the extract may lack, in words.
+        scrubbed: How many places of the kernel's log were changed, by kind.
+        rescued: Blocks in it that were found without the list.
+        hidden_addresses: Addresses that no answer needs were left out.
     """
 
     pages: int = 0
     bytes_shown: dict[Shown, int] = field(default_factory=dict)
     file_bytes: int = 0
     missing: list[str] = field(default_factory=list)
+    scrubbed: dict[str, int] = field(default_factory=dict)
+    rescued: int = 0
+    hidden_addresses: bool = False
 
 
 def write_extract(
     dump: Dump,
     out: str | Path,
     *,
+    classes: Collection[str] = (),
+    hide_addresses: bool = False,
+    form: str = "kdump",
     codec: str = "zstd",
     threads: int = 1,
     progress: Progress = no_progress,
@@ -72,57 +94,61 @@ def write_extract(
     Args:
         dump: The dump.
         out: Where it goes.
+        classes: Those of `OPTIONAL`, by name, that go into it too.
+        hide_addresses: Leave out addresses that no answer needs.
+        form: kdump or elf.
         codec: How pages are compressed; see `write_kdump`.
         threads: How many threads compress.
         progress: Told "writing", the bytes of memory done and those in all.
 
     Raises:
+        ValueError: There is no such class or form, or they do not go together.
         FactError: Where the struct pages are cannot be told.
         UnwritableFile: The file cannot be written.
     """
-    maker = _Maker(dump)
-    result = maker.gather()
+    wanted = _wanted(classes, form, hide_addresses=hide_addresses)
+    maker = _Maker(dump, wanted, hide_addresses=hide_addresses)
     page_size, stored = maker.page_size, maker.pages()
     whole = page_ranges(dump.source.ranges(), page_size)
     # Of pages that only a part of is in the dump's memory ranges, that part can be shown.
     ranges = join(*np.concatenate([whole, stored]).T)
-    text, gone = shared_vmcoreinfo(dump.vmcoreinfo[0])
-    end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
-    header = KdumpHeader(
-        order=dump.kernel.order,
-        page_size=page_size,
-        max_mapnr=end_pfn,
-        notes=[Note("VMCOREINFO", 0, text)],
-        dump_level=dump.source.dump_level or 31,
-        codec=codec,
-        utsname=maker.utsname(),
-    )
+    text, gone = shared_vmcoreinfo(dump.vmcoreinfo[0], wanted if hide_addresses else None)
+    notes = [Note("VMCOREINFO", 0, text), encode_extract_note(maker.note())]
     path = Path(out)
-    with (
-        PageBits(end_pfn) as kept,
-        new_file(path) as file,
-        new_file(manifest_path(path)) as beside,
-    ):
-        kept.add(stored)
-        written = write_kdump(
-            FileOutput(file, str(path)),
-            header,
-            ranges,
-            kept.finish(),
-            maker.load,
-            lambda data, offsets: zero_pages_at(data, offsets, page_size),
-            threads=threads,
-            progress=progress,
-        )
+    result = Extracted(
+        pages=int((stored[:, 1] - stored[:, 0]).sum()),
+        missing=maker.found.missing,
+        scrubbed=maker.found.scrubbed,
+        rescued=maker.note().rescued,
+        hidden_addresses=hide_addresses,
+    )
+    with new_file(path) as file, new_file(manifest_path(path)) as beside:
+        output = FileOutput(file, str(path))
+        if form == "elf":
+            segments = list(_segments(ranges * page_size, stored * page_size))
+            order, packed = dump.kernel.order, pack_notes(dump.kernel.order, notes)
+            result.file_bytes = write_elf(output, order, packed, segments, maker.contents, progress)
+        else:
+            end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
+            header = KdumpHeader(
+                order=dump.kernel.order,
+                page_size=page_size,
+                max_mapnr=end_pfn,
+                notes=notes,
+                dump_level=dump.source.dump_level or 31,
+                codec=codec,
+                utsname=maker.utsname(),
+            )
+            with PageBits(end_pfn) as kept:
+                kept.add(stored)
+                result.file_bytes = write_kdump(
+                    *(output, header, ranges, kept.finish(), maker.load),
+                    lambda data, offsets: zero_pages_at(data, offsets, page_size),
+                    threads=threads,
+                    progress=progress,
+                ).file_bytes
         runs = sorted(maker.runs, key=lambda run: run["phys"])
-        manifest = Manifest(
-            version=VERSION,
-            page_size=page_size,
-            vmcoreinfo_sha256=hashlib.sha256(text).hexdigest(),
-            runs=runs,
-        )
-        beside.write(json.dumps(manifest, indent=0).encode() + b"\n")
-    result.pages, result.file_bytes = written.pages, written.file_bytes
+        _write_manifest(beside, maker, notes, runs)
     for run in runs:
         shown = Shown(run["shown"])
         result.bytes_shown[shown] = result.bytes_shown.get(shown, 0) + run["size"]
@@ -131,18 +157,71 @@ def write_extract(
     return result
 
 
+def _wanted(classes: Collection[str], form: str, *, hide_addresses: bool) -> frozenset[Shown]:
+    """Check what is asked for; give the classes."""
+    if form not in FORMS:
+        raise ValueError(f"there is no form {form!r}: expected kdump or elf")
+    names = {shown.value for shown in OPTIONAL}
+    for name in classes:
+        if name not in names:
+            raise ValueError(f"there is no class {name!r} to add: expected {', '.join(names)}")
+    wanted = {Shown(name) for name in classes}
+    if Shown.TYPES in wanted:
+        wanted.add(Shown.SYMBOLS)  # by which they are found
+    if hide_addresses and Shown.SYMBOLS in wanted:
+        raise ValueError("symbols are addresses, so that they cannot go with hidden ones")
+    return frozenset(wanted)
+
+
+def _segments(ranges: Intervals, stored: Intervals) -> Iterator[Segment]:
+    """Give the segments of an ELF file: each begins with what it has, and ends with what it lacks.
+
+    No gap is closed, however short: zeros in its place would look like memory.
+    """
+    for start, end in ranges.tolist():
+        inside = intersect(stored, np.array([[start, end]], dtype=np.int64))
+        edges = [*inside[:, 0].tolist(), end]
+        if edges[0] > start:
+            yield Segment(start, PAGE_OFFSET + start, edges[0] - start, 0)
+        for (at, stop), following in zip(inside.tolist(), edges[1:], strict=True):
+            yield Segment(at, PAGE_OFFSET + at, following - at, stop - at)
+
+
+def _write_manifest(
+    file: BinaryIO, maker: _Maker, notes: list[Note], runs: list[RunRecord]
+) -> None:
+    text, note = (hashlib.sha256(note.desc).hexdigest() for note in notes)
+    said = maker.note()
+    manifest = Manifest(
+        version=VERSION,
+        page_size=maker.page_size,
+        vmcoreinfo_sha256=text,
+        note_sha256=note,
+        made_by=f"vmemmap {said.version}",
+        classes=list(said.classes),
+        hidden_addresses=said.hidden_addresses,
+        scrubbed=[
+            ScrubRecord(kind=kind, places=count) for kind, count in maker.found.scrubbed.items()
+        ],
+        runs=runs,
+    )
+    file.write(json.dumps(manifest, indent=0).encode() + b"\n")
+
+
 class _Maker:
     """Puts the parts of an extract together.
 
     Attributes:
+        found: All that is shown, but for struct pages.
         runs: What was loaded so far, for the manifest.
     """
 
-    def __init__(self, dump: Dump) -> None:
-        self._dump = dump
+    def __init__(self, dump: Dump, wanted: frozenset[Shown], *, hide_addresses: bool) -> None:
+        self._dump, self._hide = dump, hide_addresses
         self.page_size = dump.kernel.page_size.value
-        self._image = Image()
         self.runs: list[RunRecord] = []
+        self.found = gather(dump, wanted, hide_addresses=hide_addresses)
+        self._image = self.found.image
         pages = dump.pages
         struct_pages = pages.struct_pages
         end_pfn = int(struct_pages.sections.end_pfn.max(initial=0))
@@ -151,37 +230,22 @@ class _Maker:
             lru = dump.kernel.vmcoreinfo.offset("page.lru")
         reducer = PageReducer(pages.layout, pages.fields[0], struct_pages.base, end_pfn, lru=lru)
         self._page_runs = PageRuns(struct_pages, dump.vmemmap_runs, reducer, self.page_size)
+        table = dump.backing
+        found = table.phys[table.rescued & table.usable].astype(np.int64)
+        self._rescued = join(found, found + table.block_size)
+        self._rescued_count = len(found)
 
-    def gather(self) -> Extracted:
-        """Find all that is shown, but for struct pages."""
-        dump, result = self._dump, Extracted()
-        kernel = dump.kernel
-        show = KernelPieces(self._image, kernel.memory, dump.source)
-        with suppress(ReadError):
-            show.show_utsname(kernel)
-        show.show_list_facts(dump.list_facts, kernel)
-        hidden = show.show_nodes_of_list(
-            dump.backing, dump.list_facts.node_layout.size, self.page_size
+    def note(self) -> ExtractNote:
+        """Give what the file says of itself."""
+        classes = {piece.shown for piece in self._image.pieces} | {Shown.STRUCT_PAGES}
+        classes |= {Shown.RESCUED} if self._rescued_count else set()
+        return ExtractNote(
+            version=__version__,
+            classes=tuple(shown.value for shown in Shown if shown in classes),
+            hidden_addresses=self._hide,
+            rescued=self._rescued_count,
+            scrubbed=tuple(self.found.scrubbed),
         )
-        if hidden:
-            result.missing.append(f"{hidden} nodes of the list lie where no other node is")
-        show.show_sections(dump.mem_section, dump.evidence.vmemmap_base.value)
-        pages = dump.pages
-        with suppress(FactError):
-            show.show_numa_nodes(kernel, pages.pgdat_layout, pages.nodes, pages.layout.orders)
-        show.show_areas(kernel.vmcoreinfo, dump.evidence.layout)
-        form = dump.page_table_format[0]
-        lost = show_tables(self._image, dump.source, kernel.root_table_phys, form, kernel.order)
-        if lost:
-            result.missing.append(
-                f"{lost} page tables, which the dump lacks in part, or which are none"
-            )
-        of_types = [fact.name for fact in dump.typed_facts]
-        if of_types:
-            result.missing.append(
-                f"the kernel's types, from which it is known: {', '.join(of_types)}"
-            )
-        return result
 
     def pages(self) -> Intervals:
         """Give the numbers of all pages with something to show."""
@@ -200,6 +264,14 @@ class _Maker:
             texts["sysname"] = uts.sysname
         fields = (texts.get(name, "").encode("latin-1", "replace") for name in FIELDS)
         return b"".join(text[: FIELD_BYTES - 1].ljust(FIELD_BYTES, b"\0") for text in fields)
+
+    def contents(self, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        """Give bytes of a segment as they are shown; see `write_elf`."""
+        size = self.page_size
+        at = start
+        for batch in self.load(np.array([[start // size, end // size]], dtype=np.int64)):
+            yield at, batch.data
+            at += len(batch.data)
 
     def load(self, intervals: Intervals) -> Iterator[PageBatch]:
         """Give pages as they are shown; see `write_kdump`."""
@@ -220,9 +292,14 @@ class _Maker:
             out[piece.phys - phys : piece.end - phys] = piece.data
             self.runs.append(run_record(piece.phys, piece.data, piece.shown))
         others = [(piece.phys, piece.end) for piece in pieces]
-        for low, high in subtract(_intervals(places), _intervals(others)).tolist():
-            shown = memoryview(out)[low - phys : high - phys]
-            self.runs.append(run_record(low, shown, Shown.STRUCT_PAGES))
+        struct_pages = subtract(_intervals(places), _intervals(others))
+        for shown, some in (
+            (Shown.STRUCT_PAGES, subtract(struct_pages, self._rescued)),
+            (Shown.RESCUED, intersect(struct_pages, self._rescued)),
+        ):
+            for low, high in some.tolist():
+                view = memoryview(out)[low - phys : high - phys]
+                self.runs.append(run_record(low, view, shown))
         count = end - first
         return PageBatch(
             memoryview(out),

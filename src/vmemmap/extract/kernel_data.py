@@ -53,10 +53,19 @@ class KernelPieces:
         image: Where they go.
         memory: The kernel's data.
         source: The same by physical address.
+        hide_addresses: Leave out pointers that no reader follows.
     """
 
-    def __init__(self, image: Image, memory: LinearMemory, source: PhysicalSource) -> None:
+    def __init__(
+        self,
+        image: Image,
+        memory: LinearMemory,
+        source: PhysicalSource,
+        *,
+        hide_addresses: bool = False,
+    ) -> None:
         self.image, self.memory, self.source = image, memory, source
+        self._hide = hide_addresses
 
     def show(self, virt: int, size: int, shown: Shown) -> None:
         """Show *size* bytes as they are, if the dump has them."""
@@ -89,7 +98,7 @@ class KernelPieces:
             self.show(facts.block_shift_at.value, 4, Shown.KERNEL)
 
     def show_nodes_of_list(self, table: BackingTable, node_size: int, page_size: int) -> int:
-        """Show the nodes of the list.
+        """Show the nodes of the list, and those that were rescued.
 
         A node that makes no sense is shown only if its page has one that does: a pointer that leads
         astray leads into anything.
@@ -97,15 +106,17 @@ class KernelPieces:
         Returns:
             How many nodes of the list are not shown.
         """
-        nodes = table.node[table.node != 0]
+        some = table.node != 0
+        nodes, rescued = table.node[some], table.rescued[some]
         sound = distinct(table.node[table.usable & (table.node != 0)] // np.uint64(page_size))
         inside = is_among(nodes // np.uint64(page_size), sound)
-        phys, linear = linear_phys_many(nodes[inside].astype(np.uint64))
-        starts = phys[linear].astype(np.int64)
-        for start, end in join(starts, starts + node_size).tolist():
-            with suppress(ReadError):
-                data = self.source.read(start, end - start)
-                self.image.add(start, data, Shown.LIST)
+        for shown, which in ((Shown.LIST, inside & ~rescued), (Shown.RESCUED, inside & rescued)):
+            phys, linear = linear_phys_many(nodes[which].astype(np.uint64))
+            starts = phys[linear].astype(np.int64)
+            for start, end in join(starts, starts + node_size).tolist():
+                with suppress(ReadError):
+                    data = self.source.read(start, end - start)
+                    self.image.add(start, data, shown)
         return len(nodes) - int(np.count_nonzero(inside))
 
     def show_sections(self, mem_section: MemSection, base: int) -> None:
@@ -160,7 +171,7 @@ class KernelPieces:
         sound = (map_base_of(maps) == np.uint64(base)) | (maps == flags_of(maps))
         columns[1][sound] = columns[0][sound]
         if len(columns) > 2:
-            beside = sound & linear_phys_many(columns[2].astype(np.uint64))[1]
+            beside = sound & linear_phys_many(columns[2].astype(np.uint64))[1] & (not self._hide)
             columns[3][beside] = columns[2][beside]
         self.put(at, out.tobytes(), Shown.SECTIONS)
         used = np.flatnonzero(sound & (maps != 0))
@@ -189,9 +200,16 @@ class KernelPieces:
                 # A map of its parts, or a pointer; whatever else it could be is no concern.
                 known = linear_phys_many(words.astype(np.uint64))[1] | (words >> parts == 0)
                 self.put(usage, only(words, known), Shown.SECTIONS)
+                self.show(entry + array.layout.map_offset + 8, 8, Shown.SECTIONS)
 
     def show_numa_nodes(
-        self, kernel: KernelFacts, layout: PgdatLayout, nodes: tuple[NodeInfo, ...], orders: int
+        self,
+        kernel: KernelFacts,
+        layout: PgdatLayout,
+        nodes: tuple[NodeInfo, ...],
+        orders: int,
+        *,
+        lists: bool,
     ) -> None:
         """Show the nodes' and zones' structures, and the names of the zones.
 
@@ -200,6 +218,7 @@ class KernelPieces:
             layout: How they lie.
             nodes: What was read there.
             orders: How many free lists a zone has.
+            lists: Free pages are told by those lists.
         """
         with suppress(FactError):
             self.show(kernel.symbol("node_online_map").value, layout.nodemask_size, Shown.NODES)
@@ -208,7 +227,7 @@ class KernelPieces:
             if array is not None:
                 self.show(array + 8 * node.node, 8, Shown.NODES)
             for zone in node.zones:
-                self._show_zone(zone, layout, orders)
+                self._show_zone(zone, layout, orders, lists=lists)
             if not node.zones:
                 continue
             first = node.zones[0]
@@ -221,11 +240,12 @@ class KernelPieces:
             ):
                 self.show(pgdat + offset, width, Shown.NODES)
 
-    def _show_zone(self, zone: ZoneInfo, layout: PgdatLayout, orders: int) -> None:
+    def _show_zone(self, zone: ZoneInfo, layout: PgdatLayout, orders: int, *, lists: bool) -> None:
         """Show a zone's counters and pointers, and its name.
 
         Of what has no name, which may be anything, only the counters and free lists that readers
-        look at.
+        look at. Where addresses are hidden, of pointers only that to the name, and the free lists
+        if they are what tells free pages.
         """
         start, size = zone.address, layout.zone_size
         words = self.memory.words(start, size // 8)
@@ -237,16 +257,33 @@ class KernelPieces:
             free = layout.vm_stat + 8 * layout.nr_free_pages
             asked = np.zeros(len(words), dtype=np.bool_)
             asked[[place // 8 for place in (*places, free) if place is not None]] = True
-            lists = layout.free_area // 8
-            asked[lists : lists + orders * layout.free_area_size // 8] = True
+            asked[self._list_words(layout, orders)] = True
             known &= asked
+        name_at = self._find_name(zone, value)
+        if self._hide:
+            followed = np.zeros(len(words), dtype=np.bool_)
+            followed[self._list_words(layout, orders)] = lists
+            if name_at is not None:
+                followed[name_at] = True
+            known &= ~is_kernel_data(value) | followed
         self.put(start, only(words, known), Shown.NODES)
+        if name_at is not None:
+            text = (zone.name or "").encode("latin-1")[:7]
+            self.put(int(value[name_at]), text.ljust(8, b"\0"), Shown.NODES)
+
+    def _list_words(self, layout: PgdatLayout, orders: int) -> slice:
+        """Give which words of a zone are its free lists."""
+        first = layout.free_area // 8
+        return slice(first, first + orders * layout.free_area_size // 8)
+
+    def _find_name(self, zone: ZoneInfo, words: NDArray[np.uint64]) -> int | None:
+        """Give which word of a zone leads to its name, if any does."""
         text = (zone.name or "").encode("latin-1")[:7] + b"\0"
-        for word in value[linear_phys_many(value)[1]].tolist():
+        for row in np.flatnonzero(linear_phys_many(words)[1]).tolist() if len(text) > 1 else ():
             with suppress(ReadError):
-                if len(text) > 1 and self.memory.read(word, len(text)) == text:
-                    self.put(word, text.ljust(8, b"\0"), Shown.NODES)
-                    return
+                if self.memory.read(int(words[row]), len(text)) == text:
+                    return int(row)
+        return None
 
     def show_areas(self, info: Vmcoreinfo, layout: AddressLayout) -> None:
         """Show the words by which the kernel's list of vmalloc areas is followed."""

@@ -1,7 +1,6 @@
-"""What an extract shows, by runs, with a checksum each; and the check of a file against it.
+"""What an extract shows, by runs, with a checksum each: the manifest beside it.
 
-The check knows the file, the manifest and nothing else: neither the dump that was extracted, nor
-how. It reads the file with the package's readers, which share no code with what wrote it.
+``checker`` compares a file with it.
 """
 
 from __future__ import annotations
@@ -9,21 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
 from pathlib import Path
-from typing import TypedDict
-
-import numpy as np
+from typing import NotRequired, TypedDict
 
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import Shown
-from vmemmap.intervals import Intervals, join, subtract, total, touched
-from vmemmap.source.base import PhysicalSource
 
 VERSION = 1
-_READ_BYTES = 16 << 20
-_SPAN_BYTES = 64 << 30
 
 
 class RunRecord(TypedDict):
@@ -40,18 +32,39 @@ class RunRecord(TypedDict):
     sha256: str
 
 
+class ScrubRecord(TypedDict):
+    """What was replaced in the kernel's log.
+
+    kind: Of text.
+    places: In how many places.
+    """
+
+    kind: str
+    places: int
+
+
 class Manifest(TypedDict):
     """What an extract has.
 
     version: Of this form.
     page_size: Of the kernel, in bytes.
     vmcoreinfo_sha256: Of the text of VMCOREINFO.
+    note_sha256: Of the note that says that it is an extract.
+    made_by: The program and its version.
+    classes: What of the memory is in it.
+    hidden_addresses: Whether addresses that no answer needs were left out.
+    scrubbed: What was replaced in the kernel's log.
     runs: All bytes of memory that are shown; sorted, without overlap.
     """
 
     version: int
     page_size: int
     vmcoreinfo_sha256: str
+    note_sha256: NotRequired[str]
+    made_by: NotRequired[str]
+    classes: NotRequired[list[str]]
+    hidden_addresses: NotRequired[bool]
+    scrubbed: NotRequired[list[ScrubRecord]]
     runs: list[RunRecord]
 
 
@@ -61,7 +74,7 @@ def manifest_path(out: str | Path) -> Path:
 
 
 def read_manifest(out: str | Path) -> Manifest:
-    """Read the manifest of an extract.
+    """Read the manifest of an extract, so much of it as tells what is shown.
 
     Raises:
         UnreadableFile: There is none, or it is of another form.
@@ -106,68 +119,8 @@ def find_run(manifest: Manifest, phys: int) -> RunRecord | None:
     return runs[at] if at >= 0 and phys < runs[at]["phys"] + runs[at]["size"] else None
 
 
-def verify(source: PhysicalSource, manifest: Manifest) -> list[str]:
-    """Compare a file with its manifest.
-
-    Args:
-        source: The file.
-        manifest: What was shown.
-
-    Returns:
-        What does not agree, in words; nothing if all does.
-
-    Raises:
-        ReadError: A page that should be there cannot be read.
-    """
-    found = []
-    text = hashlib.sha256(source.vmcoreinfo or b"").hexdigest()
-    if text != manifest["vmcoreinfo_sha256"]:
-        found.append("VMCOREINFO is another one")
-    others = [note for note in source.notes if note.name != "VMCOREINFO"]
-    found += [f"there is a note {note.name} ({note.kind:#x})" for note in others]
+def runs_within(manifest: Manifest, phys: int, end: int) -> list[RunRecord]:
+    """Give the runs that have a byte in ``[phys, end)``."""
     runs = manifest["runs"]
-    for run in runs:
-        if run["shown"] not in {shown.value for shown in Shown}:
-            found.append(f"the run at {run['phys']:#x} is of no known class: {run['shown']!r}")
-        data = b"".join(_read(source, run["phys"], run["phys"] + run["size"]))
-        if hashlib.sha256(data).hexdigest() != run["sha256"]:
-            found.append(f"the {run['size']} bytes at {run['phys']:#x} are others")
-    return found + _beside(source, runs, manifest["page_size"])
-
-
-def _beside(source: PhysicalSource, runs: Sequence[RunRecord], page_size: int) -> list[str]:
-    """Say which bytes are in the file that are neither in a run nor zero."""
-    bounds = np.array([(r["phys"], r["phys"] + r["size"]) for r in runs], dtype=np.int64)
-    shown = join(*bounds.reshape(-1, 2).T)
-    stored = _stored(source, page_size)
-    found = [
-        f"{total(more)} pages are in the file that the manifest does not name"
-        for more in [subtract(stored, touched(shown, page_size))]
-        if len(more)
-    ]
-    hidden = subtract(stored * page_size, shown)
-    for start, end in hidden.tolist():
-        at = start
-        for data in _read(source, start, end):
-            some = np.flatnonzero(np.frombuffer(data, dtype=np.uint8))
-            if len(some):
-                found.append(f"the byte at {at + int(some[0]):#x} is shown and in no run")
-                break
-            at += len(data)
-    return found
-
-
-def _stored(source: PhysicalSource, page_size: int) -> Intervals:
-    """Give the numbers of all pages that the file has."""
-    found = [
-        source.present_runs(at, min(at + _SPAN_BYTES, end))
-        for start, end in source.ranges().tolist()
-        for at in range(start, end, _SPAN_BYTES)
-    ]
-    runs = np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
-    return touched(runs, page_size)
-
-
-def _read(source: PhysicalSource, start: int, end: int) -> Iterator[bytes]:
-    for at in range(start, end, _READ_BYTES):
-        yield source.read(at, min(_READ_BYTES, end - at))
+    first = bisect_right(runs, phys, key=lambda run: run["phys"] + run["size"])
+    return runs[first : bisect_left(runs, end, key=lambda run: run["phys"])]

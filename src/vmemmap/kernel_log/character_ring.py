@@ -16,7 +16,7 @@ from vmemmap.address import is_power_of_two
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.kernel_log.damage import LogDamage
 from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
-from vmemmap.kernel_log.record import LogRecord
+from vmemmap.kernel_log.record import LogRecord, RecordPlace
 
 RING_MAX_BYTES = 1 << 31
 """The kernel accepts no more for log_buf_len=."""
@@ -42,30 +42,65 @@ def walk_character_ring(kernel: KernelVariables, damage: LogDamage) -> Iterator[
     end = kernel.u32("log_end")
     # log_end has 32 bits and starts again from 0; logged_chars then still knows of more.
     kept = min(max(end, kernel.u32("logged_chars")), size)
-    line = b""
-    for part in _characters(ring, end, kept, damage):
-        *lines, line = (line + part).split(b"\n")
-        yield from map(_record, lines)
-        while len(line) > _LINE_MAX_BYTES:
-            yield _record(line[:_LINE_MAX_BYTES])
-            line = line[_LINE_MAX_BYTES:]
-    if line:
-        yield _record(line)
+    line = _Line()
+    for at, part in _characters(ring, end, kept, damage):
+        *lines, last = part.split(b"\n")
+        for text in lines:
+            line.add(ring.virt + at, text)
+            yield line.record()
+            at += len(text) + 1
+            line = _Line()
+        line.add(ring.virt + at, last)
+        while len(line.text) > _LINE_MAX_BYTES:
+            first, line = line.split(_LINE_MAX_BYTES)
+            yield first.record()
+    if line.text:
+        yield line.record()
 
 
-def _characters(ring: LogBuffer, end: int, kept: int, damage: LogDamage) -> Iterator[bytes]:
-    """Yield the last *kept* characters before the free-running index *end*."""
+def _characters(
+    ring: LogBuffer, end: int, kept: int, damage: LogDamage
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the last *kept* characters before the free-running index *end*, and where they are."""
     at, left = (end - kept) % ring.size, kept
     while left:
         step = min(left, ring.size - at, _STEP_BYTES - at % _STEP_BYTES)
         try:
-            yield ring.get(at, step)
+            yield at, ring.get(at, step)
         except FactMissing as error:
             damage.add("log_unreadable", f"{step} characters of the log are missing: {error}")
         at, left = (at + step) % ring.size, left - step
 
 
-def _record(line: bytes) -> LogRecord:
+class _Line:
+    """A line as it is put together: its text, and where the pieces of it lie."""
+
+    def __init__(self) -> None:
+        self.text = b""
+        self.pieces: list[tuple[int, int]] = []
+
+    def add(self, virt: int, text: bytes) -> None:
+        """Add what stands at an address."""
+        if text:
+            self.text += text
+            self.pieces.append((virt, len(text)))
+
+    def split(self, size: int) -> tuple[_Line, _Line]:
+        """Give the first bytes as a line of their own, and the rest as another."""
+        lines, left = (_Line(), _Line()), self.text
+        for virt, length in self.pieces:
+            into = min(max(size - len(lines[0].text), 0), length)
+            lines[0].add(virt, left[:into])
+            lines[1].add(virt + into, left[into:length])
+            left = left[length:]
+        return lines
+
+    def record(self) -> LogRecord:
+        """Give it as a record."""
+        return _record(self.text, RecordPlace(text=tuple(self.pieces)))
+
+
+def _record(line: bytes, place: RecordPlace) -> LogRecord:
     match = _HEAD.match(line)
     assert match is not None
     prefix, seconds, micros = match.groups()
@@ -75,4 +110,5 @@ def _record(line: bytes) -> LogRecord:
         level=None if prefix is None else int(prefix) & 7,
         facility=None if prefix is None else int(prefix) >> 3,
         head=match[0],
+        place=place,
     )

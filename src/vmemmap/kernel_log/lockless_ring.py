@@ -26,7 +26,7 @@ from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.kernel_log.damage import LogDamage
 from vmemmap.kernel_log.lockless_layout import LocklessLayout
 from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
-from vmemmap.kernel_log.record import LogRecord, caller_text
+from vmemmap.kernel_log.record import LogRecord, RecordPlace, caller_text
 
 _COUNT_BITS_MAX = 26
 _SIZE_BITS_MAX = 31
@@ -151,9 +151,10 @@ class _Ring:
         ):
             info = infos[row].tobytes()
             text_len = int.from_bytes(info[layout.text_len :][:2], self._order)
-            data = self._data(id_, begin, next_, text_len)
-            if data is None:
+            found = self._data(id_, begin, next_, text_len)
+            if found is None:
                 continue
+            data, at = found
             level = info[layout.text_len + 3]
             caller_id = int.from_bytes(info[layout.caller_id :][:4], self._order)
             yield LogRecord(
@@ -164,12 +165,29 @@ class _Ring:
                 facility=info[layout.text_len + 2],
                 caller=caller_text(caller_id),
                 seq=seq,
+                place=self._place(id_, at, len(data)),
             )
 
-    def _data(self, id_: int, begin: int, next_: int, text_len: int) -> bytes | None:
-        """Give a record's text, empty where it has none; None, and a finding, if it is lost."""
+    def _place(self, id_: int, at: int, text_len: int) -> RecordPlace:
+        """Say where all of a record lies; *at* is where its text begins in the ring, if it does."""
+        layout, row = self._layout, id_ & (self._count - 1)
+        desc = self._descs.virt + row * layout.desc_bytes
+        info = self._infos.virt + row * layout.info_bytes
+        words = [(desc + at, 8) for at in (layout.state, layout.begin, layout.next)]
+        words += [(info + layout.seq, 8), (info + layout.ts_nsec, 8)]
+        words += [(info + layout.text_len, 4), (info + layout.caller_id, 4)]
+        if at < _ID_BYTES:
+            return RecordPlace(tuple(words))
+        words.append((self._text.virt + at - _ID_BYTES, _ID_BYTES))
+        return RecordPlace(tuple(words), ((self._text.virt + at, text_len),))
+
+    def _data(self, id_: int, begin: int, next_: int, text_len: int) -> tuple[bytes, int] | None:
+        """Give a record's text, and where it begins in the ring; empty and 0 where it has none.
+
+        None, and a finding, if it is lost.
+        """
         if begin & next_ & _DATALESS:
-            return b""
+            return b"", 0
         last = (next_ - 1) & U64_MAX
         start, end = begin % self._size, last % self._size + 1
         # Up to v6.17 a block that would end exactly where the ring does went to the start; in v6.19
@@ -196,7 +214,7 @@ class _Ring:
                 f"record {id_:#x} of the log has {text_len} bytes of text in a block of "
                 f"{end - start}: it is cut off",
             )
-        return block[_ID_BYTES:]
+        return block[_ID_BYTES:], start + _ID_BYTES
 
     def _lost(self, message: str) -> None:
         self._damage.add("log_text", message + ": it is left out")

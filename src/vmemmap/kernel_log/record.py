@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmemmap.findings import Finding
 from vmemmap.kernel_log.damage import LogDamage
@@ -17,6 +17,19 @@ LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 
 _NOT_PLAIN = re.compile(rb"[^\t-\r -~]")
 _CALLER_IS_CPU = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPlace:
+    """Where a record lies in the kernel's memory, as pieces of kernel virtual address and size.
+
+    Attributes:
+        words: What says where the message is, how long it is, and who logged it when.
+        text: The message itself, in order; with what the kernel put before it, in a character ring.
+    """
+
+    words: tuple[tuple[int, int], ...] = ()
+    text: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class LogRecord:
         seq: Number of the message since boot, or None.
         head: What the kernel itself put before the message, in a character ring only:
             ``<6>[    1.234567] ``.
+        place: Where it lies in memory.
     """
 
     data: bytes
@@ -41,6 +55,7 @@ class LogRecord:
     caller: str | None = None
     seq: int | None = None
     head: bytes = b""
+    place: RecordPlace = field(default=RecordPlace(), compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -79,6 +94,7 @@ class KernelLog:
         form: How the kernel keeps it: ``lockless`` (since 5.10), ``records`` (3.5 to 5.9) or
             ``characters`` (before).
         walk: Yields the records, and takes note of what is damaged.
+
 
     Attributes:
         form: As given.

@@ -24,7 +24,7 @@ from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.kernel_log.character_ring import RING_MAX_BYTES
 from vmemmap.kernel_log.damage import LogDamage
 from vmemmap.kernel_log.log_memory import KernelVariables, LogBuffer
-from vmemmap.kernel_log.record import LogRecord, caller_text
+from vmemmap.kernel_log.record import LogRecord, RecordPlace, caller_text
 
 _HEADER_MAX_BYTES = 256
 
@@ -101,13 +101,18 @@ def walk_record_ring(kernel: KernelVariables, damage: LogDamage) -> Iterator[Log
             )
             return
         try:
-            yield _record(raw, ring.get(at + header.size, text_len), header, kernel)
+            text = ring.get(at + header.size, text_len)
+            virt = ring.virt + at
+            place = RecordPlace(((virt, header.size),), ((virt + header.size, text_len),))
+            yield _record(raw, text, header, kernel, place)
         except FactMissing as error:
             damage.add("log_unreadable", f"the text of the record at {at:#x} is missing: {error}")
         at += length
 
 
-def _record(raw: bytes, data: bytes, header: _Header, kernel: KernelVariables) -> LogRecord:
+def _record(
+    raw: bytes, data: bytes, header: _Header, kernel: KernelVariables, place: RecordPlace
+) -> LogRecord:
     level = raw[header.facility + 1]
     caller = None
     if header.caller_id is not None:
@@ -120,4 +125,5 @@ def _record(raw: bytes, data: bytes, header: _Header, kernel: KernelVariables) -
         level=level >> 5 if kernel.order == "little" else level & 7,
         facility=raw[header.facility],
         caller=caller,
+        place=place,
     )

@@ -53,7 +53,10 @@ class SectionRun:
 
     @property
     def marked_device(self) -> bool:
-        """Marked as device memory; False where the kernel has no such mark (before 5.12)."""
+        """Marked as device memory, as the ends of a device are that fill no section (since 5.12).
+
+        False where the kernel has no such mark, and for the sections between those ends.
+        """
         return bool(self.flags & TAINT_ZONE_DEVICE) and not self.online
 
     @property
@@ -76,7 +79,6 @@ class SectionTable:
     Attributes:
         marks_online: The kernel marks sections that are online (since 4.13).
         marks_early: It marks those that were there at boot (since 5.3).
-        marks_device: It has marked some as device memory (since 5.12).
     """
 
     def __init__(
@@ -95,7 +97,6 @@ class SectionTable:
         self.assumed = assumed
         self.marks_online = bool((runs[:, 2] & IS_ONLINE).any())
         self.marks_early = bool((runs[:, 2] & IS_EARLY).any())
-        self.marks_device = bool((runs[:, 2] & TAINT_ZONE_DEVICE).any())
         self.flags = runs[:, 2]
         whole = runs[:, :2] * pages_per_section
         self.first_pfn, self.end_pfn = np.ascontiguousarray((whole if pfns is None else pfns).T)

@@ -15,7 +15,7 @@ Source: makedumpfile.c, __exclude_unnecessary_pages() and create_2nd_bitmap() (J
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from vmemmap.pages.blocks import BlockReader, Heads
 from vmemmap.pages.exclusion_rules import LEVELS, SEEN_VALUES, Class, Knowledge, Seen, decide, see
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Mask
-from vmemmap.pages.rules import Mark
+from vmemmap.pages.rules import Mark, judge
 from vmemmap.pages.scanned import Scanned
 
 _READ_AT_ONCE = 512
@@ -123,7 +123,13 @@ class Exclusions:
         self.end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
 
     def count(self, scanned: Scanned) -> ExclusionCounts:
-        """Count the pages of a window by what makedumpfile sees in them."""
+        """Count the pages of a window by what makedumpfile sees in them.
+
+        It goes by struct pages of memory that is not online, too.
+        """
+        if scanned.raw is not None:
+            judged = judge(self._layout, scanned.raw)
+            scanned = replace(scanned, members=scanned.raw, judged=judged)
         sight = self._look(scanned)
         out = ExclusionCounts()
         if _overlaps(sight):

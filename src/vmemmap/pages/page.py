@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,12 @@ _WHY_UNKNOWN = {
 }
 
 
+_NOT_ONLINE = (
+    "its memory is present and not online: nobody has initialised its struct page, or nobody keeps "
+    "it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PageInfo:
     """What one struct page says. Members are None where it cannot be known.
@@ -38,7 +45,7 @@ class PageInfo:
         phys: Physical address of the page that it describes (bytes).
         virt: Virtual address of the struct page itself.
         kind: What the page is.
-        reason: For unknown, absent and damaged pages: why.
+        reason: For unknown, absent and damaged pages, and those that are not online: why.
         flags: Names of the flags that are set, lowest bit first.
         flags_raw: The flags word.
         refcount: How many references there are.
@@ -91,7 +98,7 @@ class PageInfo:
 
     def __str__(self) -> str:
         flags = "|".join(self.flags) or "no flags"
-        return f"pfn {self.pfn:#x} ({self.phys:#x}): {self.kind.word}, {flags}"
+        return f"pfn {self.pfn} ({self.phys:#x}): {self.kind.word}, {flags}"
 
 
 class PageHomes:
@@ -155,34 +162,37 @@ class PageDescriber:
         """
         sections = self._struct_pages.sections
         virt = self._struct_pages.base + pfn * self._layout.size
-        info = PageInfo(
-            Pfn(pfn),
-            Phys(pfn * self._page_size),
-            Virt(virt),
-            kind,
-            section=pfn // sections.pages_per_section,
-        )
+        # Made once: replacing members of a record takes longer than all that is looked up here.
+        known: dict[str, Any] = {"section": pfn // sections.pages_per_section}
         section = sections.find(pfn)
         if section is None:
-            why = "mem_section has no section, or part of one, with struct pages there"
-            return replace(info, reason=why)
-        struct_phys = self._homes.phys_of(virt)
-        offset = None if struct_phys is None else self._homes.file_offset_of(struct_phys)
-        info = replace(
-            info,
-            online=section.online,
-            early=section.early if sections.marks_early else None,
-            entry=self._homes.entry_of(virt),
-            struct_phys=None if struct_phys is None else Phys(struct_phys),
-            file_offset=offset,
-        )
-        found = self._struct_pages.read(pfn)
-        if isinstance(found, Absence):
-            return replace(info, reason=_WHY_UNKNOWN[found])
-        return self._with_members(replace(info, reason=reason, order=order), found)
+            known["reason"] = "mem_section has no section, or part of one, with struct pages there"
+        else:
+            known |= self._place(virt)
+            known["online"] = section.online
+            known["early"] = section.early if sections.marks_early else None
+            if section.online is False and kind is Kind.OFFLINE:
+                known["reason"] = _NOT_ONLINE
+            else:
+                found = self._struct_pages.read(pfn)
+                if isinstance(found, Absence):
+                    known["reason"] = _WHY_UNKNOWN[found]
+                else:
+                    known |= self._members(pfn, kind, found)
+                    known["reason"], known["order"] = reason, order
+        return PageInfo(Pfn(pfn), Phys(pfn * self._page_size), Virt(virt), kind, **known)
 
-    def _with_members(self, info: PageInfo, data: bytes) -> PageInfo:
-        """Add what the members of the struct page say."""
+    def _place(self, virt: int) -> dict[str, Any]:
+        """Give the members that say where the struct page lies."""
+        phys = self._homes.phys_of(virt)
+        return {
+            "entry": self._homes.entry_of(virt),
+            "struct_phys": None if phys is None else Phys(phys),
+            "file_offset": None if phys is None else self._homes.file_offset_of(phys),
+        }
+
+    def _members(self, pfn: int, kind: Kind, data: bytes) -> dict[str, Any]:
+        """Give the members that the struct page itself says."""
         layout, fields = self._layout, self._fields
 
         def word(offset: int | None, width: int) -> int | None:
@@ -193,28 +203,27 @@ class PageDescriber:
         flags = word(layout.flags, 8) or 0
         mapcount, refcount = word(layout.mapcount, 4), word(layout.refcount, 4)
         mapping = word(layout.mapping, 8)
-        head = self._head(data, flags, info.pfn)
-        is_tail = head is not None and head != info.pfn
+        head = self._head(data, flags, pfn)
+        is_tail = head is not None and head != pfn
         # A count is -1 or more; below that, since 2.6.38, stands what type of page it is.
         typed = mapcount is not None and _signed(mapcount) < -1
-        info = replace(
-            info,
-            flags=tuple(layout.flag_names(flags)),
-            flags_raw=flags,
-            refcount=None if refcount is None else _signed(refcount),
+        said: dict[str, Any] = {
+            "flags": tuple(layout.flag_names(flags)),
+            "flags_raw": flags,
+            "refcount": None if refcount is None else _signed(refcount),
             # The kernel counts from -1, so that a page mapped once has 0.
-            mapcount=None if mapcount is None or typed else _signed(mapcount) + 1,
-            page_type=mapcount if typed else None,
-            mapping=mapping,
-            mapping_kind=_mapping_kind(mapping, info.kind, is_tail),
-            private=word(layout.private, 8),
-            head=head,
-        )
-        if fields is None:
-            return info
-        node, zone = fields.node(flags), fields.zone(flags)
-        name = self._zone_names.get((node, zone))
-        return replace(info, node=node, zone=zone, zone_name=name, fields_origin=str(fields.origin))
+            "mapcount": None if mapcount is None or typed else _signed(mapcount) + 1,
+            "page_type": mapcount if typed else None,
+            "mapping": mapping,
+            "mapping_kind": _mapping_kind(mapping, kind, is_tail),
+            "private": word(layout.private, 8),
+            "head": head,
+        }
+        if fields is not None:
+            node, zone = fields.node(flags), fields.zone(flags)
+            said |= {"node": node, "zone": zone, "zone_name": self._zone_names.get((node, zone))}
+            said["fields_origin"] = str(fields.origin)
+        return said
 
     def _head(self, data: bytes, flags: int, pfn: int) -> Pfn | None:
         layout = self._layout

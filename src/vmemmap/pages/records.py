@@ -89,6 +89,10 @@ class RecordMaker:
             for name, column in columns.items():
                 if name in ("why", "node", "zone"):
                     column[gap.start : gap.end] = gap.why if name == "why" else -1
+        for start, end in scanned.unused:
+            for name in ("node", "zone"):
+                if name in columns:
+                    columns[name][start:end] = -1
         if "order" in wanted:
             for heads in (scanned.blocks.free, scanned.blocks.compounds):
                 columns["order"][heads.rows] = heads.orders

@@ -7,7 +7,8 @@ that are not, and for whoever wants a word for every page.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from vmemmap.pages.struct_pages import StructPages, Window
 
 _NODE_AND_ZONE = np.uint64(0xFFFF_FFFF_0000_0000)
 """The half of the flags that no flag is in."""
+_POISON = np.uint64((1 << 64) - 1)
+"""PAGE_POISON_PATTERN."""
 
 
 @dataclass(slots=True)
@@ -33,12 +36,16 @@ class Scanned:
         members: What they say.
         judged: What each page is; ``judged.kind`` is the answer.
         blocks: Free blocks, compounds and damage.
+        unused: Rows ``[start, end)`` of RAM that is not online, whose struct pages mean nothing.
+        raw: Where there are such, what they say all the same, for tools that go by it.
     """
 
     window: Window
     members: Members
     judged: Judged
     blocks: Blocks
+    unused: list[tuple[int, int]] = field(default_factory=list)
+    raw: Members | None = None
 
 
 class Scanner:
@@ -71,17 +78,27 @@ class Scanner:
         """Say what every page of a window is."""
         members = self._reader.read(window)
         usable = _usable(window)
-        for start, end in window.offline:  # nobody has initialised more of these than their zone
+        devices, unused = self._idle(window, members.flags)
+        raw = None
+        if unused:
+            raw = Members(
+                members.flags.copy(),
+                members.mapping.copy(),
+                members.mapcount.copy(),
+                members.tail.copy(),
+            )
+        for start, end in unused:  # nobody has initialised them
+            members.flags[start:end] = 0
+        for start, end in window.offline:  # nor more of a device's than node and zone
             members.flags[start:end] &= _NODE_AND_ZONE
             for column in (members.mapping, members.mapcount, members.tail):
                 column[start:end] = 0
         judged = judge(self._layout, members)
         blocks = self.blocks.complete(window, members, judged, usable)
         kind = judged.kind
-        for start, end in window.offline:
+        for start, end in unused:
             kind[start:end] = Kind.OFFLINE
-            kind[start:end][self._in_device_zone(members.flags[start:end])] = Kind.DEVICE
-        for start, end in window.device:
+        for start, end in devices:
             kind[start:end] = Kind.DEVICE
         for gap in window.missing:
             kind[gap.start : gap.end] = Kind.UNKNOWN
@@ -89,13 +106,40 @@ class Scanner:
         for start, end in [*window.valid, (window.count, window.count)]:
             kind[at:start] = Kind.ABSENT
             at = end
-        return Scanned(window, members, judged, blocks)
+        return Scanned(window, members, judged, blocks, unused, raw)
 
-    def _in_device_zone(self, flags: NDArray[np.uint64]) -> Mask:
-        """Tell which pages name the zone of device memory as theirs."""
-        if self._fields is None or self._device_zone is None:
-            return np.zeros(len(flags), dtype=np.bool_)
-        return np.asarray(self._fields.zone(flags) == self._device_zone)
+    def _idle(
+        self, window: Window, flags: NDArray[np.uint64]
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Part the rows of sections that are not online: those of devices, and those of RAM."""
+        devices, unused = list(window.device), list[tuple[int, int]]()
+        per = self._struct_pages.sections.pages_per_section
+        there = window.readable(np.arange(window.count)) if window.offline else None
+        for start, end in window.offline:
+            if (start, end) in window.device:
+                continue
+            first = window.first_pfn + start
+            cuts = range((first // per + 1) * per, window.first_pfn + end, per)
+            edges = [start, *(cut - window.first_pfn for cut in cuts), end]
+            for low, high in pairwise(edges):
+                read = flags[low:high] if there is None else flags[low:high][there[low:high]]
+                (devices if self._names_device(read) else unused).append((low, high))
+        return devices, unused
+
+    def _names_device(self, flags: NDArray[np.uint64]) -> bool:
+        """Tell whether the pages of a section are a device's, by the zone that they name.
+
+        What nobody has initialised names zones, too, but never the same node and zone again and
+        again; a poison has all bits set. Of a device's compound pages only the first struct pages
+        may be initialised, an eighth of them at least.
+        """
+        if self._fields is None or self._device_zone is None or not len(flags):
+            return False
+        named = (self._fields.zone(flags) == self._device_zone) & (flags != _POISON)
+        if not named.any():
+            return False
+        _places, counts = np.unique(flags[named] & np.uint64(self._fields.mask), return_counts=True)
+        return int(counts.max()) * 8 >= len(flags)
 
     @property
     def _reader(self) -> MemberReader:

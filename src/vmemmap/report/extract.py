@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
-from vmemmap.extract.classes import CLASS_TEXTS, STILL_REVEALED, Shown
+from vmemmap.extract.classes import CLASS_TEXTS, OPTIONAL, STILL_REVEALED, Shown
 from vmemmap.report.text import count_text, size_text
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ class ShownRecord(TypedDict):
     reveals: str
 
 
+class ScrubbedRecord(TypedDict):
+    """What was replaced in the kernel's log.
+
+    Attributes:
+        kind: Of text.
+        places: In how many places.
+    """
+
+    kind: str
+    places: int
+
+
 class ExtractRecord(TypedDict):
     """An extract.
 
@@ -44,6 +56,9 @@ class ExtractRecord(TypedDict):
         shown: What is shown of them, by class; every other byte of them is zero.
         missing: What answers given on the extract may lack, in words.
         reveals: What every extract tells whoever has it.
+        scrubbed: What was replaced in the kernel's log, by kind.
+        rescued: Blocks in it that were found without the list.
+        hidden_addresses: Whether addresses that no answer needs were left out.
     """
 
     file: str
@@ -53,6 +68,9 @@ class ExtractRecord(TypedDict):
     shown: list[ShownRecord]
     missing: list[str]
     reveals: str
+    scrubbed: list[ScrubbedRecord]
+    rescued: int
+    hidden_addresses: bool
 
 
 def record(file: str, extracted: Extracted) -> ExtractRecord:
@@ -81,6 +99,9 @@ def record(file: str, extracted: Extracted) -> ExtractRecord:
         ],
         "missing": list(extracted.missing),
         "reveals": STILL_REVEALED,
+        "scrubbed": [{"kind": kind, "places": count} for kind, count in extracted.scrubbed.items()],
+        "rescued": extracted.rescued,
+        "hidden_addresses": extracted.hidden_addresses,
     }
 
 
@@ -92,6 +113,14 @@ def lines(record: ExtractRecord) -> Iterator[str]:
     for shown in record["shown"]:
         yield f"  {shown['name']:14}{shown['bytes']:>14} bytes\n"
     yield "\n"
+    if record["rescued"]:
+        yield f"{count_text(record['rescued'], 'block')} in it found without the list\n"
+    if record["scrubbed"]:
+        counts = (f"{row['kind']} {row['places']}" for row in record["scrubbed"])
+        yield from _folded(
+            f"replaced in the kernel's log: {', '.join(counts)}. No pattern knows every name: read "
+            f"it (vmemmap dmesg {record['file']}) before you share it"
+        )
     for text in record["missing"]:
         yield from _folded(f"not in it: {text}")
     yield from _folded(f"it still tells: {record['reveals']}")
@@ -105,12 +134,12 @@ def rows(record: ExtractRecord) -> list[ShownRecord]:
 def class_lines() -> Iterator[str]:
     """Say what an extract shows, and what each class reveals."""
     for shown, text in CLASS_TEXTS.items():
-        yield f"{shown.value}\n"
+        yield f"{shown.value}{', only --with ' + shown.value if shown in OPTIONAL else ''}\n"
         yield from _folded(text.holds, "  ")
         yield from _folded(f"reveals: {text.reveals}", "  ")
     yield from _folded(
         "Nothing else is ever in an extract: no page of a process, no page cache, no object of the "
-        "slab allocator but those named above, no stack, no kernel log, no register."
+        "slab allocator but those named above, no stack, no register."
     )
 
 
@@ -126,6 +155,26 @@ def explained(manifest: Manifest, phys: int) -> Iterator[str]:
     yield f"{phys:#x}: {run['shown']}, of {run['size']} bytes from {run['phys']:#x} on\n"
     yield from _folded(text.holds, "  ")
     yield from _folded(f"reveals: {text.reveals}", "  ")
+
+
+def explained_offset(manifest: Manifest, offset: int, found: int | str) -> Iterator[str]:
+    """Say what a byte of the file is.
+
+    Args:
+        manifest: What is in the extract.
+        offset: Where the byte is.
+        found: The physical address of the page whose data it is a part of; or what it is, in words.
+    """
+    from vmemmap.extract.manifest import runs_within
+
+    if isinstance(found, str):
+        yield f"{offset:#x}: {found}\n"
+        return
+    size = manifest["page_size"]
+    yield f"{offset:#x}: in the data of the page at {found:#x}, of which these bytes are shown:\n"
+    for run in runs_within(manifest, found, found + size):
+        start, end = max(run["phys"], found), min(run["phys"] + run["size"], found + size)
+        yield f"  {start:#x} - {end:#x}  {run['shown']}\n"
 
 
 def _folded(text: str, indent: str = "") -> Iterator[str]:

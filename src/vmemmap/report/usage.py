@@ -199,8 +199,8 @@ class UsageRecord(TypedDict):
         kinds: Pages by kind; null for kinds that this kernel's struct pages do not tell.
         kinds_at_least: Pages that are certainly of a kind whose count is null, since undecided
             pages may be of it, too.
-        managed: Pages that are neither reserved nor a device's; null if a struct page cannot be
-            read, or may be reserved.
+        managed: Pages that are online, and neither reserved nor a device's; null if a struct page
+            cannot be read, or may be reserved.
         free_blocks: Free blocks by order, from order 0 on; null where that is not told.
         compound_heads: How many compounds there are; null likewise.
         compound_tails: How many pages are tails, whatever their kind; null likewise.
@@ -374,6 +374,8 @@ def lines(record: UsageRecord) -> Iterator[str]:
     classes = record["makedumpfile"]
     if record["original_pages"] < pages and (classes["free"] or 0) <= record["original_pages"]:
         yield f"(of the {record['original_pages']} pages that the dump's memory ranges cover)\n"
+    if record["node_and_zone"]["origin"] and any(n["node"] is None for n in record["nodes"]):
+        yield "(it goes by the struct pages of memory that is not online, too)\n"
     for name, count in classes.items():
         missing = "not counted (--zero)" if name == "zero" else "cannot be known"
         yield f"  {name:22} {missing if count is None else count:>14}\n"
@@ -404,7 +406,9 @@ def _node_lines(record: UsageRecord) -> Iterator[str]:
     yield f"\nNodes and zones ({origin or 'cannot be known'})\n"
     for node in record["nodes"]:
         for zone in node["zones"]:
-            name = "all" if node["node"] is None else f"node {node['node']}, zone {zone['zone']}"
+            # Where nodes are known, only memory that is not online names none.
+            nameless = "not online" if origin else "all"
+            name = nameless if node["node"] is None else f"node {node['node']}, zone {zone['zone']}"
             name += f" {zone['name']}" if zone["name"] else ""
             counts = (
                 f"{kind} {'unknown' if count is None else count}"

@@ -12,6 +12,7 @@ spec                  which machine to build, and whether it can be
 memory                physical memory, the kernel image in it, and who hands it out
 mm                    the kernel's memory management: sections, vmemmap, list, tables, struct pages
 crash                 what a dump of the crashed machine holds, damage to it, the known answers
+trace                 what a kernel does, step by step, watched from outside
 machine designs       the parts joined and run; the patch's three versions compared
 explain store_orders  what the tables hold for a release; one insertion under weak ordering
 ====================  ============================================================================
@@ -20,6 +21,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -29,6 +31,7 @@ from vmemmap.simulate.spec.toml import load_spec, parse_spec
 
 __all__ = [
     "FaultPlan",
+    "FirmwareRange",
     "HotplugEvent",
     "Machine",
     "MachineSpec",

@@ -245,6 +245,25 @@ RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 
 ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True, Bracket("6.4.6", "6.6.9")))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 
+COMPOUND_DEVICES: Table[bool] = ((OLDEST, False), ((5, 17), True))
+"""Whether device DAX may make its memory of compound pages, by Linux commit c4386bd8ee3a."""
+COMPOUND_PFN_IS_EXACT: Table[bool] = (
+    (OLDEST, False),
+    ((7, 3), True, Bracket("7.1.5", "7.4", "posted for stable kernels in June 2026")),
+)
+"""Whether radix knows which page it populates struct pages for, where tails share theirs.
+
+Since Linux commit f2b79c0d7968 (in v6.6) a number goes up by one with each page of struct pages,
+which has 64 or more of them. With 64 KiB pages no call covers two, so that it does no harm."""
+UnusedPages = Literal["initialised", "reserved", "untouched"]
+UNUSED_PAGES: Table[UnusedPages] = (
+    (OLDEST, "initialised"),
+    ((4, 13), "reserved", Bracket("4.12.0", "4.14.0", "by what is remembered of f1dd2cd13c4b")),
+    ((4, 17), "untouched", Bracket("4.15.0", "4.18", "by what is remembered of d0dc12e86b31")),
+)
+"""What struct pages of added memory hold until it comes online: node, zone and all; the node and
+PG_reserved in zeros; nothing that means anything, or a poison."""
+
 Free = Literal["missing", "empty", "real"]
 VMEMMAP_FREE: Table[Free] = (
     (OLDEST, "missing"),

@@ -174,6 +174,21 @@ TOPICS: dict[str, Topic] = {
     "warnings": ("functions of the list with a WARN_ON(1)", eras.LIST_WARNS, _words),
     "altmap": ("where struct pages of device memory come from", eras.ALTMAPS, str),
     "altmap_end": ("may an altmap's last block end with its range", eras.ALTMAP_END_IS_EXACT, _yes),
+    "compound_devices": (
+        "may device DAX be made of compound pages",
+        eras.COMPOUND_DEVICES,
+        _yes,
+    ),
+    "compound_pfn": (
+        "does radix know whose tails it populates",
+        eras.COMPOUND_PFN_IS_EXACT,
+        _yes,
+    ),
+    "unused_pages": (
+        "struct pages of memory that is not online",
+        eras.UNUSED_PAGES,
+        str,
+    ),
     "vmemmap_free": ("what vmemmap_free() is", eras.VMEMMAP_FREE, str),
     "populated": ("where vmemmap_populated() begins to look", eras.SCAN_START, str),
     "zeroed_blocks": ("are blocks and node pages cleared", eras.ZEROED_BLOCKS, _yes),

@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
+from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.image import PHYS, write_image
@@ -29,7 +30,13 @@ from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
 from vmemmap.simulate.memory.supply import Faults, Supply
 from vmemmap.simulate.mm import boot
-from vmemmap.simulate.mm.backing_list import ChunkList, FreeListList, VmemmapBacking, walk_list
+from vmemmap.simulate.mm.backing_list import (
+    NODE_BYTES,
+    ChunkList,
+    FreeListList,
+    VmemmapBacking,
+    walk_list,
+)
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
 from vmemmap.simulate.mm.outcome import Outcome, Printed, Warned
@@ -40,7 +47,15 @@ from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
-from vmemmap.simulate.spec.by_hand import Size, SpecFields, size_of, spec_of
+from vmemmap.simulate.spec.by_hand import (
+    Size,
+    SpecFields,
+    TracedEvent,
+    event_of,
+    number_of,
+    size_of,
+    spec_of,
+)
 from vmemmap.simulate.spec.machine_spec import (
     IMAGE_BYTES,
     HotplugEvent,
@@ -48,7 +63,14 @@ from vmemmap.simulate.spec.machine_spec import (
     MemoryRange,
 )
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
+from vmemmap.simulate.trace.trace import Trace
+from vmemmap.simulate.trace.watch import Watch
 from vmemmap.write.elf_core import Progress
+
+TRACED_BLOCKS = 1 << 17
+"""So many blocks take about a minute to watch."""
+_LAST_SHOWN = 2
+"""So many of the events a machine's repr names."""
 
 
 class Machine:
@@ -85,8 +107,16 @@ class Machine:
             SpecError: Such a machine cannot be.
             TypeError: There are a spec and fields of one beside it.
         """
+        if lock_rule not in get_args(LockRule):
+            rules = ", ".join(get_args(LockRule))
+            raise ValueError(f"lock_rule {lock_rule!r} is none of {rules}")
         if spec is None:
             spec = spec_of(memory, fields)
+        elif not isinstance(spec, MachineSpec):
+            raise TypeError(
+                f"expected a MachineSpec, found {spec!r}: load_spec() reads one from a file, and "
+                "memory= says how much memory there is"
+            )
         elif fields:
             raise TypeError(f"a spec is given, and beside it {', '.join(fields)}")
         self.kernel: Kernel = spec.check()
@@ -98,14 +128,18 @@ class Machine:
         self._events_run = 0
         self._step_by_step = step_by_step
         self._lock_rule: LockRule = lock_rule
+        self._watch: Watch | None = None
         self._build()
 
     def _build(self) -> None:
         kernel, spec = self.kernel, self.spec
         self.memory = PhysicalMemory(kernel.byte_order)
-        kernel_memory = KernelMemory(self.memory)
+        self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
         self.memblock.reserve(0, IMAGE_BYTES)
+        for kept in (spec.reservation, *spec.firmware):
+            if kept is not None:
+                self.memblock.reserve(kept.start, kept.end)
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
@@ -143,7 +177,7 @@ class Machine:
             self.usage,
         )
         self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
-        self.devices: list[HotplugEvent] = []
+        self.idle: list[HotplugEvent] = []
 
     def boot(self) -> Machine:
         """Boot: memory, node structures, struct pages, then the page allocator and its users.
@@ -171,17 +205,33 @@ class Machine:
 
     def run_events(self, progress: Progress = lambda _what, _done, _total: None) -> Machine:
         """Run the spec's hotplug events that have not run, in order, until one crashes it."""
-        events = self.spec.events
-        for index in range(self._events_run, len(events)):
-            progress("hotplug", index, len(events))
+        self._run_until(len(self.spec.events), progress)
+        return self
+
+    def _run_until(
+        self, count: int, progress: Progress = lambda _what, _done, _total: None
+    ) -> None:
+        """Run the first *count* of the spec's events, without those that have run."""
+        if not self.outcomes:
+            self.boot()
+        for index in range(self._events_run, count):
+            progress("hotplug", index, count)
             if self.crashed:
                 break
             self._events_run += 1
-            self.run_event(events[index])
-        return self
+            self.run_event(self.spec.events[index])
 
     def add_memory(
-        self, start: Size, size: Size, node: int = 0, *, altmap: Size = 0, device: bool = False
+        self,
+        start: Size,
+        size: Size,
+        node: int = 0,
+        *,
+        altmap: Size = 0,
+        device: bool = False,
+        reserve: Size = 0,
+        compound: Size = 0,
+        online: bool = True,
     ) -> Outcome:
         """Add memory by hand, as a `HotplugEvent` of the spec would; its events go first.
 
@@ -192,14 +242,86 @@ class Machine:
             SpecError: It cannot be, as when memory is there already, or the machine has crashed.
         """
         place = size_of("start", start), size_of("size", size)
+        number_of("event.node", node)
         return self._run_by_hand(
-            HotplugEvent("add", *place, node, size_of("altmap", altmap), device=device)
+            HotplugEvent(
+                "add",
+                *place,
+                node,
+                size_of("altmap", altmap),
+                device=device,
+                reserve=size_of("reserve", reserve),
+                compound=size_of("compound", compound),
+                online=online,
+            )
         )
 
     def remove_memory(self, start: Size, size: Size, *, device: bool = False) -> Outcome:
         """Take memory away by hand; returns and raises as `add_memory` does."""
         place = size_of("start", start), size_of("size", size)
         return self._run_by_hand(HotplugEvent("remove", *place, device=device))
+
+    def trace(self, event: TracedEvent = "boot") -> Trace:
+        """Boot, or run an event, and tell what the kernel did step by step.
+
+        Args:
+            event: "boot"; the number of an event of the spec, from 1 on; or an event to run by
+                hand, also as a text such as "add:8G:512M". What comes before it runs untold.
+
+        Returns:
+            The functions, loads and stores, with the list before and after each store. What is
+            alike is told once, and counted.
+
+        Raises:
+            SpecError: It cannot be, has happened already, or is of too many blocks to go through
+                store by store.
+        """
+        wanted = event_of(event)
+        if wanted == "boot":
+            return self._trace_boot()
+        if isinstance(wanted, int):
+            if not 1 <= wanted <= len(self.spec.events):
+                raise SpecError("event", f"there is no event {wanted} (of {len(self.spec.events)})")
+            if wanted <= self._events_run:
+                raise SpecError("event", f"event {wanted} has happened already")
+            self._run_until(wanted - 1)
+            self._events_run = wanted
+            planned = self.spec.events[wanted - 1]
+        else:
+            planned = self._plan_by_hand(wanted)
+        self._check_length(planned.size)
+        return self._watched(lambda: self.run_event(planned))
+
+    def _trace_boot(self) -> Trace:
+        if self.outcomes:
+            raise SpecError("event", "the machine has booted already")
+        self._check_length(self.spec.boot_bytes)
+        self._step_by_step = True
+        return self._watched(self.boot)
+
+    def _check_length(self, size: int) -> None:
+        """Refuse to watch what has too many blocks to be gone through store by store."""
+        pages = size >> self.kernel.page_shift
+        blocks = pages * self.kernel.struct_page_size // self.block_size
+        if blocks > TRACED_BLOCKS:
+            raise SpecError(
+                "event",
+                f"{blocks} blocks of {self.block_size >> 10}K are too many to go through store by "
+                f"store (at most {TRACED_BLOCKS}): take less memory, or larger blocks",
+            )
+
+    def _watched(self, work: Callable[[], object]) -> Trace:
+        watch = self._watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
+        self.runner.watch = watch.stopped
+        self.supply.watch = self.vmemmap.map.watch = watch.did
+        try:
+            work()
+        finally:
+            self._watch = self.runner.watch = None
+            self.supply.watch = self.vmemmap.map.watch = None
+        outcome = self.outcomes[-1]
+        stopped = self.runner.stores == self.runner.crash_before
+        return watch.end(outcome.what, outcome.word, self.crashed, stopped=stopped)
 
     def run_event(self, event: HotplugEvent) -> Outcome:
         """Run one hotplug event to its end, or to the machine's."""
@@ -208,7 +330,7 @@ class Machine:
         outcome = Outcome(f"{event.kind} {size}{target}{' (device)' if event.device else ''}")
         self.outcomes.append(outcome)
         task = Task(f"hotplug-{len(self.outcomes)}")
-        outcome.result = self._finish(lambda: self.runner.run(self.event_steps(task, event)))
+        outcome.result = self._finish(lambda: self._run_alone(self.event_steps(task, event)))
         return outcome
 
     def event_steps(self, task: Task, event: HotplugEvent) -> Steps[int]:
@@ -218,38 +340,55 @@ class Machine:
         """
         if event.kind == "add":
             result = yield from self.hotplug.add_memory(
-                task, event.node, event.start, event.size, event.altmap, device=event.device
+                task,
+                event.node,
+                event.start,
+                event.size,
+                event.altmap,
+                device=event.device,
+                reserve=event.reserve,
+                compound_bytes=event.compound,
+                online=event.online,
             )
-            if not result and event.device:
-                self.devices.append(event)
+            if not result and (event.device or not event.online):
+                self.idle.append(event)
             return result
-        device = any(d.start < event.end and event.start < d.end for d in self.devices)
-        result = yield from self.hotplug.remove_memory(task, event.start, event.size, device=device)
-        if not result and device:
-            self.devices = [d for d in self.devices if d.start >= event.end or d.end <= event.start]
+        idle = [d for d in self.idle if d.start < event.end and event.start < d.end]
+        device = any(part.device for part in idle)
+        result = yield from self.hotplug.remove_memory(
+            task, event.start, event.size, device=device, online=not idle
+        )
+        if not result:
+            self.idle = [part for part in self.idle if part not in idle]
         return result
 
     def snapshot(self) -> Snapshot:
         """Freeze what memory holds now, as a capture kernel would find it."""
-        return Snapshot(
-            CrashedMachine(
-                spec=self.spec,
-                kernel=self.kernel,
-                memory=self.memory,
-                memblock=self.memblock,
-                pages=self.pages,
-                usage=self.usage,
-                sparsemem=self.sparsemem,
-                vmemmap=self.vmemmap,
-                nodes=self.nodes,
-                locks=self.locks,
-                objects_phys=self.objects_phys,
-                devices=tuple(self.devices),
-                lost_sections=self.lost_sections,
-                outcomes=tuple(self.outcomes),
-                stores=self.runner.stores,
-                reason=self.crashed,
-            )
+        return Snapshot(self._crashed(self.memory))
+
+    def dumped(self) -> SnapshotDump:
+        """Give the memory as it is now, for `vmemmap.open`; the machine may run on afterwards."""
+        self._boot_once()
+        return SnapshotDump(Snapshot(self._crashed(self.memory.copy())))
+
+    def _crashed(self, memory: PhysicalMemory) -> CrashedMachine:
+        return CrashedMachine(
+            spec=self.spec,
+            kernel=self.kernel,
+            memory=memory,
+            memblock=self.memblock,
+            pages=self.pages,
+            usage=self.usage,
+            sparsemem=self.sparsemem,
+            vmemmap=self.vmemmap,
+            nodes=self.nodes,
+            locks=self.locks,
+            objects_phys=self.objects_phys,
+            idle=tuple(self.idle),
+            lost_sections=self.lost_sections,
+            outcomes=tuple(self.outcomes),
+            stores=self.runner.stores,
+            reason=self.crashed,
         )
 
     def crash(
@@ -279,12 +418,12 @@ class Machine:
         return snapshot
 
     def write_symbols(self, path: str | Path) -> None:
-        """Write the kernel's symbols as a vmlinux without code, for readers of old kernels.
+        """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.
 
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self.kernel, path)
+        write_symbols(self, path)
 
     @property
     def list_head(self) -> int:
@@ -305,16 +444,21 @@ class Machine:
         )
         if not self.outcomes:
             return f"<Machine {machine}: not booted>"
+        node_page = f"{kernel.page_size // NODE_BYTES} nodes in a page"
+        last = [f"{outcome.what}: {outcome.word}" for outcome in self.outcomes[-_LAST_SHOWN:]]
+        earlier = len(self.outcomes) - len(last)
+        events = "; ".join([*([f"{earlier} before"] if earlier else []), *last])
         memory = sum(
             end - start for node in self.pages.nodes for start, end in self.pages.home(node)
         )
-        size = memory << kernel.page_shift
+        size, blocks = memory << kernel.page_shift, len(self.walk())
         return (
-            f"<Machine {machine}: {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
-            f"{len(self.walk())} blocks of {self.block_size >> 10}K on the list, "
-            f"head {self.list_head:#x}; next {self.memory.load_u64(PHYS['next']):#x}, "
-            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}"
-            f"{f'; {self.crashed}' if self.crashed else ''}>"
+            f"<Machine {machine}:\n"
+            f" {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
+            f"{blocks} block{'' if blocks == 1 else 's'} of {self.block_size >> 10}K on the list\n"
+            f" head {self.list_head:#x}, next {self.memory.load_u64(PHYS['next']):#x}, "
+            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}\n"
+            f" {node_page}; {events}{f'; {self.crashed}' if self.crashed else ''}>"
         )
 
     def walk(self) -> list[VmemmapBacking]:
@@ -328,6 +472,10 @@ class Machine:
             self.run_events()
 
     def _run_by_hand(self, event: HotplugEvent) -> Outcome:
+        return self.run_event(self._plan_by_hand(event))
+
+    def _plan_by_hand(self, event: HotplugEvent) -> HotplugEvent:
+        """Add an event to the spec as one that has run, when all others have."""
         self._boot_once()
         self.run_events()
         if self.crashed:
@@ -340,7 +488,7 @@ class Machine:
         spec = replace(self.spec, events=(*self.spec.events, event))
         spec.check()
         self.spec, self._events_run = spec, len(spec.events)
-        return self.run_event(event)
+        return event
 
     def _sparse_init(self) -> int:
         if (
@@ -353,8 +501,16 @@ class Machine:
         steps = boot.sparse_init(
             self.vmemmap, Task("boot", True, calls=[*boot.BOOT_CALLS]), self.spec.memory
         )
-        self.lost_sections = self.runner.run(steps)
+        self.lost_sections = self._run_alone(steps)
         return 0
+
+    def _run_alone(self, steps: Steps[int]) -> int:
+        """Drive kernel code to its end with nothing beside it."""
+        self._kernel_memory.loads_are_steps = False
+        try:
+            return self.runner.run(steps)
+        finally:
+            self._kernel_memory.loads_are_steps = True
 
     def _start_page_allocator(self) -> None:
         """Hand what memblock has left to the page allocator, and put pages to use."""
@@ -395,10 +551,14 @@ class Machine:
         calls = self.outcomes[-1].calls if self.outcomes else []
         if name not in calls:
             calls.append(name)
+        if self._watch is not None:
+            self._watch.called(task)
 
     def _note_said(self, said: Printed | Warned) -> None:
         if self.outcomes:
             self.outcomes[-1].said.append(said)
+        if self._watch is not None:
+            self._watch.said(said)
 
     def _note_warning(self, task: Task, function: str) -> None:
         callers = [name for name in reversed(task.calls) if name != function]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -29,6 +29,28 @@ class Access(Enum):
 
 
 Steps = Generator[Access, None, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What kernel code did that is no access to its own data, for whoever watches.
+
+    Attributes:
+        kind: What it is.
+        what: What was allocated, freed or mapped.
+        size: How many bytes.
+        phys: Their physical address; None where none could be had.
+        virt: Where they are mapped, of a mapping.
+    """
+
+    kind: Literal["alloc", "free", "map", "unmap"]
+    what: str
+    size: int
+    phys: int | None = None
+    virt: int | None = None
+
+
+Watcher = Callable[[Deed], None]
 
 
 class CrashNow(Exception):
@@ -52,12 +74,14 @@ class Task:
         alone: There is no other yet: boot, which needs no lock.
         held: The locks that it holds.
         calls: The kernel functions that it is in, outermost first.
+        arguments: Those of the innermost, by name.
     """
 
     name: str
     alone: bool = False
     held: list[Lock] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def holds(self, lock: Lock) -> bool:
         """Tell whether this task holds *lock*."""
@@ -68,14 +92,17 @@ def kernel_function(
     steps: Callable[Concatenate[Owner, Task, P], Steps[T]],
 ) -> Callable[Concatenate[Owner, Task, P], Steps[T]]:
     """Let what a method puts on its task's call stack be gone when it has ended."""
+    names = steps.__code__.co_varnames[2:]
 
     @wraps(steps)
     def stacked(owner: Owner, task: Task, /, *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
-        depth = len(task.calls)
+        depth, outer = len(task.calls), task.arguments
+        task.arguments = dict(zip(names, args, strict=False)) | kwargs
         try:
             return (yield from steps(owner, task, *args, **kwargs))
         finally:
             del task.calls[depth:]
+            task.arguments = outer
 
     return stacked
 
@@ -113,11 +140,13 @@ class Runner:
     Attributes:
         stores: Stores done so far.
         crash_before: The store, counting from 0, before which the machine crashes; None never.
+        watch: Is told wherever a function stops, before it goes on; None for nobody.
     """
 
     def __init__(self, crash_before: int | None = None) -> None:
         self.stores = 0
         self.crash_before = crash_before
+        self.watch: Callable[[Steps[Any], Access], None] | None = None
 
     def run(self, steps: Steps[T]) -> T:
         """Drive one function to its end and give its result.
@@ -128,7 +157,10 @@ class Runner:
         """
         try:
             while True:
-                self.admit(next(steps))
+                access = next(steps)
+                if self.watch is not None:
+                    self.watch(steps, access)
+                self.admit(access)
         except StopIteration as end:
             result: T = end.value
             return result

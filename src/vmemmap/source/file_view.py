@@ -7,9 +7,11 @@ is mapped still ends the process with a bus error. It knows no format.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
+import weakref
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnreadableFile
+from vmemmap.source.traffic import Traffic
 
 LIVE_KERNEL = "/proc/kcore"
 _EMPTY_ADVICE = {
@@ -33,6 +36,10 @@ class ByteView(ABC):
         warnings: What is odd about the file, one line each.
         truncated: Bytes that ought to be there are known to be lost.
         moves: The bytes change while they are read, so that nothing may be kept.
+        far: A read can cost a request over a network: little is to be read, and it is to be asked
+            for together.
+        contiguous: Offsets are those in the file itself, which has a byte at each.
+        identity: What tells this version of a far file from any other; empty if nothing does.
     """
 
     path: str
@@ -40,6 +47,9 @@ class ByteView(ABC):
     warnings: list[str]
     truncated: bool = False
     moves: bool = False
+    far: bool = False
+    contiguous: bool = False
+    identity: str = ""
 
     @abstractmethod
     def view(self, offset: int, size: int) -> memoryview:
@@ -73,12 +83,31 @@ class ByteView(ABC):
         return f"the file is cut off at {self.size:#x}"
 
     def next_data(self, offset: int) -> int:
-        """Give the first offset from *offset* on that is in no hole; `size` if there is none."""
+        """Give the first offset from *offset* on that is in no hole; `size` if there is none.
+
+        What lies in a hole reads as zeros.
+        """
         return min(offset, self.size)
 
     def data_end(self, offset: int) -> int:
         """Give where the data around *offset* ends, if it lies in data; at least one byte on."""
         return max(self.size, offset + 1)
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading it over a network cost so far; None if it is on this machine."""
+        return None
+
+    def prefetch(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Have the bytes of many stretches at hand, as far as there is room for them.
+
+        Nothing depends on it but the time that reading them takes.
+
+        Args:
+            offsets: Where each begins, by rising offset for the most part.
+            sizes: How many bytes it has.
+        """
+        return
 
     def trim(self) -> None:
         """Let go of memory that holds what was read; reading it again is all that it costs."""
@@ -97,7 +126,7 @@ class FileView(ByteView):
     """A regular file or block device, mapped for reading.
 
     Args:
-        fd: An open file; closed here, the mapping stays until `close`.
+        fd: An open file; closed by `close`, or at once if it cannot be read.
         path: What to call it.
         what: What it ought to be, for errors.
 
@@ -105,9 +134,12 @@ class FileView(ByteView):
         UnreadableFile: It is a directory, a device without an end, or empty.
     """
 
+    contiguous = True
+
     def __init__(self, fd: int, path: str, what: str = "the dump") -> None:
         self.path = path
         self.warnings = []
+        self._fd, self._close_fd = fd, weakref.finalize(self, os.close, fd)
         try:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode):
@@ -117,12 +149,14 @@ class FileView(ByteView):
                 raise unreadable(path, why, what=what)
             self.size = os.lseek(fd, 0, os.SEEK_END)
             if self.size == 0:
-                raise unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
+                raise empty(path, what)
             self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+        except UnreadableFile:
+            self._close_fd()
+            raise
         except (OSError, ValueError, OverflowError) as error:
+            self._close_fd()
             raise unreadable(path, _reason(error), what=what) from error
-        finally:
-            os.close(fd)
         self._view = memoryview(self._map)
 
     def view(self, offset: int, size: int) -> memoryview:
@@ -132,6 +166,22 @@ class FileView(ByteView):
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether ``[offset, offset + size)`` lies wholly inside the file."""
         return offset >= 0 and size >= 0 and offset + size <= self.size
+
+    def next_data(self, offset: int) -> int:
+        """Give the first offset from *offset* on that the file system does not know to be zero."""
+        try:
+            return os.lseek(self._fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else offset
+        except AttributeError:
+            return offset  # no such question on this system
+
+    def data_end(self, offset: int) -> int:
+        """Give where the next hole of a sparse file is, or where the file ends."""
+        try:
+            return max(os.lseek(self._fd, offset, os.SEEK_HOLE), offset + 1)
+        except (OSError, AttributeError):
+            return super().data_end(offset)
 
     def trim(self) -> None:
         """Unmap what was read; it stays in the system's page cache."""
@@ -145,6 +195,7 @@ class FileView(ByteView):
 
     def close(self) -> None:
         """Release the mapping; views handed out and still alive keep it until they go."""
+        self._close_fd()
         self._view.release()
         # A BufferError means that arrays over the file are still in use; they keep the map alive.
         try:
@@ -208,6 +259,11 @@ def unreadable(path: str, reason: str, advice: str = "", what: str = "the dump")
     """Make the error for a file that cannot be read; *what* is what it ought to be."""
     hint = f" ({advice})" if advice else ""
     return UnreadableFile(f"cannot read {what}: {reason}{hint}", path=path)
+
+
+def empty(path: str, what: str = "the dump") -> UnreadableFile:
+    """Make the error for a file without a byte."""
+    return unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
 
 
 def _hint(path: str) -> str:

@@ -66,6 +66,7 @@ def write_elf_core(
     progress: Progress = lambda _what, _done, _total: None,
     *,
     room: int = 0,
+    flags: int = 0,
 ) -> None:
     """Write an ELF vmcore; the file appears under its name only when it is whole.
 
@@ -77,6 +78,7 @@ def write_elf_core(
         contents: Where the bytes come from; asked once for each segment.
         progress: Told "writing", the bytes done and the bytes in all.
         room: Bytes that *contents* will give, as far as it is known: what the disk must have free.
+        flags: The header's e_flags.
 
     Raises:
         UnwritableFile: No room, no permission, or a size that the file system cannot hold.
@@ -85,7 +87,8 @@ def write_elf_core(
         check_room(file, room, path)
         size = sum(_aligned(segment.file_bytes) for segment in segments)
         _reserve(file, data_at(notes, segments) + size, path)
-        write_elf(FileOutput(file, str(path)), order, notes, segments, contents, progress)
+        out = FileOutput(file, str(path))
+        write_elf(out, order, notes, segments, contents, progress, flags=flags)
 
 
 def write_elf(
@@ -95,6 +98,8 @@ def write_elf(
     segments: Sequence[Segment],
     contents: Contents,
     progress: Progress = lambda _what, _done, _total: None,
+    *,
+    flags: int = 0,
 ) -> int:
     """Write an ELF vmcore to any output; arguments as for `write_elf_core`.
 
@@ -104,7 +109,7 @@ def write_elf(
     Raises:
         OutputTooLarge, UnwritableFile, OSError: What *out* raises.
     """
-    headers = _headers(order, notes, segments)
+    headers = _headers(order, notes, segments, flags)
     out.put(0, headers)
     offset, end = data_at(notes, segments), len(headers)
     total = sum(segment.file_bytes for segment in segments)
@@ -160,7 +165,7 @@ def _notes_at(segments: Sequence[Segment]) -> int:
     return headers_end + (elf64.SECTION_HEADER_BYTES if count >= elf64.PN_XNUM else 0)
 
 
-def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment]) -> bytes:
+def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags: int) -> bytes:
     """Give all that stands before the memory."""
     count = 1 + len(segments)
     extended = count >= elf64.PN_XNUM
@@ -182,7 +187,7 @@ def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment]) -> byt
         0,
         elf64.HEADER_BYTES,
         section_at,
-        0,
+        flags,
         elf64.HEADER_BYTES,
         elf64.PROGRAM_HEADER_BYTES,
         elf64.PN_XNUM if extended else count,

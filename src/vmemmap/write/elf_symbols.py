@@ -1,4 +1,4 @@
-"""Writes an ELF file that holds a symbol table and nothing else, in place of a vmlinux.
+"""Writes an ELF file that holds a symbol table, and types at most, in place of a vmlinux.
 
 Source: the ELF-64 object file format.
 """
@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.formats import elf64
-from vmemmap.write.new_file import new_file
 
 ET_EXEC = 2
-SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 2, 3, 8
+SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS = 1, 2, 3, 8
 GLOBAL_OBJECT, GLOBAL_FUNC = 0x11, 0x12
 SHF_WRITE_ALLOC, SHF_ALLOC_EXEC = 3, 6
 
@@ -31,11 +29,13 @@ class ElfSymbol:
     is_function: bool = False
 
 
-def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbol]) -> None:
-    """Write *symbols* as an ELF executable of PowerPC64 without code.
+def pack_elf_symbols(order: ByteOrder, symbols: list[ElfSymbol], btf: bytes = b"") -> bytes:
+    """Give *symbols* as an ELF executable of PowerPC64 without code.
 
-    Raises:
-        UnwritableFile: The file cannot be made.
+    Args:
+        order: Its byte order.
+        symbols: What it names.
+        btf: Its types; none if empty.
     """
     word = numpy_prefix(order)
     names = b"\0"
@@ -46,14 +46,15 @@ def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbo
             word + "IBBHQQ", len(names), kind, 0, section, symbol.address, symbol.size
         )
         names += symbol.name.encode() + b"\0"
-    sections = b"\0.text\0.data\0.symtab\0.strtab\0"
+    sections = b"\0.text\0.data\0.symtab\0.strtab\0.BTF\0"
     first = min((symbol.address for symbol in symbols), default=0)
     size = max((symbol.address + symbol.size for symbol in symbols), default=0) - first
 
     symtab_at = elf64.HEADER_BYTES
     strtab_at = symtab_at + len(table)
     shstrtab_at = strtab_at + len(names)
-    headers_at = -(-(shstrtab_at + len(sections)) // 8) * 8
+    btf_at = -(-(shstrtab_at + len(sections)) // 8) * 8
+    headers_at = -(-(btf_at + len(btf)) // 8) * 8
     rows: list[tuple[bytes, int, int, int, int, int, int, int]] = [
         # name, type, flags, address, offset, size, link, info
         (b"", 0, 0, 0, 0, 0, 0, 0),
@@ -61,8 +62,10 @@ def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbo
         (b".data", SHT_NOBITS, SHF_WRITE_ALLOC, first, symtab_at, size, 0, 0),
         (b".symtab", SHT_SYMTAB, 0, 0, symtab_at, len(table), 4, 1),
         (b".strtab", SHT_STRTAB, 0, 0, strtab_at, len(names), 0, 0),
-        (b".strtab", SHT_STRTAB, 0, 0, shstrtab_at, len(sections), 0, 0),
     ]
+    if btf:
+        rows.append((b".BTF", SHT_PROGBITS, 0, 0, btf_at, len(btf), 0, 0))
+    rows.append((b".strtab", SHT_STRTAB, 0, 0, shstrtab_at, len(sections), 0, 0))
     headers = np.zeros(len(rows), elf64.section_header_dtype(order))
     for header, row in zip(headers, rows, strict=True):
         name, kind, flags, address, offset, length, link, info = row
@@ -89,7 +92,6 @@ def write_elf_symbols(path: str | Path, order: ByteOrder, symbols: list[ElfSymbo
         len(rows) - 1,
     )
     ident = elf64.MAGIC + bytes([elf64.CLASS_64, 1 if order == "little" else 2, 1])
-    with new_file(path) as file:
-        file.write(ident.ljust(16, b"\0") + start + bytes(table) + names + sections)
-        file.seek(headers_at)
-        file.write(headers.tobytes())
+    content = ident.ljust(16, b"\0") + start + bytes(table) + names + sections
+    content = content.ljust(btf_at, b"\0") + btf
+    return content.ljust(headers_at, b"\0") + headers.tobytes()

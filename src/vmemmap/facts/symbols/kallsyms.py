@@ -59,6 +59,7 @@ class _Names:
         kind: The kinds.
         how: The reading in words, where there is another.
         is_only: No length is above 127, so that the other reading gives the same.
+        stored_bytes: How many bytes all names take as they are stored.
     """
 
     text: bytes
@@ -66,6 +67,7 @@ class _Names:
     kind: bytes
     how: str
     is_only: bool
+    stored_bytes: int
 
 
 def read_kallsyms(info: Vmcoreinfo, memory: LinearMemory) -> SymbolTable:
@@ -91,8 +93,30 @@ def read_kallsyms(info: Vmcoreinfo, memory: LinearMemory) -> SymbolTable:
     return _Reader(info, memory).table()
 
 
+def kallsyms_parts(info: Vmcoreinfo, memory: LinearMemory) -> list[tuple[int, int]]:
+    """Say where the kernel's symbol table lies: virtual address and size of each part of it.
+
+    Args:
+        info: The parsed VMCOREINFO.
+        memory: The kernel's data.
+
+    Raises:
+        FactError: As for `read_kallsyms`; of what cannot be read no part is known.
+    """
+    reader = _Reader(info, memory)
+    reader.table()
+    return reader.parts
+
+
 class _Reader:
+    """Reads the table.
+
+    Attributes:
+        parts: Where it lies, once it was read.
+    """
+
     def __init__(self, info: Vmcoreinfo, memory: LinearMemory) -> None:
+        self.parts: list[tuple[int, int]] = []
         self._info = info
         self._memory = memory
         self._prefix = numpy_prefix(memory.order)
@@ -125,6 +149,10 @@ class _Reader:
         if best is None:
             raise FactInvalid(f"the kernel's symbol table is damaged: {why}", name="kallsyms")
         names, address, how = best
+        self.parts += [
+            (self._info.symbol("kallsyms_names"), names.stored_bytes),
+            (self._info.symbol("kallsyms_num_syms"), 4),
+        ]
         return SymbolTable(
             names.text,
             names.at,
@@ -167,6 +195,12 @@ class _Reader:
         index = np.frombuffer(self._read("kallsyms_token_index", 512), dtype=self._prefix + "u2")
         text = self._read("kallsyms_token_table", int(index.max()) + _TOKEN_MAX)
         tokens = [text[start : text.find(b"\0", start)] for start in index.tolist()]
+        table = self._info.symbol("kallsyms_token_table")
+        self.parts.append((self._info.symbol("kallsyms_token_index"), 512))
+        self.parts += [
+            (table + start, len(token) + 1)
+            for start, token in zip(index.tolist(), tokens, strict=True)
+        ]
         if b"\0" not in text[int(index.max()) :]:
             raise FactInvalid(
                 f"kallsyms_token_table: the last token is longer than {_TOKEN_MAX} bytes",
@@ -178,9 +212,11 @@ class _Reader:
         """Give the addresses in each way that they can be stored, and the way in words."""
         if "SYMBOL(kallsyms_offsets)" in self._info:
             stored = self._read("kallsyms_offsets", 4 * self._count)
+            self.parts.append((self._info.symbol("kallsyms_offsets"), 4 * self._count))
             value = np.frombuffer(stored, dtype=self._prefix + "i4").astype(np.int64)
             if "SYMBOL(kallsyms_relative_base)" in self._info:
                 base = self._number("kallsyms_relative_base", 8)
+                self.parts.append((self._info.symbol("kallsyms_relative_base"), 8))
                 unsigned = (value & 0xFFFF_FFFF).view(np.uint64)
                 yield np.uint64(base) + unsigned, f"addresses relative to {base:#x}"
                 # With CONFIG_KALLSYMS_ABSOLUTE_PERCPU (until 6.14) only negative ones are.
@@ -192,6 +228,7 @@ class _Reader:
             yield places + value.view(np.uint64), "addresses relative to their own place"
         else:
             stored = self._read("kallsyms_addresses", 8 * self._count)
+            self.parts.append((self._info.symbol("kallsyms_addresses"), 8 * self._count))
             yield np.frombuffer(stored, dtype=self._prefix + "u8").astype(np.uint64), "addresses"
 
 
@@ -230,9 +267,9 @@ def _decode(stored: bytes, count: int, tokens: list[bytes], wide: bool) -> _Name
     if kind.translate(None, _KINDS) or not letters[at].all():
         raise FactInvalid("kallsyms_names: what is stored is no names", name="kallsyms_names")
     if not is_long.any():
-        return _Names(text, at, kind, "", is_only=True)
+        return _Names(text, at, kind, "", True, end)
     how = f", lengths of names in {'one or two bytes' if wide else 'one byte'}"
-    return _Names(text, at, kind, how, is_only=False)
+    return _Names(text, at, kind, how, False, end)
 
 
 def _walk_lengths(stored: bytes, count: int, wide: bool) -> tuple[NDArray[np.intp], int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from vmemmap.errors import FactInvalid, FactMissing
 from vmemmap.facts.symbols.table import SymbolTable
 from vmemmap.facts.types.btf import BTF_MAX_BYTES, Btf
+from vmemmap.formats.btf import HEADER_BYTES, decode_header
 from vmemmap.linear_map import LinearMemory
 
 _START, _END = "__start_BTF", "__stop_BTF"
@@ -29,6 +30,33 @@ def read_own_types(symbols: SymbolTable, memory: LinearMemory) -> Btf:
         FactMissing: The kernel has none, or it is not in the dump.
         FactInvalid: What is there is damaged.
     """
+    at, data = _read(symbols, memory)
+    return Btf(data, f"the kernel's BTF at {at:#x}")
+
+
+def own_types_parts(symbols: SymbolTable, memory: LinearMemory) -> list[tuple[int, int]]:
+    """Say where the kernel's BTF lies: virtual address and size of each part of it.
+
+    Args:
+        symbols: The kernel's symbols.
+        memory: The kernel's data.
+
+    Raises:
+        FactError: As for `read_own_types`; of what cannot be read no part is known.
+    """
+    at, data = _read(symbols, memory)
+    Btf(data, f"the kernel's BTF at {at:#x}")
+    header = decode_header(data)
+    assert header is not None
+    return [
+        (at, HEADER_BYTES),
+        (at + header.types_at, header.types_size),
+        (at + header.strings_at, header.strings_size),
+    ]
+
+
+def _read(symbols: SymbolTable, memory: LinearMemory) -> tuple[int, bytes]:
+    """Read all that lies between the symbols; give its address, too."""
     start, end = symbols.find(_START), symbols.find(_END)
     if start is None or end is None:
         raise FactMissing(f"its kernel has no BTF (no symbol {_START})", name="types")
@@ -39,5 +67,4 @@ def read_own_types(symbols: SymbolTable, memory: LinearMemory) -> Btf:
             f"{BTF_MAX_BYTES}",
             name="types",
         )
-    data = memory.content("its kernel's BTF", start.address, size)
-    return Btf(data, f"the kernel's BTF at {start.address:#x}")
+    return start.address, memory.content("its kernel's BTF", start.address, size)

@@ -12,7 +12,7 @@ from vmemmap.findings import Finding
 from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.pages.array import PageArray
-from vmemmap.pages.count.tally import Counter, Tally, tally_of
+from vmemmap.pages.count.tally import NOWHERE, Counter, Tally, tally_of
 from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
 from vmemmap.pages.exclusion_rules import LEVELS, Class, DumpLevel, Knowledge
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
@@ -77,6 +77,7 @@ def take_census(
     may = 0
     for each in total.may.values():
         may |= each
+    unused = int(total.zones.get(NOWHERE, np.zeros(1)).sum())
     undecided = int(kinds[Kind.UNDECIDED])
     if undecided:
         findings = (*findings, kinds_undecided(pages.layout, undecided, may))
@@ -98,7 +99,7 @@ def take_census(
         compound_heads=total.heads if knows_tails else None,
         compound_tails=total.tails if "tail" not in unsettled else None,
         slab_tails=total.slab_tails if knows_tails else None,
-        managed=len(pages) - total.reserved - int(kinds[Kind.DEVICE])
+        managed=len(pages) - total.reserved - int(kinds[Kind.DEVICE]) - unused
         if read_all and told
         else None,
         unknown={why.word: int(total.why[why]) for why in Absence if total.why[why]},
@@ -137,7 +138,7 @@ def _zones(
     may: dict[tuple[int, int] | None, int] = {}
     for key, counts in counted.zones.items():
         flags = key << 32
-        place = (fields.node(flags), fields.zone(flags)) if fields else None
+        place = (fields.node(flags), fields.zone(flags)) if fields and key != NOWHERE else None
         rows[place] = rows.get(place, 0) + counts
         may[place] = may.get(place, 0) | counted.may.get(key, 0)
     for place in sorted(rows, key=lambda place: place or (-1, -1)):

@@ -21,6 +21,8 @@ from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import Window
 
 DAMAGE_KEPT = 1000
+NOWHERE = -1
+"""The zone of pages whose struct pages mean nothing: RAM that is not online."""
 
 
 @dataclass(slots=True)
@@ -28,7 +30,8 @@ class Tally:
     """What was counted so far.
 
     Attributes:
-        zones: Counts by kind for each value of the flag bits that name node and zone.
+        zones: Counts by kind for each value of the flag bits that name node and zone; pages that
+            name none are under `NOWHERE`.
         free_blocks: Free blocks by order.
         why: Pages that cannot be read, by reason.
         heads: Compounds.
@@ -114,7 +117,15 @@ class Counter:
         doubt = scanned.judged.may_be_reserved
         if doubt is not None:
             tally.maybe_reserved = int(np.count_nonzero(doubt & (kind != Kind.ABSENT)))
-        if not scanned.window.complete:
+        if scanned.unused:
+            told = (kind != Kind.ABSENT) & (kind != Kind.UNKNOWN)
+            for start, end in scanned.unused:
+                nowhere = np.count_nonzero(told[start:end])
+                tally.zone(NOWHERE)[Kind.OFFLINE] += nowhere
+                told[start:end] = False
+            rows = np.flatnonzero(told)
+            kind, flags, marks = kind[rows], flags[rows], marks[rows]
+        elif not scanned.window.complete:
             rows = np.flatnonzero((kind != Kind.ABSENT) & (kind != Kind.UNKNOWN))
             kind, flags, marks = kind[rows], flags[rows], marks[rows]
         tail = (marks & np.uint8(Mark.TAIL)) != 0

@@ -53,8 +53,9 @@ class Usage:
         slab_tails: Slab pages among them: crash counts slabs by the pages that carry the mark, and
             where only heads do (since 4.18 with SLUB) these are missing from its figure; None
             where that is not told.
-        managed: Pages that are neither reserved nor a device's: what crash and /proc/zoneinfo call
-            total or managed; None if a struct page could not be read, or may be reserved.
+        managed: Pages that are online, and neither reserved nor a device's: what crash and
+            /proc/zoneinfo call total or managed; None if a struct page could not be read, or may
+            be reserved.
         unknown: Pages of kind unknown by the reason why they cannot be read.
         zones: Pages by node and zone; unknown ones name none.
         fields_origin: Where the place of node and zone in the flags is known from; None if nowhere.

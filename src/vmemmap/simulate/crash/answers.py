@@ -145,11 +145,17 @@ def remarks(machine: CrashedMachine) -> list[str]:
     planned = machine.spec.faults.crash_before_store
     if planned is not None and machine.reason is None:
         said.append(f"store {planned} was never reached: there were {machine.stores}")
-    parts = [d for d in machine.devices if (d.start | d.size) % SECTION_BYTES]
+    parts = [d for d in machine.idle if d.device and (d.start | d.size) % SECTION_BYTES]
     if parts and kernel.mmu == "hash":
         said.append(
             "device memory in parts of a section: on the hash MMU only the first part gets struct "
             "pages (kernels since 5.7 refuse the others)"
+        )
+    untouched = kernel.at(eras.UNUSED_PAGES) == "untouched" and not machine.spec.debug_vm
+    if machine.offline and untouched:
+        said.append(
+            "struct pages of memory that is not online hold what lay there before: makedumpfile "
+            "goes by them, and may count more than is said here"
         )
     if not machine.locks.serialised:
         said.append(f"nothing serialises vmemmap_populate(): {machine.locks.description}")

@@ -37,7 +37,8 @@ class CrashedMachine:
         nodes: The node structures.
         locks: What kept two hotplug operations apart.
         objects_phys: Physical address of the page of kernel objects.
-        devices: Device memory that is there, by the events that added it.
+        idle: Memory that is there and not in use, by the events that added it: devices, and RAM
+            that did not come online.
         lost_sections: Sections that got no struct pages at boot.
         outcomes: What became of boot and of each event.
         stores: Stores of the tracking that were done one by one.
@@ -55,11 +56,16 @@ class CrashedMachine:
     nodes: Pgdat
     locks: HotplugLocks
     objects_phys: int
-    devices: tuple[HotplugEvent, ...]
+    idle: tuple[HotplugEvent, ...]
     lost_sections: int
     outcomes: tuple[Outcome, ...]
     stores: int
     reason: str | None
+
+    @property
+    def offline(self) -> list[HotplugEvent]:
+        """RAM that did not come online."""
+        return [event for event in self.idle if not event.device]
 
     def walk(self) -> Iterator[VmemmapBacking]:
         """Follow the list as it is now, head first."""

@@ -17,22 +17,34 @@ import numpy.typing as npt
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.printk import write_log
+from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
 from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.memory.extents import Extents
 from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
+from vmemmap.simulate.memory.supply import Altmap
+from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.mm.struct_pages import Frames, Objects, Owners, StructPagePainter
+from vmemmap.simulate.mm.struct_pages import (
+    Frames,
+    IdleFrames,
+    Objects,
+    Owners,
+    StructPagePainter,
+)
 from vmemmap.simulate.mm.usage import PageRun, Use
+from vmemmap.simulate.spec.machine_spec import HotplugEvent
 from vmemmap.write.notes import pack_note
 
 PAINT_BYTES = 4 << 20
 MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
+BACKUP_BYTES = 64 << 10
+"""What kdump's purgatory copies away, since a ppc64 kernel has its vectors there."""
 _DISK_BLOCK_BYTES = 4096
 """What a file system gives at least for a few bytes in a hole."""
-UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC)
+UNMARKED = (Use.OFFLINE, Use.HWPOISON, Use.VMALLOC, Use.DEVICE)
 """Uses whose pages hold nothing that a dump would have."""
 
 
@@ -58,24 +70,56 @@ class Snapshot:
                 objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, FREE_HUGE_PAGE
             ),
             machine.nodes,
+            debug_vm=machine.spec.debug_vm,
         )
         lru = self.struct_pages.lru_of(0)
         machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
-        self.vmcoreinfo = vmcoreinfo_text(machine)
+        self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
         write_log(machine.memory, kernel, dmesg(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
         machine.memory.write(VMCOREINFO_NOTE, note)
         self.missing: list[tuple[int, int]] = []
-        self._virt, self._phys = machine.vmemmap.map.columns()
-        self._by_phys = np.sort(self._phys)
+        virt, phys = machine.vmemmap.map.columns()
+        # What several places of the vmemmap share is in memory once, and all of them say the same.
+        self._by_phys, once = np.unique(phys, return_index=True)
+        once.sort()
+        self._virt, self._phys = virt[once], phys[once]
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
         """The memory that the dump covers, as (start, end) in bytes, ascending."""
+        spec = self.machine.spec
+        if not self.missing and spec.reservation is None:
+            return self._covered
         covered = Extents(self._covered)
+        if spec.reservation is not None:
+            covered.remove(spec.reservation.start, spec.reservation.end)
+            for part in spec.firmware:
+                covered.add(part.start, part.end)
         for start, end in self.missing:
             covered.remove(start, end)
-        return list(covered) if self.missing else self._covered
+        return list(covered)
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """The same as kdump's or fadump's headers cut it, in their order.
+
+        kdump copies the first 64 KiB away before its capture kernel runs, so that they stand apart;
+        firmware inside the capture kernel's memory is added when all else is there.
+        """
+        spec, ranges = self.machine.spec, Extents(self.ranges)
+        if spec.form == "plain":
+            return self.ranges
+        room, last = spec.reservation, []
+        for part in spec.firmware:
+            if room is not None and room.start <= part.start and part.end <= room.end:
+                last.append((part.start, part.end))
+                ranges.remove(part.start, part.end)
+        first = []
+        if spec.form == "kdump" and ranges.covers(0, BACKUP_BYTES):
+            first.append((0, BACKUP_BYTES))
+            ranges.remove(0, BACKUP_BYTES)
+        return [*first, *ranges, *last]
 
     @property
     def _covered(self) -> list[tuple[int, int]]:
@@ -84,6 +128,7 @@ class Snapshot:
             return sorted((part.start, part.end) for part in machine.spec.memory)
         shift = machine.kernel.page_shift
         homes = [tuple(row) for home in self.owners.homes.values() for row in home.tolist()]
+        homes += [(part.start >> shift, part.end >> shift) for part in machine.offline]
         merged: list[tuple[int, int]] = []
         for start, end in sorted(homes):
             if merged and merged[-1][1] == start << shift:
@@ -196,13 +241,28 @@ def _owners(machine: CrashedMachine) -> Owners:
     frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
     return Owners(
         homes={node: _intersect(pages.home(node).as_array(), valid) for node in pages.nodes},
-        devices=[
-            (event.node, event.start >> shift, event.end >> shift) for event in machine.devices
-        ],
+        idle=[_idle_frames(machine, event) for event in machine.idle],
         reserved=frames,
         free=np.array(sorted(free), np.int64).reshape(-1, 2),
         blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
         runs=sorted(machine.usage.runs, key=lambda run: run.start),
+    )
+
+
+def _idle_frames(machine: CrashedMachine, event: HotplugEvent) -> IdleFrames:
+    kernel = machine.kernel
+    shift, pages = kernel.page_shift, max(event.compound >> kernel.page_shift, 1)
+    initialised = pages
+    altmap = Altmap(event.start, event.end, event.start, event.start, kernel.page_size)
+    if machine.vmemmap.vmemmap_can_optimize(altmap if event.altmap else None, pages):
+        initialised = RESERVED_PAGES * kernel.page_size // kernel.struct_page_size
+    return IdleFrames(
+        event.node,
+        event.start >> shift,
+        event.end >> shift,
+        event.device,
+        pages.bit_length() - 1,
+        initialised,
     )
 
 

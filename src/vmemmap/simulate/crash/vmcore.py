@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate import eras
+from vmemmap.intervals import touched
 from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.kernel_types import DescribedKernel, kernel_types
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.spool import Spool
-from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT, uts_names
+from vmemmap.simulate.crash.symbols import kernel_symbols
+from vmemmap.simulate.memory.image import uts_names
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.write.elf_core import Progress, Segment, check_room, write_elf_core
-from vmemmap.write.elf_symbols import ElfSymbol, write_elf_symbols
+from vmemmap.write.elf_symbols import pack_elf_symbols
 from vmemmap.write.flattened import FlattenedOutput
 from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
@@ -37,6 +38,8 @@ NT_PRSTATUS = 1
 PRSTATUS_BYTES = 504
 PRSTATUS_PID, PRSTATUS_REGISTERS = 32, 112
 GPR1, NIP, MSR = 1, 32, 33
+EF_PPC64_ABI = {"little": 2, "big": 1}
+"""e_flags of fadump's headers, which says by them what ABI the kernel has; kexec's have 0."""
 
 
 CONTAINERS = ("elf", "kdump", "flattened")
@@ -65,16 +68,24 @@ def write_vmcore(
     """
     if container not in CONTAINERS:
         raise ValueError(f"there is no container {container!r}: expected {', '.join(CONTAINERS)}")
-    machine = snapshot.machine
-    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
-    notes.append(Note("VMCOREINFO", 0, snapshot.vmcoreinfo))
+    notes = dump_notes(snapshot)
     if container != "elf":
         _write_kdump(snapshot, path, notes, progress, codec, flattened=container == "flattened")
         return
-    order = machine.kernel.byte_order
-    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.ranges]
+    order = snapshot.machine.kernel.byte_order
+    segments = [Segment(start, virt_of(start), end - start) for start, end in snapshot.segments]
+    abi = EF_PPC64_ABI[order] if snapshot.machine.spec.form == "fadump" else 0
     packed = pack_notes(order, notes)
-    write_elf_core(path, order, packed, segments, snapshot.contents, progress, room=snapshot.room)
+    write_elf_core(
+        path, order, packed, segments, snapshot.contents, progress, room=snapshot.room, flags=abi
+    )
+
+
+def dump_notes(snapshot: Snapshot) -> list[Note]:
+    """Give the notes of a snapshot's vmcore."""
+    machine = snapshot.machine
+    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
+    return [*notes, Note("VMCOREINFO", 0, snapshot.vmcoreinfo)]
 
 
 def _write_kdump(
@@ -89,7 +100,7 @@ def _write_kdump(
     """Write a snapshot as a kdump-compressed file."""
     kernel = snapshot.machine.kernel
     size = kernel.page_size
-    ram = np.array(snapshot.ranges, dtype=np.int64) // size
+    ram = touched(np.array(snapshot.ranges, dtype=np.int64), size)
     header = KdumpHeader(
         *(kernel.byte_order, size, int(ram[-1, 1]), notes, 0, codec),
         utsname=uts_names(snapshot.machine.memory, kernel),
@@ -112,19 +123,21 @@ def _write_kdump(
             flat.end()
 
 
-def write_symbols(kernel: Kernel, path: str | Path) -> None:
-    """Write the symbols of a kernel as a vmlinux without code.
+def write_symbols(machine: DescribedKernel, path: str | Path) -> None:
+    """Write the symbols of a kernel as a vmlinux without code, and its types if it has BTF.
 
-    For kernels before 3.13, which do not say in VMCOREINFO where the list is.
+    For kernels before 3.13, which do not say in VMCOREINFO where the list is, and for dumps whose
+    VMCOREINFO is lost.
     """
-    stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
-    root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
-    variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
-    size = kernel.at(eras.PSIZE_DEF_BYTES)
-    count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
-    table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
-    known = [symbol for symbol in variables if symbol.name != table.name]
-    write_elf_symbols(path, kernel.byte_order, [stext, root, table, *known])
+    with new_file(path) as file:
+        file.write(pack_symbols(machine))
+
+
+def pack_symbols(machine: DescribedKernel) -> bytes:
+    """Give what `write_symbols` writes."""
+    types = kernel_types(machine)
+    symbols = kernel_symbols(machine.kernel, len(types))
+    return pack_elf_symbols(machine.kernel.byte_order, symbols, types)
 
 
 def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:

@@ -1,7 +1,6 @@
 """The VMCOREINFO text of the model's kernel: the keys its release exports, in its order.
 
-Only what the model really keeps in memory is named: there is no kallsyms table, so its keys are
-left out.
+Only what the model really keeps in memory is named.
 
 Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by release.
 """
@@ -9,7 +8,7 @@ Source: Linux kernel/vmcore_info.c, arch/powerpc/kexec/core.c, release by releas
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
@@ -34,9 +33,14 @@ LINE_LIMIT = 79
 Line = tuple[str, int | str]
 
 
-def vmcoreinfo_text(machine: CrashedMachine) -> bytes:
-    """Give the text, one KEY=value a line."""
-    lines = [f"{key}={value}"[:LINE_LIMIT] + "\n" for key, value in _lines(machine)]
+def vmcoreinfo_text(machine: CrashedMachine, kallsyms: Sequence[tuple[str, int]] = ()) -> bytes:
+    """Give the text, one KEY=value a line.
+
+    Args:
+        machine: Whose it is.
+        kallsyms: The symbols of its own symbol table, with their addresses; none before 6.0.
+    """
+    lines = [f"{key}={value}"[:LINE_LIMIT] + "\n" for key, value in _lines(machine, kallsyms)]
     return "".join(lines).encode()
 
 
@@ -44,7 +48,7 @@ def _symbol(name: str, value: int) -> Line:
     return f"SYMBOL({name})", f"{value:x}"
 
 
-def _lines(machine: CrashedMachine) -> Iterator[Line]:
+def _lines(machine: CrashedMachine, kallsyms: Sequence[tuple[str, int]]) -> Iterator[Line]:
     kernel = machine.kernel
     yield "OSRELEASE", kernel.release
     if kernel.version >= (5, 14):
@@ -61,6 +65,8 @@ def _lines(machine: CrashedMachine) -> Iterator[Line]:
     yield from _struct_page(kernel, machine.nodes)
     yield from _zones(kernel, machine.nodes)
     yield from _page_flags(kernel)
+    for name, address in kallsyms:
+        yield _symbol(name, address)
     yield from _powerpc(kernel)
     yield "CRASHTIME", machine.spec.crash_time
 

@@ -6,7 +6,6 @@ unit in which any of the kernels maps or hands out memory.
 
 from __future__ import annotations
 
-import bisect
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +31,12 @@ class PhysicalMemory:
         prefix = numpy_prefix(order)
         self._u64 = struct.Struct(prefix + "Q")
         self._u32 = struct.Struct(prefix + "I")
+
+    def copy(self) -> PhysicalMemory:
+        """Give a copy, which stays as it is when this memory changes."""
+        other = PhysicalMemory(self.order)
+        other._frames = {number: bytearray(frame) for number, frame in self._frames.items()}
+        return other
 
     def read(self, phys: int, size: int) -> bytes:
         """Give *size* bytes from *phys* on; zeros where nothing was written."""
@@ -89,11 +94,12 @@ class PhysicalMemory:
 
     def frames(self, start: int, end: int) -> Iterator[tuple[int, bytearray]]:
         """Yield the frames in ``[start, end)`` that were written, as (phys, bytes), ascending."""
-        numbers = sorted(self._frames)
-        first = bisect.bisect_left(numbers, start >> FRAME_SHIFT)
-        for number in numbers[first:]:
-            if number << FRAME_SHIFT >= end:
-                return
+        asked = range(start >> FRAME_SHIFT, -(-end >> FRAME_SHIFT))
+        if len(asked) < len(self._frames):
+            numbers = [number for number in asked if number in self._frames]
+        else:
+            numbers = sorted(number for number in self._frames if number in asked)
+        for number in numbers:
             yield number << FRAME_SHIFT, self._frames[number]
 
     @property
@@ -129,39 +135,59 @@ class Store:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An access that kernel code is about to do: where, how wide, and what a store will put."""
+
+    phys: int
+    size: int
+    value: int | None = None
+
+
 class KernelMemory:
     """Memory as kernel code sees it: loads and stores at virtual addresses, each of them a step.
 
     Attributes:
         stores: Where each store is noted, while somebody wants to know.
+        loads_are_steps: Loads are steps, too. Where no other code runs in between nobody can tell,
+            and a list is walked several times as fast without.
+        touch: The access before which kernel code stopped last.
     """
 
     def __init__(self, physical: PhysicalMemory) -> None:
         self.physical = physical
         self.stores: list[Store] | None = None
+        self.loads_are_steps = True
+        self.touch: Touch | None = None
 
     def load(self, virt: int) -> Steps[int]:
         """Load an 8-byte word."""
-        yield Access.LOAD
+        if self.loads_are_steps:
+            self.touch = Touch(virt & LINEAR_MASK, 8)
+            yield Access.LOAD
         return self.physical.load_u64(virt & LINEAR_MASK)
 
     def store(self, virt: int, value: int) -> Steps[None]:
         """Store an 8-byte word."""
-        yield Access.STORE
         phys = virt & LINEAR_MASK
+        self.touch = Touch(phys, 8, value)
+        yield Access.STORE
         if self.stores is not None:
             self.stores.append(Store(phys, 8, self.physical.load_u64(phys), value))
         self.physical.store_u64(phys, value)
 
     def load_int(self, virt: int) -> Steps[int]:
         """Load a 4-byte ``int``."""
-        yield Access.LOAD
+        if self.loads_are_steps:
+            self.touch = Touch(virt & LINEAR_MASK, 4)
+            yield Access.LOAD
         return self.physical.load_u32(virt & LINEAR_MASK)
 
     def store_int(self, virt: int, value: int) -> Steps[None]:
         """Store a 4-byte ``int``."""
-        yield Access.STORE
         phys = virt & LINEAR_MASK
+        self.touch = Touch(phys, 4, value)
+        yield Access.STORE
         if self.stores is not None:
             self.stores.append(Store(phys, 4, self.physical.load_u32(phys), value))
         self.physical.store_u32(phys, value)

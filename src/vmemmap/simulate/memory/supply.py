@@ -15,6 +15,7 @@ from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.spec.machine_spec import FaultPlan
+from vmemmap.simulate.steps import Deed, Watcher
 
 
 class Faults:
@@ -44,7 +45,7 @@ class Altmap:
         start: Physical address of the range (bytes).
         end: The address after the range.
         room_end: The address after the part that struct pages may use.
-        used_to: The address up to which that part is handed out.
+        used_to: The address up to which that part is handed out, or was never to be.
         page_size: What it is counted in; pieces of pages are refused.
     """
 
@@ -84,6 +85,7 @@ class Supply:
 
     Attributes:
         booting: Whether memblock still hands out; set to False when the page allocator takes over.
+        watch: Is told of each block and page of nodes that is taken or given back; None for nobody.
     """
 
     def __init__(
@@ -100,20 +102,27 @@ class Supply:
         self.pages = pages
         self.faults = faults
         self.booting = True
+        self.watch: Watcher | None = None
         self._zeroes = kernel.at(eras.ZEROED_BLOCKS)
 
     def alloc_block(self, size: int, node: int) -> int | None:
         """Take memory for a backing block: its physical address, or None."""
-        if self.faults.strikes("block"):
-            return None
-        return self._vmemmap_alloc_block(size, node)
+        failed = self.faults.strikes("block")
+        phys = None if failed else self._vmemmap_alloc_block(size, node)
+        self.note(Deed("alloc", "block", size, phys))
+        return phys
 
     def alloc_node_page(self, node: int) -> int | None:
         """Take a page for list nodes: its linear-map address, or None."""
-        if self.faults.strikes("node_page"):
-            return None
-        phys = self._vmemmap_alloc_block(self.kernel.page_size, node)
+        failed, size = self.faults.strikes("node_page"), self.kernel.page_size
+        phys = None if failed else self._vmemmap_alloc_block(size, node)
+        self.note(Deed("alloc", "page of nodes", size, phys))
         return None if phys is None else virt_of(phys)
+
+    def note(self, deed: Deed) -> None:
+        """Tell whoever watches."""
+        if self.watch is not None:
+            self.watch(deed)
 
     def alloc_kernel(self, size: int, node: int = 0) -> int:
         """Take zeroed memory for the kernel's tables; whole pages once the machine runs.
@@ -133,6 +142,7 @@ class Supply:
 
     def free_block(self, phys: int, size: int) -> None:
         """Give a backing block back, wherever it came from."""
+        self.note(Deed("free", "block", size, phys))
         if size < self.kernel.page_size and self.memblock.reserved.covers(phys, phys + size):
             return  # part of a boot-time page: the kernel warns and leaves it
         first = phys >> self.kernel.page_shift

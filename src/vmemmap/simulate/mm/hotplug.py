@@ -45,7 +45,7 @@ class MemoryHotplug:
         self.locks = locks
         self.usage = usage
         self._altmaps: dict[int, Altmap] = {}
-        self._device_nodes: dict[int, int] = {}
+        self._idle_nodes: dict[int, int] = {}
         self._call = vmemmap.call
 
     @kernel_function
@@ -58,6 +58,9 @@ class MemoryHotplug:
         altmap_bytes: int = 0,
         *,
         device: bool = False,
+        reserve: int = 0,
+        compound_bytes: int = 0,
+        online: bool = True,
     ) -> Steps[int]:
         """Add memory, then put it to use with online_pages().
 
@@ -68,6 +71,9 @@ class MemoryHotplug:
             size: Bytes, so aligned.
             altmap_bytes: How much of its beginning its own struct pages may use.
             device: It is device memory: it gets struct pages, and that is all.
+            reserve: How much of the altmap's beginning holds something else.
+            compound_bytes: Bytes of the compound pages that device memory is made of; 0 for none.
+            online: Put it to use.
 
         Returns:
             0 or a negative errno. After an error the sections that were done stay, as they do in
@@ -80,11 +86,12 @@ class MemoryHotplug:
             self._altmaps.pop(start, None)  # of an earlier attempt that failed
             if altmap_bytes:
                 end, page = start + size, self.kernel.page_size
-                altmap = Altmap(start, end, start + altmap_bytes, start, page)
+                altmap = Altmap(start, end, start + altmap_bytes, start + reserve, page)
                 self._altmaps[start] = altmap
-            error = yield from self.arch_add_memory(task, node, start, size, altmap)
-            if device:
-                self._device_nodes[start] = node
+            compound = compound_bytes >> self.kernel.page_shift
+            error = yield from self.arch_add_memory(task, node, start, size, altmap, compound)
+            if device or not online:
+                self._idle_nodes[start] = node
             elif not error:
                 self.online_pages(node, start, size, altmap_bytes)
             return error
@@ -93,7 +100,7 @@ class MemoryHotplug:
 
     @kernel_function
     def remove_memory(
-        self, task: Task, start: int, size: int, *, device: bool = False
+        self, task: Task, start: int, size: int, *, device: bool = False, online: bool = True
     ) -> Steps[int]:
         """Take memory out of use with offline_pages(), then remove it.
 
@@ -111,30 +118,31 @@ class MemoryHotplug:
             first, last = start >> shift, (start + size) >> shift
             altmap = self._altmaps.get(start)
             used = first + ((altmap.room_end - altmap.start) >> shift if altmap else 0)
-            node = self._device_nodes.get(start) if device else self.pages.node_of(used)
+            idle = device or not online
+            node = self._idle_nodes.get(start) if idle else self.pages.node_of(used)
             if node is None:
                 return -Errno.EINVAL
-            if not device:
+            if not idle:
                 if not self.usage.move_away(used, last) or not self.pages.is_free(used, last):
                     return -Errno.EBUSY
                 self.pages.disown(first, last)
             yield from self.arch_remove_memory(task, node, start, size, altmap)
             self._altmaps.pop(start, None)
-            self._device_nodes.pop(start, None)
+            self._idle_nodes.pop(start, None)
             return 0
         finally:
             self.locks.end(task)
 
     @kernel_function
     def arch_add_memory(
-        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None, compound: int
     ) -> Steps[int]:
         """Map the new memory linearly, then add its pages."""
         self._call(task, "arch_add_memory")
         if self.kernel.mmu == "radix":
             for low, high in _by_section(start, start + size):
                 self.tables.map(virt_of(low), low, high - low)
-        error = yield from self.__add_pages(task, node, start, size, altmap)
+        error = yield from self.__add_pages(task, node, start, size, altmap, compound)
         return error
 
     @kernel_function
@@ -162,12 +170,12 @@ class MemoryHotplug:
 
     @kernel_function
     def __add_pages(
-        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, size: int, altmap: Altmap | None, compound: int
     ) -> Steps[int]:
         self._call(task, "__add_pages")
         for low, high in _by_section(start, start + size):
             if self.kernel.at(eras.SUBSECTION_HOTPLUG):
-                error = yield from self.sparse_add_section(task, node, low, high, altmap)
+                error = yield from self.sparse_add_section(task, node, low, high, altmap, compound)
             else:
                 error = yield from self.sparse_add_one_section(task, node, low, altmap)
                 if error == -Errno.EEXIST:
@@ -234,13 +242,13 @@ class MemoryHotplug:
 
     @kernel_function
     def sparse_add_section(
-        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None, compound: int
     ) -> Steps[int]:
         """Add a section, or a part of one (since 5.3)."""
         self._call(task, "sparse_add_section")
         section = start >> SECTION_SHIFT
         self.sparsemem.ensure_root(section)
-        error = yield from self.section_activate(task, node, start, end, altmap)
+        error = yield from self.section_activate(task, node, start, end, altmap, compound)
         if error:
             return error
         flags = self.sparsemem.flags(section) | self.sparsemem.hotplug_flags(online=False)
@@ -249,7 +257,7 @@ class MemoryHotplug:
 
     @kernel_function
     def section_activate(
-        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None, compound: int
     ) -> Steps[int]:
         """Mark the parts valid and back their struct pages; on failure undo both."""
         self._call(task, "section_activate")
@@ -259,7 +267,9 @@ class MemoryHotplug:
             return -Errno.EEXIST
         yield from self.locks.before_populate(task, node)
         try:
-            error = yield from self.populate_section_memmap(task, node, start, end, altmap)
+            error = yield from self.populate_section_memmap(
+                task, node, start, end, altmap, compound
+            )
             if error:
                 yield from self.section_deactivate(task, start, end, altmap)
                 return -Errno.ENOMEM
@@ -269,12 +279,18 @@ class MemoryHotplug:
 
     @kernel_function
     def populate_section_memmap(
-        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None
+        self, task: Task, node: int, start: int, end: int, altmap: Altmap | None, compound: int
     ) -> Steps[int]:
         """Back the struct pages of a section, or of a part of one."""
         self._call(task, "populate_section_memmap")
         self._call(task, "__populate_section_memmap")
         first, last = self._memmap(start, end)
+        if self.vmemmap.vmemmap_can_optimize(altmap, compound):
+            return (
+                yield from self.vmemmap.vmemmap_populate_compound_pages(
+                    task, first, last, node, compound
+                )
+            )
         return (yield from self.vmemmap.vmemmap_populate(task, first, last, node, altmap))
 
     @kernel_function

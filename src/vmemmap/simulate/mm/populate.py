@@ -20,7 +20,7 @@ from vmemmap.simulate.mm.outcome import Errno, Printed
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
-from vmemmap.simulate.steps import KernelBug, Steps, Task, kernel_function
+from vmemmap.simulate.steps import Deed, KernelBug, Steps, Task, kernel_function
 
 MAPPING_FAILED = "vmemmap_populate: Unable to create vmemmap mapping: -2"
 """As machines without room in the hash table have printed it."""
@@ -164,6 +164,21 @@ class Vmemmap:
                 self.supply.free_block(phys, size)
             self.vmemmap_remove_mapping(block, phys)
 
+    def vmemmap_can_optimize(self, altmap: Altmap | None, compound: int) -> bool:
+        """Tell whether struct pages of a compound page's tails may share their memory.
+
+        Args:
+            altmap: What the range keeps for its struct pages.
+            compound: Base pages of each of its compound pages; 0 for none.
+        """
+        return False
+
+    def vmemmap_populate_compound_pages(
+        self, task: Task, start: int, end: int, node: int, compound: int
+    ) -> Steps[int]:
+        """Back struct pages of which tails share; only where `vmemmap_can_optimize` says so."""
+        raise NotImplementedError
+
     def vmemmap_create_mapping(self, start: int, phys: int) -> bool:
         """Map a block: bolted hash entries, or the radix page table; False when it fails."""
         if self.supply.faults.strikes("mapping"):
@@ -188,6 +203,7 @@ class Vmemmap:
             return self.supply.alloc_block(self.block_size, node), False
         phys = altmap.alloc(self.block_size)
         if phys is not None:
+            self.supply.note(Deed("alloc", "block of the altmap", self.block_size, phys))
             return phys, True
         if rule in ("looked_up", "only"):
             return None, False

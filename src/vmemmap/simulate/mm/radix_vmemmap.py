@@ -3,8 +3,14 @@
 One 2 MiB page backs each 2 MiB of the vmemmap; base pages do where no such page can be had, where
 an altmap's range begins or ends inside, and in 6.15 where populating begins inside.
 
-Source: Linux arch/powerpc/mm/book3s64/radix_pgtable.c, radix__vmemmap_populate(), since Linux
-commit 368a0590d954 (in v6.6).
+Of device memory made of compound pages (device DAX) all tails say the same. So only the first two
+pages of a compound page's struct pages are made, and the rest of them is mapped to the second::
+
+    struct pages of one compound page   | 0 | 1 | 2 | 3 | 4 | ... |
+    mapped to                           | a | b | b | b | b | ... |
+
+Source: Linux arch/powerpc/mm/book3s64/radix_pgtable.c, radix__vmemmap_populate() and
+vmemmap_populate_compound_pages(), since Linux commits 368a0590d954 and f2b79c0d7968 (in v6.6).
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.steps import Steps, Task, kernel_function
 
 PMD_BYTES = 2 * MIB
+RESERVED_PAGES = 2
+"""VMEMMAP_RESERVE_NR: pages of a compound page's struct pages that are its own."""
 
 
 @dataclass(eq=False)
@@ -29,6 +37,8 @@ class RadixVmemmap(Vmemmap):
     """Where 2 MiB are mapped by one leaf."""
     _paged: dict[int, int] = field(init=False, default_factory=dict)
     """How many base pages are mapped in each other 2 MiB."""
+    _sharers: dict[int, int] = field(init=False, default_factory=dict)
+    """How often each page is mapped that is mapped more than once, by physical address."""
 
     @kernel_function
     def vmemmap_populate(
@@ -74,9 +84,84 @@ class RadixVmemmap(Vmemmap):
                 self.map.unmap(block, size)
                 self.tables.unmap(block, phys, size)
                 self._forget(block, huge)
-                if not (altmap and altmap.holds(phys)):
+                if not (altmap and altmap.holds(phys)) and not self._still_shared(phys):
                     self.supply.free_block(phys, size)
             at = block + size
+
+    def vmemmap_can_optimize(self, altmap: Altmap | None, compound: int) -> bool:
+        """Tell whether struct pages of a compound page's tails may share their memory."""
+        size = self.kernel.struct_page_size
+        pages = compound * size // self.kernel.page_size
+        return altmap is None and not size & (size - 1) and pages > RESERVED_PAGES
+
+    @kernel_function
+    def vmemmap_populate_compound_pages(
+        self, task: Task, start: int, end: int, node: int, compound: int
+    ) -> Steps[int]:
+        """Back the struct pages in ``[start, end)``, those of tails with what their first has.
+
+        Args:
+            task: Who asks.
+            start: Virtual address of the first struct page.
+            end: The address after the last.
+            node: NUMA node that the memory is to be on.
+            compound: Base pages of a compound page.
+
+        Returns:
+            0 or -ENOMEM.
+        """
+        self.call(task, "vmemmap_populate_compound_pages")
+        page = self.kernel.page_size
+        exact, pfn = self.kernel.at(eras.COMPOUND_PFN_IS_EXACT), self.page_to_pfn(start)
+        at = start
+        while at < end:
+            first = at // page * page
+            huge = at // PMD_BYTES * PMD_BYTES
+            if huge in self._huge:
+                pfn += PMD_BYTES >> self.kernel.page_shift
+                at = huge + PMD_BYTES
+                continue
+            if self.map.find(first) is None:
+                offset = (self.page_to_pfn(at) if exact else pfn) % compound
+                if not offset:
+                    wanted: tuple[int, ...] = (first, first + page)
+                    pfn += 1
+                    at += page
+                else:
+                    # The second page of the struct pages of the compound page.
+                    second = at - offset * self.kernel.struct_page_size + page
+                    second = second // page * page
+                    wanted = (second - page, second)
+                if offset and second // PMD_BYTES * PMD_BYTES in self._huge:
+                    wanted = (first,)  # it cannot be shared out of 2 MiB that are mapped at once
+                if not all(self._populate_page(one, node, None) for one in wanted):
+                    return -Errno.ENOMEM
+                if offset:
+                    self._share(first, wanted[-1])
+            pfn += 1
+            at += page
+        return 0
+        yield  # pragma: no cover (a generator, as `vmemmap_populate` is)
+
+    def _share(self, at: int, second: int) -> None:
+        """Map the page at *at* to what the page at *second* is mapped to, unless it is mapped."""
+        phys = self.map.find(second)
+        if phys is None or self.map.find(at) is not None:
+            return
+        page, huge = self.kernel.page_size, at // PMD_BYTES * PMD_BYTES
+        self.map.map(at, phys, page)
+        self.tables.map(at, phys, page)
+        self._paged[huge] = self._paged.get(huge, 0) + 1
+        self._sharers[phys] = self._sharers.get(phys, 1) + 1
+
+    def _still_shared(self, phys: int) -> bool:
+        """Count one mapping of a page less, and tell whether there are more."""
+        left = self._sharers.get(phys, 1) - 1
+        if left > 1:
+            self._sharers[phys] = left
+        else:
+            self._sharers.pop(phys, None)
+        return left > 0
 
     def _pmd_state(self, huge: int) -> str:
         """Tell what the PMD entry for 2 MiB holds: nothing, a leaf, or a table of pages."""

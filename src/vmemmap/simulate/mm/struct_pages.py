@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.address import numpy_prefix
+from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
@@ -32,8 +33,34 @@ from vmemmap.simulate.mm.page_layout import (
 )
 from vmemmap.simulate.mm.usage import PageRun, Use
 
+_POISON = np.uint64((1 << 64) - 1)
+"""PAGE_POISON_PATTERN."""
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Makes a word of any number, far from those of its neighbours."""
+
 Frames = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class IdleFrames:
+    """Frames that have struct pages and are in nobody's use.
+
+    Attributes:
+        node: Their NUMA node.
+        start: The first frame.
+        end: The frame after the last.
+        device: They are a device's; if not, RAM that did not come online.
+        order: Of the compound pages that a device's are made of; 0 for base pages.
+        initialised: How many struct pages of each compound page were initialised.
+    """
+
+    node: int
+    start: int
+    end: int
+    device: bool
+    order: int = 0
+    initialised: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +69,7 @@ class Owners:
 
     Attributes:
         homes: Frames of each node, as arrays of shape (n, 2): start and end, ascending.
-        devices: Frames of device memory, with their nodes: (node, start, end).
+        idle: Frames of device memory and of RAM that is not online.
         reserved: Frames that the boot allocator kept, as (n, 2).
         free: Free frames, as (n, 2).
         blocks: First frames of free buddy blocks, by node and order, ascending.
@@ -50,7 +77,7 @@ class Owners:
     """
 
     homes: dict[int, Frames]
-    devices: list[tuple[int, int, int]]
+    idle: list[IdleFrames]
     reserved: Frames
     free: Frames
     blocks: dict[int, dict[int, Frames]]
@@ -90,8 +117,17 @@ class ListHeads(Protocol):
 class StructPagePainter:
     """Paints struct pages of one machine."""
 
-    def __init__(self, kernel: Kernel, owners: Owners, objects: Objects, lists: ListHeads) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        owners: Owners,
+        objects: Objects,
+        lists: ListHeads,
+        *,
+        debug_vm: bool = False,
+    ) -> None:
         self.kernel = kernel
+        self.debug_vm = debug_vm
         self.owners = owners
         self.objects = objects
         self.lists = lists
@@ -124,14 +160,14 @@ class StructPagePainter:
                 part["flags"] = node << NODE_AT | self._last_cpupid
                 part["mapcount"] = -1
                 part["refcount"] = 1
-        for node, start, end in self.owners.devices:
-            low, high = max(start, first), min(end, last)
+        for idle in self.owners.idle:
+            low, high = max(idle.start, first), min(idle.end, last)
             if low < high:
                 part = rows[low - first : high - first]
-                zone = node << NODE_AT | self.lists.zones - 1 << self._zone_at
-                part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
-                part["mapcount"] = -1
-                part["refcount"] = 1
+                if idle.device:
+                    self._paint_device(part, idle, low)
+                else:
+                    self._paint_unused(part, idle.node, low)
         for low, high in _overlaps(self.owners.reserved, first, last):
             rows["flags"][low - first : high - first] |= np.uint64(1 << self.flags.reserved)
             self._paint_untouched_lru(rows[low - first : high - first], low)
@@ -146,6 +182,47 @@ class StructPagePainter:
         """Give the virtual address of a page's ``lru``, through which free blocks are linked."""
         page = self.kernel.vmemmap_base + pfn * self.kernel.struct_page_size
         return page + self.fields.lru
+
+    def _paint_device(self, part: Rows, idle: IdleFrames, low: int) -> None:
+        """Paint device memory: reserved, in its own zone, and its compound pages."""
+        zone = idle.node << NODE_AT | self.lists.zones - 1 << self._zone_at
+        part["flags"] = zone | self._last_cpupid | 1 << self.flags.reserved
+        part["mapcount"] = -1
+        part["refcount"] = 1
+        if not idle.order:
+            return
+        size, high = 1 << idle.order, low + len(part)
+        for head in range(low // size * size, high, size):
+            first, last = max(head, low), min(head + size, high)
+            run = PageRun(head, head + size, Use.DEVICE, idle.order)
+            self._paint_compound(part[first - low : last - low], run, first)
+            first = max(first, head + idle.initialised)
+            self._paint_nobodys(part[first - low : last - low], first)
+
+    def _paint_unused(self, part: Rows, node: int, low: int) -> None:
+        """Paint struct pages of RAM that is not online, as far as anybody has initialised them."""
+        unused = self.kernel.at(eras.UNUSED_PAGES)
+        if unused == "untouched":
+            self._paint_nobodys(part, low)
+            return
+        part["flags"] = node << NODE_AT | 1 << self.flags.reserved
+        if unused == "initialised":
+            part["flags"] |= np.uint64(self._last_cpupid)
+            part["mapcount"] = -1
+            part["refcount"] = 1
+            self._paint_untouched_lru(part, low)
+
+    def _paint_nobodys(self, part: Rows, low: int) -> None:
+        """Paint struct pages that hold a poison, or what lay there before: no two words alike."""
+        data = np.empty((len(part), part.dtype.itemsize // 8), np.uint64)
+        if self.debug_vm:
+            data[:] = _POISON
+        else:
+            words = np.arange(data.size, dtype=np.uint64) + np.uint64(low * data.shape[1])
+            words *= _SPREAD
+            words ^= words >> np.uint64(31)
+            data[:] = (words * _SPREAD ^ words >> np.uint64(27)).reshape(data.shape)
+        part[:] = data.view(part.dtype).reshape(len(part))
 
     def _paint_untouched_lru(self, part: Rows, low: int) -> None:
         """Make ``lru`` the empty list that __init_single_page() makes of it.

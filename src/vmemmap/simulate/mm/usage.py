@@ -27,6 +27,7 @@ class Use(IntEnum):
     HWPOISON = 6
     OFFLINE = 7
     VMALLOC = 8
+    DEVICE = 9
 
 
 CLUSTER_ORDERS = (0, 0, 1, 2, 3, 4, 5)

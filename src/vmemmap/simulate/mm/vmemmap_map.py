@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.distinct import distinct
+from vmemmap.simulate.steps import Deed, Watcher
 
 LEAF_SHIFT = 12
 _NONE = np.uint64((1 << 64) - 1)
@@ -24,15 +25,19 @@ class VmemmapMap:
     Attributes:
         base: Virtual address of unit 0.
         unit: Bytes of a unit.
+        watch: Is told of each block that is mapped or unmapped; None for nobody.
     """
 
     def __init__(self, base: int, unit: int) -> None:
         self.base = base
         self.unit = unit
+        self.watch: Watcher | None = None
         self._leaves: dict[int, npt.NDArray[np.uint64]] = {}
 
     def map(self, virt: int, phys: int, size: int) -> None:
         """Map *size* bytes, whole units, at *virt* to physically contiguous memory at *phys*."""
+        if self.watch is not None:
+            self.watch(Deed("map", "block", size, phys, virt))
         first = (virt - self.base) // self.unit
         for offset in range(size // self.unit):
             self._leaf(first + offset)[(first + offset) & ((1 << LEAF_SHIFT) - 1)] = (
@@ -50,6 +55,8 @@ class VmemmapMap:
 
     def unmap(self, virt: int, size: int) -> None:
         """Forget *size* bytes from *virt* on."""
+        if self.watch is not None:
+            self.watch(Deed("unmap", "block", size, self.find(virt), virt))
         first = (virt - self.base) // self.unit
         for unit in range(first, first + size // self.unit):
             leaf = self._leaves.get(unit >> LEAF_SHIFT)

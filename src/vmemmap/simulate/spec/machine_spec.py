@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from vmemmap.address import ByteOrder
+from vmemmap.address import ByteOrder, Run
 from vmemmap.errors import SpecError
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import (
@@ -27,6 +27,8 @@ IMAGE_BYTES = 20 * MIB
 """What the kernel image takes at physical address 0."""
 MIN_BOOT_BYTES = 2 * SECTION_BYTES
 MAX_CPUS = 2048
+CRASHKERNEL_AT_MOST = 512 * MIB
+"""Where a capture kernel's memory begins at most, as a 6.1 puts it with 1 GiB and more."""
 MAX_RANGES = 4096
 MAX_EVENTS = 1024
 
@@ -60,6 +62,12 @@ class HotplugEvent:
             none. For memory that is no device this is memmap_on_memory.
         device: Device memory (pmem): it has struct pages, but is no RAM, so no dump holds it. It
             leaves as a whole, and so does memory with an altmap.
+        reserve: Of the altmap the bytes at its start that hold something else, as pmem's info block
+            and label do: struct pages begin behind them. 0 for none.
+        compound: Bytes of one compound page of device memory, as device DAX makes them; 0 for base
+            pages.
+        online: Added RAM comes into use. False as with memhp_default_state=offline: it has struct
+            pages that nobody has initialised.
     """
 
     kind: EventKind
@@ -68,6 +76,27 @@ class HotplugEvent:
     node: int = 0
     altmap: int = 0
     device: bool = False
+    reserve: int = 0
+    compound: int = 0
+    online: bool = True
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareRange:
+    """Memory that is the firmware's (RTAS, OPAL): reserved at boot, and in the dump in any form.
+
+    Attributes:
+        start: Physical address (bytes).
+        size: Bytes.
+    """
+
+    start: int
+    size: int
 
     @property
     def end(self) -> int:
@@ -134,7 +163,14 @@ class MachineSpec:
         crash_time: Seconds since 1970.
         headers_from: Whether the dump covers the memory there at boot (the capture kernel was
             loaded then and never again) or at the crash.
+        form: How the dump's segments are cut: one for each range of memory; or as kdump's capture
+            kernel shows them, the first 64 KiB apart and firmware in the hole last; or as fadump's.
+        crashkernel: Bytes reserved for a capture kernel, which no dump has; 0 for none.
+        crashkernel_at: Where; None for the middle of the first range, 512 MiB at most.
+        firmware: Memory that is the firmware's.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
+        debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
+            since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
     """
 
@@ -151,7 +187,12 @@ class MachineSpec:
     cpus: int = 1
     crash_time: int = 1795335881
     headers_from: Literal["boot", "crash"] = "crash"
+    form: Literal["plain", "kdump", "fadump"] = "plain"
+    crashkernel: int = 0
+    crashkernel_at: int | None = None
+    firmware: tuple[FirmwareRange, ...] = ()
     hibernation: bool = False
+    debug_vm: bool = False
     seed: int = 1
 
     def check(self) -> Kernel:
@@ -169,6 +210,7 @@ class MachineSpec:
         if self.struct_page_size is not None:
             _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
         _one_of("dump.headers_from", self.headers_from, ("boot", "crash"))
+        _one_of("dump.form", self.form, ("plain", "kdump", "fadump"))
         if not 1 <= self.cpus <= MAX_CPUS:
             raise SpecError("dump.cpus", f"{self.cpus} is outside 1 to {MAX_CPUS}")
         if not 0 <= self.crash_time < 1 << 32:
@@ -177,6 +219,7 @@ class MachineSpec:
             self.release, self.page_size, self.byte_order, self.mmu, self.struct_page_size
         )
         self._check_memory(kernel)
+        self._check_reserved(kernel)
         self._check_block_size(kernel)
         self._check_events(kernel)
         self._check_plans(kernel)
@@ -208,6 +251,37 @@ class MachineSpec:
                 "memory",
                 f"the kernel needs {MIN_BOOT_BYTES // MIB} MiB from physical address 0 on",
             )
+
+    @property
+    def reservation(self) -> Run | None:
+        """Where the capture kernel's memory is; None if there is none."""
+        if not self.crashkernel:
+            return None
+        start = self.crashkernel_at
+        if start is None:
+            first = min(self.memory, key=lambda part: part.start)
+            start = min(first.size // 2, CRASHKERNEL_AT_MOST) // MIB * MIB
+        return Run(start, start + self.crashkernel)
+
+    def _check_reserved(self, kernel: Kernel) -> None:
+        """Check what boot keeps from the kernel: each in one range, clear of the kernel."""
+        if self.crashkernel_at is not None and not self.crashkernel:
+            raise SpecError("dump.crashkernel_at", "there is no dump.crashkernel to put there")
+        where = "dump.crashkernel"
+        rows = [(where, room.start, room.end)] if (room := self.reservation) else []
+        rows += [
+            (f"firmware[{index}]", part.start, part.end) for index, part in enumerate(self.firmware)
+        ]
+        for name, start, end in rows:
+            if start % kernel.page_size or end % kernel.page_size or end <= start:
+                raise SpecError(name, f"{start:#x} to {end:#x} are no whole pages")
+            if start < IMAGE_BYTES:
+                raise SpecError(name, f"{start:#x}: the kernel itself is there")
+            if not any(part.start <= start and end <= part.end for part in self.memory):
+                raise SpecError(name, f"no range of memory has all of {start:#x} to {end:#x}")
+        for below, above in pairwise(sorted(self.firmware, key=lambda part: part.start)):
+            if above.start < below.end:
+                raise SpecError("firmware", f"two ranges overlap at {above.start:#x}")
 
     def _check_block_size(self, kernel: Kernel) -> None:
         possible = kernel.block_sizes(self.boot_bytes)
@@ -330,6 +404,30 @@ def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel:
                 f"{where}.altmap",
                 f"{event.altmap:#x} is no number of whole pages inside the range",
             )
+    if event.reserve % kernel.page_size or not 0 <= event.reserve <= event.altmap:
+        raise SpecError(
+            f"{where}.reserve",
+            f"{event.reserve:#x} is no number of whole pages at the start of the altmap",
+        )
+    if not event.online and event.device:
+        raise SpecError(f"{where}.online", "device memory never comes online")
+    if event.compound:
+        _check_compound(where, event, kernel)
+
+
+def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
+    sizes = (2 * MIB, 1 << 30) if kernel.mmu == "radix" else (16 * MIB,)
+    if not event.device:
+        raise SpecError(f"{where}.compound", "only device memory comes in compound pages")
+    if not kernel.at(eras.COMPOUND_DEVICES):
+        raise SpecError(
+            f"{where}.compound", "device memory has been made of compound pages since 5.17"
+        )
+    _one_of(f"{where}.compound", event.compound, sizes)
+    if (event.start | event.size) % event.compound:
+        raise SpecError(
+            f"{where}.compound", f"start and size are to be multiples of {event.compound >> 20} MiB"
+        )
 
 
 def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[_Present]:

@@ -2,12 +2,14 @@
 
 ::
 
-    [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation
+    [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
+                debug_vm
     [[memory]]  node, start, size
-    [[event]]   kind, start, size, node, altmap, device
+    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound
     [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
     [faults]    block, node_page, mapping, crash_before_store
-    [dump]      cpus, crash_time, headers_from
+    [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
+    [[firmware]] start, size
 
 Sizes and addresses are integers or texts with a unit: "64K", "1G", "0x40000000".
 """
@@ -24,6 +26,7 @@ from typing import Any, TypeVar
 from vmemmap.errors import SpecError
 from vmemmap.simulate.spec.machine_spec import (
     FaultPlan,
+    FirmwareRange,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -41,12 +44,19 @@ _KERNEL = (
     "block_size",
     "struct_page_size",
     "hibernation",
+    "debug_vm",
 )
-_DUMP = ("cpus", "crash_time", "headers_from")
-_SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size", "altmap"})
-_TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from"})
+_DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
+_SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
+    "altmap",
+    "reserve",
+    "compound",
+    "crashkernel",
+    "crashkernel_at",
+}
+_TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from", "form"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
-_FLAGS = frozenset({"hibernation", "device"})
+_FLAGS = frozenset({"hibernation", "debug_vm", "device", "online"})
 
 EXAMPLE = """\
 # A machine for `vmemmap simulate`. Every field but [[memory]] start and size has a default.
@@ -60,6 +70,7 @@ mmu = "hash"                # or "radix"
 block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
 struct_page_size = 64       # or 56
 hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
+debug_vm = false            # whether struct pages of memory that is not online are poisoned
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
 node = 0
@@ -82,6 +93,22 @@ kind = "remove"
 start = "8G"
 size = "256M"
 
+[[event]]
+kind = "add"
+start = "12G"
+size = "256M"
+node = 1
+online = false              # present and not in use; its struct pages are nobody's yet
+
+[[event]]
+kind = "add"
+start = "16G"
+size = "128M"
+device = true               # pmem: struct pages and no RAM
+altmap = "1M"               # so much of its beginning may hold its own struct pages,
+reserve = "64K"             # and of that so much holds something else
+# compound = "16M"          # device DAX since 5.17: pages of 16 MiB on hash, 2 MiB, 1 GiB on radix
+
 [pages]                     # base pages in use at the crash; the rest is free
 cache = 2000
 cache_private = 100
@@ -102,6 +129,13 @@ mapping = []
 [dump]
 cpus = 2
 headers_from = "crash"      # or "boot": memory added later is missing from the dump
+form = "plain"              # or "kdump" or "fadump": how its segments are cut
+crashkernel = "128M"        # kept for a capture kernel: a hole in the dump; default: none
+# crashkernel_at = "512M"   # default: the middle of the first range, 512 MiB at most
+
+[[firmware]]                # RTAS or OPAL: reserved, and in the dump even inside that hole
+start = "0x2fff0000"
+size = "64K"
 """
 
 
@@ -146,7 +180,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
-    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump"))
+    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump", "firmware"))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
     seed = {"seed": pages.pop("seed")} if "seed" in pages else {}
@@ -154,6 +188,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         memory=_rows("memory", tables, MemoryRange, {"node": 0}),
         events=_rows("event", tables, HotplugEvent, {}),
         pages=PagePlan(**pages),
+        firmware=_rows("firmware", tables, FirmwareRange, {}),
         faults=FaultPlan(**_table("faults", tables.get("faults", {}), FaultPlan.__slots__)),
         **kernel,
         **seed,
