@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.errors import OutputError
-from vmemmap.pages.blocks import NO_PFN
 from vmemmap.pages.kinds import Kind
+from vmemmap.report.page_lines import unknown_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_TOGETHER = 1 << 20
 """Rows in a group of the file; readers skip groups by their minima and maxima."""
-_READ_FROM_PAGE = ("flags", "refcount", "mapcount", "mapping", "private")
 _MISSING_EXTRA = (
     "writing Parquet needs pyarrow, which is not installed: pip install 'vmemmap[parquet]'"
 )
@@ -119,7 +118,7 @@ def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
     Each table is good until the next one is asked for: its memory is used again.
     """
     columns: dict[str, NDArray[Any]] = {}
-    rows = 0
+    rows = whole = 0
     for chunk in chunks:
         assert chunk.dtype.names is not None
         if not columns:
@@ -134,8 +133,8 @@ def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
             at, rows = at + count, rows + count
             if rows == ROWS_TOGETHER:
                 yield _table(columns)
-                rows = 0
-    if rows:
+                rows, whole = 0, whole + 1
+    if rows or (columns and not whole):
         yield _table({name: column[:rows] for name, column in columns.items()})
 
 
@@ -152,11 +151,5 @@ def _column(name: str, column: NDArray[Any], unread: NDArray[np.bool_] | None) -
     if name in ("kind", "why"):
         words = [kind.word for kind in Kind] if name == "kind" else [why.word for why in Absence]
         return pa.DictionaryArray.from_arrays(pa.array(column.astype(np.int8)), pa.array(words))
-    mask = None
-    if name in _READ_FROM_PAGE:
-        mask = unread
-    elif name == "head":
-        mask = column == np.uint64(NO_PFN)
-    elif name in ("order", "node", "zone"):
-        mask = column < 0
+    mask = unknown_values(name, column, unread)
     return pa.array(column, mask=mask if mask is not None and mask.any() else None)

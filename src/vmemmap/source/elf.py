@@ -234,8 +234,9 @@ class ElfSource(PhysicalSource):
         """Give where the data from *offset* on ends; a mapped file's small holes count as data."""
         end = self._file.data_end(offset)
         if isinstance(self._file, FileView):
+            # In large steps: there may be a hole behind each block of a file.
             while end < limit and (data := self._file.next_data(end)) - end <= _SMALL_HOLE_BYTES:
-                end = self._file.data_end(data)
+                end = max(self._file.data_end(data), data + _SMALL_HOLE_BYTES)
         return end
 
     def ranges(self) -> NDArray[np.uint64]:
