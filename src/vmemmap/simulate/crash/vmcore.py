@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vmemmap.address import numpy_prefix
+from vmemmap.intervals import touched
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.kernel_types import DescribedKernel, kernel_types
 from vmemmap.simulate.crash.snapshot import Snapshot
@@ -99,7 +100,7 @@ def _write_kdump(
     """Write a snapshot as a kdump-compressed file."""
     kernel = snapshot.machine.kernel
     size = kernel.page_size
-    ram = np.array(snapshot.ranges, dtype=np.int64) // size
+    ram = touched(np.array(snapshot.ranges, dtype=np.int64), size)
     header = KdumpHeader(
         *(kernel.byte_order, size, int(ram[-1, 1]), notes, 0, codec),
         utsname=uts_names(snapshot.machine.memory, kernel),
