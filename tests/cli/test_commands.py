@@ -78,6 +78,7 @@ def test_info_json_has_every_member_of_the_contract(run_vmemmap, machine, dump) 
         "dump_level": 31,
         "codec": "zlib",
         "header_version": 6,
+        "extract": None,
         "incomplete": False,
         "ranges": None,
         "warnings": None,

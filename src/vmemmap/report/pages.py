@@ -41,14 +41,12 @@ class Choice:
     @property
     def needs(self) -> set[ScanField]:
         """The columns that it is told by."""
-        needed: set[ScanField] = set()
-        if self.kinds:
-            needed.add("kind")
-        if self.nodes:
-            needed.add("node")
-        if self.pfns:
-            needed.add("pfn")
-        return needed
+        asked: dict[ScanField, bool] = {
+            "kind": bool(self.kinds),
+            "node": bool(self.nodes),
+            "pfn": self.pfns is not None,
+        }
+        return {name for name, is_asked in asked.items() if is_asked}
 
     def of(self, chunk: NDArray[np.void]) -> NDArray[np.void]:
         """Give those rows of a chunk that are wanted."""
