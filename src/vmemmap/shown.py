@@ -1,4 +1,4 @@
-"""How objects show themselves: sizes and counts in words, long tables short, in text and HTML.
+"""How objects show themselves: long tables short, in text and HTML.
 
 What stands in a dump can be anything, so in HTML all of it is escaped.
 """
@@ -9,20 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 _HEAD, _TAIL = 6, 2
 """How many rows of a long table are shown, at its beginning and its end."""
-
-
-def size_text(size_bytes: int) -> str:
-    """Put a size into words, in the largest unit that fits: 64 KiB, 1.5 MiB, 1 byte."""
-    for shift, unit in ((50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size_bytes >= 1 << shift:
-            return f"{size_bytes / (1 << shift):.4g} {unit}"
-    return count_text(size_bytes, "byte")
-
-
-def count_text(count: int, noun: str) -> str:
-    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else plural}"
 
 
 class ShortTable:

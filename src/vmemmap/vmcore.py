@@ -32,7 +32,6 @@ from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
-from vmemmap.shown import size_text
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.in_memory import MemorySource
@@ -42,6 +41,7 @@ from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.result import Translation
+from vmemmap.units import size_text
 
 if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
+    from vmemmap.picture.report import Report
 
 
 def open_vmcore(
@@ -538,6 +539,25 @@ class Vmcore:
             progress=self._progress,
         )
 
+    def report(self, path: str | os.PathLike[str]) -> Report:
+        """Write one self-contained page that shows the dump: ``vmemmap report``.
+
+        It can be opened in any browser without a network, and is below 1 MB for any dump. Whatever
+        of it cannot be had is told in its place.
+
+        Args:
+            path: The HTML file to write.
+
+        Returns:
+            The page, with what it lacks and what is wrong with the dump.
+
+        Raises:
+            UnwritableFile: The file cannot be written.
+        """
+        from vmemmap.picture.report import write_report  # which no other question needs
+
+        return write_report(self._dump, os.fspath(path))
+
     @property
     def page_model(self) -> PageModel:
         """What `pages` and `usage` stand on: sections, nodes and zones, the struct page's layout.
@@ -623,21 +643,29 @@ class Vmcore:
         return self._dump.filter.run(wanted)
 
     def filter_estimate(
-        self, level: int = 31, codec: str = "zstd", *, drop_struct_pages: bool = False
+        self,
+        level: int = 31,
+        codec: str = "zstd",
+        *,
+        form: str = "kdump",
+        drop_struct_pages: bool = False,
     ) -> Estimate:
         """Tell how large `filter` would make the dump, by compressing a sample of its pages.
 
         Args:
             level: A dump level, 0 to 31.
-            codec: zstd, zlib, lzo, snappy or none.
+            codec: zstd, zlib, lzo, snappy or none; without meaning for ELF.
+            form: ``kdump``, or ``elf``.
             drop_struct_pages: As for `filter`.
 
         Raises:
-            ValueError: There is no such level or codec.
+            ValueError: There is no such level, codec or form.
             CodecUnavailable: A library is not installed.
             FactError: The dump is ELF, and nothing tells its page size.
         """
-        return self._dump.filter.estimate(level, codec, drop_struct_pages=drop_struct_pages)
+        return self._dump.filter.estimate(
+            level, codec, form=form, drop_struct_pages=drop_struct_pages
+        )
 
     def kept(self, level: int = 31) -> Iterator[PageRun]:
         """Tell what a dump level leaves of the dump's memory, by rising pfns.

@@ -20,8 +20,9 @@ from vmemmap.backing.walk import Walk
 from vmemmap.distinct import distinct, repeats
 from vmemmap.findings import Finding, Severity
 from vmemmap.frames import to_arrow, to_pandas, to_polars
-from vmemmap.shown import ShortTable, count_text, size_text
+from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import BlockTable
+from vmemmap.units import count_text, size_text
 
 FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
 """How an entry was found; see `BackingTable.how`."""

@@ -17,8 +17,8 @@ from vmemmap import __version__
 from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence, tell
 
 COMMANDS = (
-    *("info", "check", "explain", "dmesg", "usage", "list", "vtop", "ptov", "page", "pages"),
-    *("read", "drgn", "filter", "extract", "simulate", "demo"),
+    *("info", "check", "explain", "dmesg", "usage", "report", "list", "vtop", "ptov", "page"),
+    *("pages", "read", "drgn", "filter", "extract", "survey", "simulate", "demo"),
 )
 """The commands, each one the ``command`` of the module of its name, as one comes to use them: what
 is this dump, is it sound, what happened, where is the memory; then what to look into, then what to

@@ -14,7 +14,7 @@ from typing import Any
 from vmemmap.findings import Finding
 from vmemmap.frames import to_arrow, to_pandas, to_polars
 from vmemmap.kernel_log.damage import LogDamage
-from vmemmap.shown import count_text
+from vmemmap.units import count_text
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 """The names of the levels 0 to 7, as dmesg has them."""

@@ -24,8 +24,8 @@ from vmemmap.pages.scanned import Scanned, Scanner
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.pages.undecided import page_undecided
 from vmemmap.progress import Progress, no_progress
-from vmemmap.shown import count_text, size_text
 from vmemmap.threads import in_order
+from vmemmap.units import count_text, size_text
 
 T = TypeVar("T")
 

@@ -75,3 +75,22 @@ class Kind(IntEnum):
 
 COUNTED = tuple(kind for kind in Kind if kind is not Kind.ABSENT)
 """The kinds that a page with a section can have."""
+
+TITLES = {
+    Kind.FREE: "free",
+    Kind.CACHE: "page cache",
+    Kind.CACHE_PRIVATE: "page cache, private",
+    Kind.ANON: "anonymous",
+    Kind.SLAB: "slab",
+    Kind.HUGETLB: "hugetlb",
+    Kind.COMPOUND_TAIL: "compound tails",
+    Kind.RESERVED: "reserved",
+    Kind.OTHER: "kernel, other",
+    Kind.HWPOISON: "hwpoison",
+    Kind.OFFLINE: "offline",
+    Kind.DEVICE: "device memory",
+    Kind.DAMAGED: "damaged",
+    Kind.UNDECIDED: "undecided",
+    Kind.UNKNOWN: "unknown",
+}
+"""What people read for each kind, in the order in which they are shown."""

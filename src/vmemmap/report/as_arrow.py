@@ -6,6 +6,7 @@ Needs pyarrow, the extra ``parquet``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -85,6 +86,30 @@ def write_pages(
         raise OutputError("there are no pages to write")
     writer.close()
     return rows
+
+
+def write_rows(file: BinaryIO, records: Iterable[object], types: dict[str, str]) -> None:
+    """Write records as Parquet, however many there are.
+
+    Args:
+        file: The file to fill, open for writing.
+        records: Objects with an attribute for each column.
+        types: The type of each column, by Arrow's names.
+
+    Raises:
+        OutputError: pyarrow is missing.
+        OSError: The file cannot be written.
+    """
+    require_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in types.items()])
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        left = iter(records)
+        while some := list(islice(left, ROWS_TOGETHER)):
+            columns = [[getattr(row, name) for row in some] for name in types]
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:

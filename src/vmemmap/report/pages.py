@@ -41,12 +41,12 @@ class Choice:
     @property
     def needs(self) -> set[ScanField]:
         """The columns that it is told by."""
-        asked: dict[ScanField, bool] = {
-            "kind": bool(self.kinds),
-            "node": bool(self.nodes),
-            "pfn": self.pfns is not None,
+        told: dict[ScanField, object] = {
+            "kind": self.kinds,
+            "node": self.nodes,
+            "pfn": self.pfns,
         }
-        return {name for name, is_asked in asked.items() if is_asked}
+        return {field for field, wanted in told.items() if wanted}
 
     def of(self, chunk: NDArray[np.void]) -> NDArray[np.void]:
         """Give those rows of a chunk that are wanted."""

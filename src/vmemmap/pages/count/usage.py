@@ -12,7 +12,8 @@ from vmemmap.findings import Finding
 from vmemmap.frames import to_arrow, to_pandas, to_polars
 from vmemmap.mmzone.nodes import ZoneInfo
 from vmemmap.pages.blocks import DamagedPage
-from vmemmap.shown import ShortTable, count_text
+from vmemmap.shown import ShortTable
+from vmemmap.units import count_text
 
 Counts = dict[str, int]
 
