@@ -80,7 +80,6 @@ def test_info_json_has_every_member_of_the_contract(run_vmemmap, machine, dump) 
         "header_version": 6,
         "extract": None,
         "incomplete": False,
-        "extract": None,
         "ranges": None,
         "warnings": None,
         "path": None,
