@@ -9,13 +9,20 @@ import functools
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vmemmap.cli.output import EXIT_UNREADABLE, complain, show_traffic, show_warnings, write
+from vmemmap.cli.output import (
+    EXIT_UNREADABLE,
+    complain,
+    show_traffic,
+    show_warnings,
+    tell,
+    write,
+)
 from vmemmap.cli.progress import ProgressBar, ProgressLines
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 from vmemmap.source.urls import shown as shown_address
@@ -101,8 +108,9 @@ _VMCOREINFO = click.option(
 )
 _VMLINUX = (
     "Take symbols and types that the dump lacks from this vmlinux: its symbol table, and its BTF "
-    "or debug information."
+    "or debug information; auto: the one with the dump's build ID that is on this machine."
 )
+_FOUND = "auto"
 _ASSUME = click.option(
     "--assume",
     metavar="NAME=VALUE",
@@ -164,6 +172,8 @@ def reads_dump(
             given = [others] if split else []
             try:
                 with traceback_shown(debug):
+                    if vmlinux == _FOUND:
+                        opening = replace(opening, vmlinux=_found_vmlinux(opening))
                     return function(opening, *given, **more)
             except VmemmapError as error:
                 path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None
@@ -181,6 +191,37 @@ def reads_dump(
         return command
 
     return decorate
+
+
+def _found_vmlinux(opening: Opening) -> str:
+    """Look for the vmlinux of a dump, and say which one it is.
+
+    Raises:
+        click.BadParameter: The dump is a pipe, which is read but once.
+        FactError: There is none here, or the dump has no build ID.
+        DumpError: As for `vmemmap.open`.
+    """
+    import os
+
+    from vmemmap.facts.find_vmlinux import find_vmlinux
+    from vmemmap.vmcore import open_vmcore
+
+    if "-" in opening.dumps:
+        raise click.BadParameter(
+            f"--vmlinux {_FOUND} reads the dump twice, and a pipe is read once"
+        )
+    with open_vmcore(
+        *opening.dumps,
+        vmcoreinfo=opening.vmcoreinfo,
+        assume=split_assumptions(opening.assume),
+        storage=split_storage(opening.storage),
+    ) as core:
+        if "build_id" in core.system.missing:
+            raise core.system.missing["build_id"]
+        build_id = str(core.system["build_id"].value)
+        found = find_vmlinux(build_id, core.kernel.release.value, os.environ)
+    tell(f"vmemmap: using {found}, which has the build ID of this dump's kernel")
+    return str(found)
 
 
 def format_option(

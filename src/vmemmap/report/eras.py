@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict, final
 
+from vmemmap.report.text import wrapped
+
 if TYPE_CHECKING:
     from vmemmap.simulate.eras import Bracket
     from vmemmap.simulate.explain import EraRow
@@ -80,9 +82,11 @@ def era_lines(record: EraRecord) -> Iterator[str]:
             for word, release in (("since", row["since"]), ("until", row["until"]))
             if release is not None
         )
-        yield f"  {row['what']}\n"
-        yield f"    {row['name']:20} {row['value']}{f'  ({span})' if span else ''}\n"
+        yield from wrapped(row["what"], "  ", "  ")
+        below = " " * 25
+        value = f"{row['value']}{f' ({span})' if span else ''}"
+        yield from wrapped(value, f"    {row['name']:20} ", below)
         if row["doubt"] is not None:
-            yield f"    {'':20} not known: {row['doubt']}\n"
+            yield from wrapped(f"not known: {row['doubt']}", below, below)
     doubtful = sum(not row["known"] for row in record["rows"])
     yield f"{doubtful} of {len(record['rows'])} are not known of this very release\n"

@@ -32,7 +32,7 @@ _SEVERITY = re.compile(r"\b(error|warning|info)(?=: )")
 
 def has_colours(stream: TextIO) -> bool:
     """Tell whether a stream is a terminal with colours, and its user wants them."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "") in ("", "dumb"):
         return False
     return stream.isatty()
 

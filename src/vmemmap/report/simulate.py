@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, final
 from vmemmap.address import ByteOrder
 from vmemmap.report.designs import DesignRecord, design_lines
 from vmemmap.report.members import HexAddress, HexRange, hex_address, hex_or_none, hex_ranges
-from vmemmap.report.text import count_text, size_text
+from vmemmap.report.text import count_text, size_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine
@@ -316,7 +316,8 @@ def damage_kinds() -> list[DamageKindRecord]:
 def damage_lines(kinds: Sequence[DamageKindRecord]) -> Iterator[str]:
     """Give the kinds of damage, a line each."""
     for kind in kinds:
-        yield f"{kind['name']:20}  {kind['what']} -> {' or '.join(kind['findings'])}\n"
+        meaning = f"{kind['what']} -> {' or '.join(kind['findings'])}"
+        yield from wrapped(meaning, f"{kind['name']:20}  ", " " * 22)
 
 
 def rows(record: SimulatedRecord) -> list[dict[str, object]]:
