@@ -27,6 +27,7 @@ LAYERS = (
     "facts",
     "mmzone",
     "kernel_log",
+    "system",
     "translate",
     "backing",
     "pages",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 def size_text(size_bytes: int) -> str:
-    """Put a size into words: 64 KiB, 1.5 MiB."""
-    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+    """Put a size into words, in the largest unit that fits: 64 KiB, 1.5 MiB, 1 byte."""
+    for shift, unit in ((50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
         if size_bytes >= 1 << shift:
             return f"{size_bytes / (1 << shift):.4g} {unit}"
-    return f"{size_bytes} bytes"
+    return count_text(size_bytes, "byte")
 
 
 def count_text(count: int, noun: str) -> str:

@@ -200,6 +200,15 @@ class Vmcore:
         return self._layers.facts
 
     @property
+    def system(self) -> Facts:
+        """What was running and how it ended, as crash's ``sys`` tells it, each with its origin.
+
+        node_name, version, banner, build_id, cpus, crash_time (seconds since 1970), uptime
+        (seconds), panic; what nothing tells is in its ``missing``, with the reason.
+        """
+        return self._dump.system
+
+    @property
     def kernel(self) -> KernelFacts:
         """Facts about the kernel, one property each, every one with its origin.
 
@@ -301,6 +310,22 @@ class Vmcore:
             ReadError: A page table is not in the dump.
         """
         return self._dump.translate(_address(virt))
+
+    def ptov(self, phys: int) -> tuple[Translation, ...]:
+        """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
+
+        Args:
+            phys: Physical address (bytes), 0 to 2**64 - 1.
+
+        Returns:
+            One in the linear map, unless the kernel had no memory there; and one for each entry of
+            the list in whose block it lies. What page tables map (vmalloc, I/O, a vmemmap without
+            a list) is not looked for.
+
+        Raises:
+            FactError: As for `backing`.
+        """
+        return self._dump.virtual(_address(phys))
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
         """Translate kernel virtual addresses in bulk.
@@ -643,10 +668,7 @@ class Vmcore:
         Raises:
             FactMissing: VMCOREINFO does not say where the log is.
         """
-        from vmemmap.kernel_log.read import read_log
-
-        kernel = self._dump.kernel
-        return read_log(kernel.vmcoreinfo, kernel.memory)
+        return self._dump.log()
 
 
 def _address(virt: int) -> int:

@@ -73,9 +73,12 @@ def write(lines: Iterable[str]) -> bool:
 
 
 def tell(line: str) -> None:
-    """Write a line to stderr; whatever it holds stays one line."""
+    """Write a line to stderr; whatever it holds stays one line, its severity is in colour."""
+    from vmemmap.report.palette import paint_severity
+
+    line = "".join(c if c.isprintable() else "?" for c in line)
     try:
-        sys.stderr.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+        sys.stderr.write(paint_severity(line, sys.stderr) + "\n")
     except BrokenPipeError:
         silence(sys.stderr)
 

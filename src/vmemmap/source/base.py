@@ -86,6 +86,7 @@ class PhysicalSource(ABC):
         release: utsname's release, likewise.
         utsname: All six texts of it, 65 bytes each, likewise; empty bytes without.
         codec: The codec that the container's writer was asked for, or None where there is none.
+        header_version: The version of a kdump-compressed file's header; None for ELF.
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
@@ -101,6 +102,7 @@ class PhysicalSource(ABC):
     release: str = ""
     utsname: bytes = b""
     codec: str | None = None
+    header_version: int | None = None
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]

@@ -118,6 +118,7 @@ class KdumpSource(PhysicalSource):
         self.codec = next(
             (name for flag, name in layout.CODEC_OF_FLAG.items() if file.main.status & flag), None
         )
+        self.header_version = file.main.header_version
         self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
