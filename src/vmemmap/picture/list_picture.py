@@ -20,7 +20,7 @@ _POINTS_MAX = 3000
 _NODE_PAGES_MAX = 32
 _SLOT_BINS = 128
 COVERED, UNREAD, BARE = "#009e73", "#e69f00", "#d55e00"
-USED, FREED, UNUSED = "#0072b2", "#e69f00", "#dfe7ee"
+USED, FREED, UNUSED = "#2b83c6", "#e69f00", "#dfe7ee"
 
 
 def draw_order(backing: BackingTable, base: int) -> tuple[str, list[tuple[str, str]]]:
@@ -39,7 +39,7 @@ def draw_order(backing: BackingTable, base: int) -> tuple[str, list[tuple[str, s
     high = max(float(offset.max(initial=0)), float(backing.block_size or 1))
     up, across = Scale(0, high, 0, 1), Scale(0, max(len(backing) - 1, 1), 0, 1)
     sorts = (
-        ("in the list", backing.usable & ~backing.rescued, "#0072b2", "s-listed"),
+        ("in the list", backing.usable & ~backing.rescued, "#2b83c6", "s-listed"),
         ("rescued", backing.usable & backing.rescued, "#009e73", "s-rescued"),
         ("a newer entry has its place", backing.outdated, "#94a3b0", "s-outdated"),
         ("not used", ~backing.usable & ~backing.outdated, "#d55e00", "s-unusable"),

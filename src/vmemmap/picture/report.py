@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vmemmap.errors import FactError, VmemmapError
+from vmemmap.facts.mmu import RADIX
 from vmemmap.intervals import Intervals, join
 from vmemmap.kernel_log.read import read_log
 from vmemmap.pages.kinds import TITLES, Kind
@@ -280,7 +281,10 @@ class _Page:
         legend: list[tuple[str, str]] = []
         pages: list[NodePageView] = []
         if backing is not None:
-            words = "The list is empty."
+            unread = self._try("unread", lambda: self.dump.list_unread)
+            words = (
+                f"No entry of the list can be read: {unread}" if unread else "The list is empty."
+            )
             if len(backing):
                 base = self._try("base", lambda: self.dump.evidence.vmemmap_base.value) or 0
                 order, legend = draw_order(backing, base)
@@ -308,7 +312,9 @@ class _Page:
         try:
             if self.dump.backing.usable.any():
                 return "The struct pages are found through vmemmap_list."
-            return "The struct pages are found through the kernel's page tables."
+            if self.dump.evidence.mmu.value == RADIX:
+                return "The struct pages are found through the kernel's page tables."
+            return "On the hash MMU nothing but the list says where struct pages are."
         except FactError:
             return ""
 

@@ -163,7 +163,7 @@ class MemoryMap {
     pen.fillStyle = this.look.ink;
     let x = this.gutter;
     if (hole) {
-      const words = `hole, ${size(hole)}`, long = pen.measureText(words).width;
+      const words = `hole of ${size(hole)}, then`, long = pen.measureText(words).width;
       this.fill(pen, x, panel.hole + 6, 30, 12, ABSENT, 1, "absent");
       pen.fillStyle = this.look.faint;
       pen.fillText(words, x + 36, panel.hole + 12);
