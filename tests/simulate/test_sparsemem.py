@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import struct
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vmemmap
 from breadth import pairs
-from simulate.machines import PART, RELEASES, SECTION, M, add, remove, small_machine, version_of
+from simulate.machines import (
+    PART,
+    RELEASES,
+    SECTION,
+    M,
+    add,
+    remove,
+    small_machine,
+    small_spec,
+    version_of,
+)
+from vmemmap.errors import SpecError
 from vmemmap.simulate import Machine, MemoryRange
 from vmemmap.simulate.steps import Runner
 
@@ -117,3 +130,21 @@ def test_many_sections_are_stored_as_one_by_one() -> None:
     for number in (*range(6), *range(120, 140), *range(250, 260), 599, 600, 601):
         assert entry(many, number) == entry(single, number)
     many.sparsemem.sparse_init_sections(np.empty(0, np.int64), 7)
+
+
+def test_memory_comes_to_a_node_that_had_none_at_boot(tmp_path: Path) -> None:
+    """Its struct pages lie elsewhere at first, and on itself as soon as it has memory."""
+    events = (add(1 << 30, 64 * M, node=2), add(2 << 30, 64 * M, node=2))
+    memory = (MemoryRange(0, 0, 64 * M),)
+    machine = small_machine("6.1", memory, nodes=3, events=events).boot().run_events()
+    assert [outcome.word for outcome in machine.outcomes] == ["done"] * 3
+    newest, first = machine.walk()[:2]
+    assert first.phys < 64 * M
+    assert 1 << 30 <= newest.phys < (1 << 30) + 64 * M
+    machine.crash(tmp_path / "vmcore")
+    with vmemmap.open(tmp_path / "vmcore") as core:
+        pages = {zone.node: zone.pages for zone in core.usage().zones}
+        assert not core.check().findings
+    assert pages == {0: 1024, 2: 2048}
+    with pytest.raises(SpecError, match="node 3 does not exist"):
+        small_spec("6.1", memory, nodes=3, events=(add(1 << 30, node=3),)).check()

@@ -339,6 +339,9 @@ class Machine:
         Returns, when driven to its end, 0 or a negative errno.
         """
         if event.kind == "add":
+            if event.node not in self.nodes.phys:  # its first memory
+                home = self.supply.alloc_kernel(self.nodes.size, event.node)
+                self.nodes.add_node(self.memory, event.node, home)
             result = yield from self.hotplug.add_memory(
                 task,
                 event.node,

@@ -169,6 +169,8 @@ class MachineSpec:
         crashkernel_at: Where; None for the middle of the first range, 512 MiB at most.
         firmware: Memory that is the firmware's.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
+        nodes: NUMA nodes that there can be, numbered from 0; 0 for those with memory at boot alone.
+            The others get memory while the machine runs.
         debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
             since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
@@ -193,6 +195,7 @@ class MachineSpec:
     firmware: tuple[FirmwareRange, ...] = ()
     hibernation: bool = False
     debug_vm: bool = False
+    nodes: int = 0
     seed: int = 1
 
     def check(self) -> Kernel:
@@ -211,6 +214,8 @@ class MachineSpec:
             _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
         _one_of("dump.headers_from", self.headers_from, ("boot", "crash"))
         _one_of("dump.form", self.form, ("plain", "kdump", "fadump"))
+        if not 0 <= self.nodes <= MAX_NODES:
+            raise SpecError("kernel.nodes", f"{self.nodes} is outside 0 to {MAX_NODES}")
         if not 1 <= self.cpus <= MAX_CPUS:
             raise SpecError("dump.cpus", f"{self.cpus} is outside 1 to {MAX_CPUS}")
         if not 0 <= self.crash_time < 1 << 32:
@@ -307,7 +312,7 @@ class MachineSpec:
             _check_range(where, event.start, event.size, kernel, unit)
             if event.kind == "add":
                 _check_add(where, event, present, kernel)
-                if event.node not in nodes:
+                if event.node not in nodes and not 0 <= event.node < self.nodes:
                     raise SpecError(
                         f"{where}.node",
                         f"node {event.node} does not exist (memory at boot is on {_list(nodes)})",
