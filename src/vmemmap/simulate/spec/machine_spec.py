@@ -68,6 +68,8 @@ class HotplugEvent:
             pages.
         online: Added RAM comes into use. False as with memhp_default_state=offline: it has struct
             pages that nobody has initialised.
+        lmb: Bytes of a piece in which DLPAR adds RAM, 16 to 256 MiB: when one fails, those before
+            it are taken away again. 0 adds all of it at once.
     """
 
     kind: EventKind
@@ -79,6 +81,7 @@ class HotplugEvent:
     reserve: int = 0
     compound: int = 0
     online: bool = True
+    lmb: int = 0
 
     @property
     def end(self) -> int:
@@ -317,7 +320,9 @@ class MachineSpec:
                         f"{where}.node",
                         f"node {event.node} does not exist (memory at boot is on {_list(nodes)})",
                     )
-                present.append(_Present(event.start, event.end, event.device, bool(event.altmap)))
+                present.append(
+                    _Present(event.start, event.end, event.device, bool(event.altmap), event.online)
+                )
             else:
                 present = _take_out(where, event, present)
 
@@ -355,6 +360,7 @@ class _Present:
     end: int
     device: bool = False
     altmap: bool = False
+    online: bool = True
 
     def __str__(self) -> str:
         return f"{self.start:#x} to {self.end:#x}"
@@ -418,6 +424,18 @@ def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel:
         raise SpecError(f"{where}.online", "device memory never comes online")
     if event.compound:
         _check_compound(where, event, kernel)
+    if event.lmb:
+        _check_lmb(where, event)
+
+
+def _check_lmb(where: str, event: HotplugEvent) -> None:
+    _one_of(f"{where}.lmb", event.lmb, tuple(MIB << shift for shift in range(4, 9)))
+    if event.device or event.altmap:
+        raise SpecError(f"{where}.lmb", "RAM alone comes in LMBs, and here without an altmap")
+    if (event.start | event.size) % event.lmb:
+        raise SpecError(
+            f"{where}.lmb", f"start and size are to be multiples of {event.lmb >> 20} MiB"
+        )
 
 
 def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
@@ -437,7 +455,8 @@ def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
 
 def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[_Present]:
     """Take a range out of what is present; it may be part of what was added, or several parts."""
-    kept, left = [], event.size
+    kept: list[_Present] = []
+    left, online = event.size, set[bool]()
     for part in present:
         low, high = max(part.start, event.start), min(part.end, event.end)
         if low >= high:
@@ -448,8 +467,9 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
         whole = (part.start, part.end) == (event.start, event.end)
         if (part.device or part.altmap) and not whole:
             raise SpecError(f"{where}.size", f"what is there leaves as a whole: {part}")
+        online.add(part.online)
         kept += [
-            _Present(start, end)
+            _Present(start, end, online=part.online)
             for start, end in ((part.start, low), (high, part.end))
             if start < end
         ]
@@ -461,4 +481,6 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
         )
     if event.start < IMAGE_BYTES:
         raise SpecError(f"{where}.start", "the kernel itself is there")
+    if len(online) > 1:
+        raise SpecError(f"{where}.size", "some of it is online and some is not: remove each alone")
     return kept

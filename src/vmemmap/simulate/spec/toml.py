@@ -5,7 +5,8 @@
     [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
                 debug_vm, nodes
     [[memory]]  node, start, size
-    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound
+    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
+                lmb
     [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
@@ -52,6 +53,7 @@ _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "siz
     "altmap",
     "reserve",
     "compound",
+    "lmb",
     "crashkernel",
     "crashkernel_at",
 }
@@ -89,6 +91,7 @@ kind = "add"
 start = "8G"
 size = "512M"
 node = 1
+lmb = "256M"                # in pieces; if one fails, all are taken back; default: at once
 
 [[event]]
 kind = "remove"
