@@ -140,18 +140,23 @@ class Supply:
         if not self.faults.strikes("block"):
             at, found = self.sparse_buffer_alloc(size, 1)
             phys = at if found else self._vmemmap_alloc_block(size, node)
-        self.note(Deed("alloc", "block", size, phys))
+        self._note(Deed("alloc", "block", size, phys))
         return phys
 
     def alloc_node_page(self, node: int) -> int | None:
         """Take a page for list nodes: its linear-map address, or None."""
         failed, size = self.faults.strikes("node_page"), self.kernel.page_size
         phys = None if failed else self._vmemmap_alloc_block(size, node)
-        self.note(Deed("alloc", "page of nodes", size, phys))
+        self._note(Deed("alloc", "page of nodes", size, phys))
         return None if phys is None else virt_of(phys)
 
-    def note(self, deed: Deed) -> None:
-        """Tell whoever watches."""
+    def alloc_from(self, altmap: Altmap, size: int) -> int | None:
+        """Take memory for a backing block from an altmap: its physical address, or None."""
+        phys = altmap.alloc(size)
+        self._note(Deed("alloc", "block of the altmap", size, phys))
+        return phys
+
+    def _note(self, deed: Deed) -> None:
         if self.watch is not None:
             self.watch(deed)
 
@@ -173,7 +178,7 @@ class Supply:
 
     def free_block(self, phys: int, size: int) -> None:
         """Give a backing block back, wherever it came from."""
-        self.note(Deed("free", "block", size, phys))
+        self._note(Deed("free", "block", size, phys))
         if size < self.kernel.page_size and self.memblock.reserved.covers(phys, phys + size):
             return  # part of a boot-time page: the kernel warns and leaves it
         first = phys >> self.kernel.page_shift
