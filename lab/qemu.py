@@ -173,6 +173,9 @@ def command_line(spec: Spec, folder: Path) -> list[str]:
     if len(spec.nodes) > 1:
         for i, mib in enumerate(spec.nodes):
             cpu = f",cpus=0-{spec.cpus - 1}" if i == 0 else ""
+            if not mib:  # it may get memory later
+                nodes += ["-numa", f"node,nodeid={i}{cpu}"]
+                continue
             nodes += ["-object", f"memory-backend-ram,id=n{i},size={mib}M"]
             nodes += ["-numa", f"node,nodeid={i},memdev=n{i}{cpu}"]
     return [

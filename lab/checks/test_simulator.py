@@ -36,6 +36,7 @@ def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
     return MachineSpec(
         memory=tuple(MemoryRange(node, low, high - low) for node, low, high in boot_memory(log)),
         release=release[0],
+        nodes=1 + max(nodes.values(), default=0),
         page_size=page_size_of(machine),
         mmu="radix" if mmu_of(machine) == "radix" else "hash",
         block_size=block_size or None,

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import struct
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vmemmap
 from breadth import pairs
-from simulate.machines import PART, RELEASES, SECTION, M, add, remove, small_machine, version_of
-from vmemmap.simulate import Machine, MemoryRange
+from simulate.machines import (
+    PART,
+    RELEASES,
+    SECTION,
+    M,
+    add,
+    faults,
+    remove,
+    small_machine,
+    small_spec,
+    version_of,
+)
+from vmemmap.errors import SpecError
+from vmemmap.simulate import HotplugEvent, Machine, MemoryRange
 from vmemmap.simulate.steps import Runner
 
 LINEAR = (1 << 60) - 1
@@ -117,3 +131,59 @@ def test_many_sections_are_stored_as_one_by_one() -> None:
     for number in (*range(6), *range(120, 140), *range(250, 260), 599, 600, 601):
         assert entry(many, number) == entry(single, number)
     many.sparsemem.sparse_init_sections(np.empty(0, np.int64), 7)
+
+
+def test_memory_comes_to_a_node_that_had_none_at_boot(tmp_path: Path) -> None:
+    """Its struct pages lie elsewhere at first, and on itself as soon as it has memory."""
+    events = (add(1 << 30, 64 * M, node=2), add(2 << 30, 64 * M, node=2))
+    memory = (MemoryRange(0, 0, 64 * M),)
+    machine = small_machine("6.1", memory, nodes=3, events=events).boot().run_events()
+    assert [outcome.word for outcome in machine.outcomes] == ["done"] * 3
+    newest, first = machine.walk()[:2]
+    assert first.phys < 64 * M
+    assert 1 << 30 <= newest.phys < (1 << 30) + 64 * M
+    machine.crash(tmp_path / "vmcore")
+    with vmemmap.open(tmp_path / "vmcore") as core:
+        pages = {zone.node: zone.pages for zone in core.usage().zones}
+        assert not core.check().findings
+    assert pages == {0: 1024, 2: 2048}
+    with pytest.raises(SpecError, match="node 3 does not exist"):
+        small_spec("6.1", memory, nodes=3, events=(add(1 << 30, node=3),)).check()
+
+
+@pytest.mark.parametrize("release", ["3.17", "6.1"])
+@pytest.mark.parametrize("size", [16, 256])
+def test_an_lmb_that_fails_costs_those_before_it(release: str, size: int) -> None:
+    machine = small_machine(release, (MemoryRange(0, 0, 64 * M),)).boot()
+    before, free = machine.walk(), list(machine.pages.free_ranges(0))
+    taken = machine.supply.faults._counts["block"]
+    event = add(4 << 30, 4 * size * M, lmb=size * M)
+    # The first block of the last piece; of 16 MiB each all four are described by one block.
+    failing = 3 * size // 64 + 1
+    machine.supply.faults._plan = faults(block=(taken + failing,))
+    assert machine.run_event(event).word == "-EINVAL"
+    assert machine.walk() == before
+    assert list(machine.pages.free_ranges(0)) == free
+    assert machine.run_event(event).word == "done"
+    assert machine.pages.home(0).total == (64 + 4 * size) * M >> 16
+
+
+def test_a_part_of_memory_that_is_not_online_can_leave() -> None:
+    machine = small_machine("6.1", (MemoryRange(0, 0, 64 * M),)).boot()
+    assert machine.run_event(add(1 << 30, 64 * M, online=False)).word == "done"
+    assert machine.run_event(remove((1 << 30) + SECTION, SECTION)).word == "done"
+    left = [(part.start >> 24, part.size >> 24) for part in machine.idle]
+    assert left == [(64, 1), (66, 2)]
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (add(1 << 30, 64 * M, lmb=24 * M), "none of"),
+        (add((1 << 30) + SECTION, 64 * M, lmb=32 * M), "multiples of 32 MiB"),
+        (add(1 << 30, 64 * M, lmb=16 * M, device=True), "RAM alone"),
+    ],
+)
+def test_lmbs_that_cannot_be(event: HotplugEvent, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        small_spec("6.1", (MemoryRange(0, 0, 64 * M),), events=(event,)).check()

@@ -39,7 +39,7 @@ from vmemmap.simulate.mm.backing_list import (
 )
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
-from vmemmap.simulate.mm.outcome import Outcome, Printed, Warned
+from vmemmap.simulate.mm.outcome import Errno, Outcome, Printed, Warned
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.pgdat import ZONES, Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
@@ -71,6 +71,9 @@ TRACED_MOST = 1 << 17
 """So many blocks take about a minute to watch, and so many sections half of one."""
 _LAST_SHOWN = 2
 """So many of the events a machine's repr names."""
+
+
+ROLLED_BACK = "pseries-hotplug-mem: Memory indexed-count-add failed, removing any added LMBs"
 
 
 class Machine:
@@ -340,17 +343,10 @@ class Machine:
         Returns, when driven to its end, 0 or a negative errno.
         """
         if event.kind == "add":
-            result = yield from self.hotplug.add_memory(
-                task,
-                event.node,
-                event.start,
-                event.size,
-                event.altmap,
-                device=event.device,
-                reserve=event.reserve,
-                compound_bytes=event.compound,
-                online=event.online,
-            )
+            if event.node not in self.nodes.phys:  # its first memory
+                home = self.supply.alloc_kernel(self.nodes.size, event.node)
+                self.nodes.add_node(self.memory, event.node, home)
+            result = yield from self._add_by_lmb(task, event)
             if not result and (event.device or not event.online):
                 self.idle.append(event)
             return result
@@ -361,6 +357,35 @@ class Machine:
         )
         if not result:
             self.idle = [part for part in self.idle if part not in idle]
+            for part in idle:
+                for low, high in ((part.start, event.start), (event.end, part.end)):
+                    if low < high:
+                        self.idle.append(replace(part, start=low, size=high - low))
+        return result
+
+    def _add_by_lmb(self, task: Task, event: HotplugEvent) -> Steps[int]:
+        """Add memory, piece by piece where DLPAR does it; a piece that fails costs all of them.
+
+        Source: Linux arch/powerpc/platforms/pseries/hotplug-memory.c, dlpar_memory_add_by_ic().
+        """
+        step, result = event.lmb or event.size, 0
+        for start in range(event.start, event.end, step):
+            result = yield from self.hotplug.add_memory(
+                task,
+                event.node,
+                start,
+                step,
+                event.altmap,
+                device=event.device,
+                reserve=event.reserve,
+                compound_bytes=event.compound,
+                online=event.online,
+            )
+            if result and event.lmb:
+                self._note_said(Printed(3, ROLLED_BACK))
+                for added in range(event.start, start, step):
+                    yield from self.hotplug.remove_memory(task, added, step, online=event.online)
+                return -Errno.EINVAL
         return result
 
     def snapshot(self) -> Snapshot:

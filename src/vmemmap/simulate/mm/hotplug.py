@@ -119,7 +119,7 @@ class MemoryHotplug:
             altmap = self._altmaps.get(start)
             used = first + ((altmap.room_end - altmap.start) >> shift if altmap else 0)
             idle = device or not online
-            node = self._idle_nodes.get(start) if idle else self.pages.node_of(used)
+            node = self._idle_node(start) if idle else self.pages.node_of(used)
             if node is None:
                 return -Errno.EINVAL
             if not idle:
@@ -309,6 +309,11 @@ class MemoryHotplug:
         yield from self.vmemmap.vmemmap_free(task, first, last, altmap)
         if empty:
             yield from self.sparsemem.clear_section(section)
+
+    def _idle_node(self, start: int) -> int | None:
+        """Tell the node of memory that is in nobody's use, by the piece that has its start."""
+        before = [at for at in self._idle_nodes if at <= start]
+        return self._idle_nodes[max(before)] if before else None
 
     def _memmap(self, start: int, end: int) -> tuple[int, int]:
         """Give where the struct pages of ``[start, end)`` lie in the vmemmap."""

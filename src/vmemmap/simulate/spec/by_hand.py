@@ -53,6 +53,7 @@ class SpecFields(TypedDict, total=False):
     firmware: tuple[FirmwareRange, ...]
     hibernation: bool
     debug_vm: bool
+    nodes: int
     seed: int
 
 
@@ -208,6 +209,7 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "crashkernel_at": _size_or_none("dump.crashkernel_at"),
     "firmware": lambda value: _all("firmware", value, FirmwareRange),
     "hibernation": lambda value: _one("kernel.hibernation", value, bool, "truth value"),
+    "nodes": _number("kernel.nodes"),
     "debug_vm": lambda value: _one("kernel.debug_vm", value, bool, "truth value"),
     "seed": _number("pages.seed"),
 }

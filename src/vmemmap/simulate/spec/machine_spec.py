@@ -68,6 +68,8 @@ class HotplugEvent:
             pages.
         online: Added RAM comes into use. False as with memhp_default_state=offline: it has struct
             pages that nobody has initialised.
+        lmb: Bytes of a piece in which DLPAR adds RAM, 16 to 256 MiB: when one fails, those before
+            it are taken away again. 0 adds all of it at once.
     """
 
     kind: EventKind
@@ -79,6 +81,7 @@ class HotplugEvent:
     reserve: int = 0
     compound: int = 0
     online: bool = True
+    lmb: int = 0
 
     @property
     def end(self) -> int:
@@ -169,6 +172,8 @@ class MachineSpec:
         crashkernel_at: Where; None for the middle of the first range, 512 MiB at most.
         firmware: Memory that is the firmware's.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
+        nodes: NUMA nodes that there can be, numbered from 0; 0 for those with memory at boot alone.
+            The others get memory while the machine runs.
         debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
             since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
@@ -193,6 +198,7 @@ class MachineSpec:
     firmware: tuple[FirmwareRange, ...] = ()
     hibernation: bool = False
     debug_vm: bool = False
+    nodes: int = 0
     seed: int = 1
 
     def check(self) -> Kernel:
@@ -211,6 +217,8 @@ class MachineSpec:
             _one_of("kernel.struct_page_size", self.struct_page_size, (56, 64))
         _one_of("dump.headers_from", self.headers_from, ("boot", "crash"))
         _one_of("dump.form", self.form, ("plain", "kdump", "fadump"))
+        if not 0 <= self.nodes <= MAX_NODES:
+            raise SpecError("kernel.nodes", f"{self.nodes} is outside 0 to {MAX_NODES}")
         if not 1 <= self.cpus <= MAX_CPUS:
             raise SpecError("dump.cpus", f"{self.cpus} is outside 1 to {MAX_CPUS}")
         if not 0 <= self.crash_time < 1 << 32:
@@ -307,12 +315,14 @@ class MachineSpec:
             _check_range(where, event.start, event.size, kernel, unit)
             if event.kind == "add":
                 _check_add(where, event, present, kernel)
-                if event.node not in nodes:
+                if event.node not in nodes and not 0 <= event.node < self.nodes:
                     raise SpecError(
                         f"{where}.node",
                         f"node {event.node} does not exist (memory at boot is on {_list(nodes)})",
                     )
-                present.append(_Present(event.start, event.end, event.device, bool(event.altmap)))
+                present.append(
+                    _Present(event.start, event.end, event.device, bool(event.altmap), event.online)
+                )
             else:
                 present = _take_out(where, event, present)
 
@@ -350,6 +360,7 @@ class _Present:
     end: int
     device: bool = False
     altmap: bool = False
+    online: bool = True
 
     def __str__(self) -> str:
         return f"{self.start:#x} to {self.end:#x}"
@@ -413,6 +424,18 @@ def _check_add(where: str, event: HotplugEvent, present: list[_Present], kernel:
         raise SpecError(f"{where}.online", "device memory never comes online")
     if event.compound:
         _check_compound(where, event, kernel)
+    if event.lmb:
+        _check_lmb(where, event)
+
+
+def _check_lmb(where: str, event: HotplugEvent) -> None:
+    _one_of(f"{where}.lmb", event.lmb, tuple(MIB << shift for shift in range(4, 9)))
+    if event.device or event.altmap:
+        raise SpecError(f"{where}.lmb", "RAM alone comes in LMBs, and here without an altmap")
+    if (event.start | event.size) % event.lmb:
+        raise SpecError(
+            f"{where}.lmb", f"start and size are to be multiples of {event.lmb >> 20} MiB"
+        )
 
 
 def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
@@ -432,7 +455,8 @@ def _check_compound(where: str, event: HotplugEvent, kernel: Kernel) -> None:
 
 def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[_Present]:
     """Take a range out of what is present; it may be part of what was added, or several parts."""
-    kept, left = [], event.size
+    kept: list[_Present] = []
+    left, online = event.size, set[bool]()
     for part in present:
         low, high = max(part.start, event.start), min(part.end, event.end)
         if low >= high:
@@ -443,8 +467,9 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
         whole = (part.start, part.end) == (event.start, event.end)
         if (part.device or part.altmap) and not whole:
             raise SpecError(f"{where}.size", f"what is there leaves as a whole: {part}")
+        online.add(part.online)
         kept += [
-            _Present(start, end)
+            _Present(start, end, online=part.online)
             for start, end in ((part.start, low), (high, part.end))
             if start < end
         ]
@@ -456,4 +481,6 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
         )
     if event.start < IMAGE_BYTES:
         raise SpecError(f"{where}.start", "the kernel itself is there")
+    if len(online) > 1:
+        raise SpecError(f"{where}.size", "some of it is online and some is not: remove each alone")
     return kept

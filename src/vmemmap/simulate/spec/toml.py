@@ -3,9 +3,10 @@
 ::
 
     [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
-                debug_vm
+                debug_vm, nodes
     [[memory]]  node, start, size
-    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound
+    [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
+                lmb
     [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
@@ -45,12 +46,14 @@ _KERNEL = (
     "struct_page_size",
     "hibernation",
     "debug_vm",
+    "nodes",
 )
 _DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
 _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
     "altmap",
     "reserve",
     "compound",
+    "lmb",
     "crashkernel",
     "crashkernel_at",
 }
@@ -70,6 +73,7 @@ mmu = "hash"                # or "radix"
 block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
 struct_page_size = 64       # or 56
 hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
+nodes = 4                   # so many there can be; default: those with memory at boot
 debug_vm = false            # whether struct pages of memory that is not online are poisoned
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
@@ -87,6 +91,7 @@ kind = "add"
 start = "8G"
 size = "512M"
 node = 1
+lmb = "256M"                # in pieces; if one fails, all are taken back; default: at once
 
 [[event]]
 kind = "remove"
