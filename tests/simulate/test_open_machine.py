@@ -79,6 +79,7 @@ def questions(core: vmemmap.Vmcore, folder: Path) -> dict[str, Callable[[], Any]
         "check": lambda: core.check().findings,
         "dmesg": lambda: [(record.time_ns, record.text) for record in core.dmesg()],
         "extract": lambda: extracted(core, folder),
+        "extract_note": lambda: core.extract_note,
         "facts": lambda: [
             (name, core.facts[name].value) for name in core.facts if name != "vmlinux"
         ],
