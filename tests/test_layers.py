@@ -26,6 +26,7 @@ LAYERS = (
     "facts",
     "mmzone",
     "kernel_log",
+    "system",
     "translate",
     "backing",
     "pages",

@@ -43,6 +43,8 @@ from vmemmap.report.info import InfoRecord
 from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
+from vmemmap.report.ptov import PtovRecord
+from vmemmap.report.read import ReadRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.usage import UsageRecord
@@ -59,6 +61,8 @@ RECORDS: dict[str, Any] = {
     "info": InfoRecord,
     "list": ListRecord,
     "page": list[PageRecord],
+    "ptov": list[PtovRecord],
+    "read": ReadRecord,
     "simulate": (
         SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
     ),

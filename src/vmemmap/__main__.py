@@ -1,6 +1,6 @@
 """``python -m vmemmap``."""
 
-from vmemmap.cli.main import run
+from vmemmap.cli.start import run
 
 if __name__ == "__main__":
     run()

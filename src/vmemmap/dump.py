@@ -21,7 +21,7 @@ from vmemmap.backing.list_eras import (
 )
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
-from vmemmap.errors import FactError, FactMissing, NotBacked
+from vmemmap.errors import FactError, FactMissing, NotBacked, ReadError, TranslateError
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
@@ -35,7 +35,7 @@ from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
-from vmemmap.linear_map import linear_phys
+from vmemmap.linear_map import LINEAR_SPAN, linear_phys, linear_virt
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -57,9 +57,14 @@ if TYPE_CHECKING:
     from vmemmap.facts.types.types import Types
     from vmemmap.facts.vmlinux import SymbolFile
     from vmemmap.filter.filtering import DumpFilter
+    from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.model import PageModel
     from vmemmap.pages.page import PageInfo
     from vmemmap.translate.vmalloc_areas import KnownAreas
+
+
+_MAY_BE_DEVICE = (Absence.HOT_ADDED, Absence.RESERVED)
+"""What memory that the dump's headers do not know may be said to be before devices are marked."""
 
 
 class Dump:
@@ -244,6 +249,19 @@ class Dump:
         for fact in self.typed_facts:
             facts.add(fact)
         return facts
+
+    @established
+    def system(self) -> Facts:
+        """What was running, and how it ended, from what is at hand."""
+        from vmemmap.system import SystemFacts
+
+        return SystemFacts(self.source, lambda: self.kernel, self.log).establish()
+
+    def log(self) -> KernelLog:
+        """Give the kernel's log; errors as for `Vmcore.dmesg`."""
+        from vmemmap.kernel_log.read import read_log
+
+        return read_log(self.kernel.vmcoreinfo, self.kernel.memory)
 
     @established
     def evidence(self) -> LayoutEvidence:
@@ -501,7 +519,51 @@ class Dump:
             phys, method, region = found.phys, found.method, found.region
             entry = None if found.row is None else self.backing.entry_of(found.row)
         absence = self.why_absent(phys)
+        in_vmemmap = entry is not None or (self.region is not None and virt in self.region)
+        if in_vmemmap and absence in _MAY_BE_DEVICE and self._is_on_device(phys):
+            absence = Absence.ON_DEVICE
         return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
+
+    def _is_on_device(self, phys: int) -> bool:
+        """Tell whether a struct page at a physical address lies on a device."""
+        try:
+            return self.pages.struct_pages.is_on_device(phys)
+        except (FactError, ReadError):
+            return False
+
+    def virtual(self, phys: int) -> tuple[Translation, ...]:
+        """Give the addresses of a physical one, below 2**60; see `Vmcore.ptov`."""
+        absence = self.why_absent(phys)
+        found = []
+        if absence is not Absence.NO_MEMORY and self._is_linear(phys):
+            virt, region = Virt(linear_virt(phys)), CERTAIN_LINEAR.name
+            found.append(
+                Translation(virt, Phys(phys), "linear", region, None, absence is None, absence)
+            )
+        backing = self.backing
+        size = np.uint64(backing.block_size)
+        inside = backing.usable & (np.uint64(phys) - backing.phys < size)
+        for entry in np.flatnonzero(inside).tolist():
+            virt = Virt(int(backing.virt[entry]) + phys - int(backing.phys[entry]))
+            found.append(
+                Translation(
+                    *(virt, Phys(phys), "vmemmap_list", self.evidence.layout.vmemmap.name),
+                    *(entry, absence is None, absence),
+                )
+            )
+        return tuple(found)
+
+    def _is_linear(self, phys: int) -> bool:
+        """Tell whether this kernel's linear map reaches as far as a physical address."""
+        if phys >= LINEAR_SPAN:
+            return False
+        virt = linear_virt(phys)
+        if virt in CERTAIN_LINEAR:
+            return True
+        try:
+            return self.space.translate(virt).method == "linear"
+        except (TranslateError, ReadError):
+            return False
 
     def why_absent(self, phys: int) -> Absence | None:
         """Say why the byte at a physical address is not in the dump; None where it is."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.in_memory import MemorySource
+from vmemmap.source.opening import Opened
 from vmemmap.translate.address_space import BulkTranslation
 from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
@@ -57,21 +58,25 @@ if TYPE_CHECKING:
 
 
 def open_vmcore(
-    *paths: str | os.PathLike[str] | Dumpable,
-    vmcoreinfo: str | os.PathLike[str] | None = None,
-    vmlinux: str | os.PathLike[str] | None = None,
+    *paths: Opened | Dumpable,
+    vmcoreinfo: Opened | None = None,
+    vmlinux: Opened | None = None,
     progress: Progress = no_progress,
     assume: Mapping[str, str] | None = None,
     rescue: bool = False,
     effort: int = 1,
+    storage: Mapping[str, Any] | None = None,
 ) -> Vmcore:
     """Open a dump of a PowerPC64 Linux kernel.
 
     Args:
         paths: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
             snappy, zstd or raw pages), flattened or not; or all members of a split dump. A pipe, or
-            ``-`` for the standard input, is copied to an unnamed temporary file first. In place of
-            them a simulated machine: its memory as it is now, without a file.
+            ``-`` for the standard input, is copied to an unnamed temporary file first. A URL
+            (``s3://``, ``gs://``, ``az://``, ``https://``) is read by ranges, as far as needed: it
+            takes ``vmemmap[remote]``; and so is an object with ``read`` and ``seek``, such as
+            fsspec's files, which stays open. In place of them a simulated machine: its memory as it
+            is now, without a file.
         vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
         vmlinux: The kernel: its symbols, for kernels that do not export the list (before 3.13) or
             their symbols (before 6.0), and dumps without VMCOREINFO; and its types (BTF or debug
@@ -85,6 +90,8 @@ def open_vmcore(
             what is found; ``core.backing.rescued`` tells which entries those are.
         effort: How far to look, as a multiple of what is usual. The same effort finds the same on
             every machine; the finding ``rescue_limited`` says if it was not enough.
+        storage: Options for URLs by obstore's names, such as ``region``, ``endpoint``,
+            ``skip_signature``, ``timeout``; they go before what the environment says.
 
     Returns:
         The opened dump, a context manager. Only headers have been read.
@@ -94,13 +101,13 @@ def open_vmcore(
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
     assumptions = check_assumptions(assume or {}, ASSUMABLE)
-    text = read_vmcoreinfo_file(vmcoreinfo) if vmcoreinfo is not None else None
+    text = read_vmcoreinfo_file(vmcoreinfo, storage) if vmcoreinfo is not None else None
     symbols = None
     if vmlinux is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
-        symbols = SymbolFile(vmlinux)
-    source = open_source(*paths, progress=progress)
+        symbols = SymbolFile(vmlinux, storage)
+    source = open_source(*paths, progress=progress, storage=storage)
     if symbols is None and isinstance(source, MemorySource) and source.symbols is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
@@ -190,6 +197,15 @@ class Vmcore:
             UnsupportedDump: It is of an embedded (Book3E) kernel.
         """
         return self._layers.facts
+
+    @property
+    def system(self) -> Facts:
+        """What was running and how it ended, as crash's ``sys`` tells it, each with its origin.
+
+        node_name, version, banner, build_id, cpus, crash_time (seconds since 1970), uptime
+        (seconds), panic; what nothing tells is in its ``missing``, with the reason.
+        """
+        return self._dump.system
 
     @property
     def kernel(self) -> KernelFacts:
@@ -293,6 +309,22 @@ class Vmcore:
             ReadError: A page table is not in the dump.
         """
         return self._dump.translate(_address(virt))
+
+    def ptov(self, phys: int) -> tuple[Translation, ...]:
+        """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
+
+        Args:
+            phys: Physical address (bytes), 0 to 2**64 - 1.
+
+        Returns:
+            One in the linear map, unless the kernel had no memory there; and one for each entry of
+            the list in whose block it lies. What page tables map (vmalloc, I/O, a vmemmap without
+            a list) is not looked for.
+
+        Raises:
+            FactError: As for `backing`.
+        """
+        return self._dump.virtual(_address(phys))
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
         """Translate kernel virtual addresses in bulk.
@@ -616,10 +648,7 @@ class Vmcore:
         Raises:
             FactMissing: VMCOREINFO does not say where the log is.
         """
-        from vmemmap.kernel_log.read import read_log
-
-        kernel = self._dump.kernel
-        return read_log(kernel.vmcoreinfo, kernel.memory)
+        return self._dump.log()
 
 
 def _address(virt: int) -> int:

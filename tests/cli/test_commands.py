@@ -76,6 +76,8 @@ def test_info_json_has_every_member_of_the_contract(run_vmemmap, machine, dump) 
         "memory_byte_order": machine.byte_order,
         "page_size": 65536,
         "dump_level": 31,
+        "codec": "zlib",
+        "header_version": 6,
         "incomplete": False,
         "ranges": None,
         "warnings": None,
@@ -142,7 +144,7 @@ def test_vtop_exit_code_is_zero_when_every_address_translates(run_vmemmap, machi
 
 
 def test_vtop_csv(run_vmemmap, machine, dump) -> None:
-    ran = run_vmemmap("vtop", dump, f"{machine.blocks[0].virt:x}", "12", "--format", "csv")
+    ran = run_vmemmap("vtop", dump, f"{machine.blocks[0].virt:x}", "0x12", "--format", "csv")
     good, bad = csv.DictReader(io.StringIO(ran.out))
     assert good["phys"] == f"{machine.blocks[0].phys:#x}"
     assert (good["in_dump"], good["error"]) == ("true", "")

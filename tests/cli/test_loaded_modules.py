@@ -18,8 +18,9 @@ import pytest
 
 COMMON = {"click", "numpy"}
 LIST, PAGES, COUNT = "vmemmap.backing.walk", "vmemmap.pages.array", "vmemmap.pages.count.census"
+LOG = "vmemmap.kernel_log.read"
 LOADED: dict[str, tuple[set[str], set[str]]] = {
-    "info": ({LIST}, {"rich", "random"}),
+    "info": ({LIST, LOG}, set()),
     "list": ({LIST}, set()),
     "vtop": ({LIST}, set()),
     "check": ({LIST, "vmemmap.check.audit"}, set()),
@@ -29,7 +30,7 @@ LOADED: dict[str, tuple[set[str], set[str]]] = {
 """For each command those of `OURS` that it needs, and what it may load of others' packages and of
 `SLOW`, beside the decoder of the dump's pages."""
 OURS = {
-    *(LIST, PAGES, COUNT, "vmemmap.check.audit", "vmemmap.kernel_log.read"),
+    *(LIST, PAGES, COUNT, "vmemmap.check.audit", LOG),
     *("vmemmap.simulate", "vmemmap.write", "vmemmap.drgn_plugin", "vmemmap.facts.vmlinux"),
 }
 """Modules of our own that stand for a layer which only some commands need."""

@@ -110,7 +110,7 @@ def test_a_missing_member_is_named_by_its_pfns(
     spans = [(0, 17), (17, 23), (23, limit)]
     start, end = spans.pop(missing)
     paths = [member(*span) for span in spans]
-    words = f"the one with pfns {start:#x} to {end:#x}: its pages are lost"
+    words = f"the one with pfns {start} to {end}: its pages are lost"
     with vmemmap.open(*paths) as core:
         assert [words in warning for warning in core.source.warnings] == [True]
         assert core.source.is_incomplete()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
+import vmemmap
 from builders.machine import build_machine
 from vmcore.machine_source import facts_of
 from vmemmap.errors import FactError, FactInvalid, FactMissing, NotInDump, PageExcluded
 from vmemmap.facts.fact import Fact, Origin
 from vmemmap.facts.mmu import decide_mmu, radix_from_vmcoreinfo
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
+from vmemmap.simulate import Machine
 
 HASH, RADIX = frozenset({"hash"}), frozenset({"radix"})
 BOTH = HASH | RADIX
@@ -96,9 +99,12 @@ def test_a_block_size_of_one_mmu_decides_next(block: int, value: str, mmus: froz
     ("entry", "value"),
     [
         (MAPPED, "radix"),
-        (1 << 63, "radix"),
-        (2**64 - 1, "radix"),
+        (0x800000003FFE0009, "radix"),  # of a real 6.1, 64 KiB pages
         (EMPTY, "hash"),
+        # vmalloc's own on hash, where it begins at 0xd000000000000000: up to 4.5 an address, from
+        # 4.20 on with the present bit, and never with a size in its low bits.
+        (0x800000003FFE0000, "hash"),
+        (0xC00000003FFE0000, "hash"),
         ((1 << 63) - 1, "hash"),
         # Read in the wrong order the present bit would be in the lowest byte.
         (0x80, "hash"),
@@ -119,6 +125,30 @@ def test_small_blocks_alone_are_an_assumption_and_say_so(block: int) -> None:
         fact, _ = decide(block=block, root=error)
         assert (fact.value, fact.origin) == ("hash", Origin.ASSUMED)
         assert f"{block >> 10} KiB" in fact.detail
+
+
+@pytest.mark.parametrize("entry", [2**64 - 1, 0xC000000003FE0009, 0x800000003FFE001F])
+def test_a_root_entry_of_neither_decides_nothing(entry: int) -> None:
+    with pytest.raises(FactMissing, match=f"{entry:#x}, which neither hash nor radix writes"):
+        decide(mmus=BOTH, root=entry)
+    fact, _ = decide(mmus=BOTH, block=65536, root=entry)
+    assert (fact.value, fact.origin) == ("hash", Origin.ASSUMED)
+
+
+@pytest.mark.parametrize("release", ["4.19.0", "5.0.0"])
+def test_a_hash_kernel_with_vmalloc_in_the_first_entry(release: str, tmp_path: Path) -> None:
+    """Its list cannot be read, and nothing but the root of the page tables tells."""
+    dump = tmp_path / "vmcore"
+    Machine(memory="1G", release=release, mmu="hash").boot().crash(dump)
+    with vmemmap.open(dump) as core:
+        assert core.kernel.read_root_entry() != 0
+        text = core.vmcoreinfo_text
+    without = tmp_path / "vmcoreinfo"
+    kept = [line for line in text.split(b"\n") if b"vmemmap_list" not in line]
+    without.write_bytes(b"\n".join(kept))
+    with vmemmap.open(dump, vmcoreinfo=without) as core:
+        assert "vmemmap_list" in core.facts.missing
+        assert core.facts["mmu"].value == "hash"
 
 
 def test_nothing_at_all_is_a_missing_fact_with_its_cause() -> None:

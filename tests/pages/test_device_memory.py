@@ -114,11 +114,15 @@ def test_check_says_how_many_lie_on_the_device(made: WithDevices) -> None:
 
 
 def test_a_page_says_where_its_struct_page_is(made: WithDevices) -> None:
-    hosted = made.lie_on_device().tolist()
+    hosted, kernel = made.lie_on_device().tolist(), made.machine.kernel
     with vmemmap.open(made.path) as core:
         for pfn in hosted[:2]:
             assert core.pages[pfn].kind is Kind.UNKNOWN
             assert "on the device itself" in core.pages[pfn].reason
+            virt = kernel.vmemmap_base + pfn * kernel.struct_page_size
+            bytes_at = [core.vtop(virt + at) for at in (0, kernel.struct_page_size - 1)]
+            assert Absence.ON_DEVICE in [found.absence for found in bytes_at]
+            assert Absence.HOT_ADDED not in [found.absence for found in bytes_at]
         for pfn in sorted(set(made.pfns()) - set(hosted))[:2]:
             assert core.pages[pfn].kind is Kind.DEVICE
             assert core.pages[pfn].reason == ""

@@ -101,7 +101,7 @@ def test_a_missing_member_loses_its_pages_only(tmp_path: Path, missing: int) -> 
     source = open_members(tmp_path, spans)
     check(source, spans)
     assert source.is_incomplete()
-    assert [f"pfns {start:#x} to {end:#x}" in warning for warning in source.warnings] == [True]
+    assert [f"pfns {start} to {end}" in warning for warning in source.warnings] == [True]
     source.close()
 
 

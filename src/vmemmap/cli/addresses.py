@@ -1,4 +1,14 @@
-"""Addresses and pages on the command line: numbers, or the kernel's symbols and offsets in them."""
+"""Addresses and pages on the command line: numbers, or the kernel's symbols and offsets in them.
+
+One rule for all commands, and what one of them prints the others take:
+
+- an address has ``0x``, or all its 16 digits; one with letters among its digits needs neither;
+- a pfn is a decimal number, or ``pfn:`` and a number (decimal, or hex with ``0x``);
+- a size is a decimal number of bytes, or hex with ``0x``, or has a unit (4K, 1M);
+- the offset behind a symbol is in hex, as an oops prints it.
+
+What could be the one or the other where it stands (``vtop DUMP 4096``) is refused, and not guessed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 
 from vmemmap.cli.output import complain
+from vmemmap.source.urls import shown
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -26,6 +37,7 @@ _PAGE_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9a-fA-F]{16}", re.ASCII)
 _PFN = re.compile(r"[0-9]{1,15}|pfn:(?:0[xX][0-9a-fA-F]{1,13}|[0-9]{1,15})", re.ASCII)
 """How a page is named: a number alone is a pfn, so an address needs 0x or all its digits."""
 _EXPECTED = "up to 16 hex digits, as in 0xc00c000000000000"
+_SIZE = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})(?:([KMGTkmgt])(?:i?B)?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +66,117 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
         if not addresses and not plainly_address and _is_file(argument):
             dumps.append(argument)
         elif _HEX.fullmatch(argument) or _SYMBOL.fullmatch(argument):
+            _refuse_ambiguous(argument)
             addresses.append(argument)
         else:
-            raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
+            raise click.BadParameter(f"{shown(argument)!r} is no address: expected {_EXPECTED}")
     if not addresses:
         raise click.BadParameter(
             "there is no address to translate: name one or more after the dump, as in "
-            f"vmemmap vtop {dumps[0]} 0xc00c000000000000"
+            f"vmemmap vtop {shown(dumps[0])} 0xc00c000000000000"
         )
     return dumps, addresses
+
+
+def _refuse_ambiguous(argument: str) -> None:
+    """Refuse a short number that is decimal as well as hex, where an address is wanted."""
+    if argument.isdecimal() and len(argument) < 16 and int(argument) > 9:
+        raise click.BadParameter(
+            f"{argument!r} can be hex or decimal: write 0x{argument} for the address in hex, or "
+            f"{int(argument):#x} if it is decimal"
+        )
+
+
+def split_physical(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell dumps from physical addresses and pfns.
+
+    Raises:
+        click.BadParameter: One is neither a physical address, a pfn nor a file, or there is none.
+    """
+    dumps, wanted = [arguments[0]], list[str]()
+    for argument in arguments[1:]:
+        if _PAGE_HEX.fullmatch(argument) or argument.startswith("pfn:"):
+            wanted.append(argument)
+        elif not wanted and _is_file(argument):
+            dumps.append(argument)
+        else:
+            _refuse_ambiguous(argument)
+            raise click.BadParameter(
+                f"{argument!r} is no physical address: expected hex with 0x, as in 0x14a0000, or a "
+                "page as pfn:23552"
+            )
+    if not wanted:
+        raise click.BadParameter(
+            "there is no physical address: name one or more after the dump, as in "
+            f"vmemmap ptov {dumps[0]} 0x14a0000"
+        )
+    return dumps, wanted
+
+
+def split_read(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell dumps from what is to be read: an address, and perhaps a size.
+
+    Raises:
+        click.BadParameter: There is no address, or more than a size behind it.
+    """
+    dumps, wanted = [arguments[0]], list[str]()
+    for argument in arguments[1:]:
+        named = _PAGE_HEX.fullmatch(argument) or argument.startswith("pfn:")
+        if not wanted and not named and _is_file(argument):
+            dumps.append(argument)
+        else:
+            wanted.append(argument)
+    if not 1 <= len(wanted) <= 2:
+        what = "there is no address to read at" if not wanted else f"{wanted[2]!r} is one too many"
+        raise click.BadParameter(
+            f"{what}: after the dump comes an address, then a size, as in "
+            f"vmemmap read {dumps[0]} 0xc00c000000000000 256"
+        )
+    _refuse_ambiguous(wanted[0])
+    return dumps, wanted
+
+
+def byte_count(argument: str) -> int:
+    """Read a size.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    match = _SIZE.fullmatch(argument)
+    if match is None:
+        raise click.BadParameter(
+            f"{argument!r} is no size: expected a number of bytes, as 256, 0x100, 4K or 1M"
+        )
+    return int(match[1], 0 if match[1][:2] in ("0x", "0X") else 10) << (
+        10 * (" KMGT".index(match[2].upper()) if match[2] else 0)
+    )
+
+
+def pfn_number(argument: str) -> int:
+    """Read a pfn: a decimal number, or after ``pfn:`` also hex with 0x.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    if not _PFN.fullmatch(argument):
+        raise click.BadParameter(
+            f"{argument!r} is no pfn: expected a decimal number, or pfn:0x5c00 for one in hex"
+        )
+    digits = argument.removeprefix("pfn:")
+    return int(digits, 16 if digits[:2] in ("0x", "0X") else 10)  # 0 would refuse 007
+
+
+def physical(core: Vmcore, argument: str) -> int:
+    """Give the physical address that an argument names, of a page its start.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    if argument.startswith("pfn:"):
+        return pfn_number(argument) * core.kernel.page_size.value
+    if not _PAGE_HEX.fullmatch(argument):
+        raise click.BadParameter(f"{argument!r} is no physical address: expected hex with 0x")
+    return int(argument, 16)
 
 
 def _is_file(argument: str) -> bool:
@@ -90,13 +204,13 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
             wanted.append(argument)
         else:
             raise click.BadParameter(
-                f"{argument!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or an "
-                "address with 0x, or a symbol"
+                f"{shown(argument)!r} is no page: expected a pfn in decimal or as pfn:0x5c00, or "
+                "an address with 0x, or a symbol"
             )
     if not wanted:
         raise click.BadParameter(
             "there is no page to decode: name one or more after the dump, as in "
-            f"vmemmap page {dumps[0]} 23552"
+            f"vmemmap page {shown(dumps[0])} 23552"
         )
     return dumps, wanted
 
@@ -145,13 +259,13 @@ def resolve(core: Vmcore, argument: str) -> NamedAddress:
         return NamedAddress(int(argument, 16))
     match = _SYMBOL.fullmatch(argument)
     if match is None:
-        raise click.BadParameter(f"{argument!r} is no address: expected {_EXPECTED}")
+        raise click.BadParameter(f"{shown(argument)!r} is no address: expected {_EXPECTED}")
     name, offset = match[1], int(match[2] or "0", 16)
     try:
         address = core.symbol(name).address + offset
     except FactError as error:
         raise click.BadParameter(
-            f"{argument!r} is no address ({_EXPECTED}) and no file, and as a symbol: {error}"
+            f"{shown(argument)!r} is no address ({_EXPECTED}) and no file, and as a symbol: {error}"
         ) from None
     if address > U64_MAX:
         raise click.BadParameter(f"{argument!r} lies beyond the end of the address space")
@@ -165,8 +279,7 @@ def page_number(core: Vmcore, argument: str) -> tuple[Literal["pfn", "virt"], in
         click.BadParameter: It is a symbol that this kernel has not.
     """
     if _PFN.fullmatch(argument):
-        digits = argument.removeprefix("pfn:")
-        return "pfn", int(digits, 16 if digits[:2] in ("0x", "0X") else 10)  # 0 would refuse 007
+        return "pfn", pfn_number(argument)
     if _PAGE_HEX.fullmatch(argument):
         return "virt", int(argument, 16)
     return "virt", resolve(core, argument).address

@@ -13,6 +13,7 @@ import click
 
 from vmemmap.cli.options import Opening, reads_dump
 from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, tell
+from vmemmap.source.urls import scheme_of
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -30,6 +31,9 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
     end = 1
     while end < len(arguments):
+        if scheme_of(arguments[end]):  # no script is read from there
+            end += 1
+            continue
         try:
             with open(arguments[end], "rb") as file:
                 start = file.read(len(flattened.SIGNATURE))

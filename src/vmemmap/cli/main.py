@@ -17,10 +17,12 @@ from vmemmap import __version__
 from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence, tell
 
 COMMANDS = (
-    *("dmesg", "drgn", "info", "list", "vtop", "simulate", "demo", "page", "usage", "pages"),
-    *("check", "explain", "filter", "extract"),
+    *("info", "check", "explain", "dmesg", "usage", "list", "vtop", "ptov", "page", "pages"),
+    *("read", "drgn", "filter", "extract", "simulate", "demo"),
 )
-"""The commands, each one the ``command`` of the module of its name."""
+"""The commands, each one the ``command`` of the module of its name, as one comes to use them: what
+is this dump, is it sound, what happened, where is the memory; then what to look into, then what to
+make of it."""
 _WIDEST = 120
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -72,7 +74,9 @@ class _Commands(click.Group):
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST},
 )
-@click.version_option(__version__, message="vmemmap %(version)s", help="Print the version.")
+@click.version_option(
+    __version__, "-V", "--version", message="vmemmap %(version)s", help="Print the version."
+)
 @click.pass_context
 def vmemmap(ctx: click.Context) -> None:
     """Read the struct-page array of PowerPC64 Linux, and the list that backs it, from a dump.
@@ -106,6 +110,8 @@ def run() -> None:
 def _exit_code() -> int:
     """Run the command line and tell what went wrong; the commands tell what concerns the dump."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is while modules are loaded
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with vmemmap.make_context(_program(), sys.argv[1:]) as ctx:
             code = vmemmap.invoke(ctx)
             assert isinstance(code, int)

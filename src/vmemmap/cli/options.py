@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vmemmap.cli.output import EXIT_UNREADABLE, complain, show_warnings, write
+from vmemmap.cli.output import EXIT_UNREADABLE, complain, show_traffic, show_warnings, write
 from vmemmap.cli.progress import ProgressBar, ProgressLines
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
+from vmemmap.source.urls import shown as shown_address
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -38,6 +39,8 @@ class Opening:
     assume: Sequence[str] = ()
     rescue: bool = False
     effort: int = 1
+    storage: Sequence[str] = ()
+    stats: bool = False
 
     @contextmanager
     def open(self, shown: ProgressBar | ProgressLines | None = None) -> Iterator[Vmcore]:
@@ -47,7 +50,7 @@ class Opening:
             shown: How else to show it, and wherever stderr goes.
 
         Raises:
-            click.BadParameter: An assumption is none that can be made.
+            click.BadParameter: An assumption is none that can be made, or an option has no value.
             DumpError: As for `vmemmap.open`.
         """
         from vmemmap.vmcore import open_vmcore
@@ -62,17 +65,25 @@ class Opening:
                 assume=split_assumptions(self.assume),
                 rescue=self.rescue,
                 effort=self.effort,
+                storage=split_storage(self.storage),
             ) as core,
         ):
-            # What is wrong with the file goes before whatever follows from it.
-            told = show_warnings(core)
             try:
-                yield core
+                # What is wrong with the file goes before whatever follows from it.
+                told = show_warnings(core)
+                try:
+                    yield core
+                finally:
+                    show_warnings(core, told)
             finally:
-                show_warnings(core, told)
+                if self.stats:
+                    show_traffic(core)
 
 
-_DUMPS = "The vmcore: ELF or kdump-compressed, flattened or not; several for a split dump."
+_DUMPS = (
+    "The vmcore, a file or a URL (s3, gs, az, https): ELF or kdump-compressed, flattened or not; "
+    "several for a split dump."
+)
 _RESCUE = click.option(
     "--rescue",
     is_flag=True,
@@ -99,6 +110,16 @@ _ASSUME = click.option(
     help="Set a fact that the dump does not tell, or tells wrong: memory_byte_order, mmu, "
     "layout, page_table; or kernel=2: the second of the kernels found in memory. May be given "
     "several times; a wrong value lists the right ones.",
+)
+storage_option = click.option(
+    "--storage",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="An option for URLs, such as region=..., endpoint=..., skip_signature=true, timeout=90s; "
+    "obstore has the names. May be given several times; secrets are better put in the environment.",
+)
+_STATS = click.option(
+    "--stats", is_flag=True, help="Say on stderr how many requests a URL took, and how many bytes."
 )
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
@@ -131,27 +152,30 @@ def reads_dump(
             vmcoreinfo: str | None,
             vmlinux: str | None,
             assume: tuple[str, ...],
+            storage: tuple[str, ...],
+            stats: bool,
             debug: bool,
             rescue: bool = False,
             effort: int = 1,
             **more: Any,
         ) -> int:
             dumps, others = split(list(words)) if split else (list(words), [])
-            opening = Opening(dumps, vmcoreinfo, vmlinux, assume, rescue, effort)
+            opening = Opening(dumps, vmcoreinfo, vmlinux, assume, rescue, effort, storage, stats)
             given = [others] if split else []
             try:
                 with traceback_shown(debug):
                     return function(opening, *given, **more)
             except VmemmapError as error:
                 path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None
-                complain(path or dumps[0], str(error))
+                complain(path or shown_address(dumps[0]), str(error))
                 return EXIT_UNREADABLE
 
         taken = click.argument(
             "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
         )
         kernel = click.option("--vmlinux", metavar="FILE", help=vmlinux_help)
-        options = [_RESCUE, _EFFORT] * rescue + [_VMCOREINFO, kernel, _ASSUME, debug_option]
+        options = [_RESCUE, _EFFORT] * rescue + [_VMCOREINFO, kernel, _ASSUME]
+        options += [storage_option, _STATS, debug_option]
         for option in reversed([taken, *options]):
             command = option(command)
         return command
@@ -237,6 +261,17 @@ def split_assumptions(given: Sequence[str]) -> dict[str, str]:
     except ValueError as error:
         raise click.BadParameter(f"--assume: {error}") from None
     return found
+
+
+def split_storage(given: Sequence[str]) -> dict[str, str]:
+    """Take the values of ``--storage`` apart.
+
+    Raises:
+        click.BadParameter: One is no NAME=VALUE; it is not repeated, since it may be secret.
+    """
+    if not all("=" in text for text in given):
+        raise click.BadParameter("--storage: expected NAME=VALUE, as in region=eu-west-1")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
 
 
 def refuse_to_replace(output: str, *inputs: str | None) -> None:

@@ -73,9 +73,12 @@ def write(lines: Iterable[str]) -> bool:
 
 
 def tell(line: str) -> None:
-    """Write a line to stderr; whatever it holds stays one line."""
+    """Write a line to stderr; whatever it holds stays one line, its severity is in colour."""
+    from vmemmap.report.palette import paint_severity
+
+    line = "".join(c if c.isprintable() else "?" for c in line)
     try:
-        sys.stderr.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+        sys.stderr.write(paint_severity(line, sys.stderr) + "\n")
     except BrokenPipeError:
         silence(sys.stderr)
 
@@ -106,6 +109,22 @@ def show_warnings(core: Vmcore, told: Sequence[str] = ()) -> list[str]:
         if warning not in told:
             complain(core.source.path, f"warning: {warning}")
     return warnings
+
+
+def show_traffic(core: Vmcore) -> None:
+    """Write to stderr what reading the dump over a network cost."""
+    from vmemmap.report.text import count_text, size_text
+
+    traffic = core.source.traffic
+    if traffic is None:
+        complain(core.source.path, "no requests: the dump is on this machine")
+        return
+    again = f", {traffic.retries} of them tried again" if traffic.retries else ""
+    complain(
+        core.source.path,
+        f"{count_text(traffic.requests, 'request')}{again}, {size_text(traffic.bytes)} of "
+        f"{size_text(traffic.file_bytes)} fetched, {traffic.seconds:.1f} s waited",
+    )
 
 
 def show_findings(path: str, findings: Iterable[Finding]) -> None:

@@ -21,6 +21,11 @@ VMEMMAP_BLOCK_SHIFTS = (12, 16, 21, 24)
 """Every block size that a ppc64 kernel has used for the vmemmap: 4 KiB, 64 KiB, 2 MiB, 16 MiB."""
 
 _RADIX_ROOT_PRESENT = 1 << 63
+_RADIX_LEAF = 1 << 62
+_LOW_BITS = 0xFF
+_NEXT_BITS = 0x1F
+_RADIX_INDEX_BITS = range(5, 14)
+"""How many bits of an address a level of a radix table decodes: 5, 9 or 13 in Linux."""
 
 
 def radix_from_vmcoreinfo(vmcoreinfo: Vmcoreinfo) -> bool | None:
@@ -83,33 +88,53 @@ def decide_mmu(
             Origin.DERIVED,
             f"vmemmap blocks of {block_size >> 20} MiB exist on {value} only",
         )
+    cause: ReadError | FactError | None = None
     try:
         entry = read_root_entry()
     except (ReadError, FactError) as error:
-        if block_size is not None:
-            return Fact(
-                "mmu",
-                HASH,
-                Origin.ASSUMED,
-                f"the list's blocks have {block_size >> 10} KiB and radix takes 2 MiB where it can "
-                "(the page table root, which would decide, cannot be read)",
-            )
-        raise FactMissing(
-            "the MMU (hash or radix) cannot be told: VMCOREINFO has no NUMBER(RADIX_MMU), and the "
-            f"kernel's page table root cannot be read ({error}); if you know it, name it with "
-            "--assume mmu=hash or mmu=radix",
-            name="mmu",
-        ) from error
-    if entry & _RADIX_ROOT_PRESENT:
+        cause, why = error, f"the kernel's page table root cannot be read ({error})"
+    else:
+        radix = _is_of_radix(entry)
+        if radix is not None:
+            return Fact("mmu", RADIX if radix else HASH, Origin.DERIVED, _words(entry, radix))
+        why = f"entry 0 of swapper_pg_dir is {entry:#x}, which neither hash nor radix writes"
+    if block_size is not None:
         return Fact(
             "mmu",
-            RADIX,
-            Origin.DERIVED,
-            f"swapper_pg_dir maps the linear map (entry 0 is {entry:#x}), as only radix does",
+            HASH,
+            Origin.ASSUMED,
+            f"the list's blocks have {block_size >> 10} KiB and radix takes 2 MiB where it can "
+            f"(the page table root, which would decide, does not: {why})",
         )
-    return Fact(
-        "mmu",
-        HASH,
-        Origin.DERIVED,
-        f"swapper_pg_dir does not map the linear map (entry 0 is {entry:#x}), as radix would",
-    )
+    raise FactMissing(
+        f"the MMU (hash or radix) cannot be told: VMCOREINFO has no NUMBER(RADIX_MMU), and {why}; "
+        "if you know it, name it with --assume mmu=hash or mmu=radix",
+        name="mmu",
+    ) from cause
+
+
+def _is_of_radix(entry: int) -> bool | None:
+    """Tell the MMU by the first entry of swapper_pg_dir; None if it is of neither.
+
+    On radix it maps the linear map: a pointer that is present, with the size of the next table in
+    its low bits, since the processor itself walks it. Hash kernels have no linear map in there, but
+    vmalloc at 0xd000000000000000 (up to 5.1) comes to the same entry, which has the present bit,
+    too, from 4.20 on, and as an address of the kernel's up to 4.5. Its low bits are 0.
+    """
+    if not entry & _RADIX_ROOT_PRESENT:
+        return False
+    next_bits = entry & _NEXT_BITS
+    if not entry & _LOW_BITS:
+        return False
+    return True if next_bits in _RADIX_INDEX_BITS and not entry & _RADIX_LEAF else None
+
+
+def _words(entry: int, radix: bool) -> str:
+    if radix:
+        return f"swapper_pg_dir maps the linear map (entry 0 is {entry:#x}), as only radix does"
+    if entry & _RADIX_ROOT_PRESENT:
+        return (
+            f"entry 0 of swapper_pg_dir ({entry:#x}) does not say how large the next table is, as "
+            "radix has to"
+        )
+    return f"swapper_pg_dir does not map the linear map (entry 0 is {entry:#x}), as radix would"

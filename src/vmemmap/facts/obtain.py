@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmemmap.errors import FactConflict, FactMissing, ReadError, UnsupportedDump
 from vmemmap.facts.fact import Fact, Origin
@@ -13,7 +13,7 @@ from vmemmap.formats.notes import VMCOREINFO_MAX_BYTES
 from vmemmap.linear_map import linear_phys
 from vmemmap.progress import Progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.source.opening import open_bytes
+from vmemmap.source.opening import Opened, open_bytes
 
 if TYPE_CHECKING:
     # Nearly every dump has the text in its headers, and what searches for it is not loaded then.
@@ -37,13 +37,13 @@ class Obtained(NamedTuple):
     others: tuple[FoundText, ...] = ()
 
 
-def read_vmcoreinfo_file(path: str | os.PathLike[str]) -> bytes:
-    """Read a VMCOREINFO text that the user names.
+def read_vmcoreinfo_file(path: Opened, storage: Mapping[str, Any] | None = None) -> bytes:
+    """Read a VMCOREINFO text that the user names; *storage* has options for URLs.
 
     Raises:
         DumpError: It cannot be read, or is far too long to be one.
     """
-    view = open_bytes(path, "the VMCOREINFO text")
+    view = open_bytes(path, "the VMCOREINFO text", storage=storage)
     try:
         if view.size > VMCOREINFO_MAX_BYTES:
             raise UnsupportedDump(

@@ -8,9 +8,10 @@ Source: the ELF-64 object file format; Linux include/asm-generic/vmlinux.lds.h (
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.formats.notes import walk_notes
 from vmemmap.linear_map import linear_phys_many
 from vmemmap.source.file_view import ByteView
-from vmemmap.source.opening import open_bytes
+from vmemmap.source.opening import Opened, open_bytes
 
 _SHT_SYMTAB = 2
 _SHT_NOTE = 7
@@ -44,7 +45,8 @@ class SymbolFile:
     """A vmlinux; of its contents, what is asked for is read.
 
     Args:
-        file: The file, or its path; mapped until `close`.
+        file: The file: its path or URL, or what is open already; closed by `close`.
+        storage: Options for URLs.
 
     Attributes:
         build_id: What the linker gave it, in hex; empty if it has none.
@@ -54,8 +56,11 @@ class SymbolFile:
         DumpError: It cannot be read, is no PowerPC64 ELF file, or has neither symbols nor types.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | ByteView) -> None:
-        self._view = file if isinstance(file, ByteView) else open_bytes(file, "the vmlinux")
+    def __init__(self, file: Opened | ByteView, storage: Mapping[str, Any] | None = None) -> None:
+        if isinstance(file, ByteView):
+            self._view = file
+        else:
+            self._view = open_bytes(file, "the vmlinux", storage=storage)
         self.path = self._view.path
         try:
             self._file = ElfFile(self._view)

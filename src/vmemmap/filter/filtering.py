@@ -57,7 +57,7 @@ class DumpFilter:
         pages, end = total(self._ram), int(self._ram[-1, 1]) if len(self._ram) else 0
         if pages > _PAGES_MAX or end > _PFN_MAX:
             raise UnsupportedDump(
-                f"its memory ranges have {pages} pages, up to pfn {end:#x}: more than any machine, "
+                f"its memory ranges have {pages} pages, up to pfn {end}: more than any machine, "
                 "so that they are damaged",
                 path=self._source.path,
             )

@@ -80,6 +80,11 @@ def is_prstatus(note: Note) -> bool:
     return (note.name, note.kind, len(note.desc)) == ("CORE", PRSTATUS, PRSTATUS_BYTES)
 
 
+def count_processors(notes: list[Note]) -> int:
+    """Count the notes with a processor's registers, of whatever length a writer gave them."""
+    return sum((note.name, note.kind) == ("CORE", PRSTATUS) for note in notes)
+
+
 def prstatus_in_order(desc: bytes, given: ByteOrder, wanted: ByteOrder) -> bytearray:
     """Turn what readers look at in an NT_PRSTATUS into another byte order: pid and registers."""
     result = bytearray(desc)

@@ -22,6 +22,8 @@ from vmemmap.linear_map import LinearMemory
 from vmemmap.mmzone.section_layout import (
     HAS_MEM_MAP,
     IS_EARLY,
+    IS_ONLINE,
+    TAINT_ZONE_DEVICE,
     SectionLayout,
     default_pages_per_section,
     flags_of,
@@ -75,9 +77,11 @@ class SectionState:
 
     Attributes:
         hot_added: It was added after boot; None where the kernel does not tell.
+        is_device: It is marked as a device's; False where the kernel has no such mark.
     """
 
     hot_added: bool | None
+    is_device: bool = False
 
 
 class MemSection:
@@ -168,7 +172,8 @@ class MemSection:
         flags = flags_of(table.section_mem_map(table.layout.number_of(phys)))
         if not flags & HAS_MEM_MAP:
             return None
-        return SectionState(not flags & IS_EARLY if self._marks_early else None)
+        is_device = bool(flags & TAINT_ZONE_DEVICE) and not flags & IS_ONLINE
+        return SectionState(not flags & IS_EARLY if self._marks_early else None, is_device)
 
     def map_base(self) -> int:
         """Give where the struct page of pfn 0 would be, by the section of the kernel's own memory.

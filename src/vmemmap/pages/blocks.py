@@ -55,7 +55,7 @@ class DamagedPage:
     reason: str
 
     def __str__(self) -> str:
-        return f"pfn {self.pfn:#x}: {self.reason}"
+        return f"pfn {self.pfn}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class PageInfo:
 
     def __str__(self) -> str:
         flags = "|".join(self.flags) or "no flags"
-        return f"pfn {self.pfn:#x} ({self.phys:#x}): {self.kind.word}, {flags}"
+        return f"pfn {self.pfn} ({self.phys:#x}): {self.kind.word}, {flags}"
 
 
 class PageHomes:

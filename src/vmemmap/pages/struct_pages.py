@@ -292,11 +292,14 @@ class StructPages:
         """Give the reason for which a struct page cannot be read."""
         if error.code is not Absence.NOT_IN_DUMP:
             return error.code
-        home = self.sections.find(error.phys // self._page_size)
+        return Absence.ON_DEVICE if self.is_on_device(error.phys) else error.code
+
+    def is_on_device(self, phys: int) -> bool:
+        """Tell whether a struct page that the dump lacks lies on the device that it describes."""
+        home = self.sections.find(phys // self._page_size)
         # A struct page in memory that is not in use: nobody but a device has an altmap there that
         # is not in the dump.
-        on_device = home is not None and home.aside
-        return Absence.ON_DEVICE if on_device else error.code
+        return home is not None and home.aside
 
     def _parts(
         self, virt: int, phys: int, size: int

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict, final
 
 from vmemmap.report.members import FindingRecord, finding_records
-from vmemmap.report.text import count_text, plain, size_text
+from vmemmap.report.palette import ROLE_OF_SEVERITY, paint
+from vmemmap.report.text import count_text, fitted_behind, plain, size_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.check.coverage import Counts
@@ -147,10 +148,13 @@ def lines(record: CheckRecord) -> Iterator[str]:
     """Give the findings, the worst first, then what the list reaches."""
     findings, coverage = record["findings"], record["coverage"]
     for finding in findings:
-        yield f"{finding['severity']}: {finding['code']}: {plain(finding['message'])}\n"
+        severity = finding["severity"]
+        lines = wrapped(f"{severity}: {finding['code']}: {plain(finding['message'])}")
+        yield paint(severity, ROLE_OF_SEVERITY[severity]) + next(lines).removeprefix(severity)
+        yield from lines
     if findings:
         yield "\n"
-    yield _summary(findings) + "\n"
+    yield from wrapped(_summary(findings))
     if coverage["origin"] is None:
         yield "coverage: unknown, since neither mem_section nor the list can be used\n"
         return
@@ -158,15 +162,18 @@ def lines(record: CheckRecord) -> Iterator[str]:
 
 
 def _coverage_lines(coverage: CoverageRecord) -> Iterator[str]:
-    yield f"coverage: {_counts_text(coverage)}\n"
+    yield from _counts_lines("coverage", coverage)
     for node in coverage["nodes"] if len(coverage["nodes"]) > 1 else ():
-        yield f"  node {node['node']}: {_counts_text(node)}\n"
+        yield from _counts_lines(f"  node {node['node']}", node)
     if coverage["origin"] != "mem_section":
-        yield "  (mem_section cannot be read: the sections are those that the list itself covers)\n"
+        yield "  (mem_section cannot be read: the sections are those that the list covers)\n"
     if coverage["rescued"]:
         # Without mem_section, a list of which nothing can be used names no section.
         listed = coverage["listed"]
-        yield f"  by the list alone: {'unknown' if listed is None else _counts_text(listed)}\n"
+        if listed is None:
+            yield "  by the list alone: unknown\n"
+        else:
+            yield from _counts_lines("  by the list alone", listed)
         yield f"  rescued: {count_text(coverage['rescued'], 'entry')}\n"
 
 
@@ -178,14 +185,16 @@ def _summary(findings: Sequence[FindingRecord]) -> str:
     ]
     codes = dict.fromkeys(f["code"] for f in findings if f["severity"] != "info")
     if not counts:
-        return "the list holds together"
+        return paint("the list holds together", "good")
     return f"{' and '.join(counts)}; see: vmemmap explain {' '.join(codes)}"
 
 
-def _counts_text(counts: CountsRecord) -> str:
-    return (
-        f"{counts['covered']} of {count_text(counts['sections'], 'section')}, "
-        f"{counts['covered_pages']} of {count_text(counts['pages'], 'page')}; struct pages that "
-        f"can be read: {counts['readable_pages']}, {size_text(counts['readable_bytes'])} of "
-        f"{size_text(counts['bytes'])}"
-    )
+def _counts_lines(name: str, counts: CountsRecord) -> Iterator[str]:
+    words = [
+        f"{counts['covered']} of {count_text(counts['sections'], 'section')},",
+        f"{counts['covered_pages']} of {count_text(counts['pages'], 'page')};",
+        f"struct pages that can be read: {counts['readable_pages']},",
+        f"{size_text(counts['readable_bytes'])} of {size_text(counts['bytes'])}",
+    ]
+    indent = " " * (len(name) - len(name.lstrip()) + 2)
+    return fitted_behind(f"{name}: ", words, indent)

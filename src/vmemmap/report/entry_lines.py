@@ -83,22 +83,26 @@ class Part:
             parts += [number, literal(text, len(self.node))]
         return joined(parts)
 
-    def lines(self) -> str:
+    def lines(self, columns: Columns) -> str:
         """Give the lines for people, of entries that are plain."""
         assert self.pfn_start is not None
         assert self.pfn_end is not None
         count = len(self.node)
-        zero_x, gap = literal("0x", count), literal("  ", count)
+        zero_x, gap = literal("0x", count), literal(columns.gap, count)
         number = in_decimal(np.arange(self.first, self.first + count, dtype=np.uint64))
         node, virt, phys = in_hex(self.node), in_hex(self.virt), in_hex(self.phys)
-        pfns = [zero_x, in_hex(self.pfn_start), literal(" - 0x", count), in_hex(self.pfn_end)]
+        start = in_decimal(self.pfn_start)
+        pfns = [padding(columns.pfn, start), start]
+        if columns.dash:
+            end = in_decimal(self.pfn_end)
+            pfns += [literal(columns.dash, count), padding(columns.pfn, end), end]
         return joined(
             [
-                *(padding(7, number), number, gap),
+                *(padding(columns.number, number), number, gap),
                 *(zero_x, node, padding(16, node), gap),
                 *(zero_x, virt, padding(16, virt), gap),
-                *(padding(14, phys), zero_x, phys, gap),
-                *(padding(23, *pfns), *pfns, literal("\n", count)),
+                *(padding(columns.phys - 2, phys), zero_x, phys, gap),
+                *(*pfns, literal("\n", count)),
             ]
         )
 
@@ -116,6 +120,54 @@ class Part:
                 *(in_hex(self.phys[listed]), literal("\n", count)),
             ]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide the columns for people are, so that a line fits.
+
+    Attributes:
+        number: Of the entry's number.
+        phys: Of the physical address, with 0x.
+        pfn: Of one pfn.
+        gap: What stands between columns.
+        dash: What stands between the first pfn and the end; empty where there is room for the
+            first one only.
+    """
+
+    number: int
+    phys: int
+    pfn: int
+    gap: str
+    dash: str
+
+    def heading(self) -> str:
+        """Give the line above the entries."""
+        pfns = f"{'pfns':>{2 * self.pfn + len(self.dash)}}" if self.dash else "first pfn"
+        columns = (f"{'#':>{self.number}}", f"{'node':18}", f"{'virt':18}")
+        return self.gap.join([*columns, f"{'phys':>{self.phys}}", pfns])
+
+    def line(self, number: int, row: EntryRecord) -> str:
+        """Give the line of any entry."""
+        start, end = row["pfn_start"], row["pfn_end"]
+        pfns = "unknown"
+        if start is not None:
+            pfns = f"{start:{self.pfn}}" + (f"{self.dash}{end:{self.pfn}}" if self.dash else "")
+        columns = (f"{number:{self.number}}", f"{row['node']:18}", f"{row['virt']:18}")
+        return self.gap.join([*columns, f"{row['phys']:>{self.phys}}", pfns])
+
+
+def fitting_columns(core: Vmcore, width: int) -> Columns:
+    """Give columns for the list of a dump: the widest of which a line fits, else the narrowest."""
+    backing = core.backing
+    number = max(len(str(max(len(backing) - 1, 0))), 2)
+    phys = max(len(hex(int(backing.phys.max(initial=0)))), 4)
+    ends = backing.pfn_end
+    pfn = max(len(str(int(ends.max(initial=0)))) if ends is not None else 0, 4)
+    for gap, dash in (("  ", " - "), ("  ", "-"), (" ", "-")):
+        if number + 18 + 18 + phys + 2 * pfn + len(dash) + 4 * len(gap) <= width:
+            return Columns(number, phys, pfn, gap, dash)
+    return Columns(number, phys, pfn, " " if width < number + 54 + phys + pfn else "  ", "")
 
 
 def walk_parts(core: Vmcore) -> Iterator[Part]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import fill
 from typing import TypedDict
 
 from vmemmap.report.explanations import explanations
+from vmemmap.report.palette import paint
+from vmemmap.report.text import INDENT, fitted, wrapped
 
 COLUMNS = ("code", "severity", "means", "arises", "breaks", "do")
-_WIDTH = 92
 
 
 class ExplanationRecord(TypedDict):
@@ -52,31 +52,32 @@ def record(code: str) -> ExplanationRecord:
 
 
 def index_lines(records: Sequence[ExplanationRecord]) -> Iterator[str]:
-    """Give a line a code, with the first sentence of what it means."""
+    """Give a line or two a code, with the first sentence of what it means."""
     width = max(len(row["code"]) for row in records)
     for row in records:
-        yield f"{row['code']:{width}}  {row['severity']:15}  {row['means'].split('. ')[0]}\n"
+        start = f"{row['code']:{width}}  {row['severity']}"
+        yield from fitted(start, f"{row['means'].split('. ')[0]}".split(), " ")
 
 
 def lines(records: Sequence[ExplanationRecord]) -> Iterator[str]:
     """Give all that is known of some codes."""
     between = ""
     for row in records:
-        yield f"{between}{row['code']} ({row['severity']})\n"
+        yield f"{between}{paint(row['code'], 'heading')} ({row['severity']})\n"
         yield from _paragraph("What it means", row["means"])
         yield from _paragraph("How it arises", row["arises"])
         yield from _paragraph("What breaks", row["breaks"])
-        yield "  Other tools with such a dump\n"
+        yield _heading("Other tools with such a dump")
         for tool, said in row["peers"].items():
-            yield _filled(f"{tool} {said}.")
+            yield from wrapped(f"{tool} {said}.", INDENT, INDENT + "  ")
         yield from _paragraph("What to do", row["do"])
         between = "\n"
 
 
 def _paragraph(heading: str, text: str) -> Iterator[str]:
-    yield f"  {heading}\n"
-    yield _filled(text)
+    yield _heading(heading)
+    yield from wrapped(text, INDENT, INDENT)
 
 
-def _filled(text: str) -> str:
-    return fill(text, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 6) + "\n"
+def _heading(text: str) -> str:
+    return f"  {paint(text, 'mark')}\n"

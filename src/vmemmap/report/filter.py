@@ -175,7 +175,7 @@ def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
         if made["pages"] and made["kept"] * 20 > made["pages"] * 19:
             yield "  hardly anything goes at this level: only compression makes the dump smaller\n"
     for file in made["files"]:
-        part = f", pfns {file['pfn_start']:#x} to {file['pfn_end']:#x}" * (len(made["files"]) > 1)
+        part = f", pfns {file['pfn_start']} to {file['pfn_end']}" * (len(made["files"]) > 1)
         yield f"{file['path']}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
         yield f"{count_text(file['pages'], 'page')}{part}\n"
     if not stats:

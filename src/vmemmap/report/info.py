@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 import vmemmap
@@ -19,18 +17,35 @@ from vmemmap.report.members import (
     finding_records,
     hex_ranges,
 )
-from vmemmap.report.text import console, count_text, plain, size_text
+from vmemmap.report.palette import paint
+from vmemmap.report.text import (
+    count_text,
+    duration_text,
+    fitted,
+    named,
+    plain,
+    size_text,
+    time_text,
+    wrapped,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from vmemmap.facts.fact import Facts
     from vmemmap.formats.extract_note import ExtractNote
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("name", "value", "origin", "detail")
 _RANGES_SHOWN = 8
-_EXTRACT_WIDTH = 66
+_SYSTEM: dict[str, tuple[str, Callable[[int | str], object]]] = {
+    "node_name": ("node name", str),
+    "crash_time": ("crash time", lambda value: time_text(int(value))),
+    "uptime": ("uptime", lambda value: duration_text(int(value))),
+    "cpus": ("CPUs", str),
+    "panic": ("panic", str),
+    "banner": ("banner", str),
+    "build_id": ("build ID", str),
+}
+"""What is shown of the system: its heading, and its value in words."""
 
 
 class ExtractOfRecord(TypedDict):
@@ -62,6 +77,9 @@ class DumpRecord(TypedDict):
         memory_byte_order: Order of the kernel's memory.
         page_size: The container's page size in bytes, or the kernel's where it has none.
         dump_level: makedumpfile's level, 0 to 31, where the container records it.
+        codec: How pages are compressed, as the container's header says; null for ELF, and where
+            they are not.
+        header_version: Of a kdump-compressed file; null for ELF.
         incomplete: The writer did not finish, as the container says or its size shows.
         ranges: The memory that the dump covers, stored or not, as physical addresses.
         warnings: One line each about what is odd in the container.
@@ -74,6 +92,8 @@ class DumpRecord(TypedDict):
     memory_byte_order: str | None
     page_size: int | None
     dump_level: int | None
+    codec: str | None
+    header_version: int | None
     incomplete: bool
     ranges: list[HexRange]
     warnings: list[str]
@@ -153,6 +173,9 @@ class InfoRecord(TypedDict):
         kernel: The kernel.
         facts: Every fact that was established, in that order.
         missing: The facts that could not be, the first of which is the cause of others.
+        system: What was running and how it ended: node_name, version, banner, build_id, cpus,
+            crash_time (seconds since 1970), uptime (seconds), panic; those that can be told.
+        system_missing: The others, with the reason.
         vmemmap: The list; null where the dump does not say so much as where it is.
         package: What read it.
     """
@@ -161,6 +184,8 @@ class InfoRecord(TypedDict):
     kernel: KernelRecord
     facts: list[FactRecord]
     missing: list[MissingRecord]
+    system: list[FactRecord]
+    system_missing: list[MissingRecord]
     vmemmap: VmemmapRecord | None
     package: PackageRecord
 
@@ -176,6 +201,8 @@ def record(core: Vmcore) -> InfoRecord:
             "memory_byte_order": _text(facts, "memory_byte_order"),
             "page_size": source.block_size or _integer(facts, "page_size"),
             "dump_level": source.dump_level,
+            "codec": source.codec,
+            "header_version": source.header_version,
             "incomplete": source.is_incomplete(),
             "ranges": hex_ranges(source.ranges().tolist()),
             "warnings": source.warnings,
@@ -188,7 +215,9 @@ def record(core: Vmcore) -> InfoRecord:
             "page_size": _integer(facts, "page_size"),
         },
         "facts": [fact_record(fact) for fact in facts.values()],
-        "missing": [{"name": name, "reason": str(error)} for name, error in facts.missing.items()],
+        "missing": _missing(facts),
+        "system": [fact_record(fact) for fact in core.system.values()],
+        "system_missing": _missing(core.system),
         "vmemmap": _vmemmap(core),
         "package": {"version": vmemmap.__version__, "compiled": vmemmap.__compiled__},
     }
@@ -204,6 +233,10 @@ def _extract(note: ExtractNote | None) -> ExtractOfRecord | None:
         "rescued": note.rescued,
         "scrubbed": list(note.scrubbed),
     }
+
+
+def _missing(facts: Facts) -> list[MissingRecord]:
+    return [{"name": name, "reason": str(error)} for name, error in facts.missing.items()]
 
 
 def _vmemmap(core: Vmcore) -> VmemmapRecord | None:
@@ -235,48 +268,49 @@ def _text(facts: Facts, name: str) -> str | None:
 
 def lines(record: InfoRecord) -> Iterator[str]:
     """Give the record as text, in colours on a terminal."""
-    out = console()
-    _dump(out, record["dump"])
-    _kernel(out, record["kernel"])
+    yield from _dump(record["dump"])
+    yield from _kernel(record["kernel"])
+    yield from _system(record)
     if record["vmemmap"] is not None:
-        _list(out, record["vmemmap"], record["kernel"]["mmu"])
-    _facts(out, record["facts"])
+        yield from _list(record["vmemmap"], record["kernel"]["mmu"])
+    yield from _facts(record["facts"])
     if not record["package"]["compiled"]:
-        out.print(
-            "\nThis installation has no compiled module: it counts pages several times slower "
+        yield "\n"
+        yield from wrapped(
+            "This installation has no compiled module: it counts pages several times slower "
             "(a C compiler makes it when the package is installed)",
-            style="dim",
+            indent="",
         )
-    text = out.file
-    assert isinstance(text, io.StringIO)
-    yield from (line.rstrip(" ") + "\n" for line in text.getvalue().splitlines())
 
 
-def _dump(out: Console, dump: DumpRecord) -> None:
+def _dump(dump: DumpRecord) -> Iterator[str]:
     ranges, level = dump["ranges"], dump["dump_level"]
     total = sum(int(end, 16) - int(start, 16) for start, end in ranges)
+    version, codec = dump["header_version"], dump["codec"]
+    form = [dump["format"]]
+    if version is not None:
+        form += [f"header version {version}", codec or "not compressed"]
+    if level is not None:
+        form.append(f"dump level {level}")
+    yield _heading("Dump")
+    yield f"  {'file':12}{plain(dump['path'])}\n"
+    yield from named("format", ", ".join(form))
+    memory = dump["memory_byte_order"] or "unknown"
+    yield from named("byte order", f"container {dump['container_byte_order']}, memory {memory}")
     incomplete = "INCOMPLETE, " if dump["incomplete"] else ""
-    _section(
-        out,
-        "Dump",
-        {
-            "file": dump["path"],
-            "format": dump["format"] + (f", dump level {level}" if level is not None else ""),
-            "byte order": f"container {dump['container_byte_order']}, "
-            f"memory {dump['memory_byte_order'] or 'unknown'}",
-            "memory": f"{incomplete}{size_text(total)} in {count_text(len(ranges), 'range')}",
-        },
+    yield from named(
+        "memory", f"{incomplete}{size_text(total)} in {count_text(len(ranges), 'range')}"
     )
     for start, end in ranges[:_RANGES_SHOWN]:
-        out.print(f"  {'':12}{start} - {end}", style="dim")
+        yield f"  {'':12}{start} - {end}\n"
     more = len(ranges) - _RANGES_SHOWN
     if more > 0:
-        out.print(f"  {'':12}and {more} more (--format json has all)", style="dim")
+        yield f"  {'':12}and {more} more (--format json has all)\n"
     if dump["extract"] is not None:
-        _extract_lines(out, dump["extract"])
+        yield from named("extract", plain(_extract_text(dump["extract"])))
 
 
-def _extract_lines(out: Console, extract: ExtractOfRecord) -> None:
+def _extract_text(extract: ExtractOfRecord) -> str:
     text = (
         f"made by vmemmap {extract['version']}, with {', '.join(extract['classes']) or 'nothing'}; "
         "every other byte of its pages reads as zero, whatever it was"
@@ -286,65 +320,65 @@ def _extract_lines(out: Console, extract: ExtractOfRecord) -> None:
         text += f"; {count_text(extract['rescued'], 'block')} found without the list"
     if extract["scrubbed"]:
         text += f"; in the log these are other ones: {', '.join(extract['scrubbed'])}"
-    name = "extract"
-    for line in textwrap.wrap(text, _EXTRACT_WIDTH):
-        out.print(f"  {name:12}{line}", highlight=False)
-        name = ""
+    return text
 
 
-def _kernel(out: Console, kernel: KernelRecord) -> None:
-    _section(
-        out,
-        "\nKernel",
-        {
-            "release": kernel["release"] or "unknown",
-            "machine": kernel["machine"] or "unknown",
-            "MMU": kernel["mmu"] or "unknown",
-            "page size": size_text(kernel["page_size"]) if kernel["page_size"] else "unknown",
-        },
-    )
+def _kernel(kernel: KernelRecord) -> Iterator[str]:
+    yield "\n" + _heading("Kernel")
+    yield from named("release", plain(kernel["release"] or "unknown"))
+    yield from named("machine", plain(kernel["machine"] or "unknown"))
+    yield from named("MMU", kernel["mmu"] or "unknown")
+    size = kernel["page_size"]
+    yield from named("page size", size_text(size) if size else "unknown")
 
 
-def _list(out: Console, vmemmap: VmemmapRecord, mmu: str | None) -> None:
+def _system(record: InfoRecord) -> Iterator[str]:
+    """Give what was running and how it ended; what is not known, with the reason."""
+    known = {fact["name"]: fact["value"] for fact in record["system"]}
+    details = {fact["name"]: fact["detail"] for fact in record["system"]}
+    reasons = {each["name"]: each["reason"] for each in record["system_missing"]}
+    yield "\n" + _heading("System")
+    for name, (title, shown) in _SYSTEM.items():
+        if name in known:
+            least = "at least " if "at least" in details[name] else ""
+            yield from named(title, least + plain(shown(known[name])))
+        else:
+            yield from named(title, f"unknown: {plain(reasons.get(name, 'not asked for'))}")
+
+
+def _list(vmemmap: VmemmapRecord, mmu: str | None) -> Iterator[str]:
     entries, block = vmemmap["entries"], vmemmap["block_size"]
-    _section(
-        out,
-        "\nvmemmap",
-        {
-            "base": vmemmap["base"] or "unknown",
-            "entries": f"{entries}"
-            + (f", blocks of {size_text(block)}" if block and entries else "")
-            + (f", {size_text(vmemmap['bytes'])} in all" if entries else ""),
-            "list nodes": f"{count_text(vmemmap['node_pages'], 'page')} of them, "
-            f"{count_text(vmemmap['unused_slots'], 'slot')} unused",
-            "struct page": f"{vmemmap['struct_page_size'] or 'unknown'} bytes",
-        },
+    yield "\n" + _heading("vmemmap")
+    yield from named("base", vmemmap["base"] or "unknown")
+    yield from named(
+        "entries",
+        f"{entries}"
+        + (f", blocks of {size_text(block)}" if block and entries else "")
+        + (f", {size_text(vmemmap['bytes'])} in all" if entries else ""),
     )
+    yield from named(
+        "list nodes",
+        f"{count_text(vmemmap['node_pages'], 'page')} of them, "
+        f"{count_text(vmemmap['unused_slots'], 'slot')} unused",
+    )
+    yield from named("struct page", f"{vmemmap['struct_page_size'] or 'unknown'} bytes")
     if not entries and mmu == "radix":
-        out.print(
-            "  the list is empty: on the radix MMU the vmemmap is in the page tables "
-            "(kernels from 6.6 on keep no list there)",
-            style="dim",
+        yield from wrapped(
+            "the list is empty: on the radix MMU the vmemmap is in the page tables (kernels from "
+            "6.6 on keep no list there)",
+            "  ",
+            "  ",
         )
 
 
-def _facts(out: Console, facts: list[FactRecord]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    out.print("\nFacts, and where each comes from", style="bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-    for name, style in (("  name", ""), ("value", "bold"), ("origin", "cyan"), ("evidence", "dim")):
-        table.add_column(name, style=style, overflow="fold")
-    for fact in facts:
-        cells = (f"  {fact['name']}", fact["value"], fact["origin"], fact["detail"])
-        table.add_row(*(Text(plain(cell)) for cell in cells))
-    out.print(table)
+def _facts(facts: list[FactRecord]) -> Iterator[str]:
+    yield "\n" + _heading("Facts, and where each comes from")
+    shown = [(fact["name"], plain(fact["value"]), str(fact["origin"])) for fact in facts]
+    widths = [max([len(row[at]) for row in shown] + [0]) for at in range(3)]
+    for (name, value, origin), fact in zip(shown, facts, strict=True):
+        start = f"  {name:{widths[0]}}  {value:{widths[1]}}  {origin:{widths[2]}}"
+        yield from fitted(start, plain(fact["detail"]).split(), " ", " " * 6)
 
 
-def _section(out: Console, title: str, lines: dict[str, str]) -> None:
-    from rich.text import Text
-
-    out.print(title, style="bold")
-    for name, value in lines.items():
-        out.print(Text.assemble(f"  {name:12}", plain(value)), soft_wrap=True)
+def _heading(text: str) -> str:
+    return f"{paint(text, 'heading')}\n"

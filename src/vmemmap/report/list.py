@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 from vmemmap.report import as_csv
 from vmemmap.report.as_json import LongRecord
 from vmemmap.report.members import EntryRecord, FindingRecord, finding_records
-from vmemmap.report.text import count_text, size_text
+from vmemmap.report.palette import paint
+from vmemmap.report.text import count_text, fitted, line_width, size_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -82,20 +83,18 @@ def lines(core: Vmcore) -> Iterator[str]:
 
     Plain text and not a rich table: a list can have a million entries.
     """
-    from vmemmap.report.entry_lines import walk_parts
+    from vmemmap.report.entry_lines import fitting_columns, walk_parts
 
-    yield f"{'#':>7}  {'node':18}  {'virt':18}  {'phys':>16}  {'pfns':>23}\n"
+    columns = fitting_columns(core, line_width())
+    yield paint(columns.heading(), "heading") + "\n"
     for part in walk_parts(core):
         if part.plain:
-            yield part.lines()
+            yield part.lines(columns)
             continue
         for number, row in enumerate(part.records(), part.first):
-            start, end = row["pfn_start"], row["pfn_end"]
-            pfns = f"{start:#x} - {end:#x}" if start is not None else "unknown"
-            mark = f"  rescued ({row['rescued']})" if "rescued" in row else ""
-            place = f"{number:7}  {row['node']:18}  {row['virt']:18}  {row['phys']:>16}"
-            yield f"{place}  {pfns:>23}{mark}\n"
-    yield _summary(core) + "\n"
+            mark = [f"rescued ({row['rescued']})"] if "rescued" in row else []
+            yield from fitted(columns.line(number, row), mark)
+    yield from wrapped(_summary(core))
 
 
 def crash_lines(core: Vmcore) -> Iterator[str]:
@@ -111,7 +110,7 @@ def _summary(core: Vmcore) -> str:
     if len(backing):
         return (
             f"{count_text(len(backing), 'entry')}, blocks of {size_text(backing.block_size)}, "
-            f"{size_text(backing.size_bytes)} of struct pages; "
+            f"{size_text(backing.size_bytes)}; "
             f"{count_text(backing.node_pages, 'node page')}, "
             f"{count_text(backing.unused_slots, 'slot')} unused"
         )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, final
 
 from vmemmap.errors import TranslateError
 from vmemmap.report.members import HexAddress, hex_address, hex_or_none
-from vmemmap.report.text import plain
+from vmemmap.report.palette import paint
+from vmemmap.report.text import named, plain, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.pages.page import PageInfo
@@ -174,43 +175,44 @@ def lines(records: Iterable[PageRecord]) -> Iterator[str]:
         yield between
         if "error" in row:
             name = f"pfn {row['pfn']}" if "pfn" in row else row["virt"]
-            yield f"{name}: {plain(row['reason'])}\n"
+            yield from wrapped(f"{name}: {plain(row['reason'])}")
         else:
             yield from _paragraph(row)
         between = "\n"
 
 
 def _paragraph(row: DecodedRecord) -> Iterator[str]:
-    yield f"pfn {row['pfn']:#x} ({row['pfn']}), physical {row['phys']}: {row['kind']}\n"
+    yield f"pfn {row['pfn']}, physical {row['phys']}: {paint(row['kind'], 'heading')}\n"
     if row["reason"]:
-        yield _line("reason", row["reason"])
-    yield _line("struct page", _where(row))
+        yield from _line("reason", row["reason"])
+    yield from _line("struct page", _where(row))
     section = f"{row['section']}"
     for name, is_so in (("online", row["online"]), ("early", row["early"])):
         if is_so is not None:
             section += f", {name}" if is_so else f", not {name}"
-    yield _line("section", section)
+    yield from _line("section", section)
     if row["flags_raw"] is None:
         return
-    yield _line("flags", f"{row['flags_raw']}  {' '.join(row['flags']) or '-'}")
+    yield from _line("flags", f"{row['flags_raw']}  {' '.join(row['flags']) or '-'}")
     if row["node"] is None:
-        yield _line("node, zone", "cannot be known")
+        yield from _line("node, zone", "cannot be known")
     else:
         zone = f"{row['zone']} ({row['zone_name']})" if row["zone_name"] else f"{row['zone']}"
-        yield _line("node, zone", f"node {row['node']}, zone {zone}  [{row['fields_origin']}]")
+        origin = row["fields_origin"]
+        yield from _line("node, zone", f"node {row['node']}, zone {zone}  [{origin}]")
     counts = [f"refcount {row['refcount']}"]
     if row["mapcount"] is not None:
         counts.append(f"mapcount {row['mapcount']}")
     if row["page_type"] is not None:
         counts.append(f"page type {row['page_type']}")
-    yield _line("counts", ", ".join(counts))
-    yield _line("mapping", f"{row['mapping']}  {row['mapping_kind']}")
-    yield _line("private", row["private"])
+    yield from _line("counts", ", ".join(counts))
+    yield from _line("mapping", f"{row['mapping']}  {row['mapping_kind']}")
+    yield from _line("private", row["private"])
     if row["order"] is not None:
-        head = f", head pfn {row['head']:#x}" if row["head"] is not None else ""
-        yield _line("block", f"order {row['order']}{head}")
+        head = f", head pfn {row['head']}" if row["head"] is not None else ""
+        yield from _line("block", f"order {row['order']}{head}")
     elif row["head"] is not None:
-        yield _line("block", f"head pfn {row['head']:#x}")
+        yield from _line("block", f"head pfn {row['head']}")
 
 
 def _where(row: DecodedRecord) -> str:
@@ -224,5 +226,5 @@ def _where(row: DecodedRecord) -> str:
     return text
 
 
-def _line(name: str, text: object) -> str:
-    return f"  {name:12} {plain(text)}\n"
+def _line(name: str, text: object) -> Iterator[str]:
+    return named(name, plain(text), 13)

@@ -1,72 +1,84 @@
 """Words and widths of the text for people, which the commands share.
 
-Each command's text is made from its record, so that it cannot say another thing than the JSON.
+Each command's text is made from its record, so that it cannot say another thing than the JSON. No
+line is wider than the terminal, or 80 columns where there is none, but for what cannot be broken.
 """
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console  # imported only where a table is printed: it takes a while
-
-_PIPE_WIDTH = 200
 _LINE_WIDTH = 80
-_INDENT = "    "
+INDENT = "    "
 
 
-def console() -> Console:
-    """Give a console that collects its text: colours on a terminal, no wrapping in pipes.
-
-    It does not write: rich would end the program itself when a pipe closes.
-    """
-    from rich.console import Console
-
-    return Console(
-        file=io.StringIO(),
-        force_terminal=sys.stdout.isatty(),
-        width=_width(_PIPE_WIDTH),
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-
-
-def _width(in_pipes: int) -> int:
+def line_width() -> int:
+    """Give how wide a line may be: as wide as the terminal, or 80 columns in pipes and files."""
     if not sys.stdout.isatty():
-        return in_pipes
+        return _LINE_WIDTH
     import shutil  # together with all the packers that it knows it takes a while
 
-    return shutil.get_terminal_size().columns
+    return max(shutil.get_terminal_size().columns, 40)
 
 
-def fitted(start: str, parts: Iterable[str], gap: str = "  ") -> Iterator[str]:
+def fitted(
+    start: str, parts: Iterable[str], gap: str = "  ", indent: str = INDENT
+) -> Iterator[str]:
     """Give a line, or where it would be wider than the terminal (80 columns in pipes), several.
 
     Args:
         start: What the line begins with, if anything; stays alone if not all parts fit behind it.
         parts: What is kept in one piece.
         gap: What stands between parts.
+        indent: What further lines begin with.
     """
     words = list(parts)
-    width = _width(_LINE_WIDTH)
+    width = line_width()
     whole = f"{start}  {gap.join(words)}"
     if len(whole) <= width:
         yield f"{whole.rstrip()}\n"
         return
     if start:
         yield f"{start.rstrip()}\n"
-    line = ""
+    yield from _filled("", words, gap, indent, indent, width)
+
+
+def fitted_behind(start: str, parts: Iterable[str], indent: str = INDENT) -> Iterator[str]:
+    """Give as many lines as it takes, the first parts behind *start* and the others below it."""
+    return _filled(start, parts, " ", "", indent, line_width())
+
+
+def wrapped(text: str, first: str = "", indent: str = INDENT) -> Iterator[str]:
+    """Give a sentence in as many lines as it takes.
+
+    Args:
+        text: The sentence.
+        first: What its first line begins with.
+        indent: What the others begin with.
+    """
+    yield from _filled(first, text.split(), " ", "", indent, line_width())
+
+
+def _filled(
+    line: str, words: Iterable[str], gap: str, first: str, indent: str, width: int
+) -> Iterator[str]:
+    """Fill lines with words; *line* is what the first begins with, *first* what indents it."""
+    begun = first + line
+    empty = True
     for word in words:
-        if line and len(_INDENT) + len(line) + len(gap) + len(word) > width:
-            yield f"{_INDENT}{line}\n"
-            line = ""
-        line += (gap if line else "") + word
-    if line:
-        yield f"{_INDENT}{line}\n"
+        if not empty and len(begun) + len(gap) + len(word) > width:
+            yield f"{begun.rstrip()}\n"
+            begun, empty = indent, True
+        begun += ("" if empty else gap) + word
+        empty = False
+    if begun.strip():
+        yield f"{begun.rstrip()}\n"
+
+
+def named(name: str, value: str, width: int = 12) -> Iterator[str]:
+    """Give a name and its value, a paragraph of its own that hangs behind the name."""
+    yield from wrapped(value, f"  {name:{width}}", " " * (width + 2))
 
 
 def plain(value: object) -> str:
@@ -78,14 +90,28 @@ def plain(value: object) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Put a size into words: 64 KiB, 1.5 MiB."""
-    for shift, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+    """Put a size into words, in the largest unit that fits: 64 KiB, 1.5 MiB, 1 byte."""
+    for shift, unit in ((50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
         if size_bytes >= 1 << shift:
             return f"{size_bytes / (1 << shift):.4g} {unit}"
-    return f"{size_bytes} bytes"
+    return count_text(size_bytes, "byte")
 
 
 def count_text(count: int, noun: str) -> str:
     """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{count} {noun if count == 1 else plural}"
+
+
+def duration_text(seconds: int) -> str:
+    """Put a duration into words as crash does: 00:01:54, or 3 days, 04:05:06."""
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{count_text(days, 'day')}, {clock}" if days else clock
+
+
+def time_text(seconds: int) -> str:
+    """Put a time since 1970 into words: 2026-11-22 08:24:41 UTC."""
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(seconds))

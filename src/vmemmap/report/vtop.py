@@ -29,7 +29,7 @@ class TranslatedRecord(TypedDict):
         in_dump: Whether the byte there is in the dump.
         region: The part of the address space that it lies in.
         absence: Only where the byte is not in the dump: why, as a stable word: excluded, lost,
-            hot_added, reserved, no_memory or not_in_dump.
+            hot_added, reserved, on_device, no_memory or not_in_dump.
         reason: The same in words.
         entry: Only by vmemmap_list: the index of the entry in the list.
         block_virt: vmemmap address that this entry's block backs.

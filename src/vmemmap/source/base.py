@@ -17,8 +17,10 @@ from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, intersect
 from vmemmap.source.losses import Loss
+from vmemmap.source.traffic import Traffic
 
 PHYS_END = 1 << 64
+_PREFETCH_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class PhysicalSource(ABC):
         release: utsname's release, likewise.
         utsname: All six texts of it, 65 bytes each, likewise; empty bytes without.
         codec: The codec that the container's writer was asked for, or None where there is none.
+        header_version: The version of a kdump-compressed file's header; None for ELF.
         notes: The ELF notes.
         vmcoreinfo: The VMCOREINFO text, or None.
         warnings: One line each about what is odd in the container but not fatal.
@@ -99,6 +102,7 @@ class PhysicalSource(ABC):
     release: str = ""
     utsname: bytes = b""
     codec: str | None = None
+    header_version: int | None = None
     notes: list[Note]
     vmcoreinfo: bytes | None = None
     warnings: list[str]
@@ -146,9 +150,13 @@ class PhysicalSource(ABC):
         Returns:
             The parts of the stretches that can be had, in their order.
         """
+        ends = np.cumsum(runs[:, 2])
         out = np.empty(int(runs[:, 2].sum()), dtype=np.uint8)
-        spans, at = [], 0
-        for position, phys, size in runs.tolist():
+        spans, at, fetched = [], 0, 0
+        for row, (position, phys, size) in enumerate(runs.tolist()):
+            if row >= fetched:
+                fetched = max(int(np.searchsorted(ends, ends[row] + _PREFETCH_BYTES)), row + 1)
+                self.prefetch(runs[row:fetched])
             try:
                 self.read_into(phys, out[at : at + size])
             except ReadError:
@@ -156,6 +164,19 @@ class PhysicalSource(ABC):
             spans.append((position, size, at))
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
+
+    def prefetch(self, runs: NDArray[np.int64]) -> None:
+        """Fetch stretches of memory that will be read soon, where reading costs requests.
+
+        Args:
+            runs: As for `locate`; some megabytes together.
+        """
+        return
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading it over a network cost so far; None if it is on this machine."""
+        return None
 
     @abstractmethod
     def is_ram(self, address: int) -> bool:

@@ -2,35 +2,90 @@
 
 Bit p of the map is pfn p, least significant bit of each byte first, whatever the byte order. Maps
 of machines with memory far apart are huge and almost all zero, so ranks are counted in chunks,
-and only as far as they are asked for.
+and only as far as they are asked for. A map that is far away is fetched piece by piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.intervals import Intervals, intersect
+from vmemmap.source.file_view import ByteView
 
 _CHUNK_BYTES = 4096
 _BATCH_CHUNKS = 256
+_FAR_BYTES = 64 << 10
+_AHEAD_BYTES = 4 << 20
+
+
+class FarBytes:
+    """A stretch of a far file as if it were an array of bytes; what is asked for is fetched.
+
+    Args:
+        view: The file.
+        at: Where the stretch begins in it.
+        size: How many bytes it has, all of them in the file.
+    """
+
+    def __init__(self, view: ByteView, at: int, size: int) -> None:
+        self._view, self._at, self._size = view, at, size
+        self._next = self._ahead = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, key: int) -> np.uint8: ...
+    @overload
+    def __getitem__(self, key: slice | NDArray[np.int64]) -> NDArray[np.uint8]: ...
+    def __getitem__(self, key: int | slice | NDArray[np.int64]) -> np.uint8 | NDArray[np.uint8]:
+        """Give bytes as an array would: one, a stretch without steps, or those at many places."""
+        if isinstance(key, slice):
+            start, end, _ = key.indices(self._size)
+            if start == self._next and end > self._ahead:
+                # All of the map goes by, and nothing of what is behind it.
+                self._ahead = min(end + _AHEAD_BYTES, self._size)
+                self._view.prefetch(np.array([self._at + start]), np.array([self._ahead - start]))
+            self._next = end
+            data = self._view.view(self._at + start, max(end - start, 0))
+            return np.frombuffer(data, dtype=np.uint8)
+        if isinstance(key, np.ndarray):
+            return self._at_many(key)
+        return np.uint8(self._view.view(self._at + key, 1)[0])
+
+    def _at_many(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        out = np.empty(places.shape, dtype=np.uint8)
+        chunk = places // _FAR_BYTES
+        chunks = np.unique(chunk)
+        starts = self._at + chunks * _FAR_BYTES
+        self._view.prefetch(starts, np.full(len(starts), _FAR_BYTES, dtype=np.int64))
+        for number in chunks.tolist():
+            mine = chunk == number
+            part = self[number * _FAR_BYTES : (number + 1) * _FAR_BYTES]
+            out[mine] = part[places[mine] - number * _FAR_BYTES]
+        return out
 
 
 class Bitmap:
-    """A bitmap in a mapped file.
+    """A bitmap in a file.
 
     Args:
         data: The map's bytes, as far as the file has them; what is missing reads as clear.
         bits: How many bits count; any beyond are ignored.
     """
 
-    def __init__(self, data: memoryview, bits: int) -> None:
+    def __init__(self, data: memoryview | FarBytes, bits: int) -> None:
         self._bits = bits
-        self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
-        self._view = self._bytes.data
+        self._bytes: NDArray[np.uint8] | FarBytes
+        if isinstance(data, FarBytes):
+            self._bytes = data
+        else:
+            self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
         chunks = -(-len(self._bytes) // _CHUNK_BYTES)
         self._rank = np.zeros(chunks + 1, dtype=np.int64)
         self._counted = 0
@@ -56,7 +111,7 @@ class Bitmap:
         chunk = (pfn >> 3) // _CHUNK_BYTES
         self._count_to(chunk)
         # One large number: several times faster than an array, for a few hundred bytes.
-        bits = int.from_bytes(self._view[chunk * _CHUNK_BYTES : (pfn + 7) >> 3], "little")
+        bits = int.from_bytes(self._bytes[chunk * _CHUNK_BYTES : (pfn + 7) >> 3].data, "little")
         below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
         return int(self._rank[chunk]) + below.bit_count()
 

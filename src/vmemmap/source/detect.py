@@ -5,7 +5,8 @@ It does not parse formats. What no reader takes is named in ``source/foreign.py`
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
+from typing import Any
 
 from vmemmap.errors import DumpError, UnsupportedDump
 from vmemmap.formats import elf64, flattened, kdump
@@ -14,19 +15,23 @@ from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.in_memory import MemorySource
-from vmemmap.source.opening import open_bytes
+from vmemmap.source.opening import Opened, open_bytes
 
 
 def open_source(
-    *paths: str | os.PathLike[str] | Dumpable, progress: Progress = no_progress
+    *paths: Opened | Dumpable,
+    progress: Progress = no_progress,
+    storage: Mapping[str, Any] | None = None,
 ) -> PhysicalSource:
     """Open a dump with the reader that its first bytes ask for.
 
     Args:
         paths: An ELF vmcore or a kdump-compressed file, each possibly in flattened form; or all the
-            members of a split dump, in any order. A pipe, or ``-`` for the standard input, is
-            first copied to an unnamed temporary file. Or, alone, what has memory itself.
+            members of a split dump, in any order. Files, URLs, or objects with read and seek. A
+            pipe, or ``-`` for the standard input, is first copied to an unnamed temporary file. Or,
+            alone, what has memory itself.
         progress: Told how far such a copy has come.
+        storage: Options for URLs; see `StoredObject`.
 
     Returns:
         The opened source; whoever called closes it.
@@ -46,7 +51,7 @@ def open_source(
     opened: list[PhysicalSource] = []
     try:
         for path in files:
-            opened.append(_open_one(path, progress))  # noqa: PERF401 (what is open already must be closed)
+            opened.append(_open_one(path, progress, storage))  # noqa: PERF401 (what is open already must be closed)
         return _join(opened)
     except BaseException:
         for source in opened:
@@ -54,13 +59,15 @@ def open_source(
         raise
 
 
-def _open_one(path: str | os.PathLike[str], progress: Progress) -> PhysicalSource:
-    view = open_bytes(path, progress=progress)
+def _open_one(
+    path: Opened, progress: Progress, storage: Mapping[str, Any] | None
+) -> PhysicalSource:
+    view = open_bytes(path, progress=progress, storage=storage)
     try:
         if bytes(view.view(0, 16)) == flattened.SIGNATURE:
             from vmemmap.source.flattened import FlattenedView
 
-            view = FlattenedView(view)
+            view = FlattenedView(view, progress)
         return _open_view(view)
     except DumpError as error:
         error.path = view.path

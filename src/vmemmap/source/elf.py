@@ -44,6 +44,7 @@ from vmemmap.source.other_machines import (
     has_ppc64_registers,
 )
 from vmemmap.source.overlaps import cut_at, settle_overlaps
+from vmemmap.source.traffic import Traffic
 
 _IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
 _HEADS_AT_A_TIME = 16384
@@ -158,7 +159,7 @@ class ElfSource(PhysicalSource):
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""
         piece = self._find(address)
-        if piece < 0 or self._kinds[piece] != _IN_FILE or not isinstance(self._file, FileView):
+        if piece < 0 or self._kinds[piece] != _IN_FILE or not self._file.contiguous:
             return None
         return int(self._offsets[piece] + address - self._starts[piece])
 
@@ -175,14 +176,25 @@ class ElfSource(PhysicalSource):
         """Find many stretches of memory in the file; see `PhysicalSource.locate`."""
         if not isinstance(self._file, FileView) or not len(self._start):
             return super().locate(runs)
+        data, spans = self._file.view(0, self._file.size), self._spans(runs)
+        return Located(data, spans)
+
+    def prefetch(self, runs: NDArray[np.int64]) -> None:
+        """Fetch what will be read of a far file; see `PhysicalSource.prefetch`."""
+        if self._file.far and len(self._start):
+            spans = self._spans(runs)
+            spans = spans[np.argsort(spans[:, 2], kind="stable")]
+            self._file.prefetch(spans[:, 2], spans[:, 1])
+
+    def _spans(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give where the file has stretches of memory: position, size and file offset."""
         runs = cut_at(runs, self._start.astype(np.int64))
         phys, size = runs[:, 1], runs[:, 2]
         piece = np.maximum(np.searchsorted(self._start, phys.astype(np.uint64), "right") - 1, 0)
         start, end = self._start[piece].astype(np.int64), self._end[piece].astype(np.int64)
         there = (phys >= start) & (phys + size <= end) & (self._kind[piece] == _IN_FILE)
         offset = self._offset[piece].astype(np.int64) + phys - start
-        spans = np.column_stack([runs[:, 0], size, offset])
-        return Located(self._file.view(0, self._file.size), spans[there])
+        return np.asarray(np.column_stack([runs[:, 0], size, offset])[there])
 
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`."""
@@ -264,6 +276,11 @@ class ElfSource(PhysicalSource):
             f"{count} of {total} bytes of memory are lost, {where} (physical)",
             first,
         )
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading cost; see `PhysicalSource.traffic`."""
+        return self._file.traffic
 
     def trim(self) -> None:
         """Unmap what was read; see `PhysicalSource.trim`."""

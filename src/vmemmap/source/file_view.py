@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnreadableFile
+from vmemmap.source.traffic import Traffic
 
 LIVE_KERNEL = "/proc/kcore"
 _EMPTY_ADVICE = {
@@ -35,6 +36,10 @@ class ByteView(ABC):
         warnings: What is odd about the file, one line each.
         truncated: Bytes that ought to be there are known to be lost.
         moves: The bytes change while they are read, so that nothing may be kept.
+        far: A read can cost a request over a network: little is to be read, and it is to be asked
+            for together.
+        contiguous: Offsets are those in the file itself, which has a byte at each.
+        identity: What tells this version of a far file from any other; empty if nothing does.
     """
 
     path: str
@@ -42,6 +47,9 @@ class ByteView(ABC):
     warnings: list[str]
     truncated: bool = False
     moves: bool = False
+    far: bool = False
+    contiguous: bool = False
+    identity: str = ""
 
     @abstractmethod
     def view(self, offset: int, size: int) -> memoryview:
@@ -85,6 +93,22 @@ class ByteView(ABC):
         """Give where the data around *offset* ends, if it lies in data; at least one byte on."""
         return max(self.size, offset + 1)
 
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading it over a network cost so far; None if it is on this machine."""
+        return None
+
+    def prefetch(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Have the bytes of many stretches at hand, as far as there is room for them.
+
+        Nothing depends on it but the time that reading them takes.
+
+        Args:
+            offsets: Where each begins, by rising offset for the most part.
+            sizes: How many bytes it has.
+        """
+        return
+
     def trim(self) -> None:
         """Let go of memory that holds what was read; reading it again is all that it costs."""
         return
@@ -106,6 +130,8 @@ class FileView(ByteView):
         UnreadableFile: It is a directory, a device without an end, or empty.
     """
 
+    contiguous = True
+
     def __init__(self, fd: int, path: str, what: str = "the dump") -> None:
         self.path = path
         self.warnings = []
@@ -119,7 +145,7 @@ class FileView(ByteView):
                 raise unreadable(path, why, what=what)
             self.size = os.lseek(fd, 0, os.SEEK_END)
             if self.size == 0:
-                raise unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
+                raise empty(path, what)
             self._map = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         except UnreadableFile:
             self._close_fd()
@@ -224,6 +250,11 @@ def unreadable(path: str, reason: str, advice: str = "", what: str = "the dump")
     """Make the error for a file that cannot be read; *what* is what it ought to be."""
     hint = f" ({advice})" if advice else ""
     return UnreadableFile(f"cannot read {what}: {reason}{hint}", path=path)
+
+
+def empty(path: str, what: str = "the dump") -> UnreadableFile:
+    """Make the error for a file without a byte."""
+    return unreadable(path, "it is empty (0 bytes)", _EMPTY_ADVICE.get(what, ""), what)
 
 
 def _hint(path: str) -> str:

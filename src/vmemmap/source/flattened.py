@@ -1,7 +1,8 @@
 """A flattened dump as the file that it stands for: a view under the readers, not a format.
 
 The chain of records is indexed once, into arrays; a read is then a bisection. A read that touches
-several records, or a hole, is put together; one inside a record is a view of the file.
+several records, or a hole, is put together; one inside a record is a view of the file. Of a file
+that is far away the chain takes reading all of it, so the index is kept; see ``index_cache.py``.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import CorruptDump
 from vmemmap.formats import flattened as layout
+from vmemmap.progress import Progress, no_progress
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.overlaps import settle_overlaps
+from vmemmap.source.traffic import Traffic
 
+Chain: TypeAlias = "tuple[array[int], array[int], array[int]]"
+"""Target offsets, file offsets and sizes of the records."""
 RECORDS_LIMIT = 50_000_000
+CHAIN_BYTES = 8 << 20
+"""How much of a far file is fetched at a time to follow the chain; larger records are passed by."""
+_INDEXING = "reading the flattened dump once, for an index"
 CRUMBS = 256
 CRUMB_BYTES = 64
 CRUMBS_AT_A_TIME = 16384
@@ -35,6 +44,7 @@ class FlattenedView(ByteView):
 
     Args:
         file: The flattened file; closed with this view.
+        progress: Told how far following the chain of a far file has come.
 
     Attributes:
         path: Of the flattened file.
@@ -46,9 +56,9 @@ class FlattenedView(ByteView):
         CorruptDump: The header or the chain of records is impossible.
     """
 
-    def __init__(self, file: ByteView) -> None:
+    def __init__(self, file: ByteView, progress: Progress = no_progress) -> None:
         self._file = file
-        self.path = file.path
+        self.path, self.far = file.path, file.far
         self.warnings: list[str] = []
         self.truncated = False
         self._cut_at: int | None = None
@@ -59,7 +69,7 @@ class FlattenedView(ByteView):
             raise CorruptDump(
                 "the flattened header", file_offset=file_offset, expected=expected, found=found
             )
-        targets, sources, sizes = self._read_chain()
+        targets, sources, sizes = self._far_chain(progress) if file.far else self._read_chain()
         if not len(targets):
             raise CorruptDump(
                 "the first record of the flattened dump",
@@ -105,6 +115,7 @@ class FlattenedView(ByteView):
                 some = slice(part, part + CRUMBS_AT_A_TIME)
                 self._copy_crumbs(out, start[some], source[some], length[some])
             return out
+        self._file.prefetch(source, length)
         for to, where, count in zip(start.tolist(), source.tolist(), length.tolist(), strict=True):
             out[to : to + count] = self._file.view(where, count)
         return out
@@ -185,17 +196,59 @@ class FlattenedView(ByteView):
         at = bisect_right(self._starts, offset) - 1
         return max(self._ends[at] if at >= 0 else 0, offset + 1)
 
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading the flattened file cost."""
+        return self._file.traffic
+
+    def prefetch(self, offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        """Fetch what will be asked for next, as far as the record has it where it begins."""
+        if not self.far:
+            return
+        starts, ends = np.asarray(self._starts), np.asarray(self._ends)
+        at = np.maximum(np.searchsorted(starts, offsets, side="right") - 1, 0)
+        into = np.maximum(offsets - starts[at], 0)
+        length = np.minimum(sizes, ends[at] - starts[at] - into)
+        where = np.asarray(self._sources)[at] + into
+        order = np.argsort(where, kind="stable")
+        self._file.prefetch(where[order], length[order])
+
+    def trim(self) -> None:
+        """Let go of what was read."""
+        self._file.trim()
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()
 
-    def _read_chain(self) -> tuple[array[int], array[int], array[int]]:
+    def _far_chain(self, progress: Progress) -> Chain:
+        """Take the chain of a far file as it was kept; else read all of the file, once."""
+        from vmemmap.source.index_cache import keep_index, read_index
+
+        identity = self._file.identity
+        kept = read_index(identity, self._file.size) if identity else None
+        if kept is not None:
+            chain, cut_at = kept
+            return chain if cut_at is None else self._cut_off(cut_at, *chain)
+        chain = self._read_chain(progress)
+        progress(_INDEXING, self._file.size, self._file.size)
+        if identity:
+            keep_index(identity, chain, self._cut_at)
+        return chain
+
+    def _read_chain(self, progress: Progress = no_progress) -> Chain:
         """Follow the records: their target offsets, file offsets and sizes."""
+        fetched = 0
         targets, sources, sizes = array("q"), array("q"), array("q")
         at = layout.HEADER_BYTES
         record_bytes = layout.RECORD.size
         unpack, view = layout.RECORD.unpack, self._file.view
         while True:
+            if self.far and at + record_bytes > fetched:
+                # Most records are smaller than a request is worth: all of the file goes by.
+                self._file.prefetch(np.array([at]), np.array([CHAIN_BYTES]))
+                fetched = at + CHAIN_BYTES
+                progress(_INDEXING, min(at, self._file.size - 1), self._file.size)
             head = view(at, record_bytes)
             if len(head) < record_bytes:
                 return self._cut_off(at, targets, sources, sizes)
@@ -229,7 +282,7 @@ class FlattenedView(ByteView):
 
     def _cut_off(
         self, at: int, targets: array[int], sources: array[int], sizes: array[int]
-    ) -> tuple[array[int], array[int], array[int]]:
+    ) -> Chain:
         self.truncated = True
         self._cut_at = at
         self._cut_text = (

@@ -32,6 +32,7 @@ _HEAD_BYTES = 0x10048
 _INSIDE_BYTES = 1024
 _TEXT_BYTES = 512
 _SEARCHED_BYTES = 64 << 20
+_SEARCHED_FAR_BYTES = 2 << 20
 _LZMA_MAX_BYTES = 64 << 20
 _EXPECTED = "expected an ELF vmcore or a kdump file"
 _LOG = re.compile(rb"(?:<\d+>)?\[ *\d+\.\d+\]|Linux version |<\d+>Linux version ")
@@ -173,7 +174,7 @@ def _memory(view: ByteView) -> tuple[str, str] | None:
     """Tell memory that was saved without headers: it has a kernel's VMCOREINFO somewhere."""
     if view.moves:
         return None
-    data = view.view(0, _SEARCHED_BYTES)
+    data = view.view(0, _SEARCHED_FAR_BYTES if view.far else _SEARCHED_BYTES)
     found = re.search(rb"OSRELEASE=([\x21-\x7e]{3,64})\n(?:[ -~]{1,200}\n)?PAGESIZE=", data)
     if found is None:
         return None

@@ -45,6 +45,7 @@ from vmemmap.source.losses import Loss, tell_of
 from vmemmap.source.other_machines import check_machine
 from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
+from vmemmap.source.traffic import Traffic
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,11 @@ HEADS_AT_A_TIME = 512
 SHARED_MAX = 1024
 TASK_BYTES = 2 << 20
 """How much one thread decodes before it asks for more."""
+FETCHED_BYTES = 8 << 20
+"""Of a far file, how much is fetched at a time, to be decoded then."""
+
+Part = tuple[int, int]
+"""Some rows of a batch: the first, and the one after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class KdumpSource(PhysicalSource):
         self.codec = next(
             (name for flag, name in layout.CODEC_OF_FLAG.items() if file.main.status & flag), None
         )
+        self.header_version = file.main.header_version
         self.utsname = bytes(view.view(*layout.UTSNAME))
         self.dump_level = file.sub.dump_level
         self.notes = file.notes
@@ -214,7 +221,7 @@ class KdumpSource(PhysicalSource):
 
     def file_offset(self, address: int) -> int | None:
         """Give where the file has the compressed page; see `PhysicalSource.file_offset`."""
-        if not self.is_stored(address) or not isinstance(self._view, FileView):
+        if not self.is_stored(address) or not self._view.contiguous:
             return None
         return self._descriptor_of(address >> self._shift, address)[0]
 
@@ -337,6 +344,11 @@ class KdumpSource(PhysicalSource):
         if warning not in self.warnings:
             self.warnings.append(warning)
 
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading cost; see `PhysicalSource.traffic`."""
+        return self._view.traffic
+
     def trim(self) -> None:
         """Unmap what was read; see `PhysicalSource.trim`."""
         self._view.trim()
@@ -393,6 +405,31 @@ class KdumpSource(PhysicalSource):
         """Decode the pages of a batch on all processors; say of each part how that went."""
         step, count = max(1, TASK_BYTES >> self._shift), len(batch.found)
         parts = [(start, min(start + step, count)) for start in range(0, count, step)]
+        if self._view.far:
+            return [
+                done
+                for few in self._fetched(parts, batch)
+                for done in self._decode_parts(few, batch)
+            ]
+        return self._decode_parts(parts, batch)
+
+    def _fetched(self, parts: list[Part], batch: _Batch) -> Iterator[list[Part]]:
+        """Yield parts of a batch a few at a time, when what their pages are made of was fetched."""
+        offset, size = (batch.found[name].astype(np.int64) for name in ("offset", "size"))
+        size = np.minimum(size, self.block_size)
+        few: list[Part] = []
+        for part in parts:
+            few.append(part)
+            some = slice(few[0][0], part[1])
+            if part is parts[-1] or int(size[some].sum()) >= FETCHED_BYTES:
+                order = np.argsort(offset[some], kind="stable")
+                self._view.prefetch(offset[some][order], size[some][order])
+                yield few
+                few = []
+
+    def _decode_parts(
+        self, parts: list[Part], batch: _Batch
+    ) -> list[tuple[int, int, Exception | None]]:
         if len(parts) <= 1:
             return [(*part, self._failure(batch, *part)) for part in parts]
         jobs = [self._threads.submit(self._failure, batch, *part) for part in parts]
@@ -408,7 +445,7 @@ class KdumpSource(PhysicalSource):
 
     def _are_plain(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
         """Tell which descriptors are sound, so that their pages need no further check."""
-        if not isinstance(self._view, FileView):
+        if not self._view.contiguous:
             # What lies between the records of a flattened dump may be missing.
             return np.zeros(len(found), dtype=np.bool_)
         offset, size, flags = (found[name] for name in ("offset", "size", "flags"))
@@ -442,6 +479,10 @@ class KdumpSource(PhysicalSource):
         found = np.zeros(len(pfns), dtype=self._descriptors)
         there = np.zeros(len(pfns), dtype=np.bool_)
         edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
+        if self._view.far and len(pfns):
+            at = [self.file.descriptor_at(pfn) for pfn in pfns[edges[:-1]].tolist()]
+            sizes = np.diff(edges) * layout.DESCRIPTOR_BYTES
+            self._view.prefetch(np.array(at, dtype=np.int64), sizes.astype(np.int64))
         for start, end in pairwise(edges.tolist()):
             while start < end:
                 here = self._descriptors_of(int(pfns[start]), end - start)
@@ -471,6 +512,8 @@ class KdumpSource(PhysicalSource):
     def _decode_together(self, batch: _Batch, start: int, end: int) -> NDArray[np.bool_]:
         """Decode those pages of a batch that a codec takes in one call; tell which these are."""
         done = np.zeros(end - start, dtype=np.bool_)
+        if self._view.far:
+            return done  # the call takes the file as one buffer
         rows, block = batch.found[start:end], self.block_size
         at = np.arange(start, end, dtype=np.int64) * block - batch.skip
         whole = batch.plain[start:end] & (at >= 0) & (at + block <= len(batch.out))

@@ -19,7 +19,7 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
-from vmemmap.source.bitmap import Bitmap
+from vmemmap.source.bitmap import Bitmap, FarBytes
 from vmemmap.source.file_view import ByteView
 
 
@@ -166,8 +166,11 @@ class KdumpFile:
                     expected=f"{map_bytes} bytes",
                     found=f"{self.view.end_text}; the dump is cut off: copy it again",
                 )
-        self.ram = Bitmap(self.view.view(first_at, map_bytes), max_mapnr)
-        self.stored = Bitmap(self.view.view(second_at, map_bytes), max_mapnr)
+        maps = (
+            FarBytes(self.view, at, map_bytes) if self.view.far else self.view.view(at, map_bytes)
+            for at in (first_at, second_at)
+        )
+        self.ram, self.stored = (Bitmap(data, max_mapnr) for data in maps)
 
 
 def _read_main_header(view: ByteView) -> layout.MainHeader:

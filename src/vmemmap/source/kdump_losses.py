@@ -109,9 +109,9 @@ class _Tally:
         if len(places) == self._total:
             where = ""
         elif self.reaches_end(places):
-            where = f", from pfn {pfn:#x} on"
+            where = f", from pfn {pfn} on"
         else:
-            where = f", the first of them pfn {pfn:#x}"
+            where = f", the first of them pfn {pfn}"
         count = f"{least}{len(places)} of {self._total} pages are {word}"
         return Loss(cause, count.rstrip(",") + where, pfn * file.main.block_size)
 

@@ -18,6 +18,7 @@ from vmemmap.source.base import PHYS_END, PageHeads, PhysicalSource, StoredForms
 from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.losses import Loss, tell_of
+from vmemmap.source.traffic import Traffic
 
 
 class SplitSource(PhysicalSource):
@@ -64,6 +65,7 @@ class SplitSource(PhysicalSource):
         self.release = first.release
         self.utsname = first.utsname
         self.codec = first.codec
+        self.header_version = first.header_version
         self.notes = first.notes
         self.vmcoreinfo = next((m.vmcoreinfo for m in ordered if m.vmcoreinfo), None)
         self.warnings = list(dict.fromkeys(w for m in ordered for w in m.warnings))
@@ -152,12 +154,16 @@ class SplitSource(PhysicalSource):
         total = file.stored.rank(file.sub.max_mapnr)
         for start, end in self._missing:
             count = file.stored.rank(end) - file.stored.rank(start)
-            cause = (
-                f"a member of this split dump is missing, the one with pfns {start:#x} to {end:#x}"
-            )
+            cause = f"a member of this split dump is missing, the one with pfns {start} to {end}"
             lost = f"its pages are lost, {count} of {total}"
             found.append(Loss(cause, lost, file.stored.nth(file.stored.rank(start)) << self._shift))
         return tuple(found)
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What reading the members cost; see `PhysicalSource.traffic`."""
+        parts = [traffic for member in self._all if (traffic := member.traffic) is not None]
+        return Traffic.together(parts) if parts else None
 
     def close(self) -> None:
         """Release all members."""

@@ -66,6 +66,8 @@ class ExplainedMemory:
             return Absence.NOT_IN_DUMP
         if section is None:
             return Absence.NO_MEMORY
+        if section.is_device:
+            return Absence.ON_DEVICE
         hot_added = section.hot_added
         if hot_added is None:  # kernels before 5.3 do not tell; the crash kernel lies in between
             hot_added = phys >= self.covered_end

@@ -129,18 +129,18 @@ class FreeLists:
                 self._broken(f"of order {order} leads to {at:#x}, which is in no struct page")
                 return
             if pfn in seen:
-                self._broken(f"of order {order} comes to pfn {pfn:#x} a second time")
+                self._broken(f"of order {order} comes to pfn {pfn} a second time")
                 return
             data = self._pages.read(pfn)
             if isinstance(data, Absence):
-                self._broken(f"of order {order}: pfn {pfn:#x} cannot be read")
+                self._broken(f"of order {order}: pfn {pfn} cannot be read")
                 return
             links = [
                 int.from_bytes(data[place : place + 8], self._pages.order)
                 for place in (self._lru, self._lru + 8)
             ]
             if links[1] != before:
-                self._broken(f"of order {order}: pfn {pfn:#x} does not link back")
+                self._broken(f"of order {order}: pfn {pfn} does not link back")
                 return
             seen.add(pfn)
             yield FreeBlock(pfn, order)

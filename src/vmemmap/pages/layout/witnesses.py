@@ -135,7 +135,7 @@ class Witnesses:
     @property
     def image_detail(self) -> str:
         """Which pages those are, in words."""
-        return "pfn " + ", ".join(f"{pfn:#x}" for pfn, _ in self.pages.image)
+        return "pfn " + ", ".join(str(pfn) for pfn, _ in self.pages.image)
 
     @cached_property
     def compound_flags(self) -> int:

@@ -1,0 +1,279 @@
+"""An object in a store or on a web server, read by ranges through obstore (``vmemmap[remote]``).
+
+Every answer is held against the first one: an object that changes while it is read is an error, and
+so is a server that gives another range than was asked for. What failed on the way is tried again, a
+few times; what the server refuses is not. No error has the server's words or ours to it in full,
+since both can have secrets in them.
+
+Source: RFC 9110, sections 13.1 (If-Match) and 14 (ranges); obstore's documentation.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from vmemmap.errors import UnreadableFile
+from vmemmap.source.file_view import empty, unreadable
+from vmemmap.source.ranges import RangeReader
+from vmemmap.source.traffic import Traffic
+from vmemmap.source.urls import STORES, WEB, scheme_of, shown
+
+START_BYTES = 256 << 10
+"""How much the first request asks for: the headers of nearly every dump."""
+TRIES = 4
+PAUSE_SECONDS = 0.2
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 60
+_OF_CLIENT = {
+    *("allow_http", "allow_invalid_certificates", "connect_timeout", "default_headers"),
+    *("http1_only", "http2_only", "pool_idle_timeout", "pool_max_idle_per_host", "proxy_url"),
+    *("proxy_ca_certificate", "proxy_excludes", "timeout", "user_agent"),
+}
+"""obstore's options that are the client's, and not of one kind of store."""
+_STATUS = re.compile(r"status code: (\d{3})")
+
+
+class StoredObject(RangeReader):
+    """An object at a URL.
+
+    Args:
+        url: Its address; see ``urls.py`` for the kinds there are.
+        options: obstore's options by name: of the store (``region``, ``endpoint``,
+            ``skip_signature``, ...) and of its client (``timeout``, ``proxy_url``, ...). They go
+            before what the environment says.
+        what: What it ought to be, for errors.
+
+    Attributes:
+        etag: What the server calls this version of the object; None if it does not say.
+        modified: When it was last changed, in seconds since 1970.
+
+    Raises:
+        UnreadableFile: It cannot be had; says why. Or obstore is not installed.
+    """
+
+    def __init__(
+        self, url: str, options: Mapping[str, Any] | None = None, what: str = "the dump"
+    ) -> None:
+        self.path, self._what = shown(url), what
+        self.traffic = Traffic()
+        self.etag: str | None = None
+        self.modified = 0.0
+        self.size = -1
+        self._store, self._key = open_store(url, options, what)
+        self._closed = False
+        try:
+            self.start = self._ask(0, START_BYTES)
+        except _NoSuchRange:
+            raise empty(self.path, what) from None
+        if self.size == 0:
+            raise empty(self.path, what)
+        self.traffic.file_bytes = self.size
+        self.identity = f"{self.path} {self.size} {self.etag or self.modified}"
+
+    def read(self, start: int, end: int) -> bytes:
+        """Read the bytes ``[start, end)``; see `RangeReader.read`."""
+        return self._ask(start, end)
+
+    def close(self) -> None:
+        """Try nothing again from here on."""
+        self._closed = True
+
+    def _ask(self, start: int, end: int) -> bytes:
+        """Ask for a range, again where that can help."""
+        for number in range(TRIES):
+            try:
+                return self._ask_once(start, end, again=number > 0)
+            except _Failed as failed:
+                why = str(failed)
+            if self._closed or number == TRIES - 1:
+                break
+            time.sleep(PAUSE_SECONDS * 2**number)
+        raise unreadable(self.path, f"{why} (tried {number + 1} times)", what=self._what)
+
+    def _ask_once(self, start: int, end: int, *, again: bool) -> bytes:
+        data = b""
+        options: dict[str, Any] = {"range": (start, end)}
+        if self.etag is not None and not self.etag.startswith("W/"):  # If-Match takes no weak ones
+            options["if_match"] = self.etag
+        try:
+            answer = self._store.get(self._key, options=options)
+            meta, given = answer.meta, tuple(answer.range)
+            self._check(meta)
+            data = bytes(answer.bytes())
+        except UnreadableFile:
+            raise
+        except Exception as error:
+            raise self._in_words(error) from None
+        finally:
+            self.traffic.count(len(data), again=again)
+        wanted = (start, min(end, self.size))
+        if given != wanted or len(data) != wanted[1] - wanted[0]:
+            raise _Failed("the server gave other bytes than were asked for")
+        return data
+
+    def _check(self, meta: Mapping[str, Any]) -> None:
+        """Hold an answer against the first one."""
+        if self.size < 0:
+            self.size, self.etag = int(meta["size"]), meta.get("e_tag")
+            self.modified = meta["last_modified"].timestamp()
+        elif (meta["size"], meta.get("e_tag")) != (self.size, self.etag) or (
+            self.etag is None and meta["last_modified"].timestamp() != self.modified
+        ):
+            raise self._changed()
+
+    def _changed(self) -> UnreadableFile:
+        why = "it was changed while it was read"
+        return unreadable(self.path, why, "open it again", self._what)
+
+    def _in_words(self, error: Exception) -> Exception:
+        """Give an error of obstore's as one of ours, without what it quotes."""
+        kind, text = type(error).__name__, str(error)
+        found = _STATUS.search(text)
+        status = int(found[1]) if found else 0
+        if isinstance(error, FileNotFoundError):
+            return unreadable(self.path, "there is no such object", what=self._what)
+        if kind == "PreconditionError":
+            return self._changed()
+        if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+            why = f"access is forbidden (status {status})" if status else "access is forbidden"
+            return unreadable(self.path, why, _access_hint(self.path), self._what)
+        if kind == "NotSupportedError":
+            why = "the server gives no ranges, only the whole file"
+            return unreadable(self.path, why, "download it, and name the file", self._what)
+        if status == 416:
+            return _NoSuchRange() if self.size < 0 else self._changed()
+        if any(sign in text for sign in _NO_CREDENTIALS):
+            hint = _access_hint(self.path)
+            return unreadable(self.path, "no credentials were found", hint, self._what)
+        if status and not (status >= 500 or status in (408, 429)):
+            hint = "is the region or the endpoint right?" if status in (301, 307, 400) else ""
+            why = f"the server refuses it with status {status}"
+            return unreadable(self.path, why, hint, self._what)
+        return _Failed(_failure(text, status))
+
+
+class _Failed(Exception):
+    """A request that may go better when it is made again."""
+
+
+class _NoSuchRange(Exception):
+    """Not even the first byte is there."""
+
+
+def open_store(
+    url: str, options: Mapping[str, Any] | None = None, what: str = "the dump"
+) -> tuple[Any, str]:
+    """Open the store that a URL names; nothing is asked of it yet.
+
+    Args:
+        url: The address of an object or of a prefix.
+        options: As for `StoredObject`.
+        what: What it ought to be, for errors.
+
+    Returns:
+        The store, and the key of the object in it.
+
+    Raises:
+        UnreadableFile: No store has such an address, an option is none, or obstore is missing.
+    """
+    path, scheme = shown(url), scheme_of(url)
+    try:
+        from obstore.store import HTTPStore, from_url
+    except ImportError:
+        why = f"reading {scheme}:// needs obstore, which is not installed"
+        raise unreadable(path, why, "pip install 'vmemmap[remote]'", what) from None
+    if scheme not in (*STORES, *WEB):
+        known = ", ".join(f"{name}://" for name in (*STORES, *WEB))
+        raise unreadable(path, f"{scheme}:// is not known here; expected {known}", what=what)
+    client: dict[str, Any] = {
+        "timeout": timedelta(seconds=ANSWER_SECONDS),
+        "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+        "user_agent": "vmemmap",
+    }
+    given = dict(options or {})
+    client |= {name: _value(given.pop(name)) for name in list(given) if name in _OF_CLIENT}
+    # Trying again is done here, where it is counted.
+    more: dict[str, Any] = {"client_options": client, "retry_config": {"max_retries": 0}}
+    try:
+        if scheme in WEB:
+            client.setdefault("allow_http", scheme == "http")
+            return HTTPStore.from_url(url, **more), ""
+        place, _, key = url.partition("://")[2].partition("/")
+        if not place or not key:
+            raise unreadable(path, f"expected {scheme}://BUCKET/KEY", what=what)
+        if _has_plain_endpoint(given):
+            client.setdefault("allow_http", True)
+        return from_url(f"{scheme}://{place}", **more, **given), key
+    except UnreadableFile:
+        raise
+    except Exception as error:
+        raise unreadable(path, _why_no_store(error), what=what) from None
+
+
+def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:
+    """Tell whether the user, or the environment, names an endpoint without TLS."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+    ends = [os.environ.get(name, "") for name in names]
+    ends += [str(value) for name, value in given.items() if "endpoint" in name.lower()]
+    return any(urlsplit(end).scheme == "http" for end in ends)
+
+
+def _value(text: Any) -> Any:
+    """Give an option's value, which the command line has as a text, as obstore wants it."""
+    return {"true": True, "false": False}.get(text.lower(), text) if isinstance(text, str) else text
+
+
+def _why_no_store(error: Exception) -> str:
+    if type(error).__name__ == "UnknownConfigurationKeyError":
+        found = re.match(r"Configuration key: '([\w.]+)'", str(error))
+        return f"obstore has no option {found[1]!r} here" if found else "an option is not known"
+    return "it is no address, or an option has a value that cannot be"
+
+
+def _access_hint(path: str) -> str:
+    """Say where credentials are looked for."""
+    scheme = scheme_of(path)
+    if scheme in WEB:
+        return "a signed address may have run out"
+    if scheme in ("s3", "s3a"):
+        return (
+            "credentials are taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like; a "
+            "public bucket is read with --storage skip_signature=true"
+        )
+    if scheme == "gs":
+        return (
+            "credentials are taken from GOOGLE_APPLICATION_CREDENTIALS; a public bucket is read "
+            "with --storage skip_signature=true"
+        )
+    return "credentials are taken from AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ..."
+
+
+def _failure(text: str, status: int) -> str:
+    """Say in words what failed on the way, by what obstore's text has, without quoting it."""
+    lowered = text.lower()
+    for sign, words in _FAILURES:
+        if sign in lowered:
+            return words
+    return f"the server answers with status {status}" if status else "the request failed"
+
+
+_FAILURES = (
+    ("dns error", "the server's name is not known, or there is no network"),
+    ("connection refused", "nothing answers at that address"),
+    ("network is unreachable", "there is no network"),
+    ("certificate", "the server's certificate is not accepted"),
+    ("operation timed out", "the server is too slow: no whole answer in time"),
+    ("timedout", "the server is too slow: no whole answer in time"),
+    ("incompletemessage", "the server broke off"),
+    ("connection reset", "the server broke off"),
+    ("connection closed", "the server broke off"),
+    ("response body", "the server broke off in the middle of an answer"),
+)
+_NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount", "Missing")
+"""What stands in errors of looking for credentials; the address is where clouds give them."""
