@@ -16,6 +16,8 @@ from vmemmap.extract.classes import CLASS_TEXTS, Shown
 from vmemmap.extract.header import shared_vmcoreinfo
 from vmemmap.extract.image import Image
 from vmemmap.extract.manifest import find_run, manifest_path, read_manifest
+from vmemmap.formats.extract_note import find_extract_note
+from vmemmap.formats.notes import Note
 from vmemmap.source.detect import open_source
 
 Runs = dict[str, list[dict[str, int | str]]]
@@ -101,6 +103,26 @@ def test_the_header_has_no_names_and_no_times(shared: Path) -> None:
     source = open_source(shared)
     assert [note.name for note in source.notes] == ["VMCOREINFO", "VMEMMAP"]
     assert b"CRASHTIME" not in raw
+
+
+def test_an_extract_says_that_it_is_one(shared: Path, run_vmemmap) -> None:
+    ran = run_vmemmap("info", shared)
+    assert "made by vmemmap " in ran.out
+    assert "reads as zero, whatever it was" in " ".join(ran.out.split())
+    said = run_vmemmap("info", shared, "-f", "json").json["dump"]["extract"]
+    assert {"list", "struct_pages"} < {*said["classes"]}
+    assert (said["hidden_addresses"], said["rescued"], said["scrubbed"]) == (False, 0, [])
+    assert "info: extract: this is an extract" in run_vmemmap("check", shared).out
+    with vmemmap.open(shared.with_name("vmcore")) as core:
+        assert core.extract_note is None
+
+
+def test_a_note_that_is_damaged_still_says_so() -> None:
+    for text in (b"", b"\xff\x1b[31m=\n", b"RESCUED=" + b"9" * 5000, b"CLASSES=\x1b,,a,\nVERSION"):
+        note = find_extract_note([Note("VMEMMAP", 1, text)])
+        assert note is not None
+        assert str(note).isprintable()
+    assert find_extract_note([Note("VMEMMAP", 2, b""), Note("CORE", 1, b"")]) is None
 
 
 def test_the_machine_has_names_that_do_not_come_through(shared: Path) -> None:

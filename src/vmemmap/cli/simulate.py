@@ -97,6 +97,12 @@ if TYPE_CHECKING:
     multiple=True,
     help="Break the list before the dump is written; may be repeated. See --list-damage.",
 )
+@click.option(
+    "--paint",
+    is_flag=True,
+    help="Fill pages of processes, caches, slabs and free memory with words that say where they "
+    "lie.",
+)
 @click.option("--list-damage", is_flag=True, help="Print every kind of damage, and end.")
 @click.option("--example", is_flag=True, help="Print a spec to start from, and end.")
 @format_option()
@@ -116,6 +122,7 @@ def command(
     html: str | None,
     explain_era: str | None,
     damage: tuple[str, ...],
+    paint: bool,
     list_damage: bool,
     example: bool,
     form: str,
@@ -149,6 +156,8 @@ def command(
         raise click.BadParameter("--era and --html go with --trace")
     if html is not None:
         refuse_to_replace(html, spec)
+    if out is None and paint:
+        raise click.BadParameter("--paint is for the vmcore: give -o FILE")
     if out is None and container != "elf":
         raise click.BadParameter("--container is for the vmcore: give -o FILE")
     if codec is not None and container == "elf":
@@ -167,7 +176,7 @@ def command(
                 _print_designs(machine, form)
             else:
                 how = (container, codec or "zlib")
-                _crash(machine, out, how, vmlinux, damage, compare_designs, form)
+                _crash(machine, out, how, vmlinux, damage, compare_designs, form, paint=paint)
     except OutputError as error:
         name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
         complain(name, str(error))
@@ -294,6 +303,8 @@ def _crash(
     damage: tuple[str, ...],
     designs: bool,
     form: str,
+    *,
+    paint: bool,
 ) -> None:
     """Crash a machine into a dump of some container and codec, and print what is in there."""
     from vmemmap.simulate.crash.answers import list_answers
@@ -305,6 +316,7 @@ def _crash(
         if vmlinux is not None:
             machine.write_symbols(vmlinux)
         snapshot = machine.snapshot()
+        snapshot.painted = paint
         found = list_answers(snapshot.machine)  # of the list as it was before any damage
         harms = [apply_damage(snapshot, name) for name in damage]
         write_vmcore(snapshot, out, progress, *how)

@@ -424,6 +424,7 @@ class Machine:
         *,
         container: str = "elf",
         codec: str = "zlib",
+        paint: bool = False,
     ) -> Snapshot:
         """Crash: write the machine's memory as a vmcore.
 
@@ -432,6 +433,8 @@ class Machine:
             progress: Told how far it has come.
             container: ``elf``, ``kdump``, or ``flattened``, which is the kdump file as a stream.
             codec: How a kdump file's pages are compressed: zlib, lzo, snappy, zstd or none.
+            paint: Fill pages of processes, caches, slabs and free memory with words that say where
+                they lie; see ``vmemmap.simulate.crash.paint``.
 
         Raises:
             ValueError: There is no such container or codec.
@@ -440,6 +443,7 @@ class Machine:
         """
         self._boot_once()
         snapshot = self.snapshot()
+        snapshot.painted = paint
         write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 

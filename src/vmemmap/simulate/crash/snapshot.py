@@ -14,8 +14,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from vmemmap.intervals import join
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
+from vmemmap.simulate.crash.paint import paint, without_frames
 from vmemmap.simulate.crash.printk import write_log
 from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
@@ -56,10 +58,13 @@ class Snapshot:
         vmcoreinfo: The VMCOREINFO text.
         missing: Memory that the dump will not cover though it should, as (start, end) in bytes.
         struct_pages: Paints struct pages as they are at this moment.
+        painted: Pages of processes, caches, slabs and free memory are filled with words that say
+            where they lie; else most of them are zero. See ``paint``.
     """
 
     def __init__(self, machine: CrashedMachine) -> None:
         self.machine = machine
+        self.painted = False
         kernel = machine.kernel
         objects = virt_of(machine.objects_phys)
         self.owners = _owners(machine)
@@ -150,6 +155,9 @@ class Snapshot:
             size += unit * int(np.count_nonzero((self._phys >= start) & (self._phys < end)))
             for phys, frame in self.machine.memory.frames(start, end):
                 size += 0 if self._is_struct_pages(phys) else len(frame)
+            if self.painted:
+                size += int(np.diff(self._idle_memory(start, end)).sum())
+                continue
             for run in self._marked_runs:
                 pages = min(run.end, end >> shift) - max(run.start, start >> shift)
                 size += max(pages, 0) * _DISK_BLOCK_BYTES
@@ -166,7 +174,10 @@ class Snapshot:
             taken.add(phys)
             if not self._is_struct_pages(phys):
                 yield phys, memoryview(frame)
-        yield from self._user_pages(start, end, taken)
+        if self.painted:
+            yield from self._filled(start, end, taken)
+        else:
+            yield from self._user_pages(start, end, taken)
 
     def read(self, phys: int, size: int) -> bytes:
         """Give *size* bytes at *phys* as the dump will have them."""
@@ -215,6 +226,20 @@ class Snapshot:
     def _marked_runs(self) -> list[PageRun]:
         """The pages that are given a mark, as far as nothing else was written there."""
         return [run for run in self.owners.runs if run.use not in UNMARKED]
+
+    def _idle_memory(self, start: int, end: int) -> npt.NDArray[np.int64]:
+        """Give the parts of ``[start, end)`` that hold no structure of the kernel's: (n, 2)."""
+        used = np.array([(run.start, run.end) for run in self._marked_runs], np.int64)
+        pages = np.concatenate([used.reshape(-1, 2), self.owners.free])
+        bounds = np.clip(pages << self.machine.kernel.page_shift, start, end)
+        return join(bounds[:, 0], bounds[:, 1])
+
+    def _filled(self, start: int, end: int, taken: set[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield paint for all memory that holds no structure of the kernel's."""
+        idle = self._idle_memory(start, end)
+        for low, high in without_frames(idle, sorted(taken), FRAME_BYTES):
+            for at in range(low, high, PAINT_BYTES):
+                yield at, paint(at, min(PAINT_BYTES, high - at))
 
     def _user_pages(
         self, start: int, end: int, taken: set[int]
