@@ -83,7 +83,6 @@ def test_info_json_has_every_member_of_the_contract(run_vmemmap, machine, dump) 
         "ranges": None,
         "warnings": None,
         "path": None,
-        "extract": None,
     }
     assert info["kernel"] == {
         "release": machine.release,
