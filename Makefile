@@ -18,7 +18,7 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 # Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
 MATRIX ?= few
 
-.PHONY: demo test test-full check docs bench lab corpus lock clean
+.PHONY: demo test test-full chromium check docs bench lab corpus lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
@@ -30,8 +30,16 @@ WORKERS := -n auto --dist loadfile
 test: .venv/.wheel
 	$(BIN)/python -m pytest $(WORKERS)
 
-test-full: .venv/.wheel
+test-full: .venv/.wheel chromium
 	$(BIN)/python -m pytest $(WORKERS) -m '' --hypothesis-profile full
+
+# It opens the pages of `vmemmap report`; where it cannot be had those tests are skipped.
+chromium:
+	@command -v chromium > /dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && echo "installing chromium" && \
+	    apt-get -q update > /dev/null && DEBIAN_FRONTEND=noninteractive \
+	    apt-get -q -y install --no-install-recommends chromium > /dev/null; } || \
+	    echo "chromium is absent: the pages of vmemmap report are not tried in a browser"
 
 check: .venv/.tools
 	$(BIN)/ruff check .

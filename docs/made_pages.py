@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import picture
-
 import vmemmap
 from vmemmap.cli.main import COMMANDS
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 
 _ROOT = Path(__file__).resolve().parent.parent
 _AUTHORS = "the vmemmap authors"

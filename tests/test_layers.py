@@ -15,12 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
-    *("absence", "address", "distinct", "errors", "established", "findings", "intervals"),
-    *("linear_map", "memory", "progress", "threads"),
+    *("absence", "address", "distinct", "errors", "established", "explanations", "findings"),
+    *("frames", "intervals", "linear_map", "memory", "progress", "shown", "threads", "units"),
 }
 """Modules that all others may import; they import only one another."""
 
 LAYERS = (
+    "drawing",
     "formats",
     "source",
     "facts",
@@ -35,21 +36,29 @@ LAYERS = (
     "filter",
     "dump",
     "extract",
+    "picture",
     "vmcore",
+    "survey",
     "simulate",
     "report",
     "drgn_plugin",
+    "pytest_plugin",
     "cli",
 )
 """From the first that knows nothing of the others to the last."""
 
 APART = {
+    "drawing": set[str](),
     "write": {"formats"},
     "extract": {*LAYERS[: LAYERS.index("extract")]},
+    "picture": {*LAYERS[: LAYERS.index("picture")]} - {"filter", "extract"},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
+    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
+    "pytest_plugin": {"simulate"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]}
+    - {"dump", "write", "filter", "extract", "survey"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

@@ -66,7 +66,7 @@ def test_python_code_runs(demo_dump, tmp_path, monkeypatch, code) -> None:
 def test_there_is_something_to_check() -> None:
     assert [
         block.split()[2] for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    ] == [*("info", "list", "vtop", "usage", "filter", "check", "page")]
+    ] == [*("info", "list", "vtop", "usage", "filter", "check", "report", "page")]
     assert {param.id for param in PYTHON} >= {"README.md", "docs/tutorials/first-answer.md"}
 
 

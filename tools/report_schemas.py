@@ -45,8 +45,11 @@ from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.ptov import PtovRecord
 from vmemmap.report.read import ReadRecord
+from vmemmap.report.report import ReportRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
+from vmemmap.report.survey import SurveyRecord
+from vmemmap.report.trace import TracesRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -63,9 +66,16 @@ RECORDS: dict[str, Any] = {
     "page": list[PageRecord],
     "ptov": list[PtovRecord],
     "read": ReadRecord,
+    "report": ReportRecord,
     "simulate": (
-        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+        SimulatedRecord
+        | DesignsRecord
+        | EraRecord
+        | StoreOrdersRecord
+        | TracesRecord
+        | list[DamageKindRecord]
     ),
+    "survey": SurveyRecord,
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }

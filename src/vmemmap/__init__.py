@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.kinds import Kind
     from vmemmap.pages.page import PageInfo
+    from vmemmap.picture.report import Report
     from vmemmap.source.base import PhysicalSource
     from vmemmap.translate.address_space import BulkTranslation
     from vmemmap.translate.page_tables.walk import PageTable
@@ -117,6 +118,7 @@ __all__ = [
     "PageTable",
     "PhysicalSource",
     "ReadError",
+    "Report",
     "Severity",
     "SpecError",
     "Symbol",
@@ -175,6 +177,7 @@ _HOMES = {
     "vmemmap.pages.count.usage": ("Usage",),
     "vmemmap.pages.kinds": ("Kind",),
     "vmemmap.pages.page": ("PageInfo",),
+    "vmemmap.picture.report": ("Report",),
     "vmemmap.source.base": ("PhysicalSource",),
     "vmemmap.translate.address_space": ("BulkTranslation",),
     "vmemmap.translate.page_tables.walk": ("PageTable",),
@@ -201,4 +204,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__all__", "__compiled__", "__doc__", "__file__", "__version__"})

@@ -138,8 +138,7 @@ def test_what_is_no_field_and_no_spec_says_what_was_meant() -> None:
 
 
 def test_every_field_of_a_spec_can_be_said_and_plans_as_mappings() -> None:
-    said = set(by_hand._FIELDS) | {"memory"}
-    assert said == {field.name for field in fields(MachineSpec)}
+    assert set(by_hand._FIELDS) == {field.name for field in fields(MachineSpec)}
     machine = Machine(memory="64M", pages={"cache": 3}, faults={"node_page": [2]})
     assert (machine.spec.pages.cache, machine.spec.faults.node_page) == (3, (2,))
 

@@ -9,8 +9,8 @@ import click
 
 from vmemmap.cli.options import debug_option, format_option, traceback_shown
 from vmemmap.cli.output import emit
+from vmemmap.explanations import explanations
 from vmemmap.report import explain as report
-from vmemmap.report.explanations import explanations
 
 
 @click.command("explain")

@@ -36,6 +36,7 @@ from vmemmap.translate.runs import VmemmapRuns
 if TYPE_CHECKING:
     # Loaded when they are first asked for: `check` wants the nodes alone, `page` does not count.
     from vmemmap.pages.array import PageArray
+    from vmemmap.pages.count.census import Onlooker
     from vmemmap.pages.count.free_lists import FreeBlock, FreeLists
     from vmemmap.pages.count.usage import Usage
     from vmemmap.pages.exclusions import Exclusions
@@ -198,8 +199,8 @@ class PageModel:
             self.sections.pages_per_section,
         )
 
-    def usage(self, threads: int = 1) -> Usage:
-        """Count all pages; see `Usage`."""
+    def usage(self, threads: int = 1, onlooker: Onlooker | None = None) -> Usage:
+        """Count all pages; see `Usage` and `count_all`."""
         from vmemmap.pages.count.census import take_census
         from vmemmap.pages.rules import tells_hugetlb
         from vmemmap.pages.undecided import hugetlb_unknown
@@ -224,6 +225,7 @@ class PageModel:
             int(original.sum()),
             free_listed,
             threads,
+            onlooker,
         )
 
     def zero_pages(self, level: int) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 from vmemmap.report.members import FindingRecord
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 from vmemmap.report.members import FindingRecord
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
-from vmemmap.report.explanations import explanations
+from vmemmap.explanations import explanations
 from vmemmap.report.palette import paint
 from vmemmap.report.text import INDENT, fitted, wrapped
 

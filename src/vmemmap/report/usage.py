@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from vmemmap.absence import Absence
-from vmemmap.pages.kinds import COUNTED
+from vmemmap.pages.kinds import COUNTED, TITLES
 from vmemmap.report.members import (
     FactRecord,
     FindingRecord,
@@ -22,23 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("node", "zone", "name", "kind", "pages", "bytes")
 LEVEL = 31
 """The dump level whose classes are shown; zero pages apart it is the same as 30."""
-_WORDS = {
-    "free": "free",
-    "cache": "page cache",
-    "cache_private": "page cache, private",
-    "anon": "anonymous",
-    "slab": "slab",
-    "hugetlb": "hugetlb",
-    "compound_tail": "compound tails",
-    "reserved": "reserved",
-    "other": "kernel, other",
-    "hwpoison": "hwpoison",
-    "offline": "offline",
-    "device": "device memory",
-    "damaged": "damaged",
-    "undecided": "undecided",
-    "unknown": "unknown",
-}
+_WORDS = {kind.word: title for kind, title in TITLES.items()}
 _ALWAYS = ("free", "cache", "anon", "slab", "reserved", "other")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,49 @@ from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
 from vmemmap.pages.exclusion_rules import LEVELS, Class, DumpLevel, Knowledge
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import COUNTED, Kind
-from vmemmap.pages.one_pass import OnePass, applies
+from vmemmap.pages.one_pass import OnePass, Sound, applies
 from vmemmap.pages.rules import tells_hugetlb
+from vmemmap.pages.scanned import Scanned
+from vmemmap.pages.struct_pages import Window
 from vmemmap.pages.undecided import kinds_in, kinds_undecided
 
 _BATCH_BYTES = 32 << 20
 """Struct pages that the compiled pass goes over in one call."""
 
 
-def count_all(pages: PageArray, exclusions: Exclusions | None, threads: int = 1) -> Tally:
-    """Count all pages: sound windows by the compiled pass, the others page by page."""
+class Onlooker(Protocol):
+    """Whoever wants to see every page as it is counted: one pass serves both."""
+
+    def saw_sound(self, window: Sound) -> None:
+        """Take note of a window that the compiled pass has counted."""
+        ...
+
+    def saw(self, scanned: Scanned) -> None:
+        """Take note of a window that was gone through page by page; it must not be kept."""
+        ...
+
+    def missed(self, window: Window) -> None:
+        """Take note of a window of which no struct page can be read."""
+        ...
+
+
+def count_all(
+    pages: PageArray,
+    exclusions: Exclusions | None,
+    threads: int = 1,
+    onlooker: Onlooker | None = None,
+) -> Tally:
+    """Count all pages: sound windows by the compiled pass, the others page by page.
+
+    Args:
+        pages: The array.
+        exclusions: makedumpfile's decisions; None leaves them out.
+        threads: How many to use; one where somebody looks on.
+        onlooker: Is shown every window, in the order of pfns.
+    """
     careful = Counter(pages.layout, pages.fields, exclusions)
+    if onlooker is not None:
+        return _count_shown(pages, exclusions, careful, onlooker)
     if not applies(pages.layout):
         total = Tally.empty(pages.layout.orders)
         for tally in pages.each(careful.count, threads):
@@ -49,6 +82,32 @@ def count_all(pages: PageArray, exclusions: Exclusions | None, threads: int = 1)
     return total
 
 
+def _count_shown(
+    pages: PageArray, exclusions: Exclusions | None, careful: Counter, onlooker: Onlooker
+) -> Tally:
+    """Count all pages, and show each window as it is counted."""
+    quick = None
+    if applies(pages.layout):
+        quick = OnePass(pages.struct_pages, pages.layout, pages.fields, exclusions)
+    odd, count = Tally.empty(pages.layout.orders), pages.window_pages
+    for (first,) in pages.batches(1, count):
+        sound = quick.look(first, count) if quick is not None else None
+        if sound is not None:
+            onlooker.saw_sound(sound)
+            continue
+        window = pages.struct_pages.window(first, count)
+        if not window.pieces:
+            onlooker.missed(window)
+            odd.add(careful.count_missing(window))
+            continue
+        scanned = pages.scanner.understand(window)
+        onlooker.saw(scanned)
+        odd.add(careful.count(scanned))
+    if quick is not None:
+        odd.add(tally_of(quick))
+    return odd
+
+
 def take_census(
     pages: PageArray,
     exclusions: Exclusions | None,
@@ -58,6 +117,7 @@ def take_census(
     original_pages: int,
     free_listed: int | None,
     threads: int = 1,
+    onlooker: Onlooker | None = None,
 ) -> Usage:
     """Count all pages.
 
@@ -70,8 +130,9 @@ def take_census(
         original_pages: Pages in the dump's memory ranges.
         free_listed: Free pages by the free lists, for kernels whose struct pages do not tell.
         threads: How many to use; see `PageArray.scan`.
+        onlooker: Is shown every window; see `count_all`.
     """
-    total = count_all(pages, exclusions, threads)
+    total = count_all(pages, exclusions, threads, onlooker)
     kinds = sum(total.zones.values(), np.zeros(len(Kind), dtype=np.int64))
     kinds[Kind.UNKNOWN] += int(total.why.sum())
     may = 0

@@ -36,7 +36,7 @@ class Explanation:
 @cache
 def explanations() -> dict[str, Explanation]:
     """Give all explanations by code, in the order of the table."""
-    text = files("vmemmap.report").joinpath("explanations.toml").read_text(encoding="utf-8")
+    text = files("vmemmap").joinpath("explanations.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     return {
         code: Explanation(code=code, **(row | {"peers": table["peers"][row["peers"]]}))

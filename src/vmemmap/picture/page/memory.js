@@ -1,0 +1,164 @@
+"use strict";
+
+/* The last row that begins at or before a value; -1 if none does. Rows are sorted by what *of* gives. */
+function lastAtOrBefore(rows, value, of) {
+  let low = 0, high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (of(rows[middle]) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/*
+ * What the page knows of the machine's memory. A cell is 2**shift pages, numbered pfn >> shift; its
+ * index counts only cells in memory ranges, without the holes between them.
+ */
+class Memory {
+  constructor(told) {
+    this.told = told;
+    this.cellPages = 2 ** told.shift;
+    this.ranges = [];
+    let index = 0;
+    for (const [first, end] of told.ranges) {
+      this.ranges.push({ first, end, index });
+      index += end - first;
+    }
+    this.cells = index;
+  }
+
+  static async load(told) {
+    const memory = new Memory(told);
+    if (told.kind) memory.kind = await unpack(told.kind);
+    else {
+      memory.counts = [];
+      for (const [kind, packed] of Object.entries(told.counts)) {
+        memory.counts.push([Number(kind), await unpack(packed)]);
+      }
+    }
+    memory.covered = await unpack(told.covered);
+    memory.stored = await unpack(told.stored);
+    if (told.entries) {
+      const block = await unpack(told.entries.block);
+      memory.entryPhys = await unpack(told.entries.phys);
+      const places = [];
+      for (let at = 0; at < block.length; at++) if (block[at] !== 0xffffffff) places.push(at);
+      places.sort((a, b) => block[a] - block[b]);
+      memory.entryPlaces = places;
+      memory.entryBlock = block;
+    }
+    return memory;
+  }
+
+  rangeOfCell(cell) {
+    const row = lastAtOrBefore(this.ranges, cell, (range) => range.first);
+    return row >= 0 && cell < this.ranges[row].end ? this.ranges[row] : null;
+  }
+
+  rangeOfIndex(index) {
+    return this.ranges[lastAtOrBefore(this.ranges, index, (range) => range.index)];
+  }
+
+  cellAt(index) {
+    const range = this.rangeOfIndex(index);
+    return range.first + index - range.index;
+  }
+
+  /* The pages of some cells, given by index: how many of each kind, covered, stored. */
+  sum(low, high) {
+    const kinds = new Float64Array(16);
+    let covered = 0, stored = 0;
+    if (this.kind) for (let at = low; at < high; at++) kinds[this.kind[at]]++;
+    else for (const [kind, column] of this.counts) {
+      for (let at = low; at < high; at++) kinds[kind] += column[at];
+    }
+    for (let at = low; at < high; at++) {
+      covered += this.covered[at];
+      stored += this.stored[at];
+    }
+    return { kinds, covered, stored, pages: (high - low) * this.cellPages - kinds[0] };
+  }
+
+  /* What a stretch of pages has in a table of runs: the values, each once, with null for no run. */
+  among(runs, firstPfn, endPfn, value) {
+    const found = [];
+    let row = Math.max(lastAtOrBefore(runs, firstPfn, (run) => run[0]), 0);
+    for (; row < runs.length && runs[row][0] < endPfn; row++) {
+      if (runs[row][1] <= firstPfn) continue;
+      const said = value(runs[row]);
+      if (!found.includes(said)) found.push(said);
+    }
+    return found;
+  }
+
+  /* The place in the list of the entry that backs a page's struct page; -1 if none does. */
+  entryOf(pfn) {
+    const { entries, struct_page_size: each } = this.told;
+    if (!entries) return -1;
+    const wanted = Math.floor((pfn * each) / entries.block_size);
+    const row = lastAtOrBefore(this.entryPlaces, wanted, (place) => this.entryBlock[place]);
+    const place = row >= 0 ? this.entryPlaces[row] : -1;
+    return place >= 0 && this.entryBlock[place] === wanted ? place : -1;
+  }
+
+  structPhys(pfn, entry) {
+    const { entries, struct_page_size: each } = this.told;
+    const into = BigInt(pfn * each) % BigInt(entries.block_size);
+    return BigInt(this.entryPhys[entry]) * BigInt(entries.block_size) + into;
+  }
+
+  structVirt(pfn) {
+    return BigInt(this.told.base) + BigInt(pfn) * BigInt(this.told.struct_page_size);
+  }
+
+  phys(pfn) {
+    return BigInt(pfn) * BigInt(this.told.page_size);
+  }
+
+  /* The pfn that somebody means: a decimal number is a pfn, 0x... an address, as in vmemmap page. */
+  pfnOf(words) {
+    const text = words.trim().toLowerCase();
+    if (/^(pfn:)?\d{1,15}$/.test(text)) return Number(text.replace("pfn:", ""));
+    if (/^pfn:0x[0-9a-f]{1,13}$/.test(text)) return Number(text.slice(4));
+    if (!/^0x[0-9a-f]{1,16}$/.test(text)) return null;
+    const address = BigInt(text), base = BigInt(this.told.base);
+    const last = this.ranges[this.ranges.length - 1];
+    const end = last ? this.structVirt(last.end * this.cellPages) : base;
+    if (address >= base && address < end) {
+      return Number((address - base) / BigInt(this.told.struct_page_size));
+    }
+    const linear = address >> 60n === 0xcn ? address & ((1n << 60n) - 1n) : address;
+    return Number(linear / BigInt(this.told.page_size));
+  }
+}
+
+/* Where the n-th of 4**order cells lies on a Hilbert curve, and which one lies at a place. */
+function hilbertPlace(order, nth) {
+  let x = 0, y = 0;
+  for (let side = 1; side < 1 << order; side *= 2) {
+    const right = 1 & (nth >> 1), up = 1 & (nth ^ right);
+    if (!up) {
+      if (right) [x, y] = [side - 1 - x, side - 1 - y];
+      [x, y] = [y, x];
+    }
+    x += side * right;
+    y += side * up;
+    nth >>= 2;
+  }
+  return [x, y];
+}
+
+function hilbertNth(order, x, y) {
+  let nth = 0;
+  const whole = 1 << order;
+  for (let side = whole >> 1; side > 0; side >>= 1) {
+    const right = (x & side) > 0 ? 1 : 0, up = (y & side) > 0 ? 1 : 0;
+    nth += side * side * ((3 * right) ^ up);
+    if (!up) {
+      if (right) [x, y] = [whole - 1 - x, whole - 1 - y];
+      [x, y] = [y, x];
+    }
+  }
+  return nth;
+}

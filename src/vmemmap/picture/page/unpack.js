@@ -1,0 +1,27 @@
+"use strict";
+
+/* Arrays as picture/packed.py packs them: planes of bytes, deflated, in base64. */
+async function unpack(packed) {
+  const pressed = Uint8Array.from(atob(packed.data), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([pressed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const count = packed.count;
+  const kinds = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
+  const out = new kinds[packed.bytes](count);
+  for (let plane = 0; plane < packed.bytes; plane++) {
+    for (let at = 0; at < count; at++) out[at] |= planes[plane * count + at] << (8 * plane);
+  }
+  if (packed.grows) for (let at = 1; at < count; at++) out[at] += out[at - 1];
+  return out;
+}
+
+/* Numbers as people read them. */
+const inHex = (value) => "0x" + BigInt(value).toString(16);
+const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+function size(bytes) {
+  const units = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
+  for (const [unit, name] of units) {
+    if (bytes >= unit) return `${Number((bytes / unit).toPrecision(4))} ${name}`;
+  }
+  return `${bytes} bytes`;
+}
