@@ -64,9 +64,14 @@ def test_python_code_runs(demo_dump, tmp_path, monkeypatch, code) -> None:
 
 
 def test_there_is_something_to_check() -> None:
-    assert [
-        block.split()[2] for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    ] == [*("info", "list", "vtop", "usage", "filter", "check", "report", "page")]
+    shown = {
+        name: re.findall(r"```console\n\$ vmemmap (\w+)", text) for name, text in PAGES.items()
+    }
+    assert shown["README.md"] == ["list"]
+    assert shown["docs/tutorials/tour.md"] == [
+        *("info", "list", "vtop", "usage", "filter", "check", "report", "page")
+    ]
+    assert len(README.splitlines()) <= 120, "a first page, and not the documentation"
     assert {param.id for param in PYTHON} >= {"README.md", "docs/tutorials/first-answer.md"}
 
 
@@ -78,5 +83,7 @@ def test_every_link_to_a_file_leads_somewhere(name) -> None:
 
 
 def test_every_folder_that_is_named_is_there() -> None:
-    for folder in re.findall(r"`(\w+)/`", README):
+    for folder in re.findall(
+        r"`(\w+)/`", "".join(PAGES[n] for n in ("README.md", "docs/status.md"))
+    ):
         assert any((ROOT / folder).iterdir()), folder
