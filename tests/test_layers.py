@@ -16,7 +16,7 @@ SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
     *("absence", "address", "distinct", "errors", "established", "explanations", "findings"),
-    *("intervals", "linear_map", "memory", "progress", "threads", "units"),
+    *("frames", "intervals", "linear_map", "memory", "progress", "shown", "threads", "units"),
 }
 """Modules that all others may import; they import only one another."""
 
@@ -38,9 +38,11 @@ LAYERS = (
     "extract",
     "picture",
     "vmcore",
+    "survey",
     "simulate",
     "report",
     "drgn_plugin",
+    "pytest_plugin",
     "cli",
 )
 """From the first that knows nothing of the others to the last."""
@@ -52,8 +54,11 @@ APART = {
     "picture": {*LAYERS[: LAYERS.index("picture")]} - {"filter", "extract"},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
+    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
-    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]} - {"dump", "write", "filter", "extract"},
+    "pytest_plugin": {"simulate"},
+    "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]}
+    - {"dump", "write", "filter", "extract", "survey"},
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 

@@ -48,6 +48,8 @@ from vmemmap.report.read import ReadRecord
 from vmemmap.report.report import ReportRecord
 from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
+from vmemmap.report.survey import SurveyRecord
+from vmemmap.report.trace import TracesRecord
 from vmemmap.report.usage import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
@@ -66,8 +68,14 @@ RECORDS: dict[str, Any] = {
     "read": ReadRecord,
     "report": ReportRecord,
     "simulate": (
-        SimulatedRecord | DesignsRecord | EraRecord | StoreOrdersRecord | list[DamageKindRecord]
+        SimulatedRecord
+        | DesignsRecord
+        | EraRecord
+        | StoreOrdersRecord
+        | TracesRecord
+        | list[DamageKindRecord]
     ),
+    "survey": SurveyRecord,
     "usage": UsageRecord,
     "vtop": list[VtopRecord],
 }

@@ -204,4 +204,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, "__all__", "__compiled__", "__doc__", "__file__", "__version__"})

@@ -52,3 +52,13 @@ def is_power_of_two(value: int) -> bool:
 def numpy_prefix(order: ByteOrder) -> str:
     """Give the character that numpy and ``struct`` put before a type for this byte order."""
     return "<" if order == "little" else ">"
+
+
+def shown_in_hex(thing: object, addresses: tuple[str, ...]) -> str:
+    """Give a dataclass as ``repr`` does, but those of its fields that are addresses in hex."""
+    fields = []
+    for name in type(thing).__dataclass_fields__:  # type: ignore[attr-defined]
+        value = getattr(thing, name)
+        as_hex = name in addresses and isinstance(value, int)
+        fields.append(f"{name}={value:#x}" if as_hex else f"{name}={value!r}")
+    return f"{type(thing).__name__}({', '.join(fields)})"

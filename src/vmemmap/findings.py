@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vmemmap.address import shown_in_hex
+
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -39,6 +41,9 @@ class Finding:
     node: int | None = None
     phys: int | None = None
     virt: int | None = None
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, ("node", "phys", "virt"))
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.code}: {self.message}"

@@ -1,4 +1,4 @@
-"""Numbers and kinds of things as people read them: sizes, counts."""
+"""Numbers and kinds of things as people read them: sizes, counts, times."""
 
 from __future__ import annotations
 
@@ -15,3 +15,17 @@ def count_text(count: int, noun: str) -> str:
     """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{count} {noun if count == 1 else plural}"
+
+
+def duration_text(seconds: int) -> str:
+    """Put a duration into words as crash does: 00:01:54, or 3 days, 04:05:06."""
+    days, rest = divmod(seconds, 86_400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{count_text(days, 'day')}, {clock}" if days else clock
+
+
+def time_text(seconds: int) -> str:
+    """Put a time since 1970 into words: 2026-11-22 08:24:41 UTC."""
+    from time import gmtime, strftime
+
+    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(seconds))

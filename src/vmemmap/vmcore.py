@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -15,6 +16,7 @@ from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX
 from vmemmap.backing.table import BackingTable
 from vmemmap.dump import Dump
+from vmemmap.errors import DumpError, VmemmapError
 from vmemmap.facts.assumptions import Assumptions, check_assumptions
 from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.fact import AnyFact, Fact, Facts
@@ -39,6 +41,7 @@ from vmemmap.translate.assumable import ASSUMABLE
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.result import Translation
+from vmemmap.units import size_text
 
 if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
 
 
 def open_vmcore(
-    *paths: Opened | Dumpable,
+    *paths: Opened | Dumpable | Sequence[Opened | Dumpable],
     vmcoreinfo: Opened | None = None,
     vmlinux: Opened | None = None,
     progress: Progress = no_progress,
@@ -72,12 +75,12 @@ def open_vmcore(
 
     Args:
         paths: An ELF vmcore (kexec, fadump, makedumpfile -E) or a kdump-compressed file (zlib, lzo,
-            snappy, zstd or raw pages), flattened or not; or all members of a split dump. A pipe, or
-            ``-`` for the standard input, is copied to an unnamed temporary file first. A URL
-            (``s3://``, ``gs://``, ``az://``, ``https://``) is read by ranges, as far as needed: it
-            takes ``vmemmap[remote]``; and so is an object with ``read`` and ``seek``, such as
-            fsspec's files, which stays open. In place of them a simulated machine: its memory as it
-            is now, without a file.
+            snappy, zstd or raw pages), flattened or not; or all members of a split dump, one by one
+            or as a list. A pipe, or ``-`` for the standard input, is copied to an unnamed temporary
+            file first. A URL (``s3://``, ``gs://``, ``az://``, ``https://``) is read by ranges, as
+            far as needed: it takes ``vmemmap[remote]``; and so is an object with ``read`` and
+            ``seek``, such as fsspec's files, which stays open. In place of them a simulated
+            machine: its memory as it is now, without a file.
         vmcoreinfo: A file with the VMCOREINFO text, used instead of the dump's own.
         vmlinux: The kernel: its symbols, for kernels that do not export the list (before 3.13) or
             their symbols (before 6.0), and dumps without VMCOREINFO; and its types (BTF or debug
@@ -98,6 +101,7 @@ def open_vmcore(
         The opened dump, a context manager. Only headers have been read.
 
     Raises:
+        TypeError: A path is none, or there is none.
         ValueError: *assume* has a name or value that cannot be; the message lists those that can.
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
@@ -108,12 +112,36 @@ def open_vmcore(
         from vmemmap.facts.vmlinux import SymbolFile
 
         symbols = SymbolFile(vmlinux, storage)
-    source = open_source(*paths, progress=progress, storage=storage)
+    files = _files(paths)
+    try:
+        source = open_source(*files, progress=progress, storage=storage)
+    except DumpError as error:
+        error.add_note(f"the dump: {error.path or ', '.join(map(str, files))}")
+        raise
     if symbols is None and isinstance(source, MemorySource) and source.symbols is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
         symbols = SymbolFile(source.symbols)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
+
+
+def _files(paths: Sequence[Opened | Dumpable | Sequence[Opened | Dumpable]]) -> list[Any]:
+    """Give what was named, one by one or as lists.
+
+    Raises:
+        TypeError: There is none, or one is a number, which is the name of nothing.
+    """
+    found: list[Any] = []
+    for path in paths:
+        if isinstance(path, (list, tuple)):
+            found += _files(path)
+        elif path is None or isinstance(path, (int, float)):
+            raise TypeError(f"expected the path of a dump, or a list of paths, found {path!r}")
+        else:
+            found.append(path)
+    if not found:
+        raise TypeError("expected the path of a dump: vmemmap.open('vmcore')")
+    return found
 
 
 class Vmcore:
@@ -148,6 +176,19 @@ class Vmcore:
             source, vmcoreinfo, vmlinux, progress, assume, rescue=rescue, effort=effort
         )
         self._closed = False
+
+    def __repr__(self) -> str:
+        """Give the file, and the kernel where no search is needed for it."""
+        source = self.source
+        state = ", closed" if self._closed else ""
+        release = source.release or "release not read yet"
+        if not self._closed and (source.vmcoreinfo or "kernel" in vars(self._layers)):
+            with suppress(VmemmapError):
+                release = str(self.kernel.release.value)
+        ranges = source.ranges() if not self._closed else ()
+        size = sum(int(end) - int(start) for start, end in ranges)
+        memory = f", {size_text(size)} of memory" if size else ""
+        return f"<Vmcore {source.path!r}: {source.format}, kernel {release}{memory}{state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -292,11 +333,12 @@ class Vmcore:
 
     # Addresses and bytes.
 
-    def vtop(self, virt: int) -> Translation:
+    def vtop(self, virt: int | str) -> Translation:
         """Translate one kernel virtual address. O(log n) in list entries.
 
         Args:
-            virt: Kernel virtual address (bytes), 0 to 2**64 - 1.
+            virt: Kernel virtual address (bytes), 0 to 2**64 - 1; or a symbol of the kernel, as
+                ``"vmemmap_list"`` or ``"schedule+0x10"``.
 
         Returns:
             Its physical address, how that was found, and whether the byte is in the dump.
@@ -309,7 +351,7 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
-        return self._dump.translate(_address(virt))
+        return self._dump.translate(self._at(virt))
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
         """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
@@ -327,6 +369,22 @@ class Vmcore:
         """
         return self._dump.virtual(_address(phys))
 
+    def _at(self, virt: int | str) -> int:
+        """Take an address, or the name of one: a symbol, with a hex offset or without.
+
+        Raises:
+            UnknownSymbol, FactError: As for `symbol`.
+            TypeError, ValueError: It is neither.
+        """
+        if not isinstance(virt, str):
+            return _address(virt)
+        name, plus, offset = virt.partition("+")
+        try:
+            into = int(offset, 16) if plus else 0
+        except ValueError:
+            raise ValueError(f"expected a symbol as in 'schedule+0x10', found {virt!r}") from None
+        return _address(self.symbol(name).address + into)
+
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
         """Translate kernel virtual addresses in bulk.
 
@@ -342,15 +400,11 @@ class Vmcore:
             ValueError: *addresses* is not one-dimensional uint64.
             FactError: VMCOREINFO lacks what the translation needs.
         """
-        dump, virt = self._dump, np.asarray(addresses)
-        if virt.dtype.newbyteorder("=") != np.uint64 or virt.ndim != 1:
-            raise ValueError(
-                f"expected a one-dimensional uint64 array, found {virt.dtype} of shape {virt.shape}"
-            )
-        return dump.space.translate_many(np.ascontiguousarray(virt, dtype=np.uint64))
+        dump, virt = self._dump, _addresses(addresses)
+        return dump.space.translate_many(virt)
 
-    def read(self, virt: int, size: int) -> bytes:
-        """Read *size* bytes at a kernel virtual address, across blocks where it must.
+    def read(self, virt: int | str, size: int) -> bytes:
+        """Read *size* bytes at a kernel virtual address or symbol, across blocks where it must.
 
         Raises:
             TranslateError: As for `vtop`, at the first address that has no translation.
@@ -359,7 +413,7 @@ class Vmcore:
         dump, size = self._dump, index(size)
         if size < 0:
             raise ValueError(f"cannot read {size} bytes")
-        return dump.read(_address(virt), size)
+        return dump.read(self._at(virt), size)
 
     def read_phys(self, phys: int, size: int) -> bytes:
         """Read *size* bytes at a physical address; nothing is ever filled in.
@@ -589,21 +643,29 @@ class Vmcore:
         return self._dump.filter.run(wanted)
 
     def filter_estimate(
-        self, level: int = 31, codec: str = "zstd", *, drop_struct_pages: bool = False
+        self,
+        level: int = 31,
+        codec: str = "zstd",
+        *,
+        form: str = "kdump",
+        drop_struct_pages: bool = False,
     ) -> Estimate:
         """Tell how large `filter` would make the dump, by compressing a sample of its pages.
 
         Args:
             level: A dump level, 0 to 31.
-            codec: zstd, zlib, lzo, snappy or none.
+            codec: zstd, zlib, lzo, snappy or none; without meaning for ELF.
+            form: ``kdump``, or ``elf``.
             drop_struct_pages: As for `filter`.
 
         Raises:
-            ValueError: There is no such level or codec.
+            ValueError: There is no such level, codec or form.
             CodecUnavailable: A library is not installed.
             FactError: The dump is ELF, and nothing tells its page size.
         """
-        return self._dump.filter.estimate(level, codec, drop_struct_pages=drop_struct_pages)
+        return self._dump.filter.estimate(
+            level, codec, form=form, drop_struct_pages=drop_struct_pages
+        )
 
     def kept(self, level: int = 31) -> Iterator[PageRun]:
         """Tell what a dump level leaves of the dump's memory, by rising pfns.
@@ -671,9 +733,31 @@ class Vmcore:
         return self._dump.log()
 
 
+def _addresses(given: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Take many addresses.
+
+    Raises:
+        ValueError: They are no uint64, or not one-dimensional; says how they become that.
+    """
+    virt = np.asarray(given)
+    if virt.dtype.newbyteorder("=") == np.uint64 and virt.ndim == 1:
+        return np.ascontiguousarray(virt, dtype=np.uint64)
+    found = f"found {virt.dtype} of shape {virt.shape}"
+    hint = ""
+    if not isinstance(given, np.ndarray):
+        found = f"found a {type(given).__name__}"
+        hint = ": np.array(addresses, dtype=np.uint64) makes one"
+    elif virt.dtype == np.int64:
+        hint = ": addresses.view(np.uint64) makes one"
+    raise ValueError(f"expected a one-dimensional uint64 array, {found}{hint}")
+
+
 def _address(virt: int) -> int:
     """Take an address of 64 bits, be it numpy's, which would overflow in what follows."""
-    virt = index(virt)
+    try:
+        virt = index(virt)
+    except TypeError:
+        raise TypeError(f"expected an address as an integer, found {virt!r}") from None
     if not 0 <= virt <= U64_MAX:
         raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
     return virt

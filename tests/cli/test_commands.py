@@ -79,6 +79,7 @@ def test_info_json_has_every_member_of_the_contract(run_vmemmap, machine, dump) 
         "codec": "zlib",
         "header_version": 6,
         "incomplete": False,
+        "extract": None,
         "ranges": None,
         "warnings": None,
         "path": None,

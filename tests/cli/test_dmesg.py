@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,24 @@ def test_a_log_that_cannot_be_found_is_an_unreadable_dump(run_vmemmap, tmp_path)
     assert (ran.code, ran.out) == (3, "")
     assert "does not say where the kernel's log is" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_dates_and_callers_of_a_real_crash(run_vmemmap, real_dump, truth) -> None:
+    """crash gives the date of the crash; vmcore-dmesg everything behind the time."""
+    dump = real_dump("hash-64k-6.1/vmcore.d31.lzo")
+    date = re.search(r"DATE: (.*) UTC (\d+)", truth("hash-64k-6.1.crash.txt"))
+    assert date is not None
+    lines = run_vmemmap("dmesg", "-T", dump).out.splitlines()
+    panic = next(line for line in lines if "Kernel panic" in line)
+    assert panic == f"[{date[1]} {date[2]}] Kernel panic - not syncing: sysrq triggered crash"
+    said = truth("hash-64k-6.1.vmcore-dmesg.txt").splitlines()
+    shown = run_vmemmap("dmesg", "--caller", dump).out.splitlines()
+    pattern = re.compile(r"^(\[ *\d+\.\d+\])\[ *[TC]\d+\]")
+    assert [pattern.sub(r"\1", line) for line in shown] == said
+    assert sum(bool(pattern.match(line)) for line in shown) > 200
+
+
+def test_no_date_without_a_time_of_the_crash(run_vmemmap, real_dump) -> None:
+    ran = run_vmemmap("dmesg", "-T", real_dump("qemu-hash-64k-6.1/dump.kdump-zlib"))
+    assert (ran.code, ran.out) == (3, "")
+    assert "no CRASHTIME" in ran.err

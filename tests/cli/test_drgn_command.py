@@ -71,6 +71,8 @@ def test_a_line_of_code_and_the_standard_input_have_the_shells_names(run, machin
     expected = f"{machine.content(machine.vmemmap_base, 8).hex()} True\n"
     assert run("-e", code, dump).stdout == expected
     assert run(dump, input=code).stdout == expected
+    entries = f"{len(machine.entries)}\n"
+    assert run("-e", "print(len(core.backing))", dump).stdout == entries
 
 
 @needs_drgn

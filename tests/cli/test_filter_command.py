@@ -106,6 +106,22 @@ def test_manifest(run_vmemmap, tmp_path, dump) -> None:
     assert counts == {"kept": ran.json["kept"], **ran.json["gone"]}
 
 
+def test_manifest_as_parquet(run_vmemmap, tmp_path, dump) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    for name in ("rows.parquet", "lines"):
+        run_vmemmap("filter", dump.path, "--dry-run", "--manifest", tmp_path / name)
+    lines = (tmp_path / "lines").read_text().splitlines()
+    assert parquet.read_table(tmp_path / "rows.parquet").to_pylist() == list(map(json.loads, lines))
+
+
+def test_parquet_without_pyarrow(run_vmemmap, tmp_path, dump, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    ran = run_vmemmap("filter", dump.path, "--dry-run", "--manifest", tmp_path / "m.parquet")
+    assert ran.code == 2
+    assert "pip install 'vmemmap[parquet]'" in ran.err
+    assert names(tmp_path) == []
+
+
 def test_dry_run_writes_nothing(run_vmemmap, tmp_path, dump) -> None:
     ran = run_vmemmap("filter", dump.path, "--dry-run", "-o", tmp_path / "out", "--format", "json")
     assert ran.code == 0
@@ -116,8 +132,14 @@ def test_dry_run_writes_nothing(run_vmemmap, tmp_path, dump) -> None:
     text = run_vmemmap("filter", dump.path, "--dry-run")
     assert text.out.startswith("would be ")
     worthless = run_vmemmap("filter", tmp_path / "out", "--dry-run", "-d", "0")
-    assert "hardly anything goes" not in text.out
+    assert "not worth it" not in text.out
     assert worthless.code == 0
+    assert "not worth it: the input takes " in worthless.out
+    assert (ran.json["worth"], set(ran.json["saves"])) == (True, set(ran.json["gone"]))
+    elf = run_vmemmap("filter", dump.path, "--dry-run", "-E", "-d", "30", "--format", "json").json
+    made = run_vmemmap("filter", dump.path, "-E", "-d", "30", "-o", tmp_path / "elf")
+    assert made.code == 0
+    assert elf["bytes"] == pytest.approx((tmp_path / "elf").stat().st_blocks * 512, rel=0.05)
 
 
 def test_level_that_fits(run_vmemmap, tmp_path, dump) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import subprocess
 import sys
 
 import pytest
@@ -159,7 +161,52 @@ def test_pages_says_what_to_install(built, run_vmemmap, tmp_path, monkeypatch) -
 
 def test_pages_into_a_file_of_another_kind(run_vmemmap, tmp_path) -> None:
     built = one_of_everything(tmp_path / "vmcore", "6.1.0", "little")
-    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out.csv")
+    ran = run_vmemmap("pages", built.path, "-o", tmp_path / "out.txt")
     assert ran.code == 2
     assert "name it .parquet or .arrow" in ran.err
-    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_some_pages_as_csv_and_json_lines(built, vmemmap_script, tmp_path) -> None:
+    def asked(*options: object) -> str:
+        command = [str(vmemmap_script), "pages", str(built.path), *map(str, options)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    kinds = built.pages.kinds
+    slab = sorted(pfn for pfn, kind in kinds.items() if kind == "slab")
+    lines = asked("--kind", "slab", "--node", 0, "-f", "jsonl").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["pfn"] for row in rows] == slab
+    assert {row["kind"] for row in rows} == {"slab"}
+    with built.open() as core:
+        for row in rows[:3]:
+            page = core.pages[row["pfn"]]
+            assert (int(row["flags"], 16), row["refcount"]) == (page.flags_raw, page.refcount)
+    pfn = slab[0]
+    text = asked("--range", f"{pfn}-pfn:{pfn + 2:#x}", "--fields", "kind,pfn,head")
+    heading, *found = csv.reader(io.StringIO(text))
+    assert heading == ["pfn", "kind", "head"]
+    assert [row[0] for row in found] == [str(pfn), str(pfn + 1)]
+    assert asked("--kind", "slab", "--node", 77, "--fields", "pfn") == "pfn\n"
+    out = tmp_path / "slab.CSV"
+    assert asked("--kind", "slab", "--fields", "pfn", "-o", out) == ""
+    assert out.read_text().split() == ["pfn", *map(str, slab)]
+
+
+def test_parquet_of_some_to_a_pipe(built, vmemmap_script) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for kind in ("anon", "hwpoison", "device"):
+        command = f"{vmemmap_script} pages {built.path} --kind {kind} --fields pfn -f parquet | cat"
+        ran = subprocess.run(command, shell=True, capture_output=True, check=True)
+        table = parquet.read_table(io.BytesIO(ran.stdout))
+        pfns = sorted(pfn for pfn, word in built.pages.kinds.items() if word == kind)
+        assert table.to_pydict() == {"pfn": pfns}
+
+
+@pytest.mark.parametrize(
+    "options", [("--kind", "slob"), ("--range", "5"), ("--range", "9-9"), ("--range", "0x1-2")]
+)
+def test_what_chooses_nothing_is_one_line(built, run_vmemmap, options) -> None:
+    ran = run_vmemmap("pages", built.path, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1

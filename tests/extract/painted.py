@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,34 @@ from numpy.typing import NDArray
 from vmemmap.source.base import Located, PageHeads, PhysicalSource
 
 _LETTERS = b"048dhlpt"
+_POTS = 1 << 21
 MARKER = re.compile(rb"T[048dhlpt]{7}")
 
 
 def marks(phys: int, size: int) -> NDArray[np.uint8]:
     """Give the paint of some memory."""
     first, last = phys // 8, -(-(phys + size) // 8)
-    painted = _paint(np.arange(first, last, dtype=np.uint64))
+    pots, start = _pots(), first % _POTS
+    if start + last - first <= _POTS:
+        painted = pots[start : start + last - first]
+    else:
+        painted = _paint(np.arange(first, last, dtype=np.uint64))
     return painted.reshape(-1)[phys - first * 8 :][:size]
 
 
 def _paint(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
     """Paint words of memory, given by their numbers: eight bytes each, in another dimension."""
-    number = words * np.uint64(2654435761) % np.uint64(1 << 21)
-    digits = (number[..., None] >> np.arange(18, -1, -3, dtype=np.uint64)) & np.uint64(7)
-    out = np.full((*words.shape, 8), ord("T"), dtype=np.uint8)
-    out[..., 1:] = np.frombuffer(_LETTERS, dtype=np.uint8)[digits.astype(np.intp)]
+    return _pots()[(words % np.uint64(_POTS)).astype(np.intp)]
+
+
+@cache
+def _pots() -> NDArray[np.uint8]:
+    """Mix the paint of the first words, shape (_POTS, 8); from there on it is the same again."""
+    out = np.full((_POTS, 8), ord("T"), dtype=np.uint8)
+    letters = np.frombuffer(_LETTERS, dtype=np.uint8)
+    number = np.arange(_POTS, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(_POTS)
+    for column in range(7):
+        out[:, 1 + column] = letters[((number >> np.uint64(18 - 3 * column)) & np.uint64(7))]
     return out
 
 

@@ -107,15 +107,40 @@ def test_of_simulated_machines(name: str, tmp_path: Path) -> None:
             same(core, extract, [*areas, *blocks, 0xC000_0000_0000_0000 + 4096])
 
 
+HIDDEN = ["2.6.38 64K", "3.7 big", "5.3", "6.12 radix 4K"]
+ALSO_HIDDEN = [pytest.param(name, marks=pytest.mark.full) for name in ERAS if name not in HIDDEN]
+
+
+@pytest.mark.parametrize("name", [*HIDDEN, *ALSO_HIDDEN])
+def test_with_hidden_addresses_and_as_elf(name: str, tmp_path: Path) -> None:
+    """What is hidden is in no answer."""
+    more = dict(ERAS[name])
+    dump = crash(spec_of(more.pop("release"), **more), tmp_path / "vmcore")
+    symbols, out = tmp_path / "vmlinux", tmp_path / "shared"
+    dump.machine.write_symbols(symbols)
+    with vmemmap.open(dump.path, vmlinux=symbols) as core:
+        made = core.extract(out, hide_addresses=True, form="elf")
+        checked(out)
+        assert made.file_bytes == out.stat().st_size
+        with vmemmap.open(out, vmlinux=symbols) as extract:
+            assert extract.source.format == "elf"
+            assert extract.extract_note is not None
+            assert extract.extract_note.hidden_addresses
+            same(core, extract, [int(virt) + 80 for virt in core.backing.virt[:50]])
+
+
 @pytest.mark.parametrize("name", ["hash-64k-6.1", "radix-64k-6.1"])
 def test_of_real_dumps(real_dump: Callable[[str], Path], name: str, tmp_path: Path) -> None:
     path = real_dump(f"{name}/vmcore.d31.zlib")
     with vmemmap.open(path) as core:
         core.extract(tmp_path / "shared")
         checked(tmp_path / "shared")
+        core.extract(tmp_path / "hidden", hide_addresses=True, form="elf")
+        checked(tmp_path / "hidden")
         virts = [0xC008_0000_0000_0000 + at * 65536 for at in range(40)]
-        with vmemmap.open(tmp_path / "shared") as extract:
-            same(core, extract, virts)
+        for name in ("shared", "hidden"):
+            with vmemmap.open(tmp_path / name) as extract:
+                same(core, extract, virts)
     assert (tmp_path / "shared").stat().st_size * 20 < path.stat().st_size
 
 

@@ -87,7 +87,10 @@ def parts(source: PhysicalSource, run: Any) -> list[bytes]:
 
 
 def same_extracts(
-    open_again: Callable[[], PhysicalSource], folder: Path, vmlinux: Path | None = None
+    open_again: Callable[[], PhysicalSource],
+    folder: Path,
+    vmlinux: Path | None = None,
+    **options: Any,
 ) -> None:
     """Extract a dump, paint what is not shown, and extract that: the files are the same."""
 
@@ -95,10 +98,10 @@ def same_extracts(
         return None if vmlinux is None else SymbolFile(vmlinux)
 
     with Vmcore(open_again(), vmlinux=symbols()) as core:
-        core.extract(folder / "one")
+        core.extract(folder / "one", **options)
         kept = shown_bytes(core, folder / "one")
     with Vmcore(PaintedSource(open_again(), kept), vmlinux=symbols()) as core:
-        core.extract(folder / "other")
+        core.extract(folder / "other", **options)
     assert (folder / "one").read_bytes() == (folder / "other").read_bytes()
     one, other = (manifest_path(folder / name).read_bytes() for name in ("one", "other"))
     assert one == other
@@ -118,6 +121,20 @@ def test_what_is_not_shown_of_a_real_dump_changes_nothing(
 ) -> None:
     path = real_dump(f"{name}/vmcore.d31.zlib")
     same_extracts(lambda: open_source(path), tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"hide_addresses": True}, {"classes": ["symbols"]}], ids=str)
+def test_nor_does_it_with_options(
+    real_dump: Callable[[str], Path], options: dict[str, Any], tmp_path: Path
+) -> None:
+    path = real_dump("hash-64k-6.1/vmcore.d31.zlib")
+    same_extracts(lambda: open_source(path), tmp_path, **options)
+
+
+def test_hidden_addresses_change_nothing(tmp_path: Path) -> None:
+    """Of pointers that are left out, no other value is seen either."""
+    dump = crash(spec_of("4.18", page=4096), tmp_path / "vmcore")
+    same_extracts(lambda: open_source(dump.path), tmp_path, hide_addresses=True, form="elf")
 
 
 DAMAGED = spec_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import vmemmap
 from breadth import singles, trying
 from filter.kdump_table import read_table
-from oracles.simulated import crash, excluded, frames, kinds, numbers, spec_of, zero_pages
+from oracles.simulated import Dump, crash, excluded, frames, kinds, numbers, spec_of, zero_pages
 
 MACHINES: dict[str, dict[str, Any]] = {
     "6.1 hash": {"release": "6.1"},
@@ -27,11 +29,22 @@ SMALL = ((0, 0, 112), (1, 128, 64))
 """Nodes and MiB."""
 
 
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Dump]:
+    """Give a function from a machine's name to its dump."""
+
+    @cache
+    def made(name: str) -> Dump:
+        options = dict(MACHINES[name])
+        path = tmp_path_factory.mktemp("machine") / "vmcore"
+        return crash(spec_of(options.pop("release"), memory=SMALL, **options), path)
+
+    return made
+
+
 @pytest.mark.parametrize(("name", "level"), singles(product(MACHINES, range(32))))
-def test_pages_left_out_are_those_planned(tmp_path, name: str, level: int) -> None:
-    options = dict(MACHINES[name])
-    release = options.pop("release")
-    dump = crash(spec_of(release, memory=SMALL, **options), tmp_path / "vmcore")
+def test_pages_left_out_are_those_planned(tmp_path, machines, name: str, level: int) -> None:
+    release, dump = MACHINES[name]["release"], machines(name)
     vmlinux = None
     if numbers(release) < (3, 13):
         vmlinux = tmp_path / "vmlinux"

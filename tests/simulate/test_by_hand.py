@@ -125,11 +125,11 @@ def test_a_value_of_the_wrong_kind_is_named(values, message: str) -> None:
 
 def test_what_is_no_field_and_no_spec_says_what_was_meant() -> None:
     with pytest.raises(TypeError, match="no field 'relese'; did you mean release"):
-        Machine(relese="6.1")
+        Machine(relese="6.1")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="load_spec"):
-        Machine("machine.toml")
+        Machine("machine.toml")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="none of era, patch, none"):
-        Machine(lock_rule="mine")
+        Machine(lock_rule="mine")  # type: ignore[arg-type]
     machine = Machine(memory="64M")
     for wrong in (("1G", "16M", "0"), (1.5, "16M", 0)):
         with pytest.raises(SpecError, match="is no"):
@@ -138,8 +138,7 @@ def test_what_is_no_field_and_no_spec_says_what_was_meant() -> None:
 
 
 def test_every_field_of_a_spec_can_be_said_and_plans_as_mappings() -> None:
-    said = set(by_hand._FIELDS) | {"memory"}
-    assert said == {field.name for field in fields(MachineSpec)}
+    assert set(by_hand._FIELDS) == {field.name for field in fields(MachineSpec)}
     machine = Machine(memory="64M", pages={"cache": 3}, faults={"node_page": [2]})
     assert (machine.spec.pages.cache, machine.spec.faults.node_page) == (3, (2,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from builders.elf_core import NO_ADDRESS, PT_NULL, Segment, build_elf
 from builders.notes import kernel_notes, qemu_notes
 from vmemmap.errors import NotInDump, PageExcluded, ReadError
 from vmemmap.source.base import PhysicalSource
+from vmemmap.source.detect import open_source
 
 Open = Callable[[bytes], PhysicalSource]
 ORDERS: list[Order] = ["little", "big"]
@@ -220,3 +222,40 @@ def test_any_segments_read_as_the_rule_says(
     assert covered == set(model)
     edges = source.ranges().ravel()
     assert bool((edges[1:] > edges[:-1]).all())  # sorted, not empty, touching ones merged
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("unit", [4096, 65536])
+def test_beginnings_in_holes_of_a_sparse_file_are_passed_over(
+    tmp_path: Path, order: Order, unit: int
+) -> None:
+    """They are zeros: all that is anything else is seen, and hardly more than that."""
+    base, size, notes = 1 << 30, 64 << 20, kernel_notes(order)
+    written = [0, 65536, 9 << 20, (40 << 20) + 8192, size - 65536]
+    dump = build_elf([Segment(base, bytes(size), size)], notes, order=order, align=65536)
+    start = len(dump) - size
+    path = tmp_path / "vmcore"
+    with path.open("wb") as file:
+        file.write(dump[:start])
+        for at in written:
+            file.seek(start + at)
+            file.write(content(base + at, 4096))
+        file.truncate(len(dump))
+    if path.stat().st_blocks * 512 > size // 2:
+        pytest.skip("the file system of the tests has no holes")
+    source = open_source(path)
+    heads = {
+        phys: head.tobytes()
+        for batch in source.heads(unit, 16)
+        for phys, head in zip(batch.phys.tolist(), batch.data, strict=True)
+    }
+    source.close()
+    assert all(head == source_bytes(phys, base, written) for phys, head in heads.items())
+    assert {base + at for at in written if at % unit == 0} <= heads.keys()
+    assert len(heads) * unit < size // 4
+
+
+def source_bytes(phys: int, base: int, written: list[int]) -> bytes:
+    """What the beginning of a page holds: it was written, or is zero."""
+    inside = any(at <= phys - base < at + 4096 for at in written)
+    return content(phys, 16) if inside else bytes(16)

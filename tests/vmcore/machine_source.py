@@ -74,6 +74,9 @@ class MachineSource:
     def locate(self, runs: NDArray[np.int64]) -> Located:
         return PhysicalSource.locate(cast(PhysicalSource, self), runs)
 
+    def prefetch(self, runs: NDArray[np.int64]) -> None:
+        """Do nothing: all of it is at hand."""
+
     def present_runs(self, start: int, end: int) -> Intervals:
         return PhysicalSource.present_runs(cast(PhysicalSource, self), start, end)
 

@@ -9,22 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from operator import index as operator_index
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import Phys, Run, Virt
+from vmemmap.address import Phys, Run, Virt, shown_in_hex
 from vmemmap.backing.walk import Walk
 from vmemmap.distinct import distinct, repeats
 from vmemmap.findings import Finding, Severity
+from vmemmap.frames import to_arrow, to_pandas, to_polars
+from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import BlockTable
+from vmemmap.units import count_text, size_text
 
 FROM_LIST, FROM_NODE_PAGE, FROM_STRUCT_PAGES = 0, 1, 2
 """How an entry was found; see `BackingTable.how`."""
 RESCUED = {FROM_NODE_PAGE: "node_page", FROM_STRUCT_PAGES: "struct_pages"}
 """The same for entries that are not from the list, as programs see it."""
 
+_COLUMNS = ("#", "node", "virt", "phys", "pfns")
 _FINDINGS_PER_CODE = 20
 _PHYS_BITS_MAX = 53
 """The widest physical address that a page table entry of any ppc64 kernel can hold."""
@@ -53,6 +58,25 @@ class Entry:
     pfn_start: int | None
     pfn_end: int | None
     rescued: str | None = None
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, ("node", "phys", "virt"))
+
+
+def _place(index: int, length: int) -> int:
+    """Take the place of an entry.
+
+    Raises:
+        TypeError: It is no number.
+        IndexError: There is none; says how many there are.
+    """
+    try:
+        place = operator_index(index)
+    except TypeError:
+        raise TypeError(f"expected the place of an entry or a slice, found {index!r}") from None
+    if not -length <= place < length:
+        raise IndexError(f"there is no entry {place}: the list has {count_text(length, 'entry')}")
+    return place
 
 
 class BackingTable(Sequence[Entry]):
@@ -115,6 +139,56 @@ class BackingTable(Sequence[Entry]):
     def __len__(self) -> int:
         return len(self.node)
 
+    def __repr__(self) -> str:
+        """Give the first entries and the last, and how many there are."""
+        bad = f", {count_text(len(self.findings), 'finding')}" if self.findings else ""
+        title = (
+            f"BackingTable: {count_text(len(self), 'entry')}, blocks of "
+            f"{size_text(self.block_size)}, {size_text(self.size_bytes)}{bad}"
+        )
+        return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_text()
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        title = f"{count_text(len(self), 'entry')}, blocks of {size_text(self.block_size)}"
+        return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_html()
+
+    def _shown_row(self, index: int) -> tuple[str, ...]:
+        entry = self[index]
+        pfns = "unknown" if entry.pfn_start is None else f"{entry.pfn_start} - {entry.pfn_end}"
+        return (str(index), *map(hex, (entry.node, entry.virt, entry.phys)), pfns)
+
+    def columns(self) -> dict[str, NDArray[np.generic]]:
+        """Give the columns of a table, for `to_arrow` and its like."""
+        start, end = self.pfn_start, self.pfn_end
+        unknown = np.zeros(len(self), dtype=np.uint64)
+        outside = ~self.in_region if start is not None else np.ones(len(self), dtype=np.bool_)
+        return {
+            "node": self.node,
+            "virt": self.virt,
+            "phys": self.phys,
+            "pfn_start": np.ma.MaskedArray(unknown if start is None else start, outside),
+            "pfn_end": np.ma.MaskedArray(unknown if end is None else end, outside),
+            "usable": self.usable,
+            "rescued": self.rescued,
+        }
+
+    def to_arrow(self) -> Any:
+        """Give the list as a pyarrow table, a row an entry; none where there are no pfns.
+
+        Raises:
+            ImportError: pyarrow is not installed; says how to get it.
+        """
+        return to_arrow(self.columns())
+
+    def to_pandas(self) -> Any:
+        """Give it as a pandas data frame; see `to_arrow`."""
+        return to_pandas(self.columns())
+
+    def to_polars(self) -> Any:
+        """Give it as a polars data frame; see `to_arrow`."""
+        return to_polars(self.columns())
+
     @overload
     def __getitem__(self, index: int) -> Entry: ...
     @overload
@@ -122,6 +196,7 @@ class BackingTable(Sequence[Entry]):
     def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        index = _place(index, len(self))
         pfns = self._pfns if self.in_region[index] else None
         return Entry(
             Virt(int(self.node[index])),

@@ -69,7 +69,8 @@ def command(
     """Open a dump in drgn, whatever kind it is, and start drgn's shell or run a script.
 
     drgn reads through vmemmap, so that the hash MMU, dumps of QEMU without VMCOREINFO, split and
-    flattened ones work too. Memory that is not in the dump is a FaultError, never zeros.
+    flattened ones work too. Memory that is not in the dump is a FaultError, never zeros. Beside
+    prog there is core, the same dump as vmemmap.open() gives it.
 
     Exit codes: those of the script; 1 if it fails, 2 usage, 3 the dump cannot be read.
     """
@@ -97,13 +98,13 @@ def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) ->
         complain(core.source.path, f"warning: {missing}")
     try:
         if code is not None:
-            session.run_code(prog, code, "<string>", ["-e", *script])
+            session.run_code(prog, core, code, "<string>", ["-e", *script])
         elif script:
-            session.run_script(prog, script[0], script[1:])
+            session.run_script(prog, core, script[0], script[1:])
         elif sys.stdin.isatty():
-            session.run_shell(prog)
+            session.run_shell(prog, core)
         else:
-            session.run_code(prog, sys.stdin.read(), "<stdin>", [""])
+            session.run_code(prog, core, sys.stdin.read(), "<stdin>", [""])
     except BrokenPipeError:
         raise
     except Exception:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +82,9 @@ def _codec_flags(function: Any) -> Any:
 )
 @click.option("--verify", is_flag=True, help="Read the output back, and compare every page.")
 @click.option(
-    "--manifest", metavar="FILE", help="Write what was kept and what went, by runs, as JSON lines."
+    "--manifest",
+    metavar="FILE",
+    help="Write what was kept and what went, by runs: Parquet if it ends so, else JSON lines.",
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing; say how large it would be.")
 @click.option("--show-stats", is_flag=True, help="Say what became of the pages, by class.")
@@ -122,6 +126,8 @@ def command(
         raise click.UsageError("--split goes with two -o or more, one for each member")
     if manifest and drop_struct_pages:
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
+    if manifest and _is_parquet(manifest):
+        _check_parquet()
     for name in (*outputs, *([manifest] if manifest else ())):
         _check_output(name, force, dump)
     arguments: dict[str, Any] = {
@@ -137,7 +143,11 @@ def command(
     }
     with dump.open(ProgressBar(rates=True) if sys.stderr.isatty() else ProgressLines()) as core:
         try:
-            made = _estimated(core, arguments) if dry_run else _filtered(core, outputs, arguments)
+            made = (
+                _estimated(core, dump.dumps, arguments)
+                if dry_run
+                else _filtered(core, outputs, arguments)
+            )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         if manifest:
@@ -163,20 +173,41 @@ def _filtered(
     return report.record(core.filter(list(outputs), **arguments))
 
 
-def _estimated(core: Vmcore, arguments: dict[str, Any]) -> report.FilterRecord:
+def _estimated(
+    core: Vmcore, dumps: Sequence[str], arguments: dict[str, Any]
+) -> report.FilterRecord:
     """Give what would be written at the first level that fits, or at the last."""
-    if arguments["form"] == "elf" or arguments["level"] is None:
-        raise click.UsageError("--dry-run is for kdump files")
+    if arguments["level"] is None:
+        raise click.UsageError("--dry-run does not go with --reassemble")
     limit = arguments["max_bytes"]
+    if limit is not None and arguments["form"] == "elf":
+        raise click.UsageError("--max-size counts the holes of an ELF file, --dry-run does not")
     found = None
     for level in arguments["level"]:
         found = core.filter_estimate(
-            level, arguments["codec"], drop_struct_pages=arguments["drop_struct_pages"]
+            level,
+            arguments["codec"],
+            form=arguments["form"],
+            drop_struct_pages=arguments["drop_struct_pages"],
         )
         if limit is None or found.size_bytes <= limit:
             break
     assert found is not None
-    return report.estimate_record(found)
+    return report.estimate_record(found, _on_disk(dumps))
+
+
+def _on_disk(names: Sequence[str]) -> int | None:
+    """Give what files take on disk; None if one of them is no file."""
+    size = 0
+    for name in names:
+        try:
+            status = Path(name).stat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        size += status.st_blocks * 512
+    return size
 
 
 def _check_output(name: str, force: bool, dump: Opening) -> None:
@@ -223,5 +254,18 @@ def _write_manifest(core: Vmcore, path: str, level: int) -> None:
     from vmemmap.write.new_file import new_file
 
     with new_file(path) as file:
-        for line in report.manifest_lines(core.kept(level)):
-            file.write(line.encode())
+        report.write_manifest(file, core.kept(level), parquet=_is_parquet(path))
+
+
+def _check_parquet() -> None:
+    from vmemmap.errors import OutputError
+    from vmemmap.report.as_arrow import require_pyarrow
+
+    try:
+        require_pyarrow()
+    except OutputError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _is_parquet(path: str) -> bool:
+    return Path(path).suffix.lower() == ".parquet"

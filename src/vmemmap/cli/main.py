@@ -17,8 +17,8 @@ from vmemmap import __version__
 from vmemmap.cli.output import EXIT_FAULT, EXIT_UNREADABLE, EXIT_USAGE, silence, tell
 
 COMMANDS = (
-    *("info", "check", "explain", "dmesg", "usage", "list", "vtop", "ptov", "page", "pages"),
-    *("read", "drgn", "filter", "extract", "report", "simulate", "demo"),
+    *("info", "check", "explain", "dmesg", "usage", "report", "list", "vtop", "ptov", "page"),
+    *("pages", "read", "drgn", "filter", "extract", "survey", "simulate", "demo"),
 )
 """The commands, each one the ``command`` of the module of its name, as one comes to use them: what
 is this dump, is it sound, what happened, where is the memory; then what to look into, then what to
@@ -41,6 +41,10 @@ class _Commands(click.Group):
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command = import_module(f"vmemmap.cli.{name}").command
         assert isinstance(command, click.Command)
+        if command.epilog is None:
+            from vmemmap.cli.examples import help_of
+
+            command.epilog = help_of(name)
         return command
 
     def resolve_command(

@@ -15,6 +15,7 @@ from vmemmap.report import designs as designs_report
 from vmemmap.report import eras as eras_report
 from vmemmap.report import simulate as report
 from vmemmap.report import store_orders as orders_report
+from vmemmap.report import trace as trace_report
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
@@ -69,6 +70,23 @@ if TYPE_CHECKING:
     help="Say what a reader can meet of one more insertion on this machine under weak ordering.",
 )
 @click.option(
+    "--trace",
+    metavar="[EVENT]",
+    is_flag=False,
+    flag_value="boot",
+    help="Tell step by step what the kernel does, with the list before and after each store: in "
+    "its boot, in an event of the spec (by number), or in add:START:SIZE[:NODE] or "
+    "remove:START:SIZE after all of them.",
+)
+@click.option(
+    "--era",
+    "eras",
+    metavar="RELEASE",
+    multiple=True,
+    help="Trace this kernel; two are shown side by side.",
+)
+@click.option("--html", metavar="FILE", help="Write the trace here, as a page to step through.")
+@click.option(
     "--explain-era",
     metavar="RELEASE",
     help="Print what the model holds for a kernel release, and how sure that is, and end.",
@@ -93,6 +111,9 @@ def command(
     vmlinux: str | None,
     compare_designs: bool,
     store_orders: bool,
+    trace: str | None,
+    eras: tuple[str, ...],
+    html: str | None,
     explain_era: str | None,
     damage: tuple[str, ...],
     list_damage: bool,
@@ -117,20 +138,30 @@ def command(
         emit("json" if form == "json" else "text", kinds, text=text, columns=(), rows=kinds)
         return 0
     if explain_era is None:
-        _check_files(spec, out, memory, vmlinux, compare_designs or store_orders)
+        no_dump = compare_designs or store_orders or trace is not None
+        _check_files(spec, out, memory, vmlinux, no_dump)
+    if (store_orders or trace is not None) and out is not None:
+        option = "--store-orders" if store_orders else "--trace"
+        raise click.BadParameter(f"{option} writes no vmcore; leave -o out")
+    if trace is not None and spec is None and Path(trace).is_file():
+        raise click.BadParameter(f"{trace} is taken for an event; write {trace} --trace")
+    if trace is None and (eras or html):
+        raise click.BadParameter("--era and --html go with --trace")
+    if html is not None:
+        refuse_to_replace(html, spec)
     if out is None and container != "elf":
         raise click.BadParameter("--container is for the vmcore: give -o FILE")
     if codec is not None and container == "elf":
         raise click.BadParameter("--codec goes with --container kdump or flattened")
-    if store_orders and out is not None:
-        raise click.BadParameter("--store-orders writes no vmcore; leave -o out")
     try:
         with traceback_shown(debug):
             if explain_era is not None:
                 _explain(explain_era, form)
                 return 0
             machine = _machine(spec, memory, changes, small_blocks=bool(damage))
-            if store_orders:
+            if trace is not None:
+                _print_traces(machine, trace, eras, html, form)
+            elif store_orders:
                 _print_store_orders(machine, form)
             elif out is None:
                 _print_designs(machine, form)
@@ -166,7 +197,9 @@ def _check_files(
         click.BadParameter: They do not.
     """
     if out is None and not no_dump:
-        raise click.BadParameter("give -o FILE for the vmcore, --compare-designs or --store-orders")
+        raise click.BadParameter(
+            "give -o FILE for the vmcore, --trace, --compare-designs or --store-orders"
+        )
     if spec is not None and memory is not None:
         raise click.BadParameter("--memory is for machines without SPEC.toml")
     for name in (out, vmlinux):
@@ -221,6 +254,35 @@ def _print_store_orders(spec: MachineSpec, form: str) -> None:
         text=orders_report.store_orders_lines(record),
         columns=orders_report.COLUMNS,
         rows=[{**seen, "done": " ".join(seen["done"])} for seen in record["seen"]],
+    )
+
+
+def _print_traces(
+    spec: MachineSpec, event: str, eras: tuple[str, ...], html: str | None, form: str
+) -> None:
+    from dataclasses import replace
+
+    from vmemmap.simulate import Machine
+
+    specs = [replace(spec, release=release) for release in eras] or [spec]
+    with ProgressBar() as progress:
+        made = []
+        for number, each in enumerate(specs):
+            progress("tracing", number, len(specs))
+            made.append(Machine(each).trace(event))
+    record = trace_report.traces(made)
+    if html is not None:
+        from vmemmap.report.trace_html import page
+        from vmemmap.write.new_file import new_file
+
+        with new_file(html) as file:
+            file.write("".join(page(record)).encode())
+    emit(
+        form,
+        record,
+        text=trace_report.lines(record),
+        columns=trace_report.COLUMNS,
+        rows=trace_report.rows(record),
     )
 
 

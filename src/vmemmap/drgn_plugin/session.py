@@ -11,18 +11,29 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import drgn
 from drgn.cli import default_globals, run_interactive, version_header
 
-
-def run_shell(prog: drgn.Program) -> None:
-    """Start drgn's shell and wait for its end."""
-    run_interactive(prog, banner_func=lambda banner: f"{version_header()}\n{banner}")
+if TYPE_CHECKING:
+    from vmemmap.vmcore import Vmcore
 
 
-def run_script(prog: drgn.Program, script: str, arguments: Sequence[str]) -> None:
-    """Run a script with ``prog`` as a global, and *arguments* in ``sys.argv``.
+_CORE = "core: what vmemmap knows of this dump (core.backing, core.usage(), core.check(), ...)"
+
+
+def run_shell(prog: drgn.Program, core: Vmcore) -> None:
+    """Start drgn's shell, with ``core`` beside ``prog``, and wait for its end."""
+    run_interactive(
+        prog,
+        banner_func=lambda banner: f"{version_header()}\n{banner}\n{_CORE}",
+        globals_func=lambda names: {**names, "core": core},
+    )
+
+
+def run_script(prog: drgn.Program, core: Vmcore, script: str, arguments: Sequence[str]) -> None:
+    """Run a script with ``prog`` and ``core`` as globals, and *arguments* in ``sys.argv``.
 
     Raises:
         BaseException: Whatever the script raises.
@@ -30,14 +41,17 @@ def run_script(prog: drgn.Program, script: str, arguments: Sequence[str]) -> Non
     drgn.set_default_prog(prog)
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(Path(script).resolve().parent))
-    runpy.run_path(script, init_globals={"prog": prog}, run_name="__main__")
+    runpy.run_path(script, init_globals={"prog": prog, "core": core}, run_name="__main__")
 
 
-def run_code(prog: drgn.Program, code: str, name: str, arguments: Sequence[str]) -> None:
-    """Run *code* with the names that drgn's shell has.
+def run_code(
+    prog: drgn.Program, core: Vmcore, code: str, name: str, arguments: Sequence[str]
+) -> None:
+    """Run *code* with the names that drgn's shell has, and ``core``.
 
     Args:
         prog: The program.
+        core: The dump, as the library has it.
         code: Python source.
         name: What to call it in tracebacks.
         arguments: For ``sys.argv``.
@@ -48,4 +62,4 @@ def run_code(prog: drgn.Program, code: str, name: str, arguments: Sequence[str])
     drgn.set_default_prog(prog)
     sys.argv = list(arguments)
     sys.path.insert(0, "")
-    exec(compile(code, name, "exec"), default_globals(prog))
+    exec(compile(code, name, "exec"), {**default_globals(prog), "core": core})

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 CLASSES = {
     *("kernel", "list", "sections", "nodes", "areas", "page_tables", "struct_pages", "rescued"),
-    *("dmesg", "symbols", "types", "crash"),
+    *("dmesg", "symbols", "types"),
 }
 NOTES = {("VMCOREINFO", 0): "vmcoreinfo_sha256", ("VMEMMAP", 1): "note_sha256"}
 MAIN_BYTES, SUB_BYTES, DESCRIPTOR_BYTES = 464, 104, 24
@@ -237,6 +237,9 @@ class _Check:
                 self.found.append(f"the header has {HIDDEN_NAMES[row]}")
             elif text.partition(b"\0")[2].strip(b"\0"):
                 self.found.append(f"the header has bytes behind the end of text {row}")
+        names = hashlib.sha256(main[UTSNAME_AT : UTSNAME_AT + 6 * NAME_BYTES]).hexdigest()
+        if names != self.manifest.get("utsname_sha256"):
+            self.found.append("the header's release and machine are others")
         if main[402:424].strip(b"\0") or main[444:MAIN_BYTES].strip(b"\0"):
             self.found.append("the header has the time of the crash, or what else it should not")
         sub = self._read(block, SUB_BYTES, "the sub-header")

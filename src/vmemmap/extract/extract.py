@@ -197,6 +197,7 @@ def _write_manifest(
         page_size=maker.page_size,
         vmcoreinfo_sha256=text,
         note_sha256=note,
+        utsname_sha256=hashlib.sha256(maker.utsname()).hexdigest(),
         made_by=f"vmemmap {said.version}",
         classes=list(said.classes),
         hidden_addresses=said.hidden_addresses,

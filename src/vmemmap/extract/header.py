@@ -25,7 +25,7 @@ _SYMBOL = re.compile(rb"SYMBOL\(([A-Za-z0-9_.]{1,80})\)=.*")
 _FOLLOWED = frozenset(
     b"_stext swapper_pg_dir init_uts_ns vmemmap_list mmu_vmemmap_psize mmu_psize_defs mem_section"
     b" node_data contig_page_data node_online_map vmap_area_list vmlist high_memory cur_cpu_spec"
-    b" init_mm mem_map".split()
+    b" init_mm mem_map vmemmap free_huge_page".split()
 )
 """Symbols that readers of dumps follow in every extract."""
 _OF_CLASS = {

@@ -50,6 +50,7 @@ class Manifest(TypedDict):
     page_size: Of the kernel, in bytes.
     vmcoreinfo_sha256: Of the text of VMCOREINFO.
     note_sha256: Of the note that says that it is an extract.
+    utsname_sha256: Of the six texts in the header of a kdump-compressed file.
     made_by: The program and its version.
     classes: What of the memory is in it.
     hidden_addresses: Whether addresses that no answer needs were left out.
@@ -61,6 +62,7 @@ class Manifest(TypedDict):
     page_size: int
     vmcoreinfo_sha256: str
     note_sha256: NotRequired[str]
+    utsname_sha256: NotRequired[str]
     made_by: NotRequired[str]
     classes: NotRequired[list[str]]
     hidden_addresses: NotRequired[bool]

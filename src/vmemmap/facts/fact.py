@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from vmemmap.errors import FactError
+from vmemmap.shown import ShortTable
 
 V_co = TypeVar("V_co", bound=int | str, covariant=True)
 
@@ -63,7 +64,7 @@ AnyFact = Fact[int | str]
 """A fact of whatever kind."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Facts(Mapping[str, AnyFact]):
     """Facts by name, in the order in which they were established.
 
@@ -79,10 +80,28 @@ class Facts(Mapping[str, AnyFact]):
         self._facts[fact.name] = fact
 
     def __getitem__(self, name: str) -> AnyFact:
-        return self._facts[name]
+        if name in self._facts:
+            return self._facts[name]
+        if name in self.missing:
+            raise KeyError(f"{name} is unknown: {self.missing[name]}")
+        raise KeyError(f"there is no fact {name!r}: expected one of {', '.join(self._facts)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._facts)
 
     def __len__(self) -> int:
         return len(self._facts)
+
+    def __repr__(self) -> str:
+        """Give a line a fact, and one for each that is missing."""
+        lines = [f"Facts: {len(self)}, {len(self.missing)} missing"]
+        lines += [f"  {fact}" for fact in self.values()]
+        lines += [f"  {name}: unknown: {error}" for name, error in self.missing.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Give a table for a notebook."""
+        rows = [(fact.name, fact.shown, str(fact.origin), fact.detail) for fact in self.values()]
+        rows += [(name, "unknown", "", str(error)) for name, error in self.missing.items()]
+        names = ("name", "value", "origin", "evidence")
+        return ShortTable("facts", names, len(rows), rows.__getitem__, all_rows=True).as_html()

@@ -67,8 +67,12 @@ class Contents:
                     yield from self._decoded(pfns[start:end])
         self._since_trim += len(pfns) * self.page_size
         if self._since_trim >= _TRIM_BYTES:
-            self._since_trim = 0
-            self._source.trim()
+            self.trim()
+
+    def trim(self) -> None:
+        """Let go of what was loaded; pages far apart have more mapped around them than they are."""
+        self._since_trim = 0
+        self._source.trim()
 
     def find_zero(self, data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which pages of a buffer are full of zeros."""

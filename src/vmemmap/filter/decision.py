@@ -16,6 +16,7 @@ import numpy as np
 from vmemmap.absence import Absence
 from vmemmap.errors import FactError
 from vmemmap.filter.filtered import FilteredDump
+from vmemmap.filter.sample import Sample
 from vmemmap.filter.spare import without_spare
 from vmemmap.intervals import Intervals, groups, intersect, join, subtract, total, touched
 from vmemmap.pages.exclusion_rules import Class, DumpLevel
@@ -112,12 +113,21 @@ class Decider:
         self._ram, self._page_size = ram, page_size
         self.warnings: list[str] = []
 
-    def decide(self, level: int | None, *, drop_struct_pages: bool = False) -> Decision:
+    def decide(
+        self,
+        level: int | None,
+        *,
+        drop_struct_pages: bool = False,
+        samples: dict[str, Sample] | None = None,
+        sample_pages: int = 0,
+    ) -> Decision:
         """Decide on every page.
 
         Args:
             level: A dump level, 0 to 31; None to keep all that there is, and the level of the dump.
             drop_struct_pages: Leave out struct pages, too, of which all pages are left out.
+            samples: Takes a sample of the pages that go, for each class; None for none.
+            sample_pages: About how many pages each is to have.
         """
         self.warnings = []
         end = int(self._ram[-1, 1]) if len(self._ram) else 0
@@ -129,12 +139,18 @@ class Decider:
             for stretch in self.stretches(level):
                 out.kept.add(stretch.kept)
                 out.gone.update({why: total(pages) for why, pages in stretch.gone.items()})
+                if samples is not None:
+                    for why, pages in stretch.gone.items():
+                        samples.setdefault(why.word, Sample(sample_pages)).add(pages)
                 out.absent += total(stretch.absent)
                 for reason, pages in stretch.unclassified.items():
                     out.unclassified[reason.word] += total(pages)
             out.kept.finish()
             if drop_struct_pages:
-                self._drop_struct_pages(out)
+                spare = self._drop_struct_pages(out)
+                if samples is not None and out.struct_pages:
+                    samples["struct_pages"] = Sample(sample_pages)
+                    samples["struct_pages"].add(spare)
         except BaseException:
             out.kept.close()
             raise
@@ -159,20 +175,25 @@ class Decider:
             kept, absent = self._in_dump(subtract(part.kept, taken))
             yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
 
-    def _drop_struct_pages(self, out: Decision) -> None:
-        """Take the struct pages out that describe nothing which stays, if it is sure which."""
+    def _drop_struct_pages(self, out: Decision) -> Intervals:
+        """Take the struct pages out that describe nothing which stays, if it is sure which.
+
+        Returns:
+            Which they are, as intervals of pfns; some of them may have been out already.
+        """
         try:
             if not self._dump.is_sound:
                 self.warnings.append("struct pages are kept: the list is damaged")
-                return
+                return _NONE
             struct_pages = self._dump.pages.struct_pages
         except FactError as error:
             self.warnings.append(f"struct pages are kept: where they are is not known: {error}")
-            return
+            return _NONE
         before, all_kept = out.kept.count(), out.kept
-        out.kept = without_spare(struct_pages, all_kept, self._page_size)
+        out.kept, spare = without_spare(struct_pages, all_kept, self._page_size)
         all_kept.close()
         out.struct_pages = before - out.kept.count()
+        return spare
 
     def _decided(self, level: int | None) -> tuple[Iterator[Decided], Intervals, Intervals | None]:
         """Give the decision by struct pages, the free pages by the free lists, and the sections.

@@ -1,11 +1,12 @@
-"""How large a filtered dump would be, from a sample of the pages that stay.
+"""How large a filtered dump would be, and what each class saves, from samples of the pages.
 
-Every so many pages that stay one is looked at, and compressed; the pages between them are taken to
-be like them. The sample is the same every time.
+Every so many pages one is looked at, and compressed; the pages between them are taken to be like
+them. The samples are the same every time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,17 @@ from numpy.typing import NDArray
 
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
-from vmemmap.intervals import join
+from vmemmap.filter.sample import Sample
+from vmemmap.formats import kdump
+from vmemmap.intervals import Intervals, join
 from vmemmap.write.compress import compressor
-from vmemmap.write.kdump import CONTENT, ZERO
+from vmemmap.write.elf_core import Segment, data_at
+from vmemmap.write.kdump import CONTENT, LOST, ZERO
 from vmemmap.write.kdump_headers import KdumpHeader
-from vmemmap.write.page_bits import PageBits
+from vmemmap.write.notes import pack_notes
 
+CLASS_BYTES = 24 << 20
+"""About how much is looked at of each class of pages that go."""
 _SAMPLE_BYTES = 128 << 20
 _SAMPLE_PAGES_MIN = 4096
 _AT_ONCE_BYTES = 2 << 20
@@ -30,26 +36,32 @@ class Estimate:
 
     Attributes:
         level: The dump level.
+        form: ``kdump`` or ``elf``.
         codec: How pages would be compressed.
         page_size: Size of a page in bytes.
         pages: Pages of the dump's memory.
         kept: Pages that stay.
         gone: Pages that go, by class.
+        saves: How many bytes larger the output would be, by the samples, if the pages of a class
+            stayed; at most so many of ELF, which keeps those in short gaps.
         absent: Pages that would stay, but that the dump does not have.
         unclassified: Pages that stay because nothing tells what they are, by the reason.
-        sampled: Pages that were looked at.
+        sampled: Pages that were looked at, of those that stay.
         zero: How many of those that stay are full of zeros, by the sample.
-        size_bytes: The size of the output, by the sample.
+        size_bytes: The size of the output, by the sample; of ELF what it takes on disk, where pages
+            of zeros are holes.
         error_bytes: It is off by less than this, 19 times of 20; 0 if all pages were looked at.
         warnings: What kept the decision from being made as it should, a line each.
     """
 
     level: int
+    form: str
     codec: str
     page_size: int
     pages: int
     kept: int
     gone: dict[str, int]
+    saves: dict[str, int]
     absent: int
     unclassified: dict[str, int]
     sampled: int
@@ -59,50 +71,124 @@ class Estimate:
     warnings: tuple[str, ...]
 
 
-def estimate(
-    decision: Decision, contents: Contents, header: KdumpHeader, gone: dict[str, int]
-) -> Estimate:
-    """Estimate the output of a decision.
+class Estimator:
+    """Estimates the output of a decision.
 
     Args:
         decision: What stays.
         contents: The dump's pages, in the codec that is wanted.
-        header: The header that the output would have.
-        gone: Pages that go, by class.
+        header: The header that the output would have; also of ELF it tells the notes.
+        samples: Some of the pages that go, by class.
     """
-    kept = decision.kept.count()
-    sample = max(_SAMPLE_BYTES // header.page_size, _SAMPLE_PAGES_MIN)
-    pfns = _every_so_many(decision.kept, kept, sample)
-    sizes = _sizes(contents, pfns, header.codec)
-    looked_at = max(len(sizes), 1)
-    mean = float(sizes.mean()) if len(sizes) else 0.0
-    spread = float(sizes.std()) / looked_at**0.5 if len(sizes) < kept else 0.0
-    zero = int(np.count_nonzero(sizes == 0)) * kept // looked_at
-    size = header.data_at(kept) + round(mean * kept)
-    return Estimate(
-        level=decision.level,
-        codec=header.codec,
-        page_size=header.page_size,
-        pages=decision.pages,
-        kept=kept,
-        gone=gone,
-        absent=decision.absent,
-        unclassified=dict(decision.unclassified),
-        sampled=len(sizes),
-        zero=zero,
-        size_bytes=size + (header.page_size if zero else 0),
-        error_bytes=round(2 * spread * kept),
-        warnings=tuple(decision.warnings),
-    )
+
+    def __init__(
+        self,
+        decision: Decision,
+        contents: Contents,
+        header: KdumpHeader,
+        samples: Mapping[str, Sample],
+    ) -> None:
+        self._decision, self._contents, self._header = decision, contents, header
+        self._samples = samples
+
+    def as_kdump(self, gone: dict[str, int]) -> Estimate:
+        """Estimate a kdump-compressed file.
+
+        Args:
+            gone: Pages that go, by class.
+        """
+        kept = self._decision.kept
+        fixed = self._header.data_at(kept.count())
+        return self._estimate(
+            "kdump", gone, kept.intervals(), kept.count(), fixed, kdump.DESCRIPTOR_BYTES
+        )
+
+    def as_elf(self, gone: dict[str, int], segments: Sequence[Segment]) -> Estimate:
+        """Estimate an ELF file.
+
+        Args:
+            gone: Pages that go, by class.
+            segments: The file's segments, pages of zeros among them.
+        """
+        size = self._header.page_size
+        ends = np.array([(s.phys, s.phys + s.file_bytes) for s in segments], dtype=np.int64)
+        stored = np.column_stack([ends[:, 0] // size, -(-ends[:, 1] // size)]).reshape(-1, 2)
+        stored = stored[stored[:, 1] > stored[:, 0]]
+        fixed = data_at(pack_notes(self._header.order, self._header.notes), segments)
+        count = int((stored[:, 1] - stored[:, 0]).sum())
+        return self._estimate("elf", gone, [stored] if len(stored) else [], count, fixed, 0)
+
+    def _estimate(
+        self,
+        form: str,
+        gone: dict[str, int],
+        stored: Iterable[Intervals],
+        count: int,
+        fixed_bytes: int,
+        each_bytes: int,
+    ) -> Estimate:
+        """Estimate a file of *fixed_bytes* and *count* pages, with *each_bytes* more for each."""
+        decision, page_size = self._decision, self._header.page_size
+        sample = max(_SAMPLE_BYTES // page_size, _SAMPLE_PAGES_MIN)
+        sizes = self._sizes(_every_so_many(stored, count, sample)).clip(min=0)
+        looked_at = max(len(sizes), 1)
+        mean = float(sizes.mean()) if len(sizes) else 0.0
+        spread = float(sizes.std()) / looked_at**0.5 if len(sizes) < count else 0.0
+        zero = int(np.count_nonzero(sizes == 0)) * count // looked_at
+        one_zero = page_size if zero and form == "kdump" else 0
+        saves = {}
+        for why, pages in gone.items():
+            some = self._sizes(self._samples[why].pfns)
+            there = some[some >= 0] + each_bytes
+            saves[why] = round(float(there.sum()) / max(len(some), 1) * pages)
+        return Estimate(
+            level=decision.level,
+            form=form,
+            codec=self._header.codec,
+            page_size=page_size,
+            pages=decision.pages,
+            kept=decision.kept.count(),
+            gone=gone,
+            saves=saves,
+            absent=decision.absent,
+            unclassified=dict(decision.unclassified),
+            sampled=len(sizes),
+            zero=zero,
+            size_bytes=fixed_bytes + round(mean * count) + one_zero,
+            error_bytes=round(2 * spread * count),
+            warnings=tuple(decision.warnings),
+        )
+
+    def _sizes(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give how many bytes each page would take: 0 for those of zeros, -1 if it is lost."""
+        contents, codec = self._contents, self._header.codec
+        size = contents.page_size
+        compress = None if codec == "none" else compressor(codec, size)
+        at_once = _AT_ONCE_BYTES // size
+        out = [np.empty(0, dtype=np.int64)]
+        for first in range(0, len(pfns), at_once):
+            some = pfns[first : first + at_once]
+            for batch in contents.load(join(some, some + 1)):
+                stored = np.where(batch.form >= 0, batch.size, 0)
+                rows = np.flatnonzero(batch.form == CONTENT)
+                rows = rows[~contents.find_zero(batch.data, batch.offset[rows])]
+                stored[rows] = size
+                if len(rows) and compress is not None:
+                    stored[rows] = compress(batch.data, batch.offset[rows])[1]
+                stored[batch.form == ZERO] = 0
+                stored[batch.form == LOST] = -1
+                out.append(stored)
+            contents.trim()
+        return np.concatenate(out)
 
 
-def _every_so_many(kept: PageBits, total: int, sample: int) -> NDArray[np.int64]:
+def _every_so_many(stored: Iterable[Intervals], total: int, sample: int) -> NDArray[np.int64]:
     """Give about so many pages, evenly spread."""
     step = max(total / sample, 1.0)
     ranks = np.unique((np.arange(min(sample, total)) * step + step / 2).astype(np.int64))
     ranks = ranks[ranks < total] if step > 1 else np.arange(total)
     found, before = [np.empty(0, dtype=np.int64)], 0
-    for intervals in kept.intervals():
+    for intervals in stored:
         lengths = intervals[:, 1] - intervals[:, 0]
         ends = before + np.cumsum(lengths)
         here = ranks[(ranks >= before) & (ranks < ends[-1])]
@@ -110,23 +196,3 @@ def _every_so_many(kept: PageBits, total: int, sample: int) -> NDArray[np.int64]
         found.append(intervals[row, 1] - (ends[row] - here))
         before = int(ends[-1])
     return np.concatenate(found)
-
-
-def _sizes(contents: Contents, pfns: NDArray[np.int64], codec: str) -> NDArray[np.int64]:
-    """Give how many bytes each page would take: 0 for those of zeros, and those not to be had."""
-    size = contents.page_size
-    compress = None if codec == "none" else compressor(codec, size)
-    at_once = _AT_ONCE_BYTES // size
-    out = [np.empty(0, dtype=np.int64)]
-    for first in range(0, len(pfns), at_once):
-        some = pfns[first : first + at_once]
-        for batch in contents.load(join(some, some + 1)):
-            stored = np.where(batch.form >= 0, batch.size, 0)
-            rows = np.flatnonzero(batch.form == CONTENT)
-            rows = rows[~contents.find_zero(batch.data, batch.offset[rows])]
-            stored[rows] = size
-            if len(rows) and compress is not None:
-                stored[rows] = compress(batch.data, batch.offset[rows])[1]
-            stored[batch.form == ZERO] = 0
-            out.append(stored)
-    return np.concatenate(out)

@@ -11,9 +11,11 @@ from vmemmap.address import ByteOrder
 from vmemmap.errors import FactError, UnsupportedDump, UnwritableFile
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decider, Decision, PageRun, page_runs
-from vmemmap.filter.estimate import Estimate, estimate
+from vmemmap.filter.estimate import CLASS_BYTES, Estimate, Estimator
 from vmemmap.filter.filtered import FilteredDump
-from vmemmap.filter.result import FilterResult, OutputFile
+from vmemmap.filter.result import FilterResult, Made, OutputFile
+from vmemmap.filter.sample import Sample
+from vmemmap.filter.to_elf import ElfDump
 from vmemmap.filter.verify import verify
 from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
 from vmemmap.formats import kdump
@@ -103,29 +105,61 @@ class DumpFilter:
 
     def _at_level(self, level: int | None, wanted: Wanted) -> FilterResult:
         with self._decider.decide(level, drop_struct_pages=wanted.drop_struct_pages) as decision:
-            write = self._as_elf if wanted.form == "elf" else self._as_kdump
-            result = write(decision, wanted)
+            is_elf = wanted.form == "elf"
+            made = self._as_elf(decision, wanted) if is_elf else self._as_kdump(decision, wanted)
             if wanted.verify:
-                paths = [file.path for file in result.files]
-                spans = [(file.pfn_start, file.pfn_end) for file in result.files]
+                paths = [file.path for file in made.files]
+                spans = [(file.pfn_start, file.pfn_end) for file in made.files]
                 verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
-            return result
+            return FilterResult(
+                level=decision.level,
+                form=wanted.form,
+                codec="none" if is_elf else wanted.codec,
+                page_size=self.page_size,
+                pages=decision.pages,
+                kept=made.kept,
+                gone=_words(decision),
+                zero=made.zero,
+                absent=decision.absent,
+                unclassified=dict(decision.unclassified),
+                partial=made.partial,
+                lost=made.lost,
+                lost_pfns=made.lost_pfns,
+                copied=made.copied,
+                files=made.files,
+                warnings=tuple(decision.warnings),
+            )
 
-    def estimate(self, level: int, codec: str, *, drop_struct_pages: bool) -> Estimate:
-        """Tell what `run` would write; see `estimate`.
+    def estimate(
+        self, level: int, codec: str, *, form: str = "kdump", drop_struct_pages: bool = False
+    ) -> Estimate:
+        """Tell what `run` would write; see `Estimator`.
 
         Raises:
-            ValueError: There is no such level or codec.
+            ValueError: There is no such level, codec or form.
         """
-        Wanted(("-",), levels=(level,), codec=codec).check()
+        codec = "none" if form == "elf" else codec
+        Wanted(("-",), levels=(level,), codec=codec, form=form).check()
+        samples: dict[str, Sample] = {}
         with self._decider.decide(
-            level | (self._source.dump_level or 0), drop_struct_pages=drop_struct_pages
+            level | (self._source.dump_level or 0),
+            drop_struct_pages=drop_struct_pages,
+            samples=samples,
+            sample_pages=CLASS_BYTES // self.page_size,
         ) as decision:
             contents = Contents(self._source, self.page_size, codec)
-            header = self._header(decision, codec)
-            return estimate(decision, contents, header, _words(decision))
+            estimator = Estimator(decision, contents, self._header(decision, codec), samples)
+            self._source.expect_scattered(True)
+            try:
+                if form == "elf":
+                    return estimator.as_elf(
+                        _words(decision), ElfDump(self._source, contents, decision).segments()
+                    )
+                return estimator.as_kdump(_words(decision))
+            finally:
+                self._source.expect_scattered(False)
 
-    def _as_kdump(self, decision: Decision, wanted: Wanted) -> FilterResult:
+    def _as_kdump(self, decision: Decision, wanted: Wanted) -> Made:
         contents = Contents(self._source, self.page_size, wanted.codec)
         header = self._header(decision, wanted.codec)
         with opened(wanted, self._source.path) as outputs:
@@ -140,17 +174,9 @@ class DumpFilter:
                 )
                 parts.append((path, member or (0, header.max_mapnr), written))
         each = [part for _, _, part in parts]
-        return FilterResult(
-            level=decision.level,
-            form="kdump",
-            codec=wanted.codec,
-            page_size=self.page_size,
-            pages=decision.pages,
+        return Made(
             kept=decision.kept.count(),
-            gone=_words(decision),
             zero=sum(part.zero for part in each),
-            absent=decision.absent,
-            unclassified=dict(decision.unclassified),
             partial=contents.partial,
             lost=sum(part.lost for part in each),
             lost_pfns=tuple(pfn for part in each for pfn in part.lost_pfns),
@@ -159,12 +185,9 @@ class DumpFilter:
                 OutputFile(path, part.file_bytes, part.pages, start, end)
                 for path, (start, end), part in parts
             ),
-            warnings=tuple(decision.warnings),
         )
 
-    def _as_elf(self, decision: Decision, wanted: Wanted) -> FilterResult:
-        from vmemmap.filter.to_elf import ElfDump
-
+    def _as_elf(self, decision: Decision, wanted: Wanted) -> Made:
         contents = Contents(self._source, self.page_size, "none")
         header = self._header(decision, "none")
         notes = pack_notes(header.order, header.notes)
@@ -172,23 +195,14 @@ class DumpFilter:
             with opened(wanted, self._source.path) as outputs:
                 path, out = outputs[0]
                 size = write_elf(out, header.order, notes, elf.segments(), elf.contents)
-            return FilterResult(
-                level=decision.level,
-                form="elf",
-                codec="none",
-                page_size=self.page_size,
-                pages=decision.pages,
+            return Made(
                 kept=decision.kept.count() - elf.zero,
-                gone=_words(decision),
                 zero=elf.zero,
-                absent=decision.absent,
-                unclassified=dict(decision.unclassified),
                 partial=0,
                 lost=elf.lost,
                 lost_pfns=tuple(elf.lost_pfns),
                 copied=0,
                 files=(OutputFile(path, size, elf.pages, 0, decision.kept.pages),),
-                warnings=tuple(decision.warnings),
             )
 
     def _header(self, decision: Decision, codec: str) -> KdumpHeader:

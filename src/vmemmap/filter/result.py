@@ -25,6 +25,19 @@ class OutputFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What the writer of a form came to make; the fields of `FilterResult` that depend on it."""
+
+    kept: int
+    zero: int
+    partial: int
+    lost: int
+    lost_pfns: tuple[int, ...]
+    copied: int
+    files: tuple[OutputFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FilterResult:
     """What stayed, what went, and why. All counts are of pages.
 

@@ -20,8 +20,10 @@ from vmemmap.pages.struct_pages import StructPages
 from vmemmap.write.page_bits import CHUNK_PAGES, PageBits
 
 
-def without_spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> PageBits:
-    """Give the pages that stay if struct pages that nobody needs go.
+def without_spare(
+    struct_pages: StructPages, kept: PageBits, page_size: int
+) -> tuple[PageBits, Intervals]:
+    """Give the pages that stay if struct pages that nobody needs go, and which those are.
 
     Args:
         struct_pages: Where they are; the list has to be sound.
@@ -36,7 +38,7 @@ def without_spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> 
     except BaseException:
         out.close()
         raise
-    return out.finish()
+    return out.finish(), spare
 
 
 def _spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> Intervals:

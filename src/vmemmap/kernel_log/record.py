@@ -6,16 +6,23 @@ Source: Linux include/linux/kern_levels.h, kernel/printk/printk.c (print_caller)
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from vmemmap.findings import Finding
+from vmemmap.frames import to_arrow, to_pandas, to_polars
 from vmemmap.kernel_log.damage import LogDamage
+from vmemmap.units import count_text
 
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
 """The names of the levels 0 to 7, as dmesg has them."""
 
 _NOT_PLAIN = re.compile(rb"[^\t-\r -~]")
+_SHOWN = 8
+_KEPT_MAX = 1 << 16
+"""How many records are kept for who goes through the log next; a few MiB."""
 _CALLER_IS_CPU = 1 << 31
 
 
@@ -70,10 +77,12 @@ class LogRecord:
         vmcore-dmesg leaves such characters as they are; here they cannot reach a terminal either.)
         """
         if self.head or self.time_ns is None:
-            head = self.head
-        else:
-            seconds, rest = divmod(self.time_ns, 1_000_000_000)
-            head = b"[%5d.%06d] " % (seconds, rest // 1000)
+            return self.line_behind(self.head)
+        seconds, rest = divmod(self.time_ns, 1_000_000_000)
+        return self.line_behind(b"[%5d.%06d] " % (seconds, rest // 1000))
+
+    def line_behind(self, head: bytes) -> str:
+        """The message behind another head than vmcore-dmesg's, likewise without the line's end."""
         return _NOT_PLAIN.sub(_escaped, head + self.data).decode("ascii")
 
 
@@ -104,10 +113,70 @@ class KernelLog:
         self.form = form
         self._walk = walk
         self._damage = LogDamage()
+        self._count: int | None = None
+        self._kept: list[LogRecord] | None = None
 
     def __iter__(self) -> Iterator[LogRecord]:
+        # list() asks for the length between this and the first record.
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            yield from kept
+            return
         self._damage = LogDamage()
-        return self._walk(self._damage)
+        yield from self._walk(self._damage)
+
+    def __len__(self) -> int:
+        """Count the records, which reads all of the log."""
+        if self._count is None:
+            count, kept = 0, list[LogRecord]()
+            for count, record in enumerate(self, 1):
+                if count <= _KEPT_MAX:
+                    kept.append(record)
+            self._count = count
+            self._kept = kept if count <= _KEPT_MAX else None
+        return self._count
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a record; no more than that is read."""
+        return next(iter(self), None) is not None
+
+    @property
+    def text(self) -> str:
+        """All of it as vmcore-dmesg prints it, a line a message."""
+        return "".join(f"{record.line}\n" for record in self)
+
+    def __repr__(self) -> str:
+        """Give the last messages, which reads all of the log."""
+        count, last = 0, deque[LogRecord](maxlen=_SHOWN)
+        for record in self:
+            count += 1
+            last.append(record)
+        bad = f", {count_text(len(self.findings), 'finding')}" if self.findings else ""
+        title = f"KernelLog: {count_text(count, 'record')} ({self.form}){bad}"
+        lines = [title, *(["..."] if count > _SHOWN else []), *(record.line for record in last)]
+        return "\n".join(lines)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Give the columns of a table, for `to_arrow` and its like."""
+        records = [*iter(self)]
+        names = ("seq", "time_ns", "level", "facility", "caller", "text")
+        return {name: [getattr(record, name) for record in records] for name in names}
+
+    def to_arrow(self) -> Any:
+        """Give the log as a pyarrow table, a row a message; none where it is not recorded.
+
+        Raises:
+            ImportError: pyarrow is not installed; says how to get it.
+        """
+        return to_arrow(self.columns())
+
+    def to_pandas(self) -> Any:
+        """Give it as a pandas data frame; see `to_arrow`."""
+        return to_pandas(self.columns())
+
+    def to_polars(self) -> Any:
+        """Give it as a polars data frame; see `to_arrow`."""
+        return to_polars(self.columns())
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -25,6 +25,7 @@ from vmemmap.pages.struct_pages import StructPages
 from vmemmap.pages.undecided import page_undecided
 from vmemmap.progress import Progress, no_progress
 from vmemmap.threads import in_order
+from vmemmap.units import count_text, size_text
 
 T = TypeVar("T")
 
@@ -88,6 +89,12 @@ class PageArray:
         """Which pages there are."""
         return self.struct_pages.sections
 
+    def __repr__(self) -> str:
+        size = size_text(len(self) * self.page_size)
+        return (
+            f"<PageArray: {count_text(len(self), 'page')} of {size_text(self.page_size)}, {size}>"
+        )
+
     def __len__(self) -> int:
         """How many pages have a struct page, readable or not."""
         return self.sections.pages
@@ -122,6 +129,10 @@ class PageArray:
             raise TypeError(
                 "pages are asked for by one pfn, and not by a slice: scan() gives many at once"
             )
+        try:
+            pfn = index(pfn)
+        except TypeError:
+            raise TypeError(f"expected a pfn as an integer, found {pfn!r}") from None
         if not 0 <= pfn < 1 << 52:
             raise IndexError(f"pfn {pfn} is out of range: expected 0 to 2**52 - 1")
         first = pfn // self._unit * self._unit

@@ -10,7 +10,10 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """A page's kind; where several would do, the one that stands first in `rules.KIND_RULES`."""
+    """A page's kind; where several would do, the one that stands first in `rules.KIND_RULES`.
+
+    It prints as its word, and is equal to it (``page.kind == "free"``); in arrays it is its number.
+    """
 
     ABSENT = 0
     """In no section: it has no struct page."""
@@ -50,6 +53,24 @@ class Kind(IntEnum):
     def word(self) -> str:
         """The kind as programs see it, such as ``cache_private``."""
         return self.name.lower()
+
+    def __str__(self) -> str:
+        return self.word
+
+    def __repr__(self) -> str:
+        return f"<Kind.{self.name}: {self.value}>"
+
+    def __format__(self, form: str) -> str:
+        # As the word, but for whoever asks for the number that arrays have.
+        return format(self.value if form[-1:] in ("d", "x", "b", "o") else self.word, form)
+
+    def __eq__(self, other: object) -> bool:
+        return self.word == other if isinstance(other, str) else int.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = IntEnum.__hash__  # of the number: as the key of a dict it is that, or `word`
 
 
 COUNTED = tuple(kind for kind in Kind if kind is not Kind.ABSENT)

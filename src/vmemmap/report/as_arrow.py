@@ -6,6 +6,7 @@ Needs pyarrow, the extra ``parquet``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -13,15 +14,14 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.errors import OutputError
-from vmemmap.pages.blocks import NO_PFN
 from vmemmap.pages.kinds import Kind
+from vmemmap.report.page_lines import unknown_values
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_TOGETHER = 1 << 20
 """Rows in a group of the file; readers skip groups by their minima and maxima."""
-_READ_FROM_PAGE = ("flags", "refcount", "mapcount", "mapping", "private")
 _MISSING_EXTRA = (
     "writing Parquet needs pyarrow, which is not installed: pip install 'vmemmap[parquet]'"
 )
@@ -88,13 +88,37 @@ def write_pages(
     return rows
 
 
+def write_rows(file: BinaryIO, records: Iterable[object], types: dict[str, str]) -> None:
+    """Write records as Parquet, however many there are.
+
+    Args:
+        file: The file to fill, open for writing.
+        records: Objects with an attribute for each column.
+        types: The type of each column, by Arrow's names.
+
+    Raises:
+        OutputError: pyarrow is missing.
+        OSError: The file cannot be written.
+    """
+    require_pyarrow()
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in types.items()])
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        left = iter(records)
+        while some := list(islice(left, ROWS_TOGETHER)):
+            columns = [[getattr(row, name) for row in some] for name in types]
+            writer.write_table(pa.table(columns, schema=schema))
+
+
 def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
     """Put rows together until there are enough for a group of the file.
 
     Each table is good until the next one is asked for: its memory is used again.
     """
     columns: dict[str, NDArray[Any]] = {}
-    rows = 0
+    rows = whole = 0
     for chunk in chunks:
         assert chunk.dtype.names is not None
         if not columns:
@@ -109,8 +133,8 @@ def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
             at, rows = at + count, rows + count
             if rows == ROWS_TOGETHER:
                 yield _table(columns)
-                rows = 0
-    if rows:
+                rows, whole = 0, whole + 1
+    if rows or (columns and not whole):
         yield _table({name: column[:rows] for name, column in columns.items()})
 
 
@@ -127,11 +151,5 @@ def _column(name: str, column: NDArray[Any], unread: NDArray[np.bool_] | None) -
     if name in ("kind", "why"):
         words = [kind.word for kind in Kind] if name == "kind" else [why.word for why in Absence]
         return pa.DictionaryArray.from_arrays(pa.array(column.astype(np.int8)), pa.array(words))
-    mask = None
-    if name in _READ_FROM_PAGE:
-        mask = unread
-    elif name == "head":
-        mask = column == np.uint64(NO_PFN)
-    elif name in ("order", "node", "zone"):
-        mask = column < 0
+    mask = unknown_values(name, column, unread)
     return pa.array(column, mask=mask if mask is not None and mask.any() else None)

@@ -80,3 +80,29 @@ def rows(chosen: Iterable[LogRecord]) -> Iterator[MessageRecord]:
 def lines(chosen: Iterable[LogRecord]) -> Iterator[str]:
     """Give messages as vmcore-dmesg prints them."""
     return (message.line + "\n" for message in chosen)
+
+
+def decorated_lines(
+    chosen: Iterable[LogRecord], booted: float | None, *, callers: bool
+) -> Iterator[str]:
+    """Give messages with the date, as ``dmesg -T`` does, or with who printed them, as printk does.
+
+    Args:
+        chosen: The messages.
+        booted: When the kernel booted, seconds since 1970; None to show the time since then.
+        callers: Whether to show who printed each.
+    """
+    from time import asctime, gmtime
+
+    for message in chosen:
+        if message.time_ns is None:
+            yield message.line + "\n"  # of a character ring, which has what the kernel put there
+            continue
+        if booted is None:
+            seconds, rest = divmod(message.time_ns, 1_000_000_000)
+            head = f"[{seconds:5}.{rest // 1000:06}]"
+        else:
+            head = f"[{asctime(gmtime(booted + message.time_ns / 1e9))}]"
+        if callers:
+            head += f"[{message.caller or '-':>6}]"
+        yield message.line_behind(f"{head} ".encode()) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, BinaryIO, NotRequired, TypedDict
 
 from vmemmap.report.text import count_text, size_text
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vmemmap.filter.result import FilterResult
 
 COLUMNS = ("fate", "pages", "bytes")
+_WORTH = 0.9
+"""What an output has to be of its input, at most, to be worth it."""
 _WORDS = {
     "cache": "page cache",
     "cache_private": "page cache, private",
@@ -64,6 +66,10 @@ class FilterRecord(TypedDict):
         bytes: Bytes of all files together; with --dry-run by the sample.
         error_bytes: Only with --dry-run: bytes is off by less, 19 times of 20.
         sampled: Only with --dry-run: pages that were looked at.
+        saves: Only with --dry-run: how many bytes larger the output would be if a class stayed.
+        input_bytes: Only with --dry-run: what the input takes on disk; null for a stream.
+        worth: Only with --dry-run: whether the output is smaller by a tenth at least; null where
+            the size of the input is not known.
         files: The files, in the order of their pfns; none with --dry-run.
         warnings: What kept the decision from being made as it should.
     """
@@ -84,6 +90,9 @@ class FilterRecord(TypedDict):
     bytes: int
     error_bytes: NotRequired[int]
     sampled: NotRequired[int]
+    saves: NotRequired[dict[str, int]]
+    input_bytes: NotRequired[int | None]
+    worth: NotRequired[bool | None]
     files: list[FileRecord]
     warnings: list[str]
 
@@ -133,11 +142,12 @@ def record(result: FilterResult) -> FilterRecord:
     }
 
 
-def estimate_record(found: Estimate) -> FilterRecord:
-    """Make the record of what would be written."""
+def estimate_record(found: Estimate, input_bytes: int | None) -> FilterRecord:
+    """Make the record of what would be written; *input_bytes* is what the input takes on disk."""
+    worth = None if input_bytes is None else found.size_bytes <= input_bytes * _WORTH
     return {
         "level": found.level,
-        "form": "kdump",
+        "form": found.form,
         "codec": found.codec,
         "page_size": found.page_size,
         "pages": found.pages,
@@ -152,6 +162,9 @@ def estimate_record(found: Estimate) -> FilterRecord:
         "bytes": found.size_bytes,
         "error_bytes": found.error_bytes,
         "sampled": found.sampled,
+        "saves": found.saves,
+        "input_bytes": input_bytes,
+        "worth": worth,
         "files": [],
         "warnings": list(found.warnings),
     }
@@ -172,19 +185,28 @@ def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
     if "sampled" in made:
         error = f" (give or take {size_text(made['error_bytes'])})" if made["error_bytes"] else ""
         yield f"would be {size_text(made['bytes'])}{error}: {how}, level {made['level']}, {kept}\n"
-        if made["pages"] and made["kept"] * 20 > made["pages"] * 19:
+        if made["worth"] is False and made["input_bytes"] is not None:
+            yield f"  not worth it: the input takes {size_text(made['input_bytes'])} on disk\n"
+        elif made["pages"] and made["kept"] * 20 > made["pages"] * 19:
             yield "  hardly anything goes at this level: only compression makes the dump smaller\n"
     for file in made["files"]:
         part = f", pfns {file['pfn_start']} to {file['pfn_end']}" * (len(made["files"]) > 1)
         yield f"{file['path']}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
         yield f"{count_text(file['pages'], 'page')}{part}\n"
-    if not stats:
+    saves = made.get("saves", {})
+    if not stats and not saves:
         return
-    fates = [("kept", made["kept"]), ("  full of zeros", made["zero"])]
-    fates += [(_WORDS.get(word, word), count) for word, count in made["gone"].items()]
-    fates.append(("not in the input", made["absent"]))
-    for word, count in fates:
-        yield f"  {word:20} {count:>12}  {size_text(count * size):>10}\n"
+    fates = [("kept", "kept", made["kept"]), ("", "  full of zeros", made["zero"])]
+    fates += [(word, _WORDS.get(word, word), count) for word, count in made["gone"].items()]
+    fates.append(("", "not in the input", made["absent"]))
+    if saves:
+        saves = saves | {"kept": made["bytes"]}
+        yield f"  {'':20} {'pages':>12}  {'memory':>10}  in the output\n"
+    for fate, word, count in fates:
+        line = f"  {word:20} {count:>12}  {size_text(count * size):>10}"
+        if fate in saves:
+            line += f"  {size_text(saves[fate]):>10}{'' if fate == 'kept' else ' saved'}"
+        yield line + "\n"
 
 
 def notes(made: FilterRecord) -> Iterator[str]:
@@ -197,6 +219,22 @@ def notes(made: FilterRecord) -> Iterator[str]:
         yield f"filled up with zeros: {count_text(made['partial'], 'page')}, had in part only"
     if made["lost"]:
         yield f"lost: {count_text(made['lost'], 'page')} of the input cannot be read"
+
+
+def write_manifest(file: BinaryIO, runs: Iterable[PageRun], *, parquet: bool) -> None:
+    """Write the manifest, a `RunRecord` a line, or a row of Parquet.
+
+    Raises:
+        OutputError: pyarrow is missing, for Parquet.
+        OSError: The file cannot be written.
+    """
+    if parquet:
+        from vmemmap.report.as_arrow import write_rows
+
+        write_rows(file, runs, {"pfn_start": "uint64", "pfn_end": "uint64", "fate": "string"})
+    else:
+        for line in manifest_lines(runs):
+            file.write(line.encode())
 
 
 def manifest_lines(runs: Iterable[PageRun]) -> Iterator[str]:

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from vmemmap.units import count_text as count_text
+from vmemmap.units import duration_text as duration_text
 from vmemmap.units import size_text as size_text
+from vmemmap.units import time_text as time_text
 
 _LINE_WIDTH = 80
 INDENT = "    "
@@ -90,17 +92,3 @@ def plain(value: object) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")
-
-
-def duration_text(seconds: int) -> str:
-    """Put a duration into words as crash does: 00:01:54, or 3 days, 04:05:06."""
-    days, rest = divmod(seconds, 86_400)
-    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{count_text(days, 'day')}, {clock}" if days else clock
-
-
-def time_text(seconds: int) -> str:
-    """Put a time since 1970 into words: 2026-11-22 08:24:41 UTC."""
-    from time import gmtime, strftime
-
-    return strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(seconds))

@@ -28,6 +28,7 @@ from vmemmap.simulate.spec.machine_spec import (
     PagePlan,
 )
 from vmemmap.simulate.spec.toml import load_spec, parse_spec
+from vmemmap.simulate.trace.trace import Trace
 
 __all__ = [
     "FaultPlan",
@@ -37,6 +38,7 @@ __all__ = [
     "MachineSpec",
     "MemoryRange",
     "PagePlan",
+    "Trace",
     "load_spec",
     "parse_spec",
 ]

@@ -285,6 +285,10 @@ SUBSECTION_HOTPLUG: Table[bool] = ((OLDEST, False), ((5, 3), True))
 BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
 """Whether one section without struct pages costs the rest of its node's run, or only itself."""
 
+SPARSE_BUFFER: Table[bool] = ((OLDEST, False), ((4, 19), True))
+"""Whether boot takes memory for the struct pages of a run of sections at once, and hands it out
+from its beginning; where there is no such piece, block by block from the top as before."""
+
 HotplugLock = Literal[
     "lock_system_sleep", "mem_hotplug_mutex", "mem_hotplug_begin", "mem_hotplug_lock"
 ]

@@ -197,6 +197,11 @@ TOPICS: dict[str, Topic] = {
         eras.BOOT_STOPS_AT_FAILURE,
         _yes,
     ),
+    "boot_buffer": (
+        "does boot take struct pages of a run from one piece",
+        eras.SPARSE_BUFFER,
+        _yes,
+    ),
     "parts_of_sections": ("do parts of sections come and go", eras.SUBSECTION_HOTPLUG, _yes),
     "hotplug_lock": ("the lock of memory hotplug", eras.HOTPLUG_LOCKS, str),
     "device_hotplug_lock": ("is device_hotplug_lock taken as well", eras.DEVICE_HOTPLUG_LOCK, _yes),

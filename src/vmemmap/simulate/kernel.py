@@ -106,6 +106,12 @@ class Kernel:
         return self.pages_per_section * self.struct_page_size
 
     @property
+    def section_buffer_bytes(self) -> int:
+        """What boot's buffer has for each section: whole entries of the PMD, section_map_size()."""
+        entry = self.page_size << self.table_bits[0]
+        return -(-self.section_memmap_bytes // entry) * entry
+
+    @property
     def regions(self) -> eras.Regions:
         """Where vmalloc, I/O and vmemmap lie."""
         if self.mmu == "radix":

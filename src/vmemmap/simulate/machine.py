@@ -23,7 +23,7 @@ from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
-from vmemmap.simulate.kernel import MIB, Kernel
+from vmemmap.simulate.kernel import MIB, SECTION_SHIFT, Kernel
 from vmemmap.simulate.memory.image import PHYS, write_image
 from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
@@ -67,8 +67,8 @@ from vmemmap.simulate.trace.trace import Trace
 from vmemmap.simulate.trace.watch import Watch
 from vmemmap.write.elf_core import Progress
 
-TRACED_BLOCKS = 1 << 17
-"""So many blocks take about a minute to watch."""
+TRACED_MOST = 1 << 17
+"""So many blocks take about a minute to watch, and so many sections half of one."""
 _LAST_SHOWN = 2
 """So many of the events a machine's repr names."""
 
@@ -303,11 +303,12 @@ class Machine:
         """Refuse to watch what has too many blocks to be gone through store by store."""
         pages = size >> self.kernel.page_shift
         blocks = pages * self.kernel.struct_page_size // self.block_size
-        if blocks > TRACED_BLOCKS:
+        sections = size >> SECTION_SHIFT
+        if max(blocks, sections) > TRACED_MOST:
             raise SpecError(
                 "event",
-                f"{blocks} blocks of {self.block_size >> 10}K are too many to go through store by "
-                f"store (at most {TRACED_BLOCKS}): take less memory, or larger blocks",
+                f"{sections} sections with {blocks} blocks of {self.block_size >> 10}K are too "
+                f"many to go through store by store (at most {TRACED_MOST} of either)",
             )
 
     def _watched(self, work: Callable[[], object]) -> Trace:
@@ -505,8 +506,8 @@ class Machine:
         return 0
 
     def _run_alone(self, steps: Steps[int]) -> int:
-        """Drive kernel code to its end with nothing beside it."""
-        self._kernel_memory.loads_are_steps = False
+        """Drive kernel code to its end with nothing beside it but who watches."""
+        self._kernel_memory.loads_are_steps = self._watch is not None
         try:
             return self.runner.run(steps)
         finally:

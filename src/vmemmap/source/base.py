@@ -295,6 +295,10 @@ class PhysicalSource(ABC):
         """Let go of memory that holds what was read, where that is easily had again."""
         return
 
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say whether reads to come lie far apart, as those of a sample do; False as it begins."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Release the file; reads afterwards fail."""

@@ -234,8 +234,9 @@ class ElfSource(PhysicalSource):
         """Give where the data from *offset* on ends; a mapped file's small holes count as data."""
         end = self._file.data_end(offset)
         if isinstance(self._file, FileView):
+            # In large steps: there may be a hole behind each block of a file.
             while end < limit and (data := self._file.next_data(end)) - end <= _SMALL_HOLE_BYTES:
-                end = self._file.data_end(data)
+                end = max(self._file.data_end(data), data + _SMALL_HOLE_BYTES)
         return end
 
     def ranges(self) -> NDArray[np.uint64]:
@@ -285,6 +286,10 @@ class ElfSource(PhysicalSource):
     def trim(self) -> None:
         """Unmap what was read; see `PhysicalSource.trim`."""
         self._file.trim()
+
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say how it will be read; see `PhysicalSource.expect_scattered`."""
+        self._file.expect_scattered(scattered)
 
     def close(self) -> None:
         """Release the file."""

@@ -113,6 +113,10 @@ class ByteView(ABC):
         """Let go of memory that holds what was read; reading it again is all that it costs."""
         return
 
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say whether reads to come lie far apart, so that reading ahead only costs time."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Release the file."""
@@ -183,6 +187,11 @@ class FileView(ByteView):
         """Unmap what was read; it stays in the system's page cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say whether to read ahead; in the holes of a sparse file that takes most of the time."""
+        if hasattr(mmap, "MADV_RANDOM"):
+            self._map.madvise(mmap.MADV_RANDOM if scattered else mmap.MADV_NORMAL)
 
     def close(self) -> None:
         """Release the mapping; views handed out and still alive keep it until they go."""

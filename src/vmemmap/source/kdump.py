@@ -353,6 +353,10 @@ class KdumpSource(PhysicalSource):
         """Unmap what was read; see `PhysicalSource.trim`."""
         self._view.trim()
 
+    def expect_scattered(self, scattered: bool) -> None:
+        """Say how it will be read; see `PhysicalSource.expect_scattered`."""
+        self._view.expect_scattered(scattered)
+
     def close(self) -> None:
         """Release the file."""
         if self._closed:

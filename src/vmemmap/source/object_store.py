@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,17 +48,23 @@ class StoredObject(RangeReader):
             ``skip_signature``, ...) and of its client (``timeout``, ``proxy_url``, ...). They go
             before what the environment says.
         what: What it ought to be, for errors.
+        start_bytes: How much the first request asks for.
 
     Attributes:
         etag: What the server calls this version of the object; None if it does not say.
         modified: When it was last changed, in seconds since 1970.
+        version: What tells this content of the object from any other.
 
     Raises:
         UnreadableFile: It cannot be had; says why. Or obstore is not installed.
     """
 
     def __init__(
-        self, url: str, options: Mapping[str, Any] | None = None, what: str = "the dump"
+        self,
+        url: str,
+        options: Mapping[str, Any] | None = None,
+        what: str = "the dump",
+        start_bytes: int = START_BYTES,
     ) -> None:
         self.path, self._what = shown(url), what
         self.traffic = Traffic()
@@ -68,13 +74,14 @@ class StoredObject(RangeReader):
         self._store, self._key = open_store(url, options, what)
         self._closed = False
         try:
-            self.start = self._ask(0, START_BYTES)
+            self.start = self._ask(0, start_bytes)
         except _NoSuchRange:
             raise empty(self.path, what) from None
         if self.size == 0:
             raise empty(self.path, what)
         self.traffic.file_bytes = self.size
-        self.identity = f"{self.path} {self.size} {self.etag or self.modified}"
+        self.version = _version(self.size, self.etag, self.modified)
+        self.identity = f"{self.path} {self.version}"
 
     def read(self, start: int, end: int) -> bytes:
         """Read the bytes ``[start, end)``; see `RangeReader.read`."""
@@ -214,6 +221,45 @@ def open_store(
         raise
     except Exception as error:
         raise unreadable(path, _why_no_store(error), what=what) from None
+
+
+def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[tuple[str, str]]:
+    """List the objects whose keys begin as a URL says, at any depth.
+
+    Args:
+        url: The address of a bucket or of a folder in it; it ends in a slash.
+        options: As for `StoredObject`.
+
+    Yields:
+        The URL and the version of each object that is not empty, by rising key as stores have it.
+
+    Raises:
+        UnreadableFile: It cannot be listed; a web server's folders never can.
+    """
+    path, scheme = shown(url), scheme_of(url)
+    what = "the list of objects"
+    if scheme in WEB:
+        raise unreadable(path, "a web server has no list of its files", "name them", what)
+    place, _, prefix = url.partition("://")[2].partition("/")
+    store, _ = open_store(f"{scheme}://{place}/-", options, what)
+    try:
+        for found in store.list(prefix or None):
+            for row in found:
+                if row["size"]:
+                    modified = row["last_modified"].timestamp()
+                    version = _version(row["size"], row.get("e_tag"), modified)
+                    yield f"{scheme}://{place}/{row['path']}", version
+    except Exception as error:
+        text = str(error)
+        status = int(found[1]) if (found := _STATUS.search(text)) else 0
+        if status in (401, 403) or any(sign in text for sign in _NO_CREDENTIALS):
+            raise unreadable(path, "access is forbidden", _access_hint(path), what) from None
+        why = "there is no such bucket" if status == 404 else _failure(text, status)
+        raise unreadable(path, why, what=what) from None
+
+
+def _version(size: int, etag: str | None, modified: float) -> str:
+    return f"{size} {etag or modified}"
 
 
 def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmemmap.absence import Absence
-from vmemmap.address import Phys, Virt
+from vmemmap.address import Phys, Virt, shown_in_hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,6 @@ class Translation:
     entry: int | None
     in_dump: bool
     absence: Absence | None = None
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, ("virt", "phys"))

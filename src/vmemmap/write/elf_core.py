@@ -86,7 +86,7 @@ def write_elf_core(
     with new_file(path) as file:
         check_room(file, room, path)
         size = sum(_aligned(segment.file_bytes) for segment in segments)
-        _reserve(file, _data_at(notes, segments) + size, path)
+        _reserve(file, data_at(notes, segments) + size, path)
         out = FileOutput(file, str(path))
         write_elf(out, order, notes, segments, contents, progress, flags=flags)
 
@@ -111,7 +111,7 @@ def write_elf(
     """
     headers = _headers(order, notes, segments, flags)
     out.put(0, headers)
-    offset, end = _data_at(notes, segments), len(headers)
+    offset, end = data_at(notes, segments), len(headers)
     total = sum(segment.file_bytes for segment in segments)
     done = 0
     for segment in segments:
@@ -154,7 +154,7 @@ def _aligned(size: int) -> int:
     return (size + DATA_ALIGNMENT - 1) // DATA_ALIGNMENT * DATA_ALIGNMENT
 
 
-def _data_at(notes: bytes, segments: Sequence[Segment]) -> int:
+def data_at(notes: bytes, segments: Sequence[Segment]) -> int:
     """Give the file offset of the first segment's bytes."""
     return _aligned(_notes_at(segments) + len(notes))
 
@@ -171,7 +171,7 @@ def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags:
     extended = count >= elf64.PN_XNUM
     headers_end = elf64.HEADER_BYTES + count * elf64.PROGRAM_HEADER_BYTES
     section_at = headers_end if extended else 0
-    notes_at, data_at = _notes_at(segments), _data_at(notes, segments)
+    notes_at, first_at = _notes_at(segments), data_at(notes, segments)
 
     header = struct.pack(
         numpy_prefix(order) + "4s5B7xHHIQQQIHHHHHH",
@@ -204,7 +204,7 @@ def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags:
     room = (sizes + np.uint64(DATA_ALIGNMENT - 1)) & ~np.uint64(DATA_ALIGNMENT - 1)
     loads["p_type"] = elf64.PT_LOAD
     loads["p_flags"] = RIGHTS_ALL
-    loads["p_offset"] = data_at + np.cumsum(room) - room
+    loads["p_offset"] = first_at + np.cumsum(room) - room
     loads["p_vaddr"] = [segment.virt for segment in segments]
     loads["p_paddr"] = [segment.phys for segment in segments]
     loads["p_filesz"] = sizes

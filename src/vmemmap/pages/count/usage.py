@@ -6,10 +6,14 @@ Beside the count stands what the kernel says of itself, and what makedumpfile wo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from vmemmap.findings import Finding
+from vmemmap.frames import to_arrow, to_pandas, to_polars
 from vmemmap.mmzone.nodes import ZoneInfo
 from vmemmap.pages.blocks import DamagedPage
+from vmemmap.shown import ShortTable
+from vmemmap.units import count_text
 
 Counts = dict[str, int]
 
@@ -36,7 +40,7 @@ class ZoneUsage:
     info: ZoneInfo | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Usage:
     """A census of all pages that have a struct page.
 
@@ -93,6 +97,48 @@ class Usage:
     sections: int
     sections_removed: int
     sections_offline: int | None
+
+    def __repr__(self) -> str:
+        return self._short.as_text()
+
+    def _repr_html_(self) -> str:
+        """Give the kinds as a table for a notebook."""
+        return self._short.as_html()
+
+    @property
+    def _short(self) -> ShortTable:
+        rows = [(kind, str(count)) for kind, count in self.kinds.items() if count]
+        for kind in self.untold:
+            least = self.at_least.get(kind)
+            rows.append((kind, f"at least {least}" if least else "unknown"))
+        title = f"Usage: {count_text(self.pages, 'page')} in {count_text(self.sections, 'section')}"
+        return ShortTable(title, ("kind", "pages"), len(rows), rows.__getitem__, all_rows=True)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Give the columns of a table by node, zone and kind, for `to_arrow` and its like."""
+        rows = [
+            (zone.node, zone.zone, zone.name, kind, pages)
+            for zone in self.zones
+            for kind, pages in zone.kinds.items()
+        ]
+        names = ("node", "zone", "name", "kind", "pages")
+        return {name: [row[at] for row in rows] for at, name in enumerate(names)}
+
+    def to_arrow(self) -> Any:
+        """Give the count by node, zone and kind as a pyarrow table; none where it is not known.
+
+        Raises:
+            ImportError: pyarrow is not installed; says how to get it.
+        """
+        return to_arrow(self.columns())
+
+    def to_pandas(self) -> Any:
+        """Give it as a pandas data frame; see `to_arrow`."""
+        return to_pandas(self.columns())
+
+    def to_polars(self) -> Any:
+        """Give it as a polars data frame; see `to_arrow`."""
+        return to_polars(self.columns())
 
     @property
     def free(self) -> int | None:

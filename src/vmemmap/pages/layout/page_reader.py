@@ -95,6 +95,11 @@ class PageReader:
         value = self.number(f"PAGE_{name}_MAPCOUNT_VALUE")
         return None if value is None else value & 0xFFFF_FFFF
 
+    def type_by_types(self, name: str) -> int | None:
+        """Give the same as the types alone have it: since 6.11, when it became an enumerator."""
+        fact = self.types.value(f"NUMBER(PAGE_{name}_MAPCOUNT_VALUE)")
+        return None if fact is None else fact.value & 0xFFFF_FFFF
+
     def derive_offset(self, name: str, value: int, width: int, why: str) -> int | None:
         """Note an offset that is assumed; None if that cannot be one."""
         if value < 0 or value + width > self.size:

@@ -60,9 +60,13 @@ def find_page_types(
     told["hugetlb"] = not needs_hugetlb
     search = _Search(read, found, flags, version, witnesses)
     for name in _NAMES:
-        if read.types.known and name != "buddy":
+        exported, typed = found.values.get(name), read.type_by_types(name.upper())
+        if exported is not None and typed is not None:
+            if exported != typed:
+                found.unsettled[name] = Unsettled(types=frozenset((exported, typed)))
+        elif read.types.known and name != "buddy" and exported is None:
             continue  # what they do not have does not exist, or is a macro
-        if not told.get(name):
+        elif not told.get(name):
             search.settle(name)
     search.compare_free()
     return found

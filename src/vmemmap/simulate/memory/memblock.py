@@ -51,6 +51,23 @@ class Memblock:
                     return at
         return None
 
+    def alloc_exact(self, size: int, align: int, node: int) -> int | None:
+        """Take memory as `alloc` does, but on *node* or not at all."""
+        free = self._free.get(node)
+        for start, end in free.from_top() if free else ():
+            at = (end - size) // align * align
+            if at >= start:
+                free.remove(at, at + size)  # type: ignore[union-attr]
+                self.reserved.add(at, at + size)
+                return at
+        return None
+
+    def free(self, start: int, end: int, node: int) -> None:
+        """Give back some of what was handed out on *node*."""
+        if start < end:
+            self.reserved.remove(start, end)
+            self._free[node].add(start, end)
+
     def alloc_many(self, count: int, size: int, node: int) -> npt.NDArray[np.uint64]:
         """Take up to *count* pieces of *size* bytes, aligned to *size*, as `alloc` would in turn.
 

@@ -103,24 +103,60 @@ class Supply:
         self.faults = faults
         self.booting = True
         self.watch: Watcher | None = None
+        self._buffer, self._buffer_node = (0, 0), 0
         self._zeroes = kernel.at(eras.ZEROED_BLOCKS)
+
+    def sparse_buffer_init(self, sections: int, node: int) -> None:
+        """Take memory for the struct pages of so many sections in one piece, if there is one."""
+        if self.kernel.at(eras.SPARSE_BUFFER):
+            unit = self.kernel.section_buffer_bytes
+            phys = self.memblock.alloc_exact(sections * unit, unit, node)
+            if phys is not None:
+                self._buffer, self._buffer_node = (phys, phys + sections * unit), node
+
+    def sparse_buffer_alloc(self, size: int, count: int) -> tuple[int, int]:
+        """Take up to *count* blocks out of that piece, one behind the other.
+
+        Returns:
+            The physical address of the first, and how many there are; what an alignment leaves out
+            is given back.
+        """
+        start, end = self._buffer
+        at = -(-start // size) * size
+        fits = min(count, max(end - at, 0) // size)
+        if fits:
+            self.memblock.free(start, at, self._buffer_node)
+            self._buffer = at + fits * size, end
+        return at, fits
+
+    def sparse_buffer_fini(self) -> None:
+        """Give the rest of it back."""
+        self.memblock.free(*self._buffer, self._buffer_node)
+        self._buffer = 0, 0
 
     def alloc_block(self, size: int, node: int) -> int | None:
         """Take memory for a backing block: its physical address, or None."""
-        failed = self.faults.strikes("block")
-        phys = None if failed else self._vmemmap_alloc_block(size, node)
-        self.note(Deed("alloc", "block", size, phys))
+        phys = None
+        if not self.faults.strikes("block"):
+            at, found = self.sparse_buffer_alloc(size, 1)
+            phys = at if found else self._vmemmap_alloc_block(size, node)
+        self._note(Deed("alloc", "block", size, phys))
         return phys
 
     def alloc_node_page(self, node: int) -> int | None:
         """Take a page for list nodes: its linear-map address, or None."""
         failed, size = self.faults.strikes("node_page"), self.kernel.page_size
         phys = None if failed else self._vmemmap_alloc_block(size, node)
-        self.note(Deed("alloc", "page of nodes", size, phys))
+        self._note(Deed("alloc", "page of nodes", size, phys))
         return None if phys is None else virt_of(phys)
 
-    def note(self, deed: Deed) -> None:
-        """Tell whoever watches."""
+    def alloc_from(self, altmap: Altmap, size: int) -> int | None:
+        """Take memory for a backing block from an altmap: its physical address, or None."""
+        phys = altmap.alloc(size)
+        self._note(Deed("alloc", "block of the altmap", size, phys))
+        return phys
+
+    def _note(self, deed: Deed) -> None:
         if self.watch is not None:
             self.watch(deed)
 
@@ -142,7 +178,7 @@ class Supply:
 
     def free_block(self, phys: int, size: int) -> None:
         """Give a backing block back, wherever it came from."""
-        self.note(Deed("free", "block", size, phys))
+        self._note(Deed("free", "block", size, phys))
         if size < self.kernel.page_size and self.memblock.reserved.covers(phys, phys + size):
             return  # part of a boot-time page: the kernel warns and leaves it
         first = phys >> self.kernel.page_shift

@@ -11,7 +11,7 @@ Source: Linux mm/sparse.c, sparse_init().
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -48,28 +48,29 @@ def sparse_init(vmemmap: Vmemmap, task: Task, memory: Sequence[MemoryRange]) -> 
     """
     stops = vmemmap.kernel.at(eras.BOOT_STOPS_AT_FAILURE)
     lost = 0
-    given_up: int | None = None
     sparsemem = vmemmap.sparsemem
     flags = sparsemem.early_flags()
-    for part in sorted(memory, key=lambda part: part.start):
-        if part.node != given_up:
-            given_up = None
-        for start in range(part.start, part.end, SECTION_BYTES):
+    for node, parts in _runs(memory):
+        vmemmap.supply.sparse_buffer_init(_sections(parts), node)
+        given_up = False
+        for start in (at for part in parts for at in range(part.start, part.end, SECTION_BYTES)):
             section = start >> SECTION_SHIFT
             error = -1
-            if given_up is None:
+            if not given_up:
                 first, last = _memmap(vmemmap, start, start + SECTION_BYTES)
-                error = yield from vmemmap.vmemmap_populate(task, first, last, part.node)
+                error = yield from vmemmap.vmemmap_populate(task, first, last, node)
             if error:
                 lost += 1
                 yield from sparsemem.clear_section(section)
                 if not stops:
                     vmemmap.say(Printed(3, SECTION_FAILED))
-                elif given_up is None:
-                    vmemmap.say(Printed(3, RUN_FAILED.format(node=part.node)))
-                    given_up = part.node
+                elif not given_up:
+                    vmemmap.say(Printed(3, RUN_FAILED.format(node=node)))
+                    vmemmap.supply.sparse_buffer_fini()
+                    given_up = True
             else:
                 yield from sparsemem.sparse_init_one_section(section, flags)
+        vmemmap.supply.sparse_buffer_fini()
     return lost
 
 
@@ -88,6 +89,10 @@ def can_init_in_bulk(vmemmap: Vmemmap, memory: Sequence[MemoryRange]) -> bool:
         pages = blocks * NODE_BYTES // (kernel.page_size - NODE_BYTES) + 2
         free = supply.memblock.free_ranges(node)
         waste = (len(free) + 1) * size
+        if kernel.at(eras.SPARSE_BUFFER):
+            sections = _sections([part for part in memory if part.node == node])
+            buffer = sections * kernel.section_buffer_bytes
+            waste += buffer if buffer < free.total else 0
         if blocks * size + pages * kernel.page_size + waste > free.total:
             return False
     return True
@@ -95,23 +100,43 @@ def can_init_in_bulk(vmemmap: Vmemmap, memory: Sequence[MemoryRange]) -> bool:
 
 def sparse_init_in_bulk(vmemmap: Vmemmap, memory: Sequence[MemoryRange]) -> None:
     """Do what `sparse_init` does, where `can_init_in_bulk` says that nothing fails."""
-    kernel, size = vmemmap.kernel, vmemmap.block_size
     done_to = 0
-    for part in sorted(memory, key=lambda part: part.start):
-        first, last = _memmap(vmemmap, part.start, part.end)
-        if kernel.keeps_list:
-            start = max(done_to, first // size * size)
-            end = -(-last // size) * size
-            if start < end:
-                _populate_blocks(vmemmap, start, (end - start) // size, part.node)
-            done_to = end
-        else:
-            for _access in vmemmap.vmemmap_populate(
-                Task("boot", alone=True), first, last, part.node
-            ):
-                pass
-        sections = np.arange(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
-        vmemmap.sparsemem.sparse_init_sections(sections, vmemmap.sparsemem.early_flags())
+    for node, parts in _runs(memory):
+        vmemmap.supply.sparse_buffer_init(_sections(parts), node)
+        for part in parts:
+            done_to = _populate_part(vmemmap, part, done_to)
+            sections = np.arange(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
+            vmemmap.sparsemem.sparse_init_sections(sections, vmemmap.sparsemem.early_flags())
+        vmemmap.supply.sparse_buffer_fini()
+
+
+def _runs(memory: Sequence[MemoryRange]) -> list[tuple[int, list[MemoryRange]]]:
+    """Give the memory as sparse_init_nid() does it: all of a node up to where another's begins."""
+    ascending = sorted(memory, key=lambda part: part.start)
+    return [(node, list(parts)) for node, parts in groupby(ascending, lambda part: part.node)]
+
+
+def _sections(parts: Sequence[MemoryRange]) -> int:
+    return sum(part.size for part in parts) >> SECTION_SHIFT
+
+
+def _populate_part(vmemmap: Vmemmap, part: MemoryRange, done_to: int) -> int:
+    """Back the struct pages of a range; those before *done_to* have their memory.
+
+    Returns:
+        The vmemmap address up to which all have it.
+    """
+    size = vmemmap.block_size
+    first, last = _memmap(vmemmap, part.start, part.end)
+    if not vmemmap.kernel.keeps_list:
+        task = Task("boot", alone=True)
+        for _access in vmemmap.vmemmap_populate(task, first, last, part.node):
+            pass
+        return 0
+    start, end = max(done_to, first // size * size), -(-last // size) * size
+    if start < end:
+        _populate_blocks(vmemmap, start, (end - start) // size, part.node)
+    return end
 
 
 def _populate_blocks(vmemmap: Vmemmap, start: int, count: int, node: int) -> None:
@@ -124,7 +149,12 @@ def _populate_blocks(vmemmap: Vmemmap, start: int, count: int, node: int) -> Non
         left = memory.load_u32(PHYS["num_left"])
         # On radix a block's mapping may take a page for a table before the next block is taken.
         most = 1 if vmemmap.kernel.mmu == "radix" else left or 1
-        phys = memblock.alloc_many(min(count, most), size, node)
+        wanted = min(count, most)
+        at, found = vmemmap.supply.sparse_buffer_alloc(size, wanted)
+        if found:
+            phys = np.uint64(at) + np.arange(found, dtype=np.uint64) * np.uint64(size)
+        else:
+            phys = memblock.alloc_many(wanted, size, node)
         if not len(phys):
             single = memblock.alloc(size, size, node)
             assert single is not None, "there was room for every block"

@@ -20,7 +20,7 @@ from vmemmap.simulate.mm.outcome import Errno, Printed
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
-from vmemmap.simulate.steps import Deed, KernelBug, Steps, Task, kernel_function
+from vmemmap.simulate.steps import KernelBug, Steps, Task, kernel_function
 
 MAPPING_FAILED = "vmemmap_populate: Unable to create vmemmap mapping: -2"
 """As machines without room in the hash table have printed it."""
@@ -201,9 +201,8 @@ class Vmemmap:
         altmap = self._altmap_of(block, altmap)
         if altmap is None or (rule == "boundary" and self._crosses(block, self.block_size, altmap)):
             return self.supply.alloc_block(self.block_size, node), False
-        phys = altmap.alloc(self.block_size)
+        phys = self.supply.alloc_from(altmap, self.block_size)
         if phys is not None:
-            self.supply.note(Deed("alloc", "block of the altmap", self.block_size, phys))
             return phys, True
         if rule in ("looked_up", "only"):
             return None, False

@@ -175,7 +175,7 @@ class RadixVmemmap(Vmemmap):
         if altmap is not None:
             if at != huge or self._crosses(huge, PMD_BYTES, altmap):
                 return False
-            phys = altmap.alloc(PMD_BYTES)
+            phys = self.supply.alloc_from(altmap, PMD_BYTES)
         else:
             if at != huge and not self.kernel.at(eras.RADIX_HUGE_ANYWHERE):
                 return False
@@ -194,7 +194,7 @@ class RadixVmemmap(Vmemmap):
         page = self.kernel.page_size
         phys = None
         if altmap is not None and not self._crosses(at, page, altmap):
-            phys = altmap.alloc(page)
+            phys = self.supply.alloc_from(altmap, page)
         if phys is None:
             phys = self.supply.alloc_block(page, node)
         if phys is None:

@@ -6,6 +6,7 @@ The same fields as `MachineSpec`, with sizes as numbers or as texts such as "64K
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict, TypeVar
 
@@ -66,11 +67,15 @@ def spec_of(memory: Size | Sequence[MemoryRange], fields: SpecFields) -> Machine
         SpecError: A value is of the wrong kind; names the field.
         TypeError: There is no such field.
     """
-    ranges: tuple[MemoryRange, ...]
-    if isinstance(memory, Sequence) and not isinstance(memory, str):
-        ranges = _all("memory", memory, MemoryRange)
-    else:
-        ranges = (MemoryRange(0, 0, size_of("memory", memory)),)
+    return MachineSpec(**_known({"memory": memory, **fields}))
+
+
+def changed(spec: MachineSpec, fields: Mapping[str, Any]) -> MachineSpec:
+    """Describe a machine that is like another but for some fields; raises as `spec_of`."""
+    return replace(spec, **_known(fields))
+
+
+def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for name, value in fields.items():
         if name not in _FIELDS:
@@ -78,7 +83,13 @@ def spec_of(memory: Size | Sequence[MemoryRange], fields: SpecFields) -> Machine
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_FIELDS)}"
             raise TypeError(f"a machine has no field {name!r}; {hint}")
         known[name] = _FIELDS[name](value)
-    return MachineSpec(memory=ranges, **known)
+    return known
+
+
+def _ranges(memory: Size | Sequence[MemoryRange]) -> tuple[MemoryRange, ...]:
+    if isinstance(memory, Sequence) and not isinstance(memory, str):
+        return _all("memory", memory, MemoryRange)
+    return (MemoryRange(0, 0, size_of("memory", memory)),)
 
 
 def size_of(field: str, size: Size) -> int:
@@ -179,6 +190,7 @@ def _number(field: str) -> Callable[[object], int]:
 
 
 _FIELDS: dict[str, Callable[[Any], object]] = {
+    "memory": _ranges,
     "release": _text("kernel.release"),
     "page_size": lambda value: size_of("kernel.page_size", value),
     "byte_order": _text("kernel.byte_order"),

@@ -1,9 +1,10 @@
 """The record of a traced boot or event: its steps, and what each store made of the list.
 
-What is alike is told once. A trace is cut into stretches, one for each block that the kernel looks
-at; of those that do the same things only the first is kept, and the last of all. Of a long run of
-loads, as a search of the list is, the first and the last are kept. `Omitted` counts the rest, so
-that a boot of a million blocks has a trace of a page and its counts are still exact.
+What is alike is told once. A trace is cut into stretches, at each block that the kernel looks at
+and at each section that it asks for; of those that do the same things only the first is kept, and
+the last of all. Of a long run of loads, as a search of the list is, the first and the last are
+kept. `Omitted` counts the rest, so that a boot of many blocks has a trace of a page or two and its
+counts are still exact.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ Kind = Literal[
     "crash",
     "omitted",
 ]
+BLOCK_BEGINS = ("vmemmap_populated", "radix__vmemmap_populate")
+"""With which function the kernel begins to look at a block."""
 LOADS_FIRST, LOADS_LAST = 6, 2
 """Of more loads in a row than these together only these are kept."""
 
@@ -103,12 +106,12 @@ class Omitted:
     """Steps that were like others.
 
     Attributes:
-        stretches: How many blocks were looked at in them; 0 for loads inside one.
+        blocks: How many blocks the kernel began to look at in them.
         loads: How many loads they had.
         stores: How many stores.
     """
 
-    stretches: int
+    blocks: int
     loads: int
     stores: int
 
@@ -186,6 +189,8 @@ class Shortener:
     _seen: set[tuple[tuple[str, str, str], ...]] = field(default_factory=set)
     _last: list[Step] = field(default_factory=list)
     """The latest stretch that was like another."""
+    _where: tuple[int, str] = (0, "")
+    """Depth and function where the first began that is left out."""
     _omitted: list[int] = field(default_factory=lambda: [0, 0, 0])
 
     def add(self, step: Step) -> None:
@@ -203,8 +208,8 @@ class Shortener:
         self.counts[step.kind] -= 1
 
     def cut(self) -> None:
-        """Begin a new stretch."""
-        if not self._stretch:
+        """Begin a new stretch, unless nothing has happened in this one but calls."""
+        if all(step.kind in ("enter", "leave") for step in self._stretch):
             return
         like = tuple(dict.fromkeys(s.likeness for s in self._stretch if s.kind != "omitted"))
         if like in self._seen:
@@ -220,27 +225,26 @@ class Shortener:
         """Take the last step as the last; give what is kept."""
         self.cut()
         self._flush(with_last=True)
-        return self.kept
+        return self.kept + self._stretch
 
     def _flush(self, *, with_last: bool) -> None:
         """Say how much was left out; the latest of it may be kept after all."""
         if not with_last:
             self._count(self._last)
             self._last = []
-        stretches, loads, stores = self._omitted
-        if stretches:
-            beside = self._last or self._stretch
-            depth, function = beside[0].depth, beside[0].function
-            left_out = Omitted(stretches, loads, stores)
-            self.kept.append(Step("omitted", depth, function, "", omitted=left_out))
+        blocks, loads, stores = self._omitted
+        if blocks or loads or stores:
+            left_out = Omitted(blocks, loads, stores)
+            self.kept.append(Step("omitted", *self._where, "", omitted=left_out))
         self.kept += self._last
         self._last, self._omitted = [], [0, 0, 0]
 
     def _count(self, stretch: list[Step]) -> None:
-        if stretch:
-            self._omitted[0] += 1
+        if stretch and not any(self._omitted):
+            self._where = stretch[0].depth, stretch[0].function
         for step in stretch:
             inside = step.omitted
+            self._omitted[0] += step.kind == "enter" and step.function in BLOCK_BEGINS
             self._omitted[1] += inside.loads if inside else step.kind == "load"
             self._omitted[2] += step.kind == "store"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from inspect import getgeneratorlocals
 from types import GeneratorType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import PHYS
@@ -144,7 +144,7 @@ class Watch:
         if crashed is not None:
             if stopped and self._stored is not None:
                 self._steps.take_back(self._stored)
-                crashed = f"{crashed}: to {self._stored.what}"
+                crashed = f"{crashed} (to {self._stored.what})"
                 self._stored = None
             self._settle()
             self._add("crash", crashed)
@@ -155,7 +155,8 @@ class Watch:
             self._leave_outer(0)
         steps = self._steps.end()
         entries = self._entries_at_first, len(self._where)
-        return Trace(self.kernel.release, what, result, steps, dict(self._steps.counts), entries)
+        counts = {kind: self._steps.counts[kind] for kind in get_args(Kind) if kind != "omitted"}
+        return Trace(self.kernel.release, what, result, steps, counts, entries)
 
     # Functions.
 
@@ -212,7 +213,7 @@ class Watch:
             self._leave(self._inner.pop().gi_code.co_name)
         for function in now[common:]:
             name, values = function.gi_code.co_name, getgeneratorlocals(function)
-            if name == "vmemmap_populated":
+            if name in ("vmemmap_populated", "pfn_valid"):
                 self._steps.cut()
             self._about_block(name, values)
             self._enter(name, _words(values, INNER[name]))
@@ -281,8 +282,8 @@ class Watch:
     def _relist(self) -> None:
         self._where: dict[int, int] = {}
         self._listed: dict[int, int] = {}
-        for entry in walk_list(self._memory.physical):
-            self._put(entry)
+        for entry in reversed([*walk_list(self._memory.physical)]):
+            self._put(entry)  # of two for one block the newer one counts: it is met first
 
     def _put(self, entry: VmemmapBacking) -> None:
         self._where[entry.node] = entry.virt_addr
@@ -292,6 +293,8 @@ class Watch:
         virt = self._where.pop(node, None)
         if virt is not None:
             self._listed.pop(virt, None)
+        if len(self._listed) != len(self._where):
+            self._relist()
 
     def _state(self) -> State:
         head = self._word("vmemmap_list")

@@ -1,0 +1,1 @@
+"""Many dumps asked the same questions: a row for each, kept in Parquet parts."""

@@ -1,0 +1,252 @@
+"""Surveys: every dump a row once, whatever it does to the process that asks it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vmemmap
+from breadth import trying
+from builders.flattened import build_flattened
+from builders.machine import Machine, build_machine
+from range_server import serving
+from report.schemas import complaints
+
+pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is absent")
+pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
+from vmemmap.survey.answers import ask_dump  # noqa: E402
+from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle  # noqa: E402
+from vmemmap.survey.dumps import SurveyedDump, find_dumps  # noqa: E402
+from vmemmap.survey.parts import Parts  # noqa: E402
+from vmemmap.survey.run import survey  # noqa: E402
+
+MACHINES: dict[str, Callable[[], tuple[Machine, bytes]]] = {}
+
+
+def known(name: str, form: Callable[[Machine], bytes], **options: Any) -> None:
+    def make() -> tuple[Machine, bytes]:
+        machine = build_machine(**options)
+        return machine, form(machine)
+
+    MACHINES[name] = make
+
+
+def flattened(machine: Machine) -> bytes:
+    return build_flattened(machine.kdump())
+
+
+known("a-elf-be", lambda machine: machine.elf(), byte_order="big")
+known("b-kdump-le", lambda machine: machine.kdump(), blocks=12)
+known("c-flat-4k", flattened, page_size=4096, block_shift=12, blocks=9)
+known("d-radix", lambda machine: machine.kdump(), mmu="radix", block_shift=21, blocks=3)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fleet")
+    for name, make in MACHINES.items():
+        (folder / name).write_bytes(make()[1])
+    (folder / "notes.txt").write_text("no dump")
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_processes_stay() -> Iterator[None]:
+    yield
+    end_idle()
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    """Every row that any reader of Parquet sees."""
+    found = []
+    for path in sorted(folder.glob("*.parquet")):
+        found += pq.read_table(path).to_pylist()
+    return sorted(found, key=lambda row: row["address"])
+
+
+def check_known(rows: list[dict[str, Any]]) -> None:
+    """Hold rows against what the builders put into the machines."""
+    assert [Path(row["address"]).name for row in rows] == list(MACHINES)
+    for row, make in zip(rows, MACHINES.values(), strict=True):
+        machine, _ = make()
+        with trying(row["address"]):
+            assert row["error"] is None
+            assert row["release"] == machine.release
+            assert (row["mmu"], row["page_size"]) == (machine.mmu, machine.page_size)
+            assert row["entries"] == len(machine.entries)
+            assert row["memory_byte_order"] == machine.byte_order
+            assert row["errors"] is not None
+            assert sum(kind["pages"] for kind in row["kinds"]) <= row["pages"]
+
+
+def test_a_fleet_is_asked_once(fleet: Path, tmp_path: Path, run_vmemmap) -> None:
+    """Run again it asks only what is new or changed, and a row of a dump is there once."""
+    out = tmp_path / "out"
+    ran = run_vmemmap("survey", fleet, "-o", out, "--jobs", 2, "--format", "json")
+    assert (ran.code, ran.err) == (0, "")
+    assert not complaints("survey", ran.json)
+    assert (ran.json["dumps"], ran.json["asked"], ran.json["known"]) == (4, 4, 0)
+    check_known(rows_in(out))
+
+    again = survey([str(fleet)], out, jobs=1)
+    assert (again.asked, again.known) == (0, 4)
+    os.utime(fleet / "a-elf-be", (1e9, 1e9))
+    with ThreadPoolExecutor(1) as pool:
+        again = survey([f"{fleet}/?-*"], out, executor=pool)
+    assert (again.asked, again.known) == (1, 3)
+    check_known(rows_in(out))
+
+    shown = run_vmemmap("survey", out, "--show")
+    assert shown.code == 0
+    assert "4 dumps\n" in shown.out
+    assert "radix" in shown.out
+    assert all(len(line) <= 80 for line in shown.out.splitlines())
+
+
+def test_urls_and_lists(fleet: Path, tmp_path: Path) -> None:
+    with serving(fleet) as served:
+        lines = ["# a list", "", f"{served.url}/b-kdump-le?key=hush", f"{served.url}/none"]
+        (tmp_path / "list").write_text("\n".join(lines))
+        out = tmp_path / "out"
+        result = survey([f"@{tmp_path / 'list'}"], out, ask=["list"], jobs=1)
+        assert (result.asked, result.failed) == (2, 1)
+        good, bad = rows_in(out)
+        assert good["address"] == f"{served.url}/b-kdump-le?..."
+        assert good["requests"] > 0
+        assert good["entries"] == 12
+        assert "there is no such object" in bad["error"]
+        assert not any(b"hush" in path.read_bytes() for path in out.iterdir())
+        again = survey([f"@{tmp_path / 'list'}"], out, ask=["list"], jobs=1)
+        assert (again.asked, again.known) == (1, 1)  # what is not there has no version
+
+
+def silent_dump(folder: Path) -> tuple[SurveyedDump, int]:
+    """A pipe that somebody holds open and writes nothing to: whoever reads it waits."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+    return SurveyedDump(str(path), str(path), ""), os.open(path, os.O_RDWR)
+
+
+def children() -> list[int]:
+    return [
+        int(pid)
+        for path in Path("/proc/self/task").glob("*/children")
+        for pid in path.read_text().split()
+    ]
+
+
+def test_a_dump_that_hangs_dies_or_grows_is_a_row(fleet: Path, tmp_path: Path) -> None:
+    good = SurveyedDump(str(fleet / "b-kdump-le"), "good", "1")
+    dump, held = silent_dump(tmp_path)
+    row = ask_bounded(dump, ["info"], Bounds(seconds=0.8))
+    assert (row["error_code"], row["error"]) == ("timeout", "it takes longer than 0.8 seconds")
+
+    end_idle()
+    before = set(children())
+
+    def kill() -> None:
+        for pid in set(children()) - before:
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Timer(0.6, kill)
+    killer.start()
+    row = ask_bounded(dump, ["info"], Bounds(seconds=30))
+    killer.join()
+    os.close(held)
+    assert row["error_code"] == "crashed"
+    assert "by signal 9" in row["error"]
+
+    row = ask_bounded(good, ["usage"], Bounds(memory_bytes=1 << 20))
+    assert row["error_code"] in ("memory", "crashed")
+    row = ask_bounded(good, ["list"])
+    assert (row["error"], row["entries"]) == (None, 12)
+
+
+@pytest.mark.full
+def test_killed_at_any_moment_nothing_is_lost_or_twice(fleet: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    line = [sys.executable, "-m", "vmemmap", "survey", str(fleet), "-o", str(out)]
+    for seconds in (0.2, 0.4, 0.6, 0.8, 1.0, 1.2):
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        addresses = [row["address"] for row in rows_in(out)] if out.exists() else []
+        assert len(addresses) == len(set(addresses))
+    assert subprocess.run(line, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    check_known(rows_in(out))
+    assert not [path.name for path in out.iterdir() if path.name.endswith(".part")]
+
+
+def test_wrong_uses_are_one_line(fleet: Path, tmp_path: Path, run_vmemmap) -> None:
+    for arguments, code, words in (
+        ([fleet], 2, "give -o DIR"),
+        ([fleet, "-o", tmp_path / "o", "--ask", "nothing"], 2, "expected questions of info, list"),
+        ([fleet, "--show"], 3, "there is no survey in this folder"),
+        ([f"@{tmp_path}/none", "-o", tmp_path / "o"], 3, "cannot read the list of dumps"),
+        (["https://127.0.0.1/x/", "-o", tmp_path / "o"], 3, "a web server has no list"),
+        ([fleet, "-o", fleet / "notes.txt"], 3, "cannot be written"),
+    ):
+        with trying(arguments):
+            ran = run_vmemmap("survey", *arguments)
+            assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
+            assert words in ran.err
+
+
+def test_two_surveys_at_once_are_refused(fleet: Path, tmp_path: Path) -> None:
+    with Parts(tmp_path).held(), pytest.raises(vmemmap.UnwritableFile, match="another survey"):
+        survey([str(fleet)], tmp_path)
+
+
+@pytest.mark.full
+def test_nothing_grows_over_many_dumps(fleet: Path) -> None:
+    """In one process, without bounds: what is left after 200 dumps is what was after 20."""
+    (first, *_) = find_dumps([str(fleet)])
+    asked = ["info", "list", "check", "usage"]
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    sizes = []
+    for number in range(200):
+        ask_dump(first, asked)
+        if number in (20, 199):
+            sizes.append(resident())
+    assert sizes[1] - sizes[0] < 8 << 20
+
+
+@pytest.mark.full
+def test_on_a_dask_cluster_a_killed_worker_loses_nothing(fleet: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is absent")
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(40):
+        for name in MACHINES:
+            (many / f"{number:02}-{name}").symlink_to(fleet / name)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+    )
+    with cluster, distributed.Client(cluster) as client:
+        pids = list(client.run(os.getpid).values())
+        killer = threading.Timer(1.5, lambda: os.kill(pids[0], signal.SIGKILL))
+        killer.start()
+        result = survey([str(many)], tmp_path / "out", executor=client)
+        killer.join()
+    assert (result.asked, result.failed) == (160, 0)
+    rows = rows_in(tmp_path / "out")
+    for number in range(40):
+        check_known_in(rows[4 * number : 4 * number + 4])
+
+
+def check_known_in(rows: list[dict[str, Any]]) -> None:
+    check_known([row | {"address": row["address"].rpartition("/")[2][3:]} for row in rows])
