@@ -14,6 +14,7 @@ from typing import cast
 import drgn
 
 from vmemmap.errors import FactError, ReadError, TranslateError, VmemmapError
+from vmemmap.translate.regions import Method
 from vmemmap.vmcore import Vmcore
 
 CACHE_BYTES = 64 << 20
@@ -36,17 +37,27 @@ def virtual_reader(core: Vmcore) -> ReadSegment:
     def page(virt: int, size: int) -> Buffer:
         return physical(core.vtop(virt).phys, size)
 
-    return _PageReader(page, core.read, _page_bytes(core), _pages_at_once(core)).callback()
+    def large(virt: int, size: int) -> Buffer:
+        try:
+            first, last = core.vtop(virt), core.vtop(virt + size - 1)
+            alike = first.method == last.method != Method.PAGE_TABLE
+            if alike and first.entry == last.entry:  # one block, or the linear map
+                return physical(first.phys, size)
+        except VmemmapError:
+            pass  # what can be read ends at the first byte that cannot, and it is named
+        return core.read(virt, size)
+
+    return _PageReader(page, large, _page_bytes(core), _pages_at_once(core)).callback()
 
 
 def physical_reader(core: Vmcore) -> ReadSegment:
     """Make the callback for segments of physical addresses."""
-    pages = _pages_at_once(core)
-    return _PageReader(_page_getter(core), core.read_phys, _page_bytes(core), pages).callback()
+    physical, pages = _page_getter(core), _pages_at_once(core)
+    return _PageReader(physical, physical, _page_bytes(core), pages).callback()
 
 
 def _page_getter(core: Vmcore) -> Callable[[int, int], Buffer]:
-    """Give the way to a page: of an uncompressed dump without a copy.
+    """Give the way to a piece of physical memory: of an uncompressed dump without a copy.
 
     Of a compressed one as bytes: small pieces of those are had a little faster.
     """
@@ -77,7 +88,7 @@ def _pages_at_once(core: Vmcore) -> int:
 
     Of a compressed dump as many as possible: a whole read would decode them again.
     """
-    return SCRATCH_BYTES // _page_bytes(core) if core.source.block_size else 16
+    return SCRATCH_BYTES // _page_bytes(core) if core.source.block_size else 4
 
 
 class _PageReader:
@@ -93,7 +104,7 @@ class _PageReader:
     def __init__(
         self,
         page: Callable[[int, int], Buffer],
-        read: Callable[[int, int], bytes],
+        read: Callable[[int, int], Buffer],
         page_bytes: int,
         pages_at_once: int,
     ) -> None:
