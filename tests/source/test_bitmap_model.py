@@ -41,6 +41,9 @@ def check(data: bytes, bits: int, points: list[int]) -> None:
         assert bitmap.rank(point) == below
     array = np.array(points, dtype=np.uint64)
     assert bitmap.test_many(array).tolist() == [point in have for point in points]
+    inside = np.array(sorted(p for p in points if p < min(bits, len(data) * 8)), dtype=np.int64)
+    counted = np.searchsorted(np.array(ordered, dtype=np.int64), inside)
+    assert Bitmap(memoryview(data), bits).rank_many(inside).tolist() == counted.tolist()
     runs, cut = bitmap.runs(1 << 30)
     assert runs.tolist() == model_runs(have)
     assert not cut

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -114,6 +115,24 @@ class Bitmap:
         bits = int.from_bytes(self._bytes[chunk * _CHUNK_BYTES : (pfn + 7) >> 3].data, "little")
         below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
         return int(self._rank[chunk]) + below.bit_count()
+
+    def rank_many(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the set bits below each pfn; these rise, and lie inside the map."""
+        out = np.empty(len(pfns), dtype=np.int64)
+        if not len(pfns):
+            return out
+        chunk = (pfns >> 3) // _CHUNK_BYTES
+        self._count_to(int(chunk[-1]))
+        edges = np.r_[0, np.flatnonzero(np.diff(chunk)) + 1, len(pfns)]
+        for start, end in pairwise(edges.tolist()):
+            first = int(chunk[start]) * _CHUNK_BYTES
+            # As far as the last that is asked for: what is set below each, and in it.
+            part = self._bytes[first : (int(pfns[end - 1]) >> 3) + 1]
+            bits = np.unpackbits(part, bitorder="little")
+            upto = np.cumsum(bits, dtype=np.int32)
+            at = pfns[start:end] - first * 8
+            out[start:end] = self._rank[chunk[start]] + upto[at] - bits[at]
+        return out
 
     def nth(self, index: int) -> int:
         """Give the pfn of a set bit by how many are set before it, fewer than there are."""

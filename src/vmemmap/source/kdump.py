@@ -482,6 +482,8 @@ class KdumpSource(PhysicalSource):
         """Give the descriptors of some pages, by rising pfns, and which of them there are."""
         found = np.zeros(len(pfns), dtype=self._descriptors)
         there = np.zeros(len(pfns), dtype=np.bool_)
+        if self._view.contiguous and self._take_descriptors(pfns, found, there):
+            return found, there
         edges = np.r_[0, np.flatnonzero(np.diff(pfns) != 1) + 1, len(pfns)]
         if self._view.far and len(pfns):
             at = [self.file.descriptor_at(pfn) for pfn in pfns[edges[:-1]].tolist()]
@@ -494,6 +496,25 @@ class KdumpSource(PhysicalSource):
                 there[start : start + len(here)] = True
                 start += len(here) + 1  # past the one that is not stored
         return found, there
+
+    def _take_descriptors(
+        self, pfns: NDArray[np.int64], found: NDArray[np.void], there: NDArray[np.bool_]
+    ) -> bool:
+        """Take the descriptors out of a table that is in one piece, if the file has all of it."""
+        if self._view.far or not len(pfns):
+            return False
+        inside = (pfns >= self._first_pfn) & (pfns < self._end_pfn)
+        stored = inside & self.file.stored.test_many(pfns.astype(np.uint64))
+        numbers = self.file.stored.rank_many(pfns[stored]) - self.file.rank_before
+        if len(numbers):
+            first, count = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
+            at = self.file.descriptors_at + first * layout.DESCRIPTOR_BYTES
+            if first < 0 or not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
+                return False  # the file is cut off, and some of them may be there
+            table = self._view.view(at, count * layout.DESCRIPTOR_BYTES)
+            found[stored] = np.frombuffer(table, dtype=self._descriptors)[numbers - first]
+        there[stored] = True
+        return True
 
     def _decode_into(self, batch: _Batch, start: int, end: int) -> None:
         """Decode some pages of a batch; runs in a thread of its own."""
