@@ -116,6 +116,10 @@ def _exit_code() -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is while modules are loaded
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if asked := os.environ.get("_VMEMMAP_COMPLETE"):
+            from vmemmap.cli.completion import complete  # for the shell alone
+
+            return complete(vmemmap, asked)
         with vmemmap.make_context(_program(), sys.argv[1:]) as ctx:
             code = vmemmap.invoke(ctx)
             assert isinstance(code, int)
