@@ -9,7 +9,8 @@ import click
 from click.shell_completion import shell_complete
 
 VARIABLE = "_VMEMMAP_COMPLETE"
-"""What the shell's function sets to ``bash_complete``, and whoever installs it to ``bash_source``."""
+"""The shell's function sets it to ``bash_complete``; whoever installs that, to ``bash_source``."""
+_FILES = ("FILE", "OUT", "DIR")
 
 
 class _Completing(click.Group):
@@ -29,9 +30,10 @@ class _Completing(click.Group):
                 from vmemmap.explanations import explanations
 
                 param.type = click.Choice(list(explanations()))
-            elif isinstance(param.type, click.types.StringParamType):
-                if isinstance(param, click.Argument) or param.metavar in ("FILE", "OUT", "DIR"):
-                    param.type = click.Path()
+            elif param.type is click.STRING and (
+                isinstance(param, click.Argument) or param.metavar in _FILES
+            ):
+                param.type = click.Path()
         return command
 
 
