@@ -479,7 +479,7 @@ class KdumpSource(PhysicalSource):
     def _descriptors_of_many(
         self, pfns: NDArray[np.int64]
     ) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """Give the descriptors of some pages, by rising pfns, and which of them there are."""
+        """Give the descriptors of some pages, and which of them there are."""
         found = np.zeros(len(pfns), dtype=self._descriptors)
         there = np.zeros(len(pfns), dtype=np.bool_)
         if self._view.contiguous and self._take_descriptors(pfns, found, there):
@@ -505,9 +505,13 @@ class KdumpSource(PhysicalSource):
             return False
         inside = (pfns >= self._first_pfn) & (pfns < self._end_pfn)
         stored = inside & self.file.stored.test_many(pfns.astype(np.uint64))
-        numbers = self.file.stored.rank_many(pfns[stored]) - self.file.rank_before
+        wanted = pfns[stored]
+        order = np.argsort(wanted, kind="stable")
+        numbers = np.empty(len(wanted), dtype=np.int64)
+        numbers[order] = self.file.stored.rank_many(wanted[order]) - self.file.rank_before
         if len(numbers):
-            first, count = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
+            first, last = int(numbers.min()), int(numbers.max())
+            count = last + 1 - first
             at = self.file.descriptors_at + first * layout.DESCRIPTOR_BYTES
             if first < 0 or not self._view.holds(at, count * layout.DESCRIPTOR_BYTES):
                 return False  # the file is cut off, and some of them may be there

@@ -59,13 +59,15 @@ def find_page_types(
     told = {"buddy": "buddy" in flags.bits, "slab": "slab" in flags.bits}
     told["hugetlb"] = not needs_hugetlb
     search = _Search(read, found, flags, version, witnesses)
+    # Before 6.11 they are macros, of which types know nothing.
+    enumerated = read.type_by_types("BUDDY") is not None
     for name in _NAMES:
         exported, typed = found.values.get(name), read.type_by_types(name.upper())
         if exported is not None and typed is not None:
             if exported != typed:
                 found.unsettled[name] = Unsettled(types=frozenset((exported, typed)))
-        elif read.types.known and name != "buddy" and exported is None:
-            continue  # what they do not have does not exist, or is a macro
+        elif exported is None and enumerated and name != "buddy":
+            continue  # what they do not have does not exist
         elif not told.get(name):
             search.settle(name)
     search.compare_free()
