@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,9 +115,20 @@ def test_a_file_that_is_cut_off_is_named(shared: Path, tmp_path: Path, size: int
         changed(shared, tmp_path, lambda data: data.__delitem__(slice(size, None)))
 
 
+STRANGE: list[dict[str, Any]] = [
+    {"page_size": 65536, **more}
+    for more in (
+        {"runs": 5},
+        {"runs": [], "classes": "list"},
+        {"runs": [], "version": 2},
+        {"runs": [{"phys": float("inf"), "size": 1, "shown": "list", "sha256": ""}]},
+    )
+]
+
+
 @pytest.mark.parametrize("run", [5, {}, {"phys": -1, "size": 2, "shown": "", "sha256": ""}])
 def test_a_manifest_that_is_none_is_named(shared: Path, run: object) -> None:
-    for manifest in ({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}):
+    for manifest in ({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}, *STRANGE):
         with pytest.raises(checker.Unusable, match="the manifest"):
             checker.check(str(shared), manifest)
 

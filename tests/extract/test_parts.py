@@ -194,7 +194,17 @@ def test_runs_are_found(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "runs": 5}', "\xff", '{"version":1}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"version": 2}',
+        '{"version": 1, "runs": 5}',
+        "\xff",
+        '{"version":1}',
+    ],
 )
 def test_a_manifest_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     manifest_path(tmp_path / "x").write_text(text)

@@ -87,6 +87,8 @@ def command(
     if out is None:
         if classes or hide_addresses or elf:
             raise click.UsageError("--with, --hide-addresses and --elf need -o FILE")
+        if form != "text":
+            raise click.UsageError("--verify and --explain answer in text: --format needs -o FILE")
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
     refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
     if hide_addresses and {"symbols", "types"} & {*classes}:
