@@ -128,7 +128,11 @@ STRANGE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("run", [5, {}, {"phys": -1, "size": 2, "shown": "", "sha256": ""}])
 def test_a_manifest_that_is_none_is_named(shared: Path, run: object) -> None:
-    for manifest in ({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}, *STRANGE):
+    manifests: list[dict[str, Any]] = [
+        *({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}),
+        *STRANGE,
+    ]
+    for manifest in manifests:
         with pytest.raises(checker.Unusable, match="the manifest"):
             checker.check(str(shared), manifest)
 
