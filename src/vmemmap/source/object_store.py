@@ -244,7 +244,9 @@ def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[
     if scheme in WEB:
         raise unreadable(path, "a web server has no list of its files", "name them", what)
     place, _, prefix = url.partition("://")[2].partition("/")
-    store, _ = open_store(f"{scheme}://{place}/-", options, what)
+    if not place:
+        raise unreadable(path, f"expected {scheme}://BUCKET/PREFIX/", what=what)
+    store, _ = open_store(f"{scheme}://{place}/-", options, what, path=path)
     try:
         for found in store.list(prefix or None):
             for row in found:
