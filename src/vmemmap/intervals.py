@@ -76,8 +76,16 @@ def holds(
     return np.asarray((at >= 0) & (starts + size <= intervals[clipped, 1]))
 
 
-def touches(intervals: Intervals, starts: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-    """Tell for each start whether any of ``[start, start + size)`` lies in an interval."""
+def touches(
+    intervals: Intervals, starts: NDArray[np.int64], size: int | NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Tell for each start whether any of ``[start, start + size)`` lies in an interval.
+
+    Args:
+        intervals: The intervals.
+        starts: Where each range starts.
+        size: How long all of them are, or each.
+    """
     first = np.searchsorted(intervals[:, 1], starts, side="right")
     last = np.searchsorted(intervals[:, 0], starts + size, side="left")
     return np.asarray(first < last)

@@ -136,7 +136,10 @@ def _files(paths: Sequence[Opened | Dumpable | Sequence[Opened | Dumpable]]) -> 
         if isinstance(path, (list, tuple)):
             found += _files(path)
         elif path is None or isinstance(path, (int, float)):
-            raise TypeError(f"expected the path of a dump, or a list of paths, found {path!r}")
+            raise TypeError(
+                "expected the path or URL of a dump, an object with read and seek, or a list of "
+                f"these, found {path!r}"
+            )
         else:
             found.append(path)
     if not found:

@@ -189,12 +189,11 @@ def test_a_reader_that_leaves_is_no_finding(vmemmap_script, arguments) -> None:
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-@pytest.mark.parametrize("name", ["vmcore", "other-name", "-"])
+@pytest.mark.parametrize("name", ["vmcore", "other-name"])
 def test_pages_never_replace_their_dump(run_vmemmap, machine, tmp_path, name) -> None:
     dump = written(tmp_path, machine.elf())
     (tmp_path / "other-name").symlink_to(dump)
-    out = name if name == "-" else tmp_path / name
-    assert run_vmemmap("pages", dump, "-o", out).code == 2
+    assert run_vmemmap("pages", dump, "-o", tmp_path / name).code == 2
     assert dump.read_bytes() == machine.elf()
 
 

@@ -244,7 +244,7 @@ def test_objects_that_cannot() -> None:
         (io.BytesIO(), vmemmap.UnreadableFile, "it is empty"),
         (io.StringIO("text"), vmemmap.UnreadableFile, "open it in binary mode"),
         (io.BytesIO(b"no dump"), vmemmap.UnknownFormat, "this is no dump"),
-        (7, TypeError, "an object with read and seek, found int"),
+        (7, TypeError, "an object with read and seek, or a list of these, found 7"),
     )
     for thing, error, words in cases:
         with trying(thing), pytest.raises(error, match=words):

@@ -8,7 +8,7 @@ assumptions                what the user says, which goes before all else
 vmcoreinfo                 VMCOREINFO: the kernel's notes for dump tools, parsed, or searched for
 symbols                    a table of the kernel's symbols, and kallsyms in the dump
 types                      the kernel's types: BTF or debug information
-mmu vmlinux                hash or radix, by what evidence; a file that the user names
+mmu vmlinux find_vmlinux   hash or radix, by what evidence; a kernel's file, named or looked for
 kernel_types obtain        which types are believed; where VMCOREINFO comes from
 kernel                     the kernel: release, page size, byte order, symbols, its memory
 backing                    vmemmap_list: its head, how a node lies, how large a block is

@@ -118,15 +118,19 @@ class KernelTypes:
             FactConflict: The user's vmlinux is of another kernel.
             FactInvalid: The types are damaged.
         """
+        fact = self.compared(key)
+        if fact is not None:
+            self.used[key] = fact
+        return fact
+
+    def compared(self, key: str) -> Fact[int] | None:
+        """Give the same for a comparison: nothing rests on it; errors as for `value`."""
         if self._reading or not may_tell(key):
             return None  # what the types themselves are found by does not come from them
         if key not in self._given:
             value = self._ask(lambda types: value_by_types(types, key))
             self._given[key] = None if value is None else self.note(key, value)
-        fact = self._given[key]
-        if fact is not None:
-            self.used[key] = fact
-        return fact
+        return self._given[key]
 
     def member(self, path: str) -> Member | None:
         """Say where a member lies, or None if no types tell; errors as for `value`."""

@@ -28,6 +28,7 @@ SINGLE_PAGES_MAX = 1 << 22
 """Machines of up to so many pages are kept page by page at first."""
 CELLS_MAX = 1 << 17
 """How many cells larger ones have at most."""
+_FEW_CELLS = 1 << 14
 RUNS_MAX = 2048
 """How many runs of pages of one zone, or without a readable struct page, are kept."""
 
@@ -95,6 +96,7 @@ class CellGatherer:
         self.pages: Intervals = join(sections.first_pfn, sections.end_pfn)
         total = len(pages)
         self._single = total <= SINGLE_PAGES_MAX
+        self._section_shift = sections.pages_per_section.bit_length() - 1
         self.kinds = np.zeros(total, dtype=np.uint8) if self._single else None
         self._starts = np.cumsum(self.pages[:, 1] - self.pages[:, 0])
         self._starts -= self.pages[:, 1] - self.pages[:, 0]
@@ -151,6 +153,15 @@ class CellGatherer:
             return _cells_of(self.kinds, self.pages, shift)
         assert self._cells is not None
         return _filled(self._cells).coarser(shift - self._cells.shift)
+
+    def cells_of_ranges(self) -> Cells:
+        """Give the pages in cells as large as what memory comes in, a section, allows at most.
+
+        So memory ranges begin and end at cells, and there are few cells where there are many pages.
+        """
+        few = (int((self.pages[:, 1] - self.pages[:, 0]).sum()) // _FEW_CELLS).bit_length()
+        least = 0 if self._cells is None else self._cells.shift
+        return self.cells(max(min(few, self._section_shift), least))
 
     def _add(self, first: int, kind: NDArray[np.uint8]) -> None:
         """Take the kinds of pages in a row, all of one range."""

@@ -262,7 +262,7 @@ class _Page:
                 f"{cell} pages, {size_text(cell * size)}, each with what is in it; a cell of one "
                 "kind tells of each of its pages."
             )
-        strips, more = range_strips(seen.cells(record["shift"]), size)
+        strips, more = range_strips(seen.cells_of_ranges(), size)
         pages = f"{counted.pages:,} pages of {size_text(size)}: {size_text(counted.pages * size)}"
         return _body(
             "map.html.j2",

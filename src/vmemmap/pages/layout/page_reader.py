@@ -97,7 +97,7 @@ class PageReader:
 
     def type_by_types(self, name: str) -> int | None:
         """Give the same as the types alone have it: since 6.11, when it became an enumerator."""
-        fact = self.types.value(f"NUMBER(PAGE_{name}_MAPCOUNT_VALUE)")
+        fact = self.types.compared(f"NUMBER(PAGE_{name}_MAPCOUNT_VALUE)")
         return None if fact is None else fact.value & 0xFFFF_FFFF
 
     def derive_offset(self, name: str, value: int, width: int, why: str) -> int | None:
