@@ -147,3 +147,16 @@ def test_the_command_says_where_a_byte_comes_from(shared: Path, run_vmemmap) -> 
     assert any("in the data of the page at 0x" in text for text in pages)
     ran = run_vmemmap("extract", shared, "--explain", "offset:-1")
     assert ran.code == 2
+
+
+def test_bitmaps_of_more_than_a_machine_has_are_neither_read_nor_written(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_elf(shared):
+        pytest.skip("ELF has no bitmaps")
+    with pytest.raises(checker.Unusable, match="its bitmaps have"):
+        changed(shared, tmp_path, lambda data: struct.pack_into(">I", data, 436, 1 << 31))
+    monkeypatch.setattr("vmemmap.extract.extract.BITMAP_MAX", 16)
+    with vmemmap.open(shared) as core, pytest.raises(vmemmap.UnwritableFile, match="--elf"):
+        core.extract(tmp_path / "out")
+    assert not [*tmp_path.glob("out*")]

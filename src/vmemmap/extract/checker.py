@@ -33,6 +33,7 @@ HIDDEN_NAMES = {1: "the node's name", 3: "the kernel's version", 5: "the domain'
 PAGE_SIZES = (4096, 65536)
 VERSION = 1
 NOTES_MAX = 1 << 24
+BITMAP_MAX = 1 << 29  # of 16 TiB of memory in pages of 4 KiB
 FOUND_MAX = 1000
 DESCRIPTORS_AT_ONCE = 4096
 Stored = Iterator[tuple[int, bytes]]
@@ -261,6 +262,8 @@ class _Check:
         if not notes_at <= text_at <= text_at + text_size <= notes_at + notes_size:
             self.found.append("VMCOREINFO is not in the notes")
         maps_at, half = (1 + sub_blocks) * block, map_blocks * block // 2
+        if half > BITMAP_MAX:
+            raise Unusable(f"its bitmaps have {half} bytes each; expected at most {BITMAP_MAX}")
         memory = self._read(maps_at, half, "the bitmap of all memory")
         stored = self._read(maps_at + half, half, "the bitmap of the pages in the file")
         if int.from_bytes(stored, "little") & ~int.from_bytes(memory, "little"):
