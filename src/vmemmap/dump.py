@@ -261,6 +261,13 @@ class Dump:
         """Give the kernel's log; errors as for `Vmcore.dmesg`."""
         from vmemmap.kernel_log.read import read_log
 
+        note = self.extract_note
+        if note is not None and "dmesg" not in note.classes:
+            raise FactMissing(
+                "this extract has nothing of the kernel's log (vmemmap extract --with dmesg puts "
+                "it in)",
+                name="log",
+            )
         return read_log(self.kernel.vmcoreinfo, self.kernel.memory)
 
     @established

@@ -18,6 +18,7 @@ from vmemmap.errors import FactError, FactInvalid, FactMissing
 from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
+from vmemmap.formats.extract_note import find_extract_note
 from vmemmap.formats.notes import count_processors
 from vmemmap.kernel_log.record import LogRecord
 from vmemmap.source.base import PhysicalSource
@@ -31,6 +32,7 @@ _DEATHS = (
 )
 """How messages of a kernel begin that comes to its end without a panic."""
 _BUILD_ID = re.compile(r"[0-9a-f]{16,64}")
+_NOT_SHARED = frozenset({"node_name", "cpus", "crash_time"})
 _MESSAGES_MAX = 1 << 18
 """More than a log of 16 MiB holds; who wants to see a longer one asks for the log itself."""
 _LAST_SECOND = 253_402_300_799
@@ -88,6 +90,8 @@ class SystemFacts:
                 facts.add(establish())
             except FactError as error:
                 facts.missing[name] = error
+                if name in _NOT_SHARED and find_extract_note(self._source.notes) is not None:
+                    facts.missing[name] = FactMissing("an extract leaves it out", name=name)
         return facts
 
     def _uts(self, name: str, field: str) -> Fact[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,9 +115,24 @@ def test_a_file_that_is_cut_off_is_named(shared: Path, tmp_path: Path, size: int
         changed(shared, tmp_path, lambda data: data.__delitem__(slice(size, None)))
 
 
+STRANGE: list[dict[str, Any]] = [
+    {"page_size": 65536, **more}
+    for more in (
+        {"runs": 5},
+        {"runs": [], "classes": "list"},
+        {"runs": [], "version": 2},
+        {"runs": [{"phys": float("inf"), "size": 1, "shown": "list", "sha256": ""}]},
+    )
+]
+
+
 @pytest.mark.parametrize("run", [5, {}, {"phys": -1, "size": 2, "shown": "", "sha256": ""}])
 def test_a_manifest_that_is_none_is_named(shared: Path, run: object) -> None:
-    for manifest in ({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}):
+    manifests: list[dict[str, Any]] = [
+        *({"page_size": 65536, "runs": [run]}, {"page_size": 7}, {}),
+        *STRANGE,
+    ]
+    for manifest in manifests:
         with pytest.raises(checker.Unusable, match="the manifest"):
             checker.check(str(shared), manifest)
 
@@ -131,3 +147,16 @@ def test_the_command_says_where_a_byte_comes_from(shared: Path, run_vmemmap) -> 
     assert any("in the data of the page at 0x" in text for text in pages)
     ran = run_vmemmap("extract", shared, "--explain", "offset:-1")
     assert ran.code == 2
+
+
+def test_bitmaps_of_more_than_a_machine_has_are_neither_read_nor_written(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_elf(shared):
+        pytest.skip("ELF has no bitmaps")
+    with pytest.raises(checker.Unusable, match="its bitmaps have"):
+        changed(shared, tmp_path, lambda data: struct.pack_into(">I", data, 436, 1 << 31))
+    monkeypatch.setattr("vmemmap.extract.extract.BITMAP_MAX", 16)
+    with vmemmap.open(shared) as core, pytest.raises(vmemmap.UnwritableFile, match="--elf"):
+        core.extract(tmp_path / "out")
+    assert not [*tmp_path.glob("out*")]

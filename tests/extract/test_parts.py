@@ -117,6 +117,14 @@ def test_an_extract_says_that_it_is_one(shared: Path, run_vmemmap) -> None:
         assert core.extract_note is None
 
 
+def test_an_extract_says_that_it_leaves_out_what_it_lacks(shared: Path) -> None:
+    with vmemmap.open(shared) as core:
+        with pytest.raises(vmemmap.FactMissing, match="nothing of the kernel's log"):
+            core.dmesg()
+        for name in ("node_name", "cpus", "crash_time"):
+            assert str(core.system.missing[name]) == "an extract leaves it out"
+
+
 def test_a_note_that_is_damaged_still_says_so() -> None:
     for text in (b"", b"\xff\x1b[31m=\n", b"RESCUED=" + b"9" * 5000, b"CLASSES=\x1b,,a,\nVERSION"):
         note = find_extract_note([Note("VMEMMAP", 1, text)])
@@ -194,7 +202,17 @@ def test_runs_are_found(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "runs": 5}', "\xff", '{"version":1}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"version": 2}',
+        '{"version": 1, "runs": 5}',
+        "\xff",
+        '{"version":1}',
+    ],
 )
 def test_a_manifest_that_is_none_is_named(text: str, tmp_path: Path) -> None:
     manifest_path(tmp_path / "x").write_text(text)

@@ -5,6 +5,7 @@ The source is painted, not the file: every byte that the extract does not show i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,14 @@ import vmemmap
 from extract.painted import MARKER, PaintedSource, memory_of
 from oracles.simulated import crash, event, spec_of
 from vmemmap import Vmcore
+from vmemmap.extract.checker import check
 from vmemmap.extract.manifest import manifest_path, read_manifest
+from vmemmap.facts.fact import Origin
 from vmemmap.facts.vmlinux import SymbolFile
+from vmemmap.intervals import intersect, join, subtract
+from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.progress import no_progress
+from vmemmap.report import usage
 from vmemmap.simulate import Machine, PagePlan
 from vmemmap.simulate.crash.damage import DAMAGE_KINDS, apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
@@ -188,3 +194,44 @@ def used_bytes(source: PhysicalSource) -> NDArray[np.int64]:
             used = np.flatnonzero(data.reshape(-1, 4096).any(axis=1))
             found.append((at + (used[:, None] * 4096 + np.arange(4096))).reshape(-1))
     return np.concatenate(found).astype(np.int64)
+
+
+def test_types_are_those_of_the_kernel_and_nothing_else_comes_with_them(tmp_path: Path) -> None:
+    dump = crash(spec_of("6.12", page=4096, byte_order="big"), tmp_path / "vmcore")
+    same_extracts(lambda: open_source(dump.path), tmp_path, classes=["types"])
+    assert check(str(tmp_path / "one")) == []
+    (types,) = (run for run in read_manifest(tmp_path / "one")["runs"] if run["shown"] == "types")
+    with vmemmap.open(dump.path) as core, vmemmap.open(tmp_path / "one") as extract:
+        shown = core.read_phys(types["phys"], types["size"])
+        magic, _, _, header, _, type_bytes, _, text_bytes = struct.unpack_from(">HBB5I", shown)
+        assert (magic, header + type_bytes + text_bytes) == (0xEB9F, len(shown))
+        for one in (core, extract):
+            assert usage.record(one, one.usage(), None)["node_and_zone"]["origin"] == Origin.BTF
+
+
+def ranges(bounds: list[tuple[int, int]]) -> NDArray[np.int64]:
+    return join(*np.array(bounds, dtype=np.int64).T)
+
+
+def test_what_is_rescued_is_of_the_blocks_that_the_list_lost(tmp_path: Path) -> None:
+    machine = Machine(DAMAGED).boot().run_events()
+    before = machine.walk()
+    snapshot = machine.snapshot()
+    apply_damage(snapshot, "truncated")
+    write_vmcore(snapshot, tmp_path / "vmcore", no_progress)
+    with vmemmap.open(tmp_path / "vmcore") as core:
+        left = {entry.node for entry in core.backing}
+    lost = [entry for entry in before if entry.node not in left]
+    assert left
+    assert lost
+    with vmemmap.open(tmp_path / "vmcore", rescue=True) as core:
+        assert core.extract(tmp_path / "one").rescued == len(lost)
+    assert check(str(tmp_path / "one")) == []
+    manifest = read_manifest(tmp_path / "one")
+    runs = [run for run in manifest["runs"] if run["shown"] == "rescued"]
+    found = ranges([(run["phys"], run["phys"] + run["size"]) for run in runs])
+    blocks = [(entry.phys, entry.phys + 4096) for entry in lost]
+    nodes = [(entry.node - PAGE_OFFSET, entry.node - PAGE_OFFSET + 24) for entry in lost]
+    assert not len(subtract(found, ranges([*blocks, *nodes])))
+    shown = ranges([(run["phys"], run["phys"] + run["size"]) for run in manifest["runs"]])
+    assert all(len(intersect(shown, ranges([block]))) for block in blocks)

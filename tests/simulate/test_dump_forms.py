@@ -78,6 +78,7 @@ def test_the_readers_read_it_whole(form: str, tmp_path: Path) -> None:
         ({"crashkernel": 2048 * M}, "no range of memory has all of"),
         ({"crashkernel": 64 * M, "crashkernel_at": 16 * M}, "the kernel itself is there"),
         ({"crashkernel": 1000}, "no whole pages"),
+        ({"crashkernel": -65536}, "-65536 is less than nothing"),
         ({"crashkernel_at": 64 * M}, "there is no dump.crashkernel"),
         ({"firmware": (FirmwareRange(0, 4096),)}, "no whole pages"),
         ({"firmware": (RTAS, RTAS)}, "overlap at 0x2fff0000"),

@@ -195,6 +195,7 @@ def test_wrong_uses_are_one_line(fleet: Path, tmp_path: Path, run_vmemmap) -> No
         ([fleet], 2, "give -o DIR"),
         ([fleet, "-o", tmp_path / "o", "--ask", "nothing"], 2, "expected questions of info, list"),
         ([fleet, "--show"], 3, "there is no survey in this folder"),
+        ([f"{fleet}/x*", "-o", tmp_path / "o"], 3, "x*: there is no dump\n"),
         ([f"@{tmp_path}/none", "-o", tmp_path / "o"], 3, "cannot read the list of dumps"),
         (["https://127.0.0.1/x/", "-o", tmp_path / "o"], 3, "a web server has no list"),
         ([fleet, "-o", fleet / "notes.txt"], 3, "cannot be written"),

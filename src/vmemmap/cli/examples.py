@@ -62,6 +62,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("extract vmcore -o shared", "a dump to share, with nobody's data"),
         ("extract vmcore -o other --format json", "and what is in it, for a program"),
     ),
+    "report": (
+        ("report vmcore -o vmcore.html", "the dump as a page for a browser"),
+        ("report vmcore --rescue -o vmcore.html", "with what can be found of a damaged list"),
+    ),
+    "survey": (
+        ("survey vmcore -o fleet", "one dump; a folder, a pattern or a prefix of a store is many"),
+        ("survey --show fleet", "what is known of all that were asked"),
+    ),
     "simulate": (
         ("simulate -o made --memory 1G", "a machine of 1 GiB, crashed"),
         ("simulate --explain-era 5.4", "what the model holds for a release"),

@@ -11,6 +11,7 @@ from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_re
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
+from vmemmap.extract.manifest import manifest_path
 from vmemmap.report import extract as report
 
 
@@ -87,8 +88,11 @@ def command(
     if out is None:
         if classes or hide_addresses or elf:
             raise click.UsageError("--with, --hide-addresses and --elf need -o FILE")
+        if form != "text":
+            raise click.UsageError("--verify and --explain answer in text: --format needs -o FILE")
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
-    refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    for written in (out, str(manifest_path(out))):
+        refuse_to_replace(written, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
     if hide_addresses and {"symbols", "types"} & {*classes}:
         raise click.UsageError("symbols are addresses: --with symbols or types cannot hide them")
     with dump.open() as core:

@@ -31,7 +31,9 @@ MAIN_BYTES, SUB_BYTES, DESCRIPTOR_BYTES = 464, 104, 24
 UTSNAME_AT, NAME_BYTES = 12, 65
 HIDDEN_NAMES = {1: "the node's name", 3: "the kernel's version", 5: "the domain's name"}
 PAGE_SIZES = (4096, 65536)
+VERSION = 1
 NOTES_MAX = 1 << 24
+BITMAP_MAX = 1 << 29  # of 16 TiB of memory in pages of 4 KiB
 FOUND_MAX = 1000
 DESCRIPTORS_AT_ONCE = 4096
 Stored = Iterator[tuple[int, bytes]]
@@ -124,6 +126,13 @@ class _Check:
         self.size = file.seek(0, 2)
         if not isinstance(manifest, dict) or manifest.get("page_size") not in PAGE_SIZES:
             raise Unusable("the manifest has no page size that a kernel has")
+        for name in ("runs", "classes"):
+            if not isinstance(manifest.get(name, []), list):
+                raise Unusable(f"the manifest's {name} are no list")
+        if manifest.get("version", VERSION) != VERSION:
+            raise Unusable(
+                f"the manifest is of version {manifest['version']!r}; expected {VERSION}"
+            )
         self.manifest, self.page_size = manifest, int(manifest["page_size"])
         self.runs = self._runs()
 
@@ -131,11 +140,11 @@ class _Check:
         """Give the manifest's runs, checked: start, end, class and checksum."""
         runs, end = [], 0
         known = self.manifest.get("classes")
-        for run in self.manifest.get("runs") or ():
+        for run in self.manifest.get("runs", ()):
             try:
                 start, size = int(run["phys"]), int(run["size"])
                 name, digest = str(run["shown"]), str(run["sha256"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise Unusable("the manifest has a run that is none") from None
             if size < 1 or start < end:
                 raise Unusable(f"the manifest's run at {start:#x} is out of order or empty")
@@ -253,6 +262,8 @@ class _Check:
         if not notes_at <= text_at <= text_at + text_size <= notes_at + notes_size:
             self.found.append("VMCOREINFO is not in the notes")
         maps_at, half = (1 + sub_blocks) * block, map_blocks * block // 2
+        if half > BITMAP_MAX:
+            raise Unusable(f"its bitmaps have {half} bytes each; expected at most {BITMAP_MAX}")
         memory = self._read(maps_at, half, "the bitmap of all memory")
         stored = self._read(maps_at + half, half, "the bitmap of the pages in the file")
         if int.from_bytes(stored, "little") & ~int.from_bytes(memory, "little"):

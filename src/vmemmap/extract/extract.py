@@ -21,7 +21,8 @@ import numpy as np
 
 from vmemmap import __version__
 from vmemmap.dump import Dump
-from vmemmap.errors import FactError
+from vmemmap.errors import FactError, UnwritableFile
+from vmemmap.extract.checker import BITMAP_MAX
 from vmemmap.extract.classes import OPTIONAL, Shown
 from vmemmap.extract.header import shared_vmcoreinfo
 from vmemmap.extract.manifest import (
@@ -130,6 +131,13 @@ def write_extract(
             result.file_bytes = write_elf(output, order, packed, segments, maker.contents, progress)
         else:
             end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
+            if end_pfn > 8 * BITMAP_MAX:
+                raise UnwritableFile(
+                    f"the dump's headers have memory up to {end_pfn * page_size:#x}, which takes "
+                    f"bitmaps of {end_pfn // 8:#x} bytes; expected at most {BITMAP_MAX:#x} "
+                    "(--elf has no bitmaps)",
+                    path=str(path),
+                )
             header = KdumpHeader(
                 order=dump.kernel.order,
                 page_size=page_size,

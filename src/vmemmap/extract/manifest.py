@@ -104,7 +104,7 @@ def read_manifest(out: str | Path) -> Manifest:
         )
     except OSError as error:
         raise UnreadableFile(f"cannot be read: {error.strerror}", path=str(path)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UnreadableFile(f"is no manifest of an extract ({error!r})", path=str(path)) from error
 
 

@@ -19,7 +19,6 @@ from markupsafe import Markup
 from vmemmap.errors import FactError, VmemmapError
 from vmemmap.facts.mmu import RADIX
 from vmemmap.intervals import Intervals, join
-from vmemmap.kernel_log.read import read_log
 from vmemmap.pages.kinds import TITLES, Kind
 from vmemmap.picture.cells import CellGatherer
 from vmemmap.picture.colours import LOOKS, style_sheet
@@ -174,8 +173,7 @@ class _Page:
         return None
 
     def _read_log(self) -> LogView:
-        kernel = self.dump.kernel
-        return view_log(read_log(kernel.vmcoreinfo, kernel.memory), _LOG_BYTES)
+        return view_log(self.dump.log(), _LOG_BYTES)
 
     def _count(self) -> tuple[CellGatherer, Usage]:
         model = self.dump.pages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypedDict, final
 
-from vmemmap.report.text import count_text
+from vmemmap.report.text import INDENT, count_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.simulate.designs import DesignCost
@@ -79,7 +79,8 @@ def design_lines(record: DesignsRecord) -> Iterator[str]:
             f"  {cost['name']:28}{cost['node_bytes']:>5}{cost['bytes']:>12}{cost['loads']:>7}"
             f"{cost['stores']:>8}  {cost['lock']}\n"
         )
-        yield f"    node: {cost['node_from']}\n    a reader {cost['reader']}\n"
+        yield from wrapped(f"node: {cost['node_from']}", INDENT, INDENT * 2)
+        yield from wrapped(f"a reader {cost['reader']}", INDENT, INDENT * 2)
     yield (
         "  node: its bytes; bytes: of all nodes, without what their allocator needs;\n"
         "  loads, stores: for one insertion, the lock's stores included\n"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, final
 from vmemmap.address import ByteOrder
 from vmemmap.report.designs import DesignRecord, design_lines
 from vmemmap.report.members import HexAddress, HexRange, hex_address, hex_or_none, hex_ranges
-from vmemmap.report.text import count_text, size_text, wrapped
+from vmemmap.report.text import count_text, named, size_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine
@@ -346,16 +346,17 @@ def _machine(record: SimulatedRecord) -> Iterator[str]:
         f"  kernel      {kernel['release']}, {kernel['mmu']} MMU, "
         f"{size_text(kernel['page_size'])} pages, {kernel['byte_order']}-endian\n"
     )
-    yield f"  hotplug     serialised by {record['lock']}\n"
+    yield from named("hotplug", f"serialised by {record['lock']}")
     for event in record["events"]:
-        yield f"  {event['result']:<11} {event['what']}\n"
+        yield from named(f"{event['result']:<11}", event["what"])
         if event["calls"]:
             yield from _folded(" > ".join(event["calls"]))
-    yield f"  crash       {record['crashed']}\n"
-    yield (
-        f"  list        {count_text(vmemmap['entries'], 'entry')}, blocks of "
+    yield from named("crash", record["crashed"])
+    yield from named(
+        "list",
+        f"{count_text(vmemmap['entries'], 'entry')}, blocks of "
         f"{size_text(vmemmap['block_size'])}; {count_text(vmemmap['node_pages'], 'node page')}, "
-        f"{count_text(vmemmap['never_used'], 'slot')} never used, {vmemmap['freed']} freed\n"
+        f"{count_text(vmemmap['never_used'], 'slot')} never used, {vmemmap['freed']} freed",
     )
     for blocks, meaning in (
         (vmemmap["no_node"], "mapped, but not in the list"),
@@ -367,12 +368,13 @@ def _machine(record: SimulatedRecord) -> Iterator[str]:
             yield f"  and {len(blocks) - _BLOCKS_SHOWN} more {meaning}\n"
     for harm in record.get("damage", ()):
         node = f", node {harm['node']}" if harm["node"] else ""
-        yield f"damaged: {harm['name']}{node}; to be found: {' or '.join(harm['findings'])}\n"
+        found = f"{harm['name']}{node}; to be found: {' or '.join(harm['findings'])}"
+        yield from wrapped(found, "damaged: ")
     for note in record["notes"]:
-        yield f"  note        {note}\n"
+        yield from named("note", note)
 
 
-def _folded(text: str, width: int = 84) -> Iterator[str]:
+def _folded(text: str, width: int = 64) -> Iterator[str]:
     """Give a call chain in lines of at most *width* characters, broken at its arrows."""
     line = ""
     for call in text.split(" > "):
@@ -389,4 +391,4 @@ def _pages(record: SimulatedRecord) -> Iterator[str]:
     for name, count in record["pages"].items():
         yield f"  {name.replace('_', ' '):16}{count:>14}\n"
     counted = ", ".join(f"{name} {count}" for name, count in record["makedumpfile"].items())
-    yield f"  makedumpfile: {counted}\n"
+    yield from wrapped(counted, "  makedumpfile: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict, final
 
-from vmemmap.report.text import count_text
+from vmemmap.report.text import count_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.simulate.store_orders import Insertion
@@ -88,11 +88,11 @@ def store_orders(insertion: Insertion) -> StoreOrdersRecord:
 
 def store_orders_lines(record: StoreOrdersRecord) -> Iterator[str]:
     """Give what is met as a table."""
-    yield (
+    yield from wrapped(
         f"One more insertion into a list of {count_text(record['entries'], 'entry')}: "
-        f"{', '.join(record['stores'])}\n"
-        f"Without a barrier memory can be seen in {record['states']} states\n\n"
+        f"{', '.join(record['stores'])}"
     )
+    yield f"Without a barrier memory can be seen in {record['states']} states\n\n"
     yield f"  {'states':>6}  {'in order':>8}  {'the new entry':31}the others\n"
     for seen in record["seen"]:
         yield (

@@ -174,7 +174,7 @@ class _NoSuchRange(Exception):
 
 
 def open_store(
-    url: str, options: Mapping[str, Any] | None = None, what: str = "the dump"
+    url: str, options: Mapping[str, Any] | None = None, what: str = "the dump", path: str = ""
 ) -> tuple[Any, str]:
     """Open the store that a URL names; nothing is asked of it yet.
 
@@ -182,6 +182,7 @@ def open_store(
         url: The address of an object or of a prefix.
         options: As for `StoredObject`.
         what: What it ought to be, for errors.
+        path: What it is called in errors; the URL, without secrets, if empty.
 
     Returns:
         The store, and the key of the object in it.
@@ -189,7 +190,7 @@ def open_store(
     Raises:
         UnreadableFile: No store has such an address, an option is none, or obstore is missing.
     """
-    path, scheme = shown(url), scheme_of(url)
+    path, scheme = path or shown(url), scheme_of(url)
     try:
         from obstore.store import HTTPStore, from_url
     except ImportError:
@@ -244,7 +245,9 @@ def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[
     if scheme in WEB:
         raise unreadable(path, "a web server has no list of its files", "name them", what)
     place, _, prefix = url.partition("://")[2].partition("/")
-    store, _ = open_store(f"{scheme}://{place}/-", options, what)
+    if not place:
+        raise unreadable(path, f"expected {scheme}://BUCKET/PREFIX/", what=what)
+    store, _ = open_store(f"{scheme}://{place}/-", options, what, path)
     try:
         for found in store.list(prefix or None):
             for row in found:

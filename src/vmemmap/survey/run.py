@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vmemmap
+from vmemmap.errors import DumpError
 from vmemmap.progress import Progress, no_progress
 from vmemmap.survey.answers import QUESTIONS, Row, failed_row
 from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle
@@ -86,10 +87,12 @@ def survey(
     unknown = sorted(set(ask) - set(QUESTIONS))
     if unknown or not ask:
         raise ValueError(f"expected questions of {', '.join(QUESTIONS)}, found {unknown}")
-    parts = Parts(out)
+    sources, parts = list(sources), Parts(out)
     with parts.held():
         parts.tidy()
         dumps = list(find_dumps(sources, storage))
+        if not dumps and not parts.latest(()):
+            raise DumpError("there is no dump", path=", ".join(sources))
         known = _known(parts, ask, retry)
         new = [dump for dump in dumps if key_of(dump, vmemmap.__version__) not in known]
         with _pool(executor, jobs) as pool:

@@ -276,6 +276,8 @@ class MachineSpec:
         if self.crashkernel_at is not None and not self.crashkernel:
             raise SpecError("dump.crashkernel_at", "there is no dump.crashkernel to put there")
         where = "dump.crashkernel"
+        if self.crashkernel < 0:
+            raise SpecError(where, f"{self.crashkernel} is less than nothing")
         rows = [(where, room.start, room.end)] if (room := self.reservation) else []
         rows += [
             (f"firmware[{index}]", part.start, part.end) for index, part in enumerate(self.firmware)
