@@ -122,10 +122,10 @@ def serving(folder: Path) -> Iterator[Served]:
                 with path.open("rb") as file:
                     file.seek(start)
                     while start < end and (piece := file.read(min(_PIECE_BYTES, end - start))):
+                        with served.lock:  # before whoever asked has it, and asks for the sum
+                            served.sent_bytes += len(piece)
                         self.wfile.write(piece)
                         start += len(piece)
-                        with served.lock:
-                            served.sent_bytes += len(piece)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # whoever asked wants no more
 
