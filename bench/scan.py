@@ -54,11 +54,11 @@ _PARQUET = (
     _OPEN
     + """
 from vmemmap.pages.records import SCAN_FIELDS
-from vmemmap.report.pages import write
+from vmemmap.report.pages import Choice, write
 import pyarrow.parquet
 begun = clock()
 with open(sys.argv[2], "wb") as file:
-    write(core, file, SCAN_FIELDS, arrow=False)
+    write(core, file, SCAN_FIELDS, form="parquet", choice=Choice())
 tell(begun)
 """
 )
