@@ -54,9 +54,10 @@ def asked(core: Vmcore, *, ranges: bool) -> dict[str, Any]:
         ranges: Whether its memory ranges are whole pages.
     """
     apart = {"findings", *(() if ranges else OF_THE_RANGES)}
-    facts = {name: (fact.value, fact.origin) for name, fact in core.facts.items()}
     report = core.check()
     counted = usage.record(core, core.usage(), None)
+    # Last, as what types were asked for so far is among them.
+    facts = {name: (fact.value, fact.origin) for name, fact in core.facts.items()}
     return {
         "facts": {name: fact for name, fact in facts.items() if name != "vmcoreinfo"},
         "missing": sorted(core.facts.missing),
