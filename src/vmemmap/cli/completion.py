@@ -5,6 +5,8 @@ Files are completed where files are expected, and the codes that ``explain`` kno
 
 from __future__ import annotations
 
+from copy import copy
+
 import click
 from click.shell_completion import shell_complete
 
@@ -24,8 +26,12 @@ class _Completing(click.Group):
         return self._commands.list_commands(ctx)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        command = self._commands.get_command(ctx, name)
-        for param in command.params if command is not None else ():
+        known = self._commands.get_command(ctx, name)
+        if known is None:
+            return None
+        command = copy(known)  # the command itself stays as it is
+        command.params = [copy(param) for param in known.params]
+        for param in command.params:
             if name == "explain" and isinstance(param, click.Argument):
                 from vmemmap.explanations import explanations
 
