@@ -255,7 +255,10 @@ class Dump:
         """What was running, and how it ended, from what is at hand."""
         from vmemmap.system import SystemFacts
 
-        return SystemFacts(self.source, lambda: self.kernel, self.log).establish()
+        is_extract = self.extract_note is not None
+        return SystemFacts(
+            self.source, lambda: self.kernel, self.log, is_extract=is_extract
+        ).establish()
 
     def log(self) -> KernelLog:
         """Give the kernel's log; errors as for `Vmcore.dmesg`."""
@@ -526,13 +529,14 @@ class Dump:
             phys, method, region = found.phys, found.method, found.region
             entry = None if found.row is None else self.backing.entry_of(found.row)
         absence = self.why_absent(phys)
-        in_vmemmap = entry is not None or (self.region is not None and virt in self.region)
-        if in_vmemmap and absence in _MAY_BE_DEVICE and self._is_on_device(phys):
+        if absence in _MAY_BE_DEVICE and self._is_struct_page_on_device(virt, phys, entry):
             absence = Absence.ON_DEVICE
         return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
 
-    def _is_on_device(self, phys: int) -> bool:
-        """Tell whether a struct page at a physical address lies on a device."""
+    def _is_struct_page_on_device(self, virt: int, phys: int, entry: int | None) -> bool:
+        """Tell whether an address is one of the vmemmap, and what is there lies on a device."""
+        if entry is None and (self.region is None or virt not in self.region):
+            return False
         try:
             return self.pages.struct_pages.is_on_device(phys)
         except (FactError, ReadError):

@@ -17,6 +17,32 @@ Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
 """Columns of one length by name."""
 
 
+class Tabular:
+    """Something that is a table, too, for whoever has pyarrow, pandas or polars."""
+
+    __slots__ = ()
+
+    def columns(self) -> Columns:
+        """Give the columns of the table."""
+        raise NotImplementedError
+
+    def to_arrow(self) -> Any:
+        """Give the `columns` as a pyarrow table.
+
+        Raises:
+            ImportError: pyarrow is not installed; says how to get it.
+        """
+        return to_arrow(self.columns())
+
+    def to_pandas(self) -> Any:
+        """Give them as a pandas data frame; see `to_arrow`."""
+        return to_pandas(self.columns())
+
+    def to_polars(self) -> Any:
+        """Give them as a polars data frame; see `to_arrow`."""
+        return to_polars(self.columns())
+
+
 def to_arrow(columns: Columns) -> Any:
     """Give a pyarrow table.
 

@@ -18,7 +18,6 @@ from vmemmap.errors import FactError, FactInvalid, FactMissing
 from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
-from vmemmap.formats.extract_note import find_extract_note
 from vmemmap.formats.notes import count_processors
 from vmemmap.kernel_log.record import LogRecord
 from vmemmap.source.base import PhysicalSource
@@ -61,6 +60,7 @@ class SystemFacts:
         source: The dump: its headers' notes and utsname.
         kernel: Facts about the kernel, which say why there are none where VMCOREINFO is missing.
         log: Gives the log's records, oldest first.
+        is_extract: The dump is an extract, which leaves some of it out.
     """
 
     def __init__(
@@ -68,8 +68,11 @@ class SystemFacts:
         source: PhysicalSource,
         kernel: Callable[[], KernelFacts],
         log: Callable[[], Iterable[LogRecord]],
+        *,
+        is_extract: bool,
     ) -> None:
         self._source, self._kernel, self._log = source, kernel, log
+        self._is_extract = is_extract
         self._logged: _Logged | FactError | None = None
 
     def establish(self) -> Facts:
@@ -90,7 +93,7 @@ class SystemFacts:
                 facts.add(establish())
             except FactError as error:
                 facts.missing[name] = error
-                if name in _NOT_SHARED and find_extract_note(self._source.notes) is not None:
+                if name in _NOT_SHARED and self._is_extract:
                     facts.missing[name] = FactMissing("an extract leaves it out", name=name)
         return facts
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index as operator_index
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from vmemmap.address import Phys, Run, Virt, shown_in_hex
 from vmemmap.backing.walk import Walk
 from vmemmap.distinct import distinct, repeats
 from vmemmap.findings import Finding, Severity
-from vmemmap.frames import to_arrow, to_pandas, to_polars
+from vmemmap.frames import Tabular
 from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import BlockTable
 from vmemmap.units import count_text, size_text
@@ -79,7 +79,7 @@ def _place(index: int, length: int) -> int:
     return place
 
 
-class BackingTable(Sequence[Entry]):
+class BackingTable(Sequence[Entry], Tabular):
     """vmemmap_list, head (newest) first.
 
     Args:
@@ -159,7 +159,7 @@ class BackingTable(Sequence[Entry]):
         return (str(index), *map(hex, (entry.node, entry.virt, entry.phys)), pfns)
 
     def columns(self) -> dict[str, NDArray[np.generic]]:
-        """Give the columns of a table, for `to_arrow` and its like."""
+        """Give the columns of a table, a row an entry; none where there are no pfns."""
         start, end = self.pfn_start, self.pfn_end
         unknown = np.zeros(len(self), dtype=np.uint64)
         outside = ~self.in_region if start is not None else np.ones(len(self), dtype=np.bool_)
@@ -172,22 +172,6 @@ class BackingTable(Sequence[Entry]):
             "usable": self.usable,
             "rescued": self.rescued,
         }
-
-    def to_arrow(self) -> Any:
-        """Give the list as a pyarrow table, a row an entry; none where there are no pfns.
-
-        Raises:
-            ImportError: pyarrow is not installed; says how to get it.
-        """
-        return to_arrow(self.columns())
-
-    def to_pandas(self) -> Any:
-        """Give it as a pandas data frame; see `to_arrow`."""
-        return to_pandas(self.columns())
-
-    def to_polars(self) -> Any:
-        """Give it as a polars data frame; see `to_arrow`."""
-        return to_polars(self.columns())
 
     @overload
     def __getitem__(self, index: int) -> Entry: ...

@@ -28,7 +28,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
-from vmemmap.formats.extract_note import find_extract_note
+from vmemmap.formats.extract_note import ExtractNote
 from vmemmap.intervals import Intervals, join, total, touched
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
@@ -69,6 +69,11 @@ class CheckedDump(Protocol):
     """What is checked: the layers of a dump; each may raise a FactError."""
 
     source: PhysicalSource
+
+    @property
+    def extract_note(self) -> ExtractNote | None:
+        """What it says of itself if it is an extract."""
+        ...
 
     @property
     def kernel(self) -> KernelFacts:
@@ -173,7 +178,7 @@ class _Check:
 
     def _lacks(self) -> tuple[Finding, ...]:
         """Say what the file lacks, which the rest mostly follows from."""
-        note = find_extract_note(self._dump.source.notes)
+        note = self._dump.extract_note
         extract = () if note is None else (Finding("extract", Severity.INFO, f"this is {note}"),)
         return extract + tuple(
             Finding("dump_incomplete", Severity.WARNING, str(loss), phys=loss.first_phys)

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vmemmap.errors import FactMissing
+from vmemmap.errors import FactMissing, VmemmapError
+from vmemmap.facts.elf_file import ElfFile
+from vmemmap.facts.vmlinux import find_build_id
+from vmemmap.source.opening import open_bytes
 
 
 def find_vmlinux(
@@ -40,22 +43,17 @@ def find_vmlinux(
 
 
 def build_id_of(path: Path) -> str | None:
-    """Read the build ID of an ELF file; None where it has none, or is no ELF file."""
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import NoteSection
-
+    """Read the build ID of an ELF file; None where it has none, or is no ELF file of PowerPC64."""
     try:
-        with path.open("rb") as file:
-            for section in ELFFile(file).iter_sections():
-                if not isinstance(section, NoteSection):
-                    continue
-                for note in section.iter_notes():
-                    if note["n_type"] == "NT_GNU_BUILD_ID":
-                        return str(note["n_desc"])
-    except (OSError, ELFError, ValueError, KeyError, UnicodeDecodeError):
-        pass  # whatever else it is, it is not the file that is looked for
-    return None
+        view = open_bytes(path, "the vmlinux")
+    except VmemmapError:
+        return None  # whatever it is, it is not the file that is looked for
+    try:
+        return find_build_id(ElfFile(view)) or None
+    except VmemmapError:
+        return None
+    finally:
+        view.close()
 
 
 def _places(

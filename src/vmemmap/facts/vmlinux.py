@@ -72,7 +72,7 @@ class SymbolFile:
                     "from the kernel's debug package"
                 )
             self._names, self._symbols = symbols or (b"", np.zeros(0, _symbol_dtype("<")))
-            self.build_id = _build_id(self._file)
+            self.build_id = find_build_id(self._file)
         except DumpError as error:
             error.path = self.path
             self._view.close()
@@ -200,7 +200,7 @@ class SymbolFile:
         return next((n for n in (".BTF", ".debug_info") if self._file.find(n)), None)
 
 
-def _build_id(file: ElfFile) -> str:
+def find_build_id(file: ElfFile) -> str:
     """Give the build ID in hex, or an empty text."""
     for section in file.sections:
         if section.kind == _SHT_NOTE and section.size <= _NOTES_MAX_BYTES:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmemmap.findings import Finding
-from vmemmap.frames import to_arrow, to_pandas, to_polars
+from vmemmap.frames import Tabular
 from vmemmap.kernel_log.damage import LogDamage
 from vmemmap.units import count_text
 
@@ -96,7 +96,7 @@ def caller_text(caller_id: int) -> str:
     return f"{letter}{caller_id & ~_CALLER_IS_CPU}"
 
 
-class KernelLog:
+class KernelLog(Tabular):
     """The kernel's log, oldest record first; can be iterated again and again.
 
     Args:
@@ -157,26 +157,10 @@ class KernelLog:
         return "\n".join(lines)
 
     def columns(self) -> dict[str, list[Any]]:
-        """Give the columns of a table, for `to_arrow` and its like."""
+        """Give the columns of a table, a row a message; none where it is not recorded."""
         records = [*iter(self)]
         names = ("seq", "time_ns", "level", "facility", "caller", "text")
         return {name: [getattr(record, name) for record in records] for name in names}
-
-    def to_arrow(self) -> Any:
-        """Give the log as a pyarrow table, a row a message; none where it is not recorded.
-
-        Raises:
-            ImportError: pyarrow is not installed; says how to get it.
-        """
-        return to_arrow(self.columns())
-
-    def to_pandas(self) -> Any:
-        """Give it as a pandas data frame; see `to_arrow`."""
-        return to_pandas(self.columns())
-
-    def to_polars(self) -> Any:
-        """Give it as a polars data frame; see `to_arrow`."""
-        return to_polars(self.columns())
 
     @property
     def findings(self) -> tuple[Finding, ...]:

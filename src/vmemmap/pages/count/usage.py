@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmemmap.findings import Finding
-from vmemmap.frames import to_arrow, to_pandas, to_polars
+from vmemmap.frames import Tabular
 from vmemmap.mmzone.nodes import ZoneInfo
 from vmemmap.pages.blocks import DamagedPage
 from vmemmap.shown import ShortTable
@@ -41,7 +41,7 @@ class ZoneUsage:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Usage:
+class Usage(Tabular):
     """A census of all pages that have a struct page.
 
     Attributes:
@@ -115,7 +115,7 @@ class Usage:
         return ShortTable(title, ("kind", "pages"), len(rows), rows.__getitem__, all_rows=True)
 
     def columns(self) -> dict[str, list[Any]]:
-        """Give the columns of a table by node, zone and kind, for `to_arrow` and its like."""
+        """Give the columns of a table by node, zone and kind; none where a count is not known."""
         rows = [
             (zone.node, zone.zone, zone.name, kind, pages)
             for zone in self.zones
@@ -123,22 +123,6 @@ class Usage:
         ]
         names = ("node", "zone", "name", "kind", "pages")
         return {name: [row[at] for row in rows] for at, name in enumerate(names)}
-
-    def to_arrow(self) -> Any:
-        """Give the count by node, zone and kind as a pyarrow table; none where it is not known.
-
-        Raises:
-            ImportError: pyarrow is not installed; says how to get it.
-        """
-        return to_arrow(self.columns())
-
-    def to_pandas(self) -> Any:
-        """Give it as a pandas data frame; see `to_arrow`."""
-        return to_pandas(self.columns())
-
-    def to_polars(self) -> Any:
-        """Give it as a polars data frame; see `to_arrow`."""
-        return to_polars(self.columns())
 
     @property
     def free(self) -> int | None:
