@@ -354,7 +354,9 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
-        return self._dump.translate(self._at(virt))
+        if type(virt) is not int or not 0 <= virt <= U64_MAX:
+            virt = self._at(virt)
+        return self._dump.translate(virt)
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
         """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
@@ -193,6 +194,14 @@ class PhysicalSource(ABC):
         off before, or the page never have been written.
         """
         return self.is_present(address)
+
+    def why_absent(self, address: int) -> Absence:
+        """Say why the byte at physical *address* cannot be read; ``Absence.READ`` where it can."""
+        try:
+            self.read(address, 1)
+        except ReadError as error:
+            return error.code
+        return Absence.READ
 
     @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -83,19 +83,21 @@ class Bitmap:
     def __init__(self, data: memoryview | FarBytes, bits: int) -> None:
         self._bits = bits
         self._bytes: NDArray[np.uint8] | FarBytes
+        self._single: memoryview | FarBytes  # the same, for one bit: without an object of numpy's
         if isinstance(data, FarBytes):
-            self._bytes = data
+            self._bytes = self._single = data
         else:
-            self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
+            self._single = data[: (bits + 7) // 8].cast("B")
+            self._bytes = np.frombuffer(self._single, dtype=np.uint8)
         chunks = -(-len(self._bytes) // _CHUNK_BYTES)
         self._rank = np.zeros(chunks + 1, dtype=np.int64)
         self._counted = 0
 
     def test(self, pfn: int) -> bool:
         """Tell whether the bit of *pfn* is set."""
-        if not 0 <= pfn < self._bits or pfn >> 3 >= len(self._bytes):
+        if not 0 <= pfn < self._bits or pfn >> 3 >= len(self._single):
             return False
-        return bool(self._bytes[pfn >> 3] >> (pfn & 7) & 1)
+        return bool(self._single[pfn >> 3] >> (pfn & 7) & 1)
 
     def test_many(self, pfns: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for each pfn whether its bit is set; same shape."""
@@ -110,9 +112,10 @@ class Bitmap:
         """Count the set bits below *pfn*."""
         pfn = min(pfn, self._bits, len(self._bytes) * 8)
         chunk = (pfn >> 3) // _CHUNK_BYTES
-        self._count_to(chunk)
+        if chunk > self._counted:
+            self._count_to(chunk)
         # One large number: several times faster than an array, for a few hundred bytes.
-        bits = int.from_bytes(self._bytes[chunk * _CHUNK_BYTES : (pfn + 7) >> 3].data, "little")
+        bits = int.from_bytes(self._single[chunk * _CHUNK_BYTES : (pfn + 7) >> 3], "little")
         below = bits & ((1 << (pfn - chunk * _CHUNK_BYTES * 8)) - 1)
         return int(self._rank[chunk]) + below.bit_count()
 
