@@ -4,6 +4,7 @@
 #include "columns.h"
 #include "lzo1x_calls.h"
 #include "one_pass.h"
+#include "pack.h"
 
 static int fill_module(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &pass_spec, NULL);
@@ -28,6 +29,7 @@ static PyMethodDef module_methods[] = {
     {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
     {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
+    {"pack_pages", pack_pages, METH_VARARGS, pack_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -35,7 +37,7 @@ static PyMethodDef module_methods[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._compiled",
-    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it, and LZO1X.",
+    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it, LZO1X, snappy.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };
