@@ -19,9 +19,9 @@ from vmemmap.formats import kdump
 from vmemmap.intervals import Intervals, join
 from vmemmap.write.compress import compressor
 from vmemmap.write.elf_core import Segment, data_at
-from vmemmap.write.kdump import CONTENT, LOST, ZERO
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.notes import pack_notes
+from vmemmap.write.packing import CONTENT, LOST, PLAIN, ZERO
 
 CLASS_BYTES = 24 << 20
 """About how much is looked at of each class of pages that go."""
@@ -170,9 +170,10 @@ class Estimator:
             some = pfns[first : first + at_once]
             for batch in contents.load(join(some, some + 1)):
                 stored = np.where(batch.form >= 0, batch.size, 0)
-                rows = np.flatnonzero(batch.form == CONTENT)
-                rows = rows[~contents.find_zero(batch.data, batch.offset[rows])]
-                stored[rows] = size
+                plain = np.flatnonzero((batch.form == CONTENT) | (batch.form == PLAIN))
+                zero = contents.find_zero(batch.data, batch.offset[plain])
+                stored[plain] = np.where(zero, 0, size)
+                rows = plain[~zero & (batch.form[plain] == CONTENT)]
                 if len(rows) and compress is not None:
                     stored[rows] = compress(batch.data, batch.offset[rows])[1]
                 stored[batch.form == ZERO] = 0

@@ -22,7 +22,7 @@ from vmemmap.pages.exclusion_rules import DumpLevel
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.write.elf_core import Segment
-from vmemmap.write.kdump import CONTENT, ZERO, PageBatch
+from vmemmap.write.packing import CONTENT, PLAIN, ZERO, PageBatch
 from vmemmap.write.page_bits import PageBits
 
 GAP_PAGES_MIN = 256
@@ -158,6 +158,6 @@ class ElfDump:
 
     def _zero_of(self, batch: PageBatch) -> NDArray[np.bool_]:
         zero = batch.form == ZERO
-        rows = np.flatnonzero(batch.form == CONTENT)
+        rows = np.flatnonzero((batch.form == CONTENT) | (batch.form == PLAIN))
         zero[rows] = self._contents.find_zero(batch.data, batch.offset[rows])
         return np.asarray(zero)

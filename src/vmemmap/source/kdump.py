@@ -245,7 +245,8 @@ class KdumpSource(PhysicalSource):
         offset, size, flags = (found[name].astype(np.int64) for name in ("offset", "size", "flags"))
         sound = there & self._are_plain(found) & ((flags != 0) | (size == self.block_size))
         data = self._view.view(0, self._view.size)
-        return StoredForms(data, offset, size, flags, sound, self.file.main.status)
+        status, file = self.file.main.status, self._view.open_file
+        return StoredForms(data, offset, size, flags, sound, status, file)
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
