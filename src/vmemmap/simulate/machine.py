@@ -47,6 +47,7 @@ from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
+from vmemmap.simulate.sched.tasks import Tasks
 from vmemmap.simulate.spec.by_hand import (
     Size,
     SpecFields,
@@ -69,6 +70,7 @@ from vmemmap.write.elf_core import Progress
 
 TRACED_MOST = 1 << 17
 """So many blocks take about a minute to watch, and so many sections half of one."""
+TASK_ALIGN = 128
 _LAST_SHOWN = 2
 """So many of the events a machine's repr names."""
 
@@ -149,6 +151,8 @@ class Machine:
         self.runner = Runner(spec.faults.crash_before_store)
         self.locks = HotplugLocks(kernel, self._lock_rule, hibernation=spec.hibernation)
         write_image(self.memory, kernel, self.block_size)
+        self.tasks = Tasks(kernel, self.memory, self._alloc_for_tasks, spec.cpus)
+        self.tasks.start_first()
         self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
@@ -409,6 +413,7 @@ class Machine:
             vmemmap=self.vmemmap,
             nodes=self.nodes,
             locks=self.locks,
+            tasks=self.tasks,
             objects_phys=self.objects_phys,
             idle=tuple(self.idle),
             lost_sections=self.lost_sections,
@@ -447,13 +452,18 @@ class Machine:
         write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 
-    def write_symbols(self, path: str | Path) -> None:
+    def write_symbols(self, path: str | Path, *, debug_info: bool = False) -> None:
         """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.
+
+        Args:
+            path: The file.
+            debug_info: Types and variables are in it as DWARF, too, whatever the release: what
+                drgn wants.
 
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self, path)
+        write_symbols(self, path, debug_info=debug_info)
 
     @property
     def list_head(self) -> int:
@@ -542,8 +552,13 @@ class Machine:
         finally:
             self._kernel_memory.loads_are_steps = True
 
+    def _alloc_for_tasks(self, size: int) -> int:
+        return self.supply.alloc_kernel(size, align=max(size, TASK_ALIGN))
+
     def _start_page_allocator(self) -> None:
         """Hand what memblock has left to the page allocator, and put pages to use."""
+        if not self.crashed:
+            self.tasks.start_others()
         shift = self.kernel.page_shift
         for part in self.spec.memory:
             self.pages.adopt(part.node, part.start >> shift, part.end >> shift)

@@ -19,6 +19,7 @@ from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.paint import paint, without_frames
 from vmemmap.simulate.crash.printk import write_log
+from vmemmap.simulate.crash.registers import write_crash
 from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
 from vmemmap.simulate.kernel import SECTION_SHIFT
@@ -80,6 +81,7 @@ class Snapshot:
         lru = self.struct_pages.lru_of(0)
         machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
+        write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
         machine.memory.write(VMCOREINFO_NOTE, note)

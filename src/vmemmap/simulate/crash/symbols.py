@@ -15,7 +15,13 @@ from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.kernel_types import kernel_types
 from vmemmap.simulate.kernel import MIB, Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
+from vmemmap.simulate.memory.image import (
+    SWAPPER_PG_DIR,
+    TEXT_BYTES,
+    VARIABLES,
+    VIRT,
+    symbol_address,
+)
 from vmemmap.simulate.memory.physical import PhysicalMemory, phys_of, virt_of
 from vmemmap.write.elf_symbols import ElfSymbol
 
@@ -31,7 +37,9 @@ def kernel_symbols(kernel: Kernel, btf_bytes: int = 0) -> list[ElfSymbol]:
     """Give the symbols of a kernel, and where its BTF is if it has so many bytes of it."""
     stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
-    variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
+    variables = [
+        ElfSymbol(name, symbol_address(kernel, name), size) for name, size in VARIABLES.items()
+    ]
     size = kernel.at(eras.PSIZE_DEF_BYTES)
     count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
     table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)

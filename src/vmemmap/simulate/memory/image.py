@@ -51,7 +51,32 @@ VARIABLES = {
     "log_first_idx": 4,
     "log_next_idx": 4,
     "clear_idx": 4,
+    "__highest_present_section_nr": 8,
+    # Tasks, and the processors that they run on.
+    "init_task": 1024,
+    "init_signals": 128,
+    "init_struct_pid": 128,
+    "init_pid_ns": 128,
+    "init_mm": 64,
+    "pid_hash": 8,
+    "pidhash_shift": 4,
+    "runqueues": 128,
+    "__per_cpu_end": 640,
+    "crash_notes": 8,
+    "__per_cpu_offset": 2048 * 8,
+    "__cpu_online_mask": 2048 // 8,
+    "__cpu_possible_mask": 2048 // 8,
+    "__cpu_present_mask": 2048 // 8,
+    "cpu_online_mask": 8,
+    "cpu_possible_mask": 8,
+    "cpu_present_mask": 8,
+    "nr_cpu_ids": 4,
+    "panic_cpu": 4,
+    "crashing_cpu": 4,
+    "task_state_array": 384,
 }
+INIT_STACK = IMAGE_BYTES - (64 << 10)
+"""Of the first task, aligned to its size."""
 UTS_FIELD_BYTES = 65
 MMU_FTR_TYPE_RADIX = 0x40
 
@@ -70,6 +95,13 @@ PHYS = _place()
 """Physical address of each variable."""
 VIRT = {name: virt_of(phys) for name, phys in PHYS.items()}
 """Kernel virtual address of each variable."""
+
+
+def symbol_address(kernel: Kernel, name: str) -> int:
+    """Give the kernel virtual address of a variable, as its symbol has it."""
+    if name == "mem_section" and not kernel.at(eras.SECTION_ROOTS_ALLOCATED):
+        return virt_of(STATIC_ROOTS)
+    return VIRT[name]
 
 
 def psize_index(kernel: Kernel, block_size: int) -> int:

@@ -78,6 +78,7 @@ class SparseMem:
             table = np.zeros((len(sections), self.entry_bytes // 8), self._word)
             table[:, 0] = MARKED_PRESENT
             self.memory.physical.write(at, table.tobytes())
+            self._note_present(sections[-1])
 
     def sparse_init_sections(self, sections: npt.NDArray[np.int64], flags: int) -> None:
         """Mark many sections as having struct pages, as `sparse_init_one_section` does for one."""
@@ -95,6 +96,7 @@ class SparseMem:
         """Store where the section's struct pages are: from here on its pages are valid."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
+        self._note_present(section)
         yield from self.memory.store(virt_of(at), self.kernel.vmemmap_base | flags)
 
     def forget_mem_map(self, section: int) -> Steps[None]:
@@ -181,6 +183,12 @@ class SparseMem:
             return True
         part = (phys & (SECTION_BYTES - 1)) // SUBSECTION_BYTES
         return bool(self.subsections(section) >> part & 1)
+
+    def _note_present(self, section: int) -> None:
+        """Keep the highest section that there has been; a search for sections ends with it."""
+        at = PHYS["__highest_present_section_nr"]
+        if section > self.memory.physical.load_u64(at):
+            self.memory.physical.store_u64(at, section)
 
     @property
     def _word(self) -> np.dtype[np.uint64]:
