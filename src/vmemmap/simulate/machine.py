@@ -24,7 +24,7 @@ from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, SECTION_SHIFT, Kernel
-from vmemmap.simulate.memory.image import PHYS, write_image
+from vmemmap.simulate.memory.image import image_of, write_image
 from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
@@ -58,7 +58,6 @@ from vmemmap.simulate.spec.by_hand import (
     spec_of,
 )
 from vmemmap.simulate.spec.machine_spec import (
-    IMAGE_BYTES,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -138,10 +137,11 @@ class Machine:
 
     def _build(self) -> None:
         kernel, spec = self.kernel, self.spec
-        self.memory = PhysicalMemory(kernel.byte_order)
+        self.memory = PhysicalMemory(kernel.byte_order, kernel.load_address)
         self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
-        self.memblock.reserve(0, IMAGE_BYTES)
+        for image in spec.image:
+            self.memblock.reserve(image.start, image.end)
         for kept in (spec.reservation, *spec.firmware):
             if kept is not None:
                 self.memblock.reserve(kept.start, kept.end)
@@ -468,7 +468,7 @@ class Machine:
     @property
     def list_head(self) -> int:
         """The pointer at vmemmap_list."""
-        return self.memory.load_u64(PHYS["vmemmap_list"])
+        return self.memory.load_u64(image_of(self.memory).phys["vmemmap_list"])
 
     @property
     def backing(self) -> tuple[VmemmapBacking, ...]:
@@ -477,7 +477,7 @@ class Machine:
         return tuple(self.walk())
 
     def __repr__(self) -> str:
-        kernel, load = self.kernel, self.memory.load_u32
+        kernel, load, at = self.kernel, self.memory.load_u32, image_of(self.memory).phys
         machine = (
             f"{kernel.release}, {kernel.mmu}, {kernel.page_size >> 10}K pages, "
             f"{kernel.byte_order}-endian"
@@ -496,8 +496,8 @@ class Machine:
             f"<Machine {machine}:\n"
             f" {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
             f"{blocks} block{'' if blocks == 1 else 's'} of {self.block_size >> 10}K on the list\n"
-            f" head {self.list_head:#x}, next {self.memory.load_u64(PHYS['next']):#x}, "
-            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}\n"
+            f" head {self.list_head:#x}, next {self.memory.load_u64(at['next']):#x}, "
+            f"num_left {load(at['num_left'])}, num_freed {load(at['num_freed'])}\n"
             f" {node_page}; {events}{f'; {self.crashed}' if self.crashed else ''}>"
         )
 

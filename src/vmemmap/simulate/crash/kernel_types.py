@@ -13,7 +13,7 @@ from typing import Protocol
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import UTS_FIELD_BYTES, symbol_address, uts_name_offset
+from vmemmap.simulate.memory.image import LINKED, UTS_FIELD_BYTES, uts_name_offset
 from vmemmap.simulate.mm import pgdat
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
@@ -80,7 +80,7 @@ def debug_sections(machine: DescribedKernel) -> dict[str, bytes]:
     types = _Types(packer, machine)
     types.add()
     for name, kind in types.variables():
-        packer.variable(name, kind, symbol_address(machine.kernel, name))
+        packer.variable(name, kind, LINKED.symbol(machine.kernel, name))
     return packer.pack()
 
 

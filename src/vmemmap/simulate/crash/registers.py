@@ -11,9 +11,9 @@ import struct
 
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate.crash.crashed import CrashedMachine
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import virt_of
-from vmemmap.simulate.sched.tasks import CRASHER, WAITS_AT
+from vmemmap.simulate.sched.tasks import CRASHER
 from vmemmap.write.notes import Note, pack_note
 
 NT_PRSTATUS = 1
@@ -28,8 +28,8 @@ def registers_note(machine: CrashedMachine, cpu: int) -> Note:
     order = numpy_prefix(machine.kernel.byte_order)
     data = bytearray(PRSTATUS_BYTES)
     struct.pack_into(order + "I", data, PRSTATUS_PID, CRASHER.pid if cpu == 0 else 0)
-    stack = machine.tasks.stack_of(cpu)
-    registers = {GPR1: virt_of(stack), NIP: WAITS_AT, MSR: KERNEL_MSR, LINK: WAITS_AT}
+    stack, waits_at = machine.tasks.stack_of(cpu), machine.tasks.waits_at
+    registers = {GPR1: virt_of(stack), NIP: waits_at, MSR: KERNEL_MSR, LINK: waits_at}
     for number, value in registers.items():
         struct.pack_into(order + "Q", data, PRSTATUS_REGISTERS + 8 * number, value)
     return Note("CORE", NT_PRSTATUS, bytes(data))
@@ -37,9 +37,9 @@ def registers_note(machine: CrashedMachine, cpu: int) -> Note:
 
 def write_crash(machine: CrashedMachine) -> None:
     """Write into memory what the kernel notes of a crash: the registers, and which processor."""
-    memory = machine.memory
-    memory.store_u32(PHYS["crashing_cpu"], 0)
-    memory.store_u32(PHYS["panic_cpu"], 0)
+    memory, image = machine.memory, image_of(machine.kernel)
+    memory.store_u32(image.phys["crashing_cpu"], 0)
+    memory.store_u32(image.phys["panic_cpu"], 0)
     for cpu, place in enumerate(machine.tasks.notes):
         note = registers_note(machine, cpu)
         memory.write(place, pack_note(memory.order, note.name, note.kind, note.desc))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT, SUBSECTION_BYTES, Kernel
-from vmemmap.simulate.memory.image import PHYS, STATIC_ROOTS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import KernelMemory, phys_of, virt_of
 from vmemmap.simulate.steps import Steps
 
@@ -48,6 +48,7 @@ class SparseMem:
     def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocKernel) -> None:
         self.kernel = kernel
         self.memory = memory
+        self._image = image_of(kernel)
         self._alloc = alloc
         self.entry_bytes = MEM_SECTION_BYTES[kernel.struct_page_size]
         self.per_root = kernel.page_size // self.entry_bytes
@@ -56,9 +57,9 @@ class SparseMem:
         self._partial: dict[int, int] = {}
         if kernel.at(eras.SECTION_ROOTS_ALLOCATED):
             self.roots_phys = alloc(self.length * 8)
-            memory.physical.store_u64(PHYS["mem_section"], virt_of(self.roots_phys))
+            memory.physical.store_u64(self._image.phys["mem_section"], virt_of(self.roots_phys))
         else:
-            self.roots_phys = STATIC_ROOTS
+            self.roots_phys = self._image.static_roots
 
     def entry_phys(self, section: int) -> int | None:
         """Give the physical address of a section's struct mem_section; None without a root."""
@@ -186,7 +187,7 @@ class SparseMem:
 
     def _note_present(self, section: int) -> None:
         """Keep the highest section that there has been; a search for sections ends with it."""
-        at = PHYS["__highest_present_section_nr"]
+        at = self._image.phys["__highest_present_section_nr"]
         if section > self.memory.physical.load_u64(at):
             self.memory.physical.store_u64(at, section)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import INIT_STACK, PHYS, VIRT
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import LINEAR_MASK, PhysicalMemory, virt_of
 from vmemmap.simulate.sched import task_layout as era
 from vmemmap.simulate.sched.pid_tree import PidTree
@@ -28,8 +28,8 @@ STATE_NAMES_AT = 128
 """The texts of task_state_array lie so far behind its beginning."""
 FRAME_BYTES = 512
 """What _switch() takes of a stack for a task that goes to sleep."""
-WAITS_AT = virt_of(0x10000)
-"""Where in the kernel's text every task is."""
+WAITS_AT = 0x10000
+"""Where in the kernel's text every task is (bytes from its beginning)."""
 KTHREADD = 2
 
 
@@ -88,6 +88,7 @@ class Tasks:
         phys: Physical address of each task_struct, by the task's number; 0 is `init_task`.
         idle: Physical address of each processor's idle task.
         notes: Physical address of the room for each processor's registers.
+        waits_at: Virtual address in the kernel's text where every task is.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Tasks:
             cpus: How many processors are online.
         """
         self.kernel, self.memory, self.cpus = kernel, memory, cpus
+        self._image = image_of(kernel)
+        self.waits_at = virt_of(kernel.load_address + WAITS_AT)
         self.layout = era.TaskLayout(kernel)
         self.phys: dict[int, int] = {}
         self.idle: list[int] = []
@@ -113,15 +116,20 @@ class Tasks:
     def start_first(self) -> None:
         """Write what the image has already: `init_task`, and how processors and PIDs begin."""
         self._write_processors()
-        self._pids[0] = PHYS["init_struct_pid"]
-        self._signals[0] = PHYS["init_signals"]
+        self._pids[0] = self._image.phys["init_struct_pid"]
+        self._signals[0] = self._image.phys["init_signals"]
         self._write_pid(0)
-        self.phys[0] = PHYS["init_task"]
-        self.idle.append(PHYS["init_task"])
-        self._write_task(Task(0, "swapper/0", 0, state=0), self.phys[0], INIT_STACK, cpu=0)
+        self.phys[0] = self._image.phys["init_task"]
+        self.idle.append(self._image.phys["init_task"])
+        swapper = Task(0, "swapper/0", 0, state=0)
+        self._write_task(swapper, self.phys[0], self._image.init_stack, cpu=0)
         self._empty_lists(self.phys[0])
         self._write_signal(0)
-        self._put("pid_namespace", PHYS["init_pid_ns"], child_reaper=VIRT["init_task"])
+        self._put(
+            "pid_namespace",
+            self._image.phys["init_pid_ns"],
+            child_reaper=self._image.virt["init_task"],
+        )
         if self.kernel.at(era.THREAD_HEAD):
             self._link_thread(self.phys[0], 0)
 
@@ -176,7 +184,7 @@ class Tasks:
     def _write_task(self, task: Task, phys: int, stack: int, cpu: int) -> None:
         kernel, layout = self.kernel, self.layout
         leader = self.phys.get(task.tgid, phys) if task.pid else phys
-        parent = self.phys[task.parent] if task.pid else PHYS["init_task"]
+        parent = self.phys[task.parent] if task.pid else self._image.phys["init_task"]
         flags = PF_KTHREAD if task.is_kthread else 0 if task.pid else PF_KTHREAD | PF_IDLE
         runs = task.pid == CRASHER.pid or (task.pid == 0 and cpu > 0)
         words = {
@@ -194,7 +202,7 @@ class Tasks:
             "signal": virt_of(self._signals[task.tgid]),
             "mm": self._mm(task, leader),
         }
-        words["active_mm"] = words["mm"] or VIRT["init_mm"]
+        words["active_mm"] = words["mm"] or self._image.virt["init_mm"]
         if kernel.at(era.TGID_LINK):
             words["thread_pid"] = virt_of(self._pids[task.pid])
         self._put("task_struct", phys, **words)
@@ -216,7 +224,7 @@ class Tasks:
         self._put("thread_struct", self._at(task, "thread"), ksp=virt_of(frame))
         regs = frame + era.STACK_FRAME_OVERHEAD
         self.memory.store_u64(frame, virt_of(regs + self.layout["pt_regs"].size))
-        self._put("pt_regs", regs, nip=WAITS_AT, link=WAITS_AT)
+        self._put("pt_regs", regs, nip=self.waits_at, link=self.waits_at)
         self.memory.store_u64(regs + self.layout["pt_regs"].at("gpr") + 8, virt_of(frame))
 
     def _state(self, task: Task) -> int:
@@ -262,7 +270,7 @@ class Tasks:
         phys = self._pids[number]
         self._put("pid", phys, count=1, level=0)
         first = phys + self.layout["pid"].at("numbers")
-        self._put("upid", first, nr=number, ns=VIRT["init_pid_ns"])
+        self._put("upid", first, nr=number, ns=self._image.virt["init_pid_ns"])
 
     def _link_thread(self, task: int, number: int) -> None:
         head = self._signals[number] + self.layout["signal_struct"].at("thread_head")
@@ -285,14 +293,14 @@ class Tasks:
         self._add_head(pid + layout["pid"].at("tasks") + 8 * kind, node)
 
     def _write_processors(self) -> None:
-        memory = self.memory
-        memory.store_u32(PHYS["nr_cpu_ids"], self.cpus)
+        memory, image = self.memory, self._image
+        memory.store_u32(image.phys["nr_cpu_ids"], self.cpus)
         for name in ("online", "possible", "present"):
             for cpu in range(self.cpus):
-                word = PHYS[f"__cpu_{name}_mask"] + cpu // 64 * 8
+                word = image.phys[f"__cpu_{name}_mask"] + cpu // 64 * 8
                 memory.store_u64(word, memory.load_u64(word) | 1 << cpu % 64)
-            memory.store_u64(PHYS[f"cpu_{name}_mask"], VIRT[f"__cpu_{name}_mask"])
-        array = PHYS["task_state_array"]
+            memory.store_u64(image.phys[f"cpu_{name}_mask"], image.virt[f"__cpu_{name}_mask"])
+        array = self._image.phys["task_state_array"]
         at = array + STATE_NAMES_AT
         for number, letter in enumerate(self.kernel.at(era.STATE_LETTERS)):
             text = f"{letter} ({era.STATE_NAMES[letter]})".encode() + b"\0"
@@ -302,13 +310,13 @@ class Tasks:
 
     def _write_per_cpu(self) -> None:
         """Give each processor its part of the per-CPU memory: a run queue, and room for a note."""
-        notes = PHYS["__per_cpu_end"] - PHYS["runqueues"]
-        self.memory.store_u64(PHYS["crash_notes"], VIRT["__per_cpu_end"])
+        notes = self._image.phys["__per_cpu_end"] - self._image.phys["runqueues"]
+        self.memory.store_u64(self._image.phys["crash_notes"], self._image.virt["__per_cpu_end"])
         for cpu, idle in enumerate(self.idle):
             phys = self._alloc(_power_of_two(notes + 4 * era.NOTE_WORDS))
             self.notes.append(phys + notes)
-            offset = (phys - PHYS["runqueues"]) & (1 << 64) - 1
-            self.memory.store_u64(PHYS["__per_cpu_offset"] + 8 * cpu, offset)
+            offset = (phys - self._image.phys["runqueues"]) & (1 << 64) - 1
+            self.memory.store_u64(self._image.phys["__per_cpu_offset"] + 8 * cpu, offset)
             runs = self.phys[CRASHER.pid] if cpu == 0 else idle
             self._put(
                 *("rq", phys), curr=virt_of(runs), idle=virt_of(idle), nr_running=int(cpu == 0)
@@ -316,20 +324,20 @@ class Tasks:
 
     def _write_idr(self) -> None:
         tree = PidTree(self.kernel, self.memory, self.layout, self._alloc)
-        idr = PHYS["init_pid_ns"] + self.layout["pid_namespace"].at("idr")
+        idr = self._image.phys["init_pid_ns"] + self.layout["pid_namespace"].at("idr")
         pids = {number: virt_of(phys) for number, phys in self._pids.items() if number}
         tree.write(idr + self.layout["idr"].at("idr_rt"), pids)
         self._put("idr", idr, idr_next=CRASHER.pid + 1)
 
     def _write_pid_hash(self) -> None:
         table = self._alloc(8 << PIDHASH_SHIFT)
-        self.memory.store_u64(PHYS["pid_hash"], virt_of(table))
-        self.memory.store_u32(PHYS["pidhash_shift"], PIDHASH_SHIFT)
+        self.memory.store_u64(self._image.phys["pid_hash"], virt_of(table))
+        self.memory.store_u32(self._image.phys["pidhash_shift"], PIDHASH_SHIFT)
         chain = self.layout["pid"].at("numbers") + self.layout["upid"].at("pid_chain")
         ratio = GOLDEN_RATIO[self.kernel.version >= (4, 7)]
         for number, phys in self._pids.items():
             if number:
-                key = number + VIRT["init_pid_ns"]
+                key = number + self._image.virt["init_pid_ns"]
                 row = (key * ratio & (1 << 64) - 1) >> 64 - PIDHASH_SHIFT
                 self._add_head(table + 8 * row, phys + chain)
 
