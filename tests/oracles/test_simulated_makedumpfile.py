@@ -79,6 +79,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "debug_vm": True,
         "events": (event("add", 4096, 32, 1, online=False),),
     },
+    "a relocated kernel": {"release": "5.10", "page": 4096, "load_address": 32 << 20},
     "as kdump cuts it": {"release": "6.1", "form": "kdump", "crashkernel": 48 << 20, "cpus": 4},
     "one node": {"release": "6.4", "memory": ((0, 0, 256),)},
     "four nodes with holes": {

@@ -245,8 +245,13 @@ RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 
 ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True, Bracket("6.4.6", "6.6.9")))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 
-COMPOUND_DEVICES: Table[bool] = ((OLDEST, False), ((5, 17), True))
-"""Whether device DAX may make its memory of compound pages, by Linux commit c4386bd8ee3a."""
+COMPOUND_DEVICES: Table[bool] = (
+    (OLDEST, False),
+    ((5, 17), True, Bracket("4.12.0", "6.6.9", "5.17 by what is remembered of c4386bd8ee3a")),
+)
+"""Whether device DAX may make its memory of compound pages.
+
+A 6.6.9 has vmemmap_populate_compound_pages() for radix; no tree before was read for it."""
 COMPOUND_PFN_IS_EXACT: Table[bool] = (
     (OLDEST, False),
     ((7, 3), True, Bracket("7.1.5", "7.4", "posted for stable kernels in June 2026")),

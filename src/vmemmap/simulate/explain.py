@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmemmap.simulate import eras
-from vmemmap.simulate.crash import dmesg, warn
+from vmemmap.simulate.crash import dmesg, kernel_types, warn
 from vmemmap.simulate.kernel import RADIX_SINCE, Kernel
 from vmemmap.simulate.mm import page_layout, pgdat
+from vmemmap.simulate.sched import task_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,5 +232,22 @@ TOPICS: dict[str, Topic] = {
         lambda value: _words(tuple(map(str.strip, value))),
     ),
     "warning_form": ("the first line of a warning", warn.FIRST_LINES, str),
+    "task_state": ("a task's state: name and type", task_layout.TASK_STATE, " ".join),
+    "task_thread_info": ("is thread_info in the task", task_layout.THREAD_INFO_IN_TASK, _yes),
+    "task_cpu": ("is a task's processor in the task", task_layout.CPU_IN_TASK, _yes),
+    "task_links": ("do tasks hang from PIDs without a pid_link", task_layout.TGID_LINK, _yes),
+    "task_threads": ("do threads hang from signal_struct", task_layout.THREAD_HEAD, _yes),
+    "task_group": ("do threads hang from one another", task_layout.THREAD_GROUP, _yes),
+    "task_letters": ("letters of states", task_layout.STATE_LETTERS, str),
+    "pid_tree": ("are PIDs in a tree of their namespace", task_layout.PIDS_IN_IDR, _yes),
+    "pid_tree_base": ("does that tree know its first number", task_layout.IDR_BASE, _yes),
+    "pid_xarray": ("is that tree an XArray", task_layout.XARRAY, _yes),
+    "cpu_masks": ("is __cpu_online_mask the mask itself", task_layout.CPU_MASKS, _yes),
+    "panic_cpu": ("is there a panic_cpu", task_layout.PANIC_CPU, _yes),
+    "highest_section": (
+        "is there a __highest_present_section_nr",
+        kernel_types.HIGHEST_SECTION,
+        _yes,
+    ),
 }
 """Each by its name: the question, the table that answers it, and how an answer is put into text."""

@@ -36,6 +36,7 @@ class Kernel:
         byte_order: Of the kernel and all that it keeps in memory.
         mmu: Which MMU it runs on.
         struct_page_size: 56 or 64 bytes.
+        load_address: Physical address of its image; not 0 if it was relocated.
     """
 
     release: str
@@ -43,6 +44,7 @@ class Kernel:
     byte_order: ByteOrder
     mmu: Mmu
     struct_page_size: int
+    load_address: int = 0
 
     def __post_init__(self) -> None:
         if self.numbers < OLDEST_RELEASE or self.version > eras.NEWEST:
@@ -62,13 +64,14 @@ class Kernel:
         byte_order: ByteOrder,
         mmu: Mmu,
         struct_page_size: int | None = None,
+        load_address: int = 0,
     ) -> Kernel:
         """Give a kernel whose struct pages have the size of its release, unless one is given.
 
         Raises:
             SpecError: There is no such kernel.
         """
-        kernel = cls(release, page_size, byte_order, mmu, struct_page_size or 64)
+        kernel = cls(release, page_size, byte_order, mmu, struct_page_size or 64, load_address)
         size = struct_page_size or kernel.at(eras.STRUCT_PAGE_BYTES)
         return replace(kernel, struct_page_size=size)
 

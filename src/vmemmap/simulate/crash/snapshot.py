@@ -19,11 +19,12 @@ from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.paint import paint, without_frames
 from vmemmap.simulate.crash.printk import write_log
+from vmemmap.simulate.crash.registers import write_crash
 from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
 from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.memory.extents import Extents
-from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
@@ -65,14 +66,17 @@ class Snapshot:
     def __init__(self, machine: CrashedMachine) -> None:
         self.machine = machine
         self.painted = False
-        kernel = machine.kernel
+        kernel, image = machine.kernel, image_of(machine.kernel)
         objects = virt_of(machine.objects_phys)
         self.owners = _owners(machine)
         self.struct_pages = StructPagePainter(
             kernel,
             self.owners,
             Objects(
-                objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, FREE_HUGE_PAGE
+                objects + MAPPING_AT,
+                objects + ANON_VMA_AT,
+                objects + BUFFERS_AT,
+                image.free_huge_page,
             ),
             machine.nodes,
             debug_vm=machine.spec.debug_vm,
@@ -80,9 +84,10 @@ class Snapshot:
         lru = self.struct_pages.lru_of(0)
         machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
+        write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
-        machine.memory.write(VMCOREINFO_NOTE, note)
+        machine.memory.write(image.vmcoreinfo_note, note)
         self.missing: list[tuple[int, int]] = []
         virt, phys = machine.vmemmap.map.columns()
         # What several places of the vmemmap share is in memory once, and all of them say the same.

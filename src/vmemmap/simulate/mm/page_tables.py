@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 
 PTE, PMD, PUD, PGD = range(4)
@@ -32,6 +32,7 @@ class PageTables:
         self.kernel = kernel
         self.memory = memory
         self._alloc_page = alloc_page
+        self._root = image_of(kernel).swapper_pg_dir
         self._format = kernel.at(eras.ENTRY_FORMATS)
         self._bits = kernel.table_bits
         self._tables: dict[tuple[int, int], int] = {}
@@ -67,7 +68,7 @@ class PageTables:
 
     def _descend(self, virt: int, lowest: int) -> tuple[int, int]:
         """Follow the tables that there are for *virt*: the last entry's address and level."""
-        table, level = SWAPPER_PG_DIR, PGD
+        table, level = self._root, PGD
         while True:
             at = table + 8 * self._index(virt, level)
             below = self._tables.get((level, at))
@@ -97,7 +98,7 @@ class PageTables:
 
     def _slot(self, virt: int, level: int) -> int:
         """Give the physical address of the entry for *virt* at a level, making tables above it."""
-        table, at = SWAPPER_PG_DIR, PGD
+        table, at = self._root, PGD
         while at != level:
             table = self._table_below(table + 8 * self._index(virt, at), at)
             at = self._below(at)

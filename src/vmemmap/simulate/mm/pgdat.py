@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.spec.machine_spec import MAX_NODES
@@ -123,8 +123,8 @@ class Pgdat:
     def add_node(self, memory: PhysicalMemory, node: int, phys: int) -> None:
         """Let a node's structure lie at *phys*; it is announced in node_data and online."""
         self.phys[node] = phys
-        memory.store_u64(PHYS["node_data"] + 8 * node, virt_of(phys))
-        word = PHYS["node_online_map"] + node // 64 * 8
+        memory.store_u64(image_of(memory).phys["node_data"] + 8 * node, virt_of(phys))
+        word = image_of(memory).phys["node_online_map"] + node // 64 * 8
         memory.store_u64(word, memory.load_u64(word) | 1 << node % 64)
         memory.store_u32(phys + self.node_id, node)
         memory.store_u32(phys + self.nr_zones, 1)

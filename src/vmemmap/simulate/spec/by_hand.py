@@ -53,6 +53,7 @@ class SpecFields(TypedDict, total=False):
     firmware: tuple[FirmwareRange, ...]
     hibernation: bool
     debug_vm: bool
+    load_address: Size
     nodes: int
     seed: int
 
@@ -212,5 +213,6 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "nodes": _number("kernel.nodes"),
     "debug_vm": lambda value: _one("kernel.debug_vm", value, bool, "truth value"),
     "seed": _number("pages.seed"),
+    "load_address": lambda value: size_of("kernel.load_address", value),
 }
 """How the value of each field is taken."""

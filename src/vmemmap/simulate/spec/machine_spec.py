@@ -25,6 +25,7 @@ MAX_NODES = 256
 """NODES_SHIFT is 8 on ppc64."""
 IMAGE_BYTES = 20 * MIB
 """What the kernel image takes at physical address 0."""
+LOAD_ALIGN = VECTOR_BYTES = 64 << 10
 MIN_BOOT_BYTES = 2 * SECTION_BYTES
 MAX_CPUS = 2048
 CRASHKERNEL_AT_MOST = 512 * MIB
@@ -177,6 +178,8 @@ class MachineSpec:
         debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
             since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
+        load_address: Physical address of the kernel's image. 0 but for a relocatable kernel that is
+            told to stay where it was loaded, as kexec tells a capture kernel.
     """
 
     memory: tuple[MemoryRange, ...]
@@ -200,6 +203,7 @@ class MachineSpec:
     debug_vm: bool = False
     nodes: int = 0
     seed: int = 1
+    load_address: int = 0
 
     def check(self) -> Kernel:
         """Check that such a machine can be.
@@ -224,9 +228,12 @@ class MachineSpec:
         if not 0 <= self.crash_time < 1 << 32:
             raise SpecError("dump.crash_time", f"{self.crash_time} is outside 0 to 2^32")
         kernel = Kernel.of(
-            self.release, self.page_size, self.byte_order, self.mmu, self.struct_page_size
+            *(self.release, self.page_size, self.byte_order, self.mmu),
+            self.struct_page_size,
+            self.load_address,
         )
         self._check_memory(kernel)
+        self._check_load_address()
         self._check_reserved(kernel)
         self._check_block_size(kernel)
         self._check_events(kernel)
@@ -261,6 +268,22 @@ class MachineSpec:
             )
 
     @property
+    def image(self) -> tuple[Run, ...]:
+        """Where the kernel is, and its exception vectors, which are at 0 in any case."""
+        image = Run(self.load_address, self.load_address + IMAGE_BYTES)
+        return (image,) if not self.load_address else (Run(0, VECTOR_BYTES), image)
+
+    def _check_load_address(self) -> None:
+        start, where = self.load_address, "kernel.load_address"
+        if start % LOAD_ALIGN or start < 0:
+            raise SpecError(where, f"{start:#x} is no multiple of {LOAD_ALIGN >> 10}K")
+        if not any(part.start <= start and start + IMAGE_BYTES <= part.end for part in self.memory):
+            end = start + IMAGE_BYTES
+            raise SpecError(
+                where, f"no range of memory has all of the kernel: {start:#x} to {end:#x}"
+            )
+
+    @property
     def reservation(self) -> Run | None:
         """Where the capture kernel's memory is; None if there is none."""
         if not self.crashkernel:
@@ -285,7 +308,7 @@ class MachineSpec:
         for name, start, end in rows:
             if start % kernel.page_size or end % kernel.page_size or end <= start:
                 raise SpecError(name, f"{start:#x} to {end:#x} are no whole pages")
-            if start < IMAGE_BYTES:
+            if any(start < image.end and image.start < end for image in self.image):
                 raise SpecError(name, f"{start:#x}: the kernel itself is there")
             if not any(part.start <= start and end <= part.end for part in self.memory):
                 raise SpecError(name, f"no range of memory has all of {start:#x} to {end:#x}")
@@ -327,6 +350,8 @@ class MachineSpec:
                 )
             else:
                 present = _take_out(where, event, present)
+                if any(event.start < part.end and part.start < event.end for part in self.image):
+                    raise SpecError(f"{where}.start", "the kernel itself is there")
 
     def _check_plans(self, kernel: Kernel) -> None:
         for name in PagePlan.__slots__:
@@ -481,8 +506,6 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
             f"{where}.start",
             f"cannot remove {event.start:#x} to {event.end:#x}: {left:#x} bytes are not there",
         )
-    if event.start < IMAGE_BYTES:
-        raise SpecError(f"{where}.start", "the kernel itself is there")
     if len(online) > 1:
         raise SpecError(f"{where}.size", "some of it is online and some is not: remove each alone")
     return kept

@@ -3,7 +3,7 @@
 ::
 
     [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
-                debug_vm, nodes
+                debug_vm, nodes, load_address
     [[memory]]  node, start, size
     [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
                 lmb
@@ -47,6 +47,7 @@ _KERNEL = (
     "hibernation",
     "debug_vm",
     "nodes",
+    "load_address",
 )
 _DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
 _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
@@ -56,6 +57,7 @@ _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "siz
     "lmb",
     "crashkernel",
     "crashkernel_at",
+    "load_address",
 }
 _TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from", "form"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
@@ -75,6 +77,7 @@ struct_page_size = 64       # or 56
 hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
 nodes = 4                   # so many there can be; default: those with memory at boot
 debug_vm = false            # whether struct pages of memory that is not online are poisoned
+load_address = 0            # not 0: a relocated kernel, as that of a capture
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
 node = 0

@@ -13,7 +13,7 @@ from types import GeneratorType
 from typing import Any, TypeAlias, get_args
 
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import KernelMemory, phys_of, virt_of
 from vmemmap.simulate.mm.backing_list import VmemmapBacking, walk_list
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
@@ -265,7 +265,7 @@ class Watch:
         """Keep the list's entries known without walking it for each store."""
         assert step.phys is not None
         node = self._names.node_at(step.phys)
-        if step.phys != PHYS["vmemmap_list"] and (
+        if step.phys != image_of(self.kernel).phys["vmemmap_list"] and (
             node is None or virt_of(node) not in self._where or step.what == "node.phys"
         ):
             return
@@ -331,7 +331,7 @@ class Watch:
         return VmemmapBacking(node, self._load(at + 8, 8), self._load(at + 16, 8))
 
     def _word(self, name: str, size: int = 8) -> int:
-        return self._load(PHYS[name], size)
+        return self._load(image_of(self.kernel).phys[name], size)
 
     def _load(self, phys: int, size: int) -> int:
         physical = self._memory.physical
