@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import EXIT_FINDINGS, emit
 from vmemmap.report import check as report
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vmemmap.report.check import CheckRecord
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @format_option("sarif", "junit", help_text="sarif and junit: for a CI job to show.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too, not only for errors.")
 @reads_dump(rescue=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
 from vmemmap.errors import UnreadableFile
@@ -21,7 +22,7 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
         context.exit()
 
 
-@click.command("extract")
+@click.command("extract", cls=Command)
 @click.option(
     "--out", "-o", metavar="FILE", help="Write the extract here, and its manifest beside it."
 )

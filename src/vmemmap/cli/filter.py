@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.cli.progress import ProgressBar, ProgressLines
@@ -32,7 +33,7 @@ def _codec_flags(function: Any) -> Any:
     return function
 
 
-@click.command("filter")
+@click.command("filter", cls=Command)
 @click.option(
     "--out",
     "-o",

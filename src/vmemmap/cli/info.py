@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_UNREADABLE,
@@ -19,7 +20,7 @@ from vmemmap.findings import Finding
 from vmemmap.report import info as report
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @format_option()
 @reads_dump()
 def command(dump: Opening, form: str) -> int:

@@ -41,10 +41,6 @@ class _Commands(click.Group):
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command = import_module(f"vmemmap.cli.{name}").command
         assert isinstance(command, click.Command)
-        if command.epilog is None:
-            from vmemmap.cli.examples import help_of
-
-            command.epilog = help_of(name)
         return command
 
     def resolve_command(

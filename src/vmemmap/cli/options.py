@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Argument
 from vmemmap.cli.output import (
     EXIT_UNREADABLE,
     complain,
@@ -181,7 +182,13 @@ def reads_dump(
                 return EXIT_UNREADABLE
 
         taken = click.argument(
-            "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
+            "words",
+            cls=Argument,
+            metavar=arguments,
+            help=meaning,
+            nargs=-1,
+            required=True,
+            type=str,
         )
         kernel = click.option("--vmlinux", metavar="FILE", help=vmlinux_help)
         options = [_RESCUE, _EFFORT] * rescue + [_VMCOREINFO, kernel, _ASSUME]

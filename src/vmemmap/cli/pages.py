@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmemmap.cli.addresses import pfn_number
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
@@ -27,7 +28,7 @@ _FORM_OF_SUFFIX = {
 }
 
 
-@click.command("pages")
+@click.command("pages", cls=Command)
 @click.option(
     "--output",
     "-o",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.addresses import physical, split_physical
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings
 from vmemmap.report import ptov as report
 
 
-@click.command("ptov")
+@click.command("ptov", cls=Command)
 @format_option()
 @reads_dump(
     rescue=True,

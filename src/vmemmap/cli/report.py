@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
 from vmemmap.report import report
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.option("--out", "-o", metavar="FILE", required=True, help="Write the page here, as HTML.")
 @format_option()
 @reads_dump(rescue=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, traceback_shown
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
 from vmemmap.cli.progress import ProgressBar
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Command)
 @click.argument(
     "spec",
+    cls=Argument,
     metavar="[SPEC.toml]",
     required=False,
     help="The machine; without it, 4 GiB on one node. See --example.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import (
     debug_option,
     format_option,
@@ -24,8 +25,15 @@ if TYPE_CHECKING:
     from vmemmap.survey.run import Surveyed
 
 
-@click.command("survey")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.command("survey", cls=Command)
+@click.argument(
+    "sources",
+    cls=Argument,
+    metavar="SOURCE...",
+    help="Dumps: files, folders, patterns, URLs, prefixes of a store, and files that list these.",
+    nargs=-1,
+    required=True,
+)
 @click.option("--out", "-o", metavar="DIR", help="Keep the rows here, as Parquet.")
 @click.option("--show", is_flag=True, help="Ask nothing; show what is in the folder SOURCE.")
 @click.option(

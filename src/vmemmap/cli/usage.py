@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
@@ -17,7 +18,7 @@ from vmemmap.report import usage as report
 _DAMAGE_SHOWN = 20
 
 
-@click.command("usage")
+@click.command("usage", cls=Command)
 @format_option()
 @click.option(
     "--zero", is_flag=True, help="Count pages full of zeros too, which reads all of the dump."

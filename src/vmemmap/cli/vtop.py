@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.addresses import resolve, resolve_each, split_addresses
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
@@ -17,7 +18,7 @@ from vmemmap.cli.output import (
 from vmemmap.report import vtop as report
 
 
-@click.command("vtop")
+@click.command("vtop", cls=Command)
 @format_option()
 @reads_dump(
     rescue=True,

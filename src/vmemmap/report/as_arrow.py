@@ -31,12 +31,14 @@ def require_pyarrow() -> None:
     """Say what to install where pyarrow is missing.
 
     Raises:
-        OutputError: It is missing.
+        OutputError: It is missing, or does not load, as beside a numpy that is too old for it.
     """
     try:
         import pyarrow.parquet  # noqa: F401 (only to see whether it is there)
-    except ImportError:
+    except ModuleNotFoundError:
         raise OutputError(_MISSING_EXTRA) from None
+    except ImportError as error:
+        raise OutputError(f"writing Parquet needs pyarrow, which does not load: {error}") from None
 
 
 def write_pages(
