@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 @click.option("--retry", is_flag=True, help="Ask those anew that failed before.")
 @format_option()
 @storage_option
+@click.option(
+    "--stats", is_flag=True, help="Say on stderr how many requests URLs took, and how many bytes."
+)
 @debug_option
 def command(
     sources: tuple[str, ...],
@@ -77,13 +80,15 @@ def command(
     retry: bool,
     form: str,
     storage: tuple[str, ...],
+    stats: bool,
     debug: bool,
 ) -> int:
     """Ask many dumps the same, keep a row of each as Parquet, and show them at a glance.
 
     SOURCE is a file, a folder, a pattern, a URL, a prefix of a store that ends in /, or @FILE with
-    one of these a line. Run again, only what is new is asked. A dump that fails, hangs or takes too
-    much is a row that says so, and makes the exit code 1.
+    one of these a line. Members of a split dump in one folder are one dump. Run again, only what is
+    new is asked. A dump that fails, hangs or takes too much is a row that says so, and makes the
+    exit code 1.
     """
     if show == (out is not None) or (show and len(sources) != 1):
         raise click.UsageError("give -o DIR and what to survey, or one DIR and --show")
@@ -103,6 +108,8 @@ def command(
         path = error.path if isinstance(error, (DumpError, UnwritableFile)) else ""
         complain(path or folder, str(error))
         return EXIT_UNREADABLE
+    if stats:
+        _show_traffic(folder, run)
     emit(form, record, text=report.lines(record), columns=report.COLUMNS, rows=record["findings"])
     return EXIT_FINDINGS if record["failed"] else 0
 
@@ -135,6 +142,17 @@ def _run(
             )
         except ValueError as error:
             raise click.BadParameter(f"--ask: {error}") from None
+
+
+def _show_traffic(folder: str, run: Surveyed | None) -> None:
+    from vmemmap.report.text import count_text, size_text
+
+    if run is None or not run.requests:
+        complain(folder, "no requests: nothing was asked of a dump at a URL")
+        return
+    requests = count_text(run.requests, "request")
+    dumps = count_text(run.asked, "dump")
+    complain(folder, f"{requests}, {size_text(run.fetched_bytes)} fetched, {dumps} asked")
 
 
 @contextmanager
