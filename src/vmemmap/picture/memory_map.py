@@ -77,6 +77,27 @@ class MapRecord(TypedDict):
     why_no_entries: str
 
 
+class ComparisonMapRecord(TypedDict):
+    """What the script draws the map of two dumps from; what is as in `MapRecord` has its name.
+
+    Attributes:
+        compared: That this is such a map.
+        runs: All pages: the lower half of a word is the kind before, the upper one the kind after.
+        entries_before: The first dump's list; *entries* is the second's.
+    """
+
+    compared: bool
+    page_size: int
+    section_pages: int
+    struct_page_size: int
+    base: str
+    kinds: list[tuple[int, str, str]]
+    runs: RunsRecord
+    entries: EntriesRecord | None
+    why_no_entries: str
+    entries_before: EntriesRecord | None
+
+
 def look_on(dump: Dump) -> MapGatherer:
     """Give who has to look on while the pages of a dump are counted, so that it can be drawn.
 
@@ -130,6 +151,40 @@ def make_map(dump: Dump, seen: MapGatherer, runs: KindRuns, budget: int) -> MapR
         },
         "entries": entries,
         "why_no_entries": why,
+    }
+
+
+def make_comparison_map(
+    before: Dump, after: Dump, pairs: KindRuns, budget: int
+) -> ComparisonMapRecord:
+    """Make the map of two dumps.
+
+    Args:
+        before: The first.
+        after: The second.
+        pairs: Their pages.
+        budget: How many bytes the page has for it.
+
+    Raises:
+        FactError: Not even the vmemmap's place is known.
+    """
+    array = after.pages.array
+    entries, why = _entries(after, budget // 6)
+    earlier, _ = _entries(before, budget // 6)
+    for each in (entries, earlier):
+        if each is not None:
+            budget -= len(each["block"]["data"]) + len(each["phys"]["data"])
+    return {
+        "compared": True,
+        "page_size": array.page_size,
+        "section_pages": array.sections.pages_per_section,
+        "struct_page_size": array.layout.size,
+        "base": f"{after.evidence.vmemmap_base.value:#x}",
+        "kinds": [(int(each), each.word, words) for each, words in TITLES.items()],
+        "runs": pack_runs(pairs, budget),
+        "entries": entries,
+        "why_no_entries": why,
+        "entries_before": earlier,
     }
 
 

@@ -4,6 +4,13 @@ const ABSENT = 0, UNKNOWN = 13;
 const ROWS_AT_MOST = 150;
 const PANELS_AT_MOST = 60;
 
+/* The kind that most pages are of; that there are none counts only where nothing else is. */
+function most(kinds) {
+  let found = ABSENT;
+  for (let kind = 1; kind < 16; kind++) if (kinds[kind] > (found ? kinds[found] : 0)) found = kind;
+  return found;
+}
+
 /*
  * The memory map: a raster of cells, each cell some pages in a row. At the top it shows all ranges;
  * each level below shows a part of one, in smaller cells, down to single pages.
@@ -200,19 +207,7 @@ class MemoryMap {
 
   /* One cell, by what the map shows. */
   paint(pen, x, y, wide, high, sum) {
-    if (this.mode === "kind") {
-      let most = ABSENT;
-      for (let kind = 1; kind < 16; kind++) if (sum.kinds[kind] > (most ? sum.kinds[most] : 0)) most = kind;
-      const share = sum.kinds[most] / (sum.pages + sum.kinds[ABSENT]);
-      const word = this.looks.words[most] || "absent";
-      const dim = this.only.size && ![...this.only].some((kind) => sum.kinds[kind]);
-      if (this.only.size && !dim) {
-        const wanted = [...this.only].reduce((a, b) => (sum.kinds[b] > sum.kinds[a] ? b : a));
-        const part = sum.kinds[wanted] / (sum.pages + sum.kinds[ABSENT]);
-        this.fill(pen, x, y, wide, high, wanted, 0.35 + 0.65 * part, this.looks.words[wanted]);
-      } else this.fill(pen, x, y, wide, high, most, dim ? 0.08 : 0.35 + 0.65 * share, word);
-      if (sum.pages && !sum.covered && most !== UNKNOWN) this.lay(pen, x, y, wide, high, "uncovered");
-    } else if (this.mode === "stored") {
+    if (this.mode === "stored") {
       const share = sum.pages ? sum.stored / sum.pages : 0;
       pen.fillStyle = this.look.excluded;
       pen.fillRect(x, y, wide + 0.5, high + 0.5);
@@ -221,7 +216,31 @@ class MemoryMap {
       pen.fillRect(x, y, wide + 0.5, high + 0.5);
       pen.globalAlpha = 1;
       if (!sum.covered) this.lay(pen, x, y, wide, high, sum.pages ? "uncovered" : "absent");
+      return;
     }
+    if (sum.untold) {
+      this.lay(pen, x, y, wide, high, "stripes");
+      return;
+    }
+    const total = sum.high - sum.low;
+    if (this.mode === "changed") {
+      const now = most(sum.kinds);
+      this.fill(pen, x, y, wide, high, now, 0.14, now ? this.looks.words[now] : "absent");
+      if (sum.moved) this.paintMost(pen, x, y, wide, high, sum.changed, total, true);
+      return;
+    }
+    this.paintMost(pen, x, y, wide, high, this.mode === "before" ? sum.before : sum.kinds, total, false);
+    if (sum.pages && !sum.covered && sum.kinds[UNKNOWN] < total) this.lay(pen, x, y, wide, high, "uncovered");
+  }
+
+  /* A cell in the colour of what most of its pages are, or of the chosen kind that most of them are. */
+  paintMost(pen, x, y, wide, high, kinds, total, strong) {
+    const chosen = [...this.only].filter((kind) => kinds[kind]);
+    const dim = this.only.size && !chosen.length;
+    const shown = chosen.length ? chosen.reduce((a, b) => (kinds[b] > kinds[a] ? b : a)) : most(kinds);
+    const least = strong ? 0.55 : 0.35, strength = dim ? 0.08 : least + ((1 - least) * kinds[shown]) / total;
+    const word = shown || strong ? this.looks.words[shown] : "absent";
+    this.fill(pen, x, y, wide, high, shown, strength, shown === ABSENT && strong ? "gone" : word);
   }
 
   fill(pen, x, y, wide, high, kind, strength, word) {
@@ -428,14 +447,25 @@ function describe(memory, looks, first, last, sum) {
   const span = (of) => (one ? inHex(of(first)) : `${inHex(of(first))} to ${inHex(of(last))}`);
   rows.push(["pfn", one ? `${inHex(first)} (${first})` : `${inHex(first)} to ${inHex(last)}`]);
   rows.push(["physical", span((pfn) => memory.phys(pfn))]);
-  const kinds = [...sum.kinds.entries()].filter(([, pages]) => pages).sort((a, b) => b[1] - a[1]);
-  const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
-  const words = kinds.map(([kind, pages]) => `${name(kind)} ${pages.toLocaleString("en")}`).join(", ");
-  if (kinds.length === 1) rows.push(["kind", (one ? "" : "all: ") + name(kinds[0][0])]);
-  else if (sum.vague) {
+  const list = (counts) => {
+    const kinds = [...counts.entries()].filter(([, pages]) => pages).sort((a, b) => b[1] - a[1]);
+    const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
+    if (kinds.length === 1) return (one ? "" : "all: ") + name(kinds[0][0]);
+    const words = kinds.map(([kind, pages]) => `${name(kind)} ${pages.toLocaleString("en")}`).join(", ");
+    if (!sum.vague) return words;
     const where = `${inHex(memory.pfnAt(sum.low))} to ${inHex(memory.pfnAt(sum.high - 1))}`;
-    rows.push(["kinds", `of ${count(sum.high - sum.low, "page")}, pfn ${where}: ${words}`]);
-  } else rows.push(["kinds", words]);
+    return `of ${count(sum.high - sum.low, "page")}, pfn ${where}: ${words}`;
+  };
+  const label = (counts) => (counts.filter((pages) => pages).length > 1 ? "kinds" : "kind");
+  if (told.compared) {
+    if (sum.untold) rows.push(["kinds", "not compared here: they change too often"]);
+    else rows.push(["before", list(sum.before)], ["now", list(sum.kinds)], ["changed", turnWords(looks, sum)]);
+    rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
+    rows.push(["list entry before", entryWords(memory.entriesBefore, "unknown", first, last)]);
+    rows.push(["list entry now", entryWords(memory.entries, told.why_no_entries, first, last)]);
+    return { one, first, rows };
+  }
+  rows.push([label(sum.kinds), list(sum.kinds)]);
   if (told.unread) {
     const why = memory.among(told.unread, first, last + 1, (run) => run[2]);
     if (why.length) rows.push(["unknown since", why.map((word) => looks.absences[word] || word).join("; ")]);
@@ -449,20 +479,29 @@ function describe(memory, looks, first, last, sum) {
     rows.push(["zone", words.join("; ") || "unknown"]);
   } else rows.push(["zone", "unknown"]);
   rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
-  rows.push(["list entry", entryWords(memory, first, last)]);
+  rows.push(["list entry", entryWords(memory.entries, told.why_no_entries, first, last)]);
   rows.push(["in the dump", storedWords(memory, looks, first, last, sum)]);
   return { one, first, rows };
 }
 
-function entryWords(memory, first, last) {
-  if (!memory.told.entries) return memory.told.why_no_entries;
-  const low = memory.entryOf(first);
+function entryWords(entries, why, first, last) {
+  if (!entries) return why;
+  const low = entries.of(first);
   if (first === last) {
-    return low < 0 ? "none" : `${low}, physical ${inHex(memory.structPhys(first, low))}`;
+    return low < 0 ? "none" : `${low}, physical ${inHex(entries.structPhys(first, low))}`;
   }
-  const high = memory.entryOf(last);
+  const high = entries.of(last);
   if (low === high) return low < 0 ? "none at either end" : String(low);
   return `${low < 0 ? "none" : low} at the start, ${high < 0 ? "none" : high} at the end`;
+}
+
+/* What became what, the most pages first. */
+function turnWords(looks, sum) {
+  const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
+  const turns = [...sum.turns].sort((a, b) => b[1] - a[1]).slice(0, 5);
+  const words = turns.map(([word, pages]) => `${name(word & 15)} to ${name(word >> 4)} ${pages.toLocaleString("en")}`);
+  if (sum.turns.size > turns.length) words.push("and others");
+  return words.join(", ") || "no";
 }
 
 function storedWords(memory, looks, first, last, sum) {

@@ -59,6 +59,33 @@ class Runs {
   }
 }
 
+/* The list's entries, by the block of the vmemmap that each backs. */
+class Entries {
+  static async load(told, structPageSize) {
+    const entries = new Entries(), block = await unpack(told.block);
+    Object.assign(entries, { size: told.block_size, each: structPageSize, block });
+    entries.phys = await unpack(told.phys);
+    const places = new Uint32Array(block.length);
+    let many = 0;
+    for (let at = 0; at < block.length; at++) if (block[at] !== 0xffffffff) places[many++] = at;
+    entries.places = places.subarray(0, many).sort((a, b) => block[a] - block[b]);
+    return entries;
+  }
+
+  /* The place in the list of the entry that backs a page's struct page; -1 if none does. */
+  of(pfn) {
+    const wanted = Math.floor((pfn * this.each) / this.size);
+    const row = lastAtOrBefore(this.places, wanted, (place) => this.block[place]);
+    const place = row >= 0 ? this.places[row] : -1;
+    return place >= 0 && this.block[place] === wanted ? place : -1;
+  }
+
+  structPhys(pfn, entry) {
+    const into = BigInt(pfn * this.each) % BigInt(this.size);
+    return BigInt(this.phys[entry]) * BigInt(this.size) + into;
+  }
+}
+
 /*
  * What the page knows of the machine's memory. A page's index counts only pages in memory ranges,
  * without the holes between them.
@@ -80,14 +107,9 @@ class Memory {
   static async load(told) {
     const memory = new Memory(told);
     memory.runs = await Runs.load(told.runs);
-    if (told.entries) {
-      const block = await unpack(told.entries.block);
-      memory.entryPhys = await unpack(told.entries.phys);
-      const places = new Uint32Array(block.length);
-      let many = 0;
-      for (let at = 0; at < block.length; at++) if (block[at] !== 0xffffffff) places[many++] = at;
-      memory.entryPlaces = places.subarray(0, many).sort((a, b) => block[a] - block[b]);
-      memory.entryBlock = block;
+    if (told.entries) memory.entries = await Entries.load(told.entries, told.struct_page_size);
+    if (told.entries_before) {
+      memory.entriesBefore = await Entries.load(told.entries_before, told.struct_page_size);
     }
     return memory;
   }
@@ -108,6 +130,7 @@ class Memory {
 
   /* Some pages, given by index: how many of each kind, covered by the dump's ranges, in its file. */
   sum(low, high) {
+    if (this.told.compared) return this.sumCompared(low, high);
     const kinds = new Float64Array(16);
     let covered = 0, stored = 0;
     const of = this.runs.each(low, high, (word, pages) => {
@@ -116,6 +139,27 @@ class Memory {
       if (word >> 4 === 2) stored += pages;
     });
     return { kinds, covered, stored, ...of, pages: of.high - of.low - kinds[0] };
+  }
+
+  /* The same of two dumps: kinds before and now, and of the pages that changed what they are now. */
+  sumCompared(low, high) {
+    const kinds = new Float64Array(16), before = new Float64Array(16), changed = new Float64Array(16);
+    const turns = new Map();
+    let moved = 0, untold = 0;
+    const of = this.runs.each(low, high, (word, pages, mixed) => {
+      if (mixed === 2) {
+        untold += pages;
+        return;
+      }
+      before[word & 15] += pages;
+      kinds[word >> 4] += pages;
+      if ((word & 15) === word >> 4) return;
+      changed[word >> 4] += pages;
+      moved += pages;
+      turns.set(word, (turns.get(word) || 0) + pages);
+    });
+    const pages = of.high - of.low;
+    return { kinds, before, changed, moved, turns, untold, ...of, pages, covered: pages, stored: pages };
   }
 
   /* What a stretch of pages has in a table of runs: the values, each once, with null for no run. */
@@ -128,22 +172,6 @@ class Memory {
       if (!found.includes(said)) found.push(said);
     }
     return found;
-  }
-
-  /* The place in the list of the entry that backs a page's struct page; -1 if none does. */
-  entryOf(pfn) {
-    const { entries, struct_page_size: each } = this.told;
-    if (!entries) return -1;
-    const wanted = Math.floor((pfn * each) / entries.block_size);
-    const row = lastAtOrBefore(this.entryPlaces, wanted, (place) => this.entryBlock[place]);
-    const place = row >= 0 ? this.entryPlaces[row] : -1;
-    return place >= 0 && this.entryBlock[place] === wanted ? place : -1;
-  }
-
-  structPhys(pfn, entry) {
-    const { entries, struct_page_size: each } = this.told;
-    const into = BigInt(pfn * each) % BigInt(entries.block_size);
-    return BigInt(this.entryPhys[entry]) * BigInt(entries.block_size) + into;
   }
 
   structVirt(pfn) {
