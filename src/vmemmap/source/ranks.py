@@ -42,7 +42,7 @@ class Ranks:
     def __init__(self, data: MapBytes, first: int, end: int) -> None:
         self._bytes, self.first, self.end = data, first, max(end, first)
         # The same, for a few bytes: without an object of numpy's.
-        self._single = data if isinstance(data, FarBytes) else memoryview(data)
+        self._single = data if isinstance(data, FarBytes) else data.data
         self._from = first // CHUNK_BITS
         self._to = self.end // CHUNK_BITS
         # At the beginning of each chunk, that of the end included: how many bits are set from
