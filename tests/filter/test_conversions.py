@@ -19,7 +19,7 @@ from builders.kdump import LOST, PageContent, build_kdump
 from builders.kdump_codecs import CODEC_FLAGS
 from builders.notes import Notes, kernel_notes, qemu_notes
 from filter.kdump_table import read_table
-from vmemmap.errors import PageExcluded, PageLost, ReadError
+from vmemmap.errors import PageExcluded, PageLost, ReadError, Truncated
 
 PAGES = [*range(30), *range(40, 61), 700, 701, 702]
 EXCLUDED = (5, 6, 50)
@@ -141,6 +141,46 @@ def test_forms_are_copied_bit_by_bit(tmp_path) -> None:
             }
         )
     assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize("codec", ["raw", "lzo"])
+def test_forms_are_copied_from_wherever_they_are(tmp_path, codec: str) -> None:
+    """Of the inside of a flattened file, and of a file read by ranges, as of a plain one."""
+    data = build(codec, "little", 4096)
+    (tmp_path / "plain").write_bytes(data)
+    (tmp_path / "flat").write_bytes(build_flattened(data, record_bytes=5000))
+    made, copied = {}, set()
+    with (tmp_path / "plain").open("rb") as file:
+        for name, dump in (("plain", None), ("flat", None), ("object", file)):
+            with vmemmap.open(dump or tmp_path / name) as core:
+                result = core.filter(tmp_path / "made", 1, None, verify=dump is None)
+            made[name] = (tmp_path / "made").read_bytes()
+            copied.add(result.copied)
+    assert made["flat"] == made["plain"] == made["object"]
+    assert len(copied) == 1
+    assert min(copied) > 20
+
+
+def test_flattened_forms_that_are_in_no_record_are_lost(tmp_path) -> None:
+    data = build("lzo", "little", 4096)
+    stream = build_flattened(data, record_bytes=500, shuffle_seed=None, end_mark=False)
+    (tmp_path / "cut").write_bytes(stream[: -516 * 9])  # and without its last records
+    with vmemmap.open(tmp_path / "cut") as core:
+        result = core.filter(tmp_path / "made", 0, "lzo", verify=True)
+    lost = 0
+    with vmemmap.open(tmp_path / "cut") as core, vmemmap.open(tmp_path / "made") as made:
+        for pfn in PAGES:
+            try:
+                assert core.read_phys(pfn * 4096, 4096) == page_of(pfn, 4096)
+            except (PageLost, Truncated):
+                lost += 1
+                with pytest.raises(PageLost):
+                    made.read_phys(pfn * 4096, 4096)
+            except PageExcluded:
+                continue
+            else:
+                assert made.read_phys(pfn * 4096, 4096) == page_of(pfn, 4096)
+    assert result.lost == lost > 1
 
 
 @pytest.mark.parametrize("codec", ["zlib", "lzo", "snappy", "zstd"])

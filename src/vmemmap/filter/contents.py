@@ -44,7 +44,8 @@ class Contents:
     def __init__(self, source: PhysicalSource, page_size: int, codec: str) -> None:
         self._source, self.page_size = source, page_size
         self._flag = FLAG_OF_CODEC[codec]
-        self._by_page = source.block_size == page_size
+        stored = FLAG_OF_CODEC.get(source.codec or "none")
+        self._by_page = source.block_size == page_size and stored == self._flag
         self.partial = 0
         self._since_trim = 0
         self._known_zero: set[bytes] = set()

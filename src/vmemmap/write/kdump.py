@@ -30,7 +30,7 @@ from vmemmap.threads import in_order
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.output import Bytes, Output
 from vmemmap.write.packing import FindZero, Packed, Packer, PageBatch
-from vmemmap.write.page_bits import PageBits
+from vmemmap.write.page_bits import PageBits, bitmap_of
 
 LOAD_BYTES = 16 << 20
 """How much is asked for together."""
@@ -100,11 +100,10 @@ def write_kdump(
     packer = Packer(header.codec, header.page_size, find_zero)
     out.put(0, header.pack_main())
     out.put(header.page_size, header.pack_sub(member))
-    with PageBits(header.max_mapnr) as memory:
-        memory.add(ram)
-        for place, bits in ((0, memory.finish()), (header.map_bytes, kept)):
-            for at, piece in bits.pieces():
-                out.put(header.first_map_at + place + at, piece)
+    bitmaps = ((0, bitmap_of(ram, header.max_mapnr)), (header.map_bytes, kept.pieces()))
+    for place, pieces in bitmaps:
+        for at, piece in pieces:
+            out.put(header.first_map_at + place + at, piece)
     writer = _PageWriter(out, header, kept.count(start, end))
     batches = _batches(kept, start, end, load, header.page_size)
     total = writer.total * header.page_size
