@@ -208,6 +208,9 @@ class Machine:
             self.nodes.add_node(self.memory, node, self.supply.alloc_kernel(self.nodes.size, node))
         self.objects_phys = self.supply.alloc_kernel(self.kernel.page_size)
         self._finish(self._sparse_init)
+        if not self.crashed:
+            for part in spec.memory:
+                self.hotplug.init_pages(part.node, part.start, part.end, "boot")
         if self.kernel.mmu == "radix":
             self._gigantic = self._set_gigantic_apart()
         self._start_page_allocator()
@@ -324,12 +327,12 @@ class Machine:
     def _watched(self, work: Callable[[], object]) -> Trace:
         watch = self._watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
         self.runner.watch = watch.stopped
-        self.supply.watch = self.vmemmap.map.watch = watch.did
+        self.supply.watch = self.vmemmap.map.watch = self.tables.watch = watch.did
         try:
             work()
         finally:
             self._watch = self.runner.watch = None
-            self.supply.watch = self.vmemmap.map.watch = None
+            self.supply.watch = self.vmemmap.map.watch = self.tables.watch = None
         outcome = self.outcomes[-1]
         stopped = self.runner.stores == self.runner.crash_before
         return watch.end(outcome.what, outcome.word, self.crashed, stopped=stopped)
