@@ -165,6 +165,11 @@ class Kernel:
         """Base pages in a huge page: 16 MiB on hash, 2 MiB on radix."""
         return (2 * MIB if self.mmu == "radix" else 16 * MIB) >> self.page_shift
 
+    @property
+    def gigantic_pages(self) -> int:
+        """Base pages in a gigantic page: 16 GiB on hash, 1 GiB on radix."""
+        return (GIB if self.mmu == "radix" else 16 * GIB) >> self.page_shift
+
     def block_sizes(self, boot_memory: int) -> tuple[int, ...]:
         """Give the block sizes that this kernel can end up with, the one it prefers first.
 

@@ -145,6 +145,7 @@ class Machine:
         for kept in (spec.reservation, *spec.firmware):
             if kept is not None:
                 self.memblock.reserve(kept.start, kept.end)
+        self._gigantic = self._set_gigantic_apart() if kernel.mmu == "hash" else []
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
@@ -207,6 +208,11 @@ class Machine:
             self.nodes.add_node(self.memory, node, self.supply.alloc_kernel(self.nodes.size, node))
         self.objects_phys = self.supply.alloc_kernel(self.kernel.page_size)
         self._finish(self._sparse_init)
+        if not self.crashed:
+            for part in spec.memory:
+                self.hotplug.init_pages(part.node, part.start, part.end, "boot")
+        if self.kernel.mmu == "radix":
+            self._gigantic = self._set_gigantic_apart()
         self._start_page_allocator()
         return self
 
@@ -321,12 +327,12 @@ class Machine:
     def _watched(self, work: Callable[[], object]) -> Trace:
         watch = self._watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
         self.runner.watch = watch.stopped
-        self.supply.watch = self.vmemmap.map.watch = watch.did
+        self.supply.watch = self.vmemmap.map.watch = self.tables.watch = watch.did
         try:
             work()
         finally:
             self._watch = self.runner.watch = None
-            self.supply.watch = self.vmemmap.map.watch = None
+            self.supply.watch = self.vmemmap.map.watch = self.tables.watch = None
         outcome = self.outcomes[-1]
         stopped = self.runner.stores == self.runner.crash_before
         return watch.end(outcome.what, outcome.word, self.crashed, stopped=stopped)
@@ -552,6 +558,20 @@ class Machine:
         finally:
             self._kernel_memory.loads_are_steps = True
 
+    def _set_gigantic_apart(self) -> list[int]:
+        """Take memory for gigantic pages; give the first page frame of each.
+
+        It is hugetlb's, and not reserved when the machine runs.
+        """
+        size, taken = self.kernel.gigantic_pages << self.kernel.page_shift, []
+        for _ in range(self.spec.pages.gigantic // self.kernel.gigantic_pages):
+            phys = self.memblock.alloc(size, size, 0)
+            if phys is None:
+                raise SpecError("pages.gigantic", "no memory is left that is large enough")
+            self.memblock.reserved.remove(phys, phys + size)
+            taken.append(phys >> self.kernel.page_shift)
+        return taken
+
     def _alloc_for_tasks(self, size: int) -> int:
         return self.supply.alloc_kernel(size, align=max(size, TASK_ALIGN))
 
@@ -568,6 +588,7 @@ class Machine:
                     self.pages.free_range(-(-low >> shift), high >> shift)
         self.supply.booting = False
         if not self.crashed:
+            self.usage.place_gigantic(self._gigantic)
             self.usage.place(self.spec.pages)
             map_vmalloc(self.kernel, self.memory, self.tables, self.usage, self.objects_phys)
 

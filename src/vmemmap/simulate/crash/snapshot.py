@@ -9,6 +9,7 @@ Source: Linux fs/proc/vmcore.c, kernel/vmcore_info.c.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -229,12 +230,22 @@ class Snapshot:
 
     @property
     def _marked_runs(self) -> list[PageRun]:
-        """The pages that are given a mark, as far as nothing else was written there."""
+        """The pages that are given a mark, as far as nothing else was written there.
+
+        Of a gigantic page that is the first, for a file has no room for so many marks.
+        """
+        most = self.machine.kernel.free_area_orders
+        return [
+            replace(run, end=run.start + 1) if run.order >= most else run for run in self._used_runs
+        ]
+
+    @property
+    def _used_runs(self) -> list[PageRun]:
         return [run for run in self.owners.runs if run.use not in UNMARKED]
 
     def _idle_memory(self, start: int, end: int) -> npt.NDArray[np.int64]:
         """Give the parts of ``[start, end)`` that hold no structure of the kernel's: (n, 2)."""
-        used = np.array([(run.start, run.end) for run in self._marked_runs], np.int64)
+        used = np.array([(run.start, run.end) for run in self._used_runs], np.int64)
         pages = np.concatenate([used.reshape(-1, 2), self.owners.free])
         bounds = np.clip(pages << self.machine.kernel.page_shift, start, end)
         return join(bounds[:, 0], bounds[:, 1])

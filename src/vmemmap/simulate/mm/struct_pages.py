@@ -140,6 +140,7 @@ class StructPagePainter:
         self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
         self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
         self._tail_mapping = kernel.at(TAIL_MAPPING)
+        self._longest_run = max((run.end - run.start for run in owners.runs), default=0)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -290,9 +291,8 @@ class StructPagePainter:
 
     def _paint_runs(self, rows: Rows, first: int, last: int) -> None:
         """Mark the user pages."""
-        # A run is at most as long as the largest block, so those before that cannot reach here.
-        reach = 1 << (self.kernel.free_area_orders - 1)
-        begin = int(np.searchsorted(self._run_starts, first - reach))
+        # Those before that cannot reach here.
+        begin = int(np.searchsorted(self._run_starts, first - self._longest_run))
         end = int(np.searchsorted(self._run_starts, last))
         for run in self.owners.runs[begin:end]:
             low, high = max(run.start, first), min(run.end, last)

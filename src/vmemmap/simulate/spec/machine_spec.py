@@ -112,7 +112,9 @@ class FirmwareRange:
 class PagePlan:
     """What the memory is used for when the machine crashes, in base pages.
 
-    What is not named is free. Compound pages of *slab* and *huge* count all their pages.
+    What is not named is free. Compound pages of *slab* and *huge* count all their pages, and so do
+    *gigantic* ones, which boot sets apart: on hash the firmware offers them before (the device
+    tree's ibm,expected#pages), on radix they are asked for on the command line (hugepagesz=1G).
     """
 
     cache: int = 0
@@ -120,6 +122,7 @@ class PagePlan:
     anonymous: int = 0
     slab: int = 0
     huge: int = 0
+    gigantic: int = 0
     hwpoison: int = 0
     offline: int = 0
     vmalloc: int = 8
@@ -358,11 +361,11 @@ class MachineSpec:
             count = getattr(self.pages, name)
             if count < 0:
                 raise SpecError(f"pages.{name}", f"{count} is less than nothing")
-        if self.pages.huge % kernel.huge_pages:
-            raise SpecError(
-                "pages.huge",
-                f"{self.pages.huge} is no multiple of {kernel.huge_pages}, the size of a huge page",
-            )
+        for name, size in (("huge", kernel.huge_pages), ("gigantic", kernel.gigantic_pages)):
+            if (count := getattr(self.pages, name)) % size:
+                raise SpecError(
+                    f"pages.{name}", f"{count} is no multiple of {size}, the size of a {name} page"
+                )
         if self.pages.offline and kernel.version < (5, 1):
             raise SpecError("pages.offline", "offline pages are marked since 5.1 only")
         if self.pages.total * self.page_size > self.boot_bytes:

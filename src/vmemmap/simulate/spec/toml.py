@@ -7,7 +7,8 @@
     [[memory]]  node, start, size
     [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
                 lmb
-    [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
+    [pages]     cache, cache_private, anonymous, slab, huge, gigantic, hwpoison, offline, vmalloc,
+                seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
     [[firmware]] start, size
@@ -123,6 +124,7 @@ cache_private = 100
 anonymous = 1500
 slab = 300
 huge = 512                  # a multiple of a huge page: 16 MiB on hash, 2 MiB on radix
+gigantic = 0                # a multiple of a gigantic page: 16 GiB on hash, 1 GiB on radix
 hwpoison = 1
 offline = 0
 vmalloc = 8

@@ -116,13 +116,13 @@ class Watch:
     def did(self, deed: Deed) -> None:
         """Note what the kernel did that is no access: an allocation, a mapping."""
         self._settle()
+        still = tuple(function for function in self._inner if function.gi_frame is not None)
+        self._sync_inner(still)
         self._sync_outer()
-        self._sync_inner(
-            tuple(function for function in self._inner if function.gi_frame is not None)
-        )
         if deed.what == "page of nodes" and deed.phys is not None:
             self._names.pages.add(deed.phys)
-        self._add(deed.kind, deed.what, deed.phys, deed.size, after=deed.virt)
+        before, after = deed.words or (None, deed.virt)
+        self._add(deed.kind, deed.what, deed.phys, deed.size, before=before, after=after)
 
     def said(self, said: Printed | Warned) -> None:
         """Note a line of the log, or a warning."""
