@@ -153,6 +153,9 @@ class StoredObject(RangeReader):
         if kind == "NotSupportedError":
             why = "the server gives no ranges, only the whole file"
             return unreadable(self.path, why, "download it, and name the file", self._what)
+        if "BadScheme" in text:
+            why, hint = "its store answers without TLS", "allow that with --storage allow_http=true"
+            return unreadable(self.path, why, hint, self._what)
         if status == 416:
             return _NoSuchRange() if self.size < 0 else self._changed()
         if any(sign in text for sign in _NO_CREDENTIALS):
@@ -272,7 +275,11 @@ def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:
     """Tell whether the user, or the environment, names an endpoint without TLS."""
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
     ends = [os.environ.get(name, "") for name in names]
-    ends += [str(value) for name, value in given.items() if "endpoint" in name.lower()]
+    ends += [
+        str(value)
+        for name, value in given.items()
+        if "endpoint" in name.lower() or "base_url" in name.lower()
+    ]
     return any(urlsplit(end).scheme == "http" for end in ends)
 
 
@@ -285,6 +292,9 @@ def _why_no_store(error: Exception) -> str:
     if type(error).__name__ == "UnknownConfigurationKeyError":
         found = re.match(r"Configuration key: '([\w.]+)'", str(error))
         return f"obstore has no option {found[1]!r} here" if found else "an option is not known"
+    text = str(error).lower()
+    if "credential" in text or "service account" in text or "pem file" in text:
+        return "the credentials are of no kind that its store takes"
     return "it is no address, or an option has a value that cannot be"
 
 
