@@ -36,9 +36,12 @@ class RunGatherer:
         if not len(words):
             return
         self._skip_to(first_pfn)
-        turns = np.flatnonzero(words[1:] != words[:-1])
-        turns += 1
-        self._take(first_pfn, np.r_[0, turns], words[np.r_[0, turns]], len(words))
+        turns = words[1:] != words[:-1]
+        turns[self._borders(first_pfn, len(words)) - 1] = True
+        at = np.flatnonzero(turns)
+        at += 1
+        at = np.r_[0, at]
+        self._take(first_pfn, at, words[at], len(words))
         self._end = first_pfn + len(words)
 
     def gathered(self) -> KindRuns:
@@ -59,22 +62,23 @@ class RunGatherer:
         if pfn > self._end:
             gap = np.array([[self._end, pfn]], dtype=np.int64)
             for first, end in intersect(self._grid.pages, gap).tolist():
-                none = np.zeros(1, dtype=np.int64)
-                self._take(first, none, np.full(1, Kind.ABSENT, dtype=np.uint8), end - first)
+                at = np.r_[0, self._borders(first, end - first)]
+                self._take(first, at, np.full(len(at), Kind.ABSENT, dtype=np.uint8), end - first)
             self._end = pfn
+
+    def _borders(self, first_pfn: int, count: int) -> NDArray[np.int64]:
+        """Give where blocks begin among pages in a row, but for the first page."""
+        size = 1 << self._grid.shift
+        return np.arange(size - first_pfn % size, count, size)
 
     def _take(
         self, first_pfn: int, at: NDArray[np.int64], word: NDArray[np.uint8], count: int
     ) -> None:
-        """Take runs of pages in a row: where each begins among them, and its word."""
-        size = 1 << self._grid.shift
-        borders = np.arange(size - first_pfn % size, count, size)
-        if len(borders):
-            cut = np.union1d(at, borders)
-            word = word[np.searchsorted(at, cut, side="right") - 1]
-            at = cut
+        """Take runs of pages in a row, each in one block: where it begins, and its word."""
         pages = np.diff(at, append=count).astype(np.int32)
-        block = self._grid.places_of((first_pfn + at) >> self._grid.shift).astype(np.int32)
+        shift = self._grid.shift
+        home = int(self._grid.places_of(np.array([first_pfn >> shift], dtype=np.int64))[0])
+        block = ((first_pfn + at >> shift) + (home - (first_pfn >> shift))).astype(np.int32)
         low = int(block[0])
         crowd = np.bincount(block - low)
         self._crowd[low : low + len(crowd)] += crowd
