@@ -112,7 +112,7 @@ class MapGatherer:
             self._add_zones(window.first_pfn + low, half[at : at + high - low])
         heads = np.flatnonzero((window.order >= 0) & (window.kind == Kind.FREE))
         starts = window.stretches[:, 0] - window.first_pfn
-        row = np.searchsorted(starts, heads, side="right") - 1
+        row = np.searchsorted(starts, heads, side="right") - 1 if len(starts) > 1 else 0
         self._add_blocks(window.order[heads], half[before[row] + heads - starts[row]])
 
     def saw(self, scanned: Scanned) -> None:
