@@ -32,11 +32,11 @@ def _two_dumps(words: list[str]) -> tuple[list[str], list[str]]:
     """
     if len(words) == 1:
         return words, []
-    dumps: list[tuple[str | bytes, list[str]]] = []
+    dumps: list[tuple[bytes | None, list[str]]] = []
     for word in words:
-        own = _dump_of(word)
+        own = _split_dump_of(word)
         known = next((files for which, files in dumps if which == own), None)
-        if known is None:
+        if own is None or known is None:
             dumps.append((own, [word]))
         else:
             known.append(word)
@@ -45,17 +45,16 @@ def _two_dumps(words: list[str]) -> tuple[list[str], list[str]]:
     return dumps[0][1], [word for _, files in dumps[1:] for word in files]
 
 
-def _dump_of(word: str) -> str | bytes:
-    """Tell which dump a file is of: what members of a split one have in common, else its name."""
+def _split_dump_of(word: str) -> bytes | None:
+    """Tell which split dump a file is a member of, if it is one."""
     from vmemmap.source.detect import open_source
     from vmemmap.source.split import SplitSource
 
-    own: str | bytes = word
+    own = None
     with suppress(VmemmapError):  # told when the dump is opened
         if word != "-":
             source = open_source(word)
-            if isinstance(source, SplitSource):
-                own = source.identity
+            own = source.identity if isinstance(source, SplitSource) else None
             source.close()
     return own
 

@@ -16,6 +16,8 @@ from vmemmap.picture.packed import Packed, pack
 _SUMS_SHARE = 0.6
 """Of the room, what sums of all blocks that have several runs may take."""
 _BYTES_A_RUN = 1.2
+_RUNS_A_BYTE = 8
+"""How many runs a byte of the page holds where they are very regular."""
 _TURNS_MAX = 6
 _BLOCKS_LEAST = 16
 
@@ -44,10 +46,12 @@ class RunsRecord(TypedDict):
 
 def pack_runs(runs: KindRuns, budget: int) -> RunsRecord:
     """Pack runs into so many bytes, with as much detail as they allow."""
-    packed = _packed(runs)
-    if size_of(packed) <= budget:
-        return packed
-    each = max(size_of(packed) / max(len(runs), 1), _BYTES_A_RUN / 4)
+    each = _BYTES_A_RUN
+    if len(runs) < budget * _RUNS_A_BYTE:
+        packed = _packed(runs)
+        if size_of(packed) <= budget:
+            return packed
+        each = max(size_of(packed) / max(len(runs), 1), 1 / _RUNS_A_BYTE)
     by, sums = 0, runs.with_runs(0)
     while size_of(_packed(sums)) > _SUMS_SHARE * budget and len(sums.grid) > _BLOCKS_LEAST:
         by += 1

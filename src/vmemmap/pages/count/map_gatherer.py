@@ -112,7 +112,7 @@ class MapGatherer:
             self._add_zones(window.first_pfn + low, half[at : at + high - low])
         heads = np.flatnonzero((window.order >= 0) & (window.kind == Kind.FREE))
         starts = window.stretches[:, 0] - window.first_pfn
-        row = np.searchsorted(starts, heads, side="right") - 1
+        row = np.searchsorted(starts, heads, side="right") - 1 if len(starts) > 1 else 0
         self._add_blocks(window.order[heads], half[before[row] + heads - starts[row]])
 
     def saw(self, scanned: Scanned) -> None:
@@ -186,10 +186,11 @@ class MapGatherer:
         fields = self._fields
         mask = np.uint32(0 if fields is None else fields.mask >> 32)
         keys = half & mask
-        for key in np.unique(keys).tolist():
+        same = bool((keys == keys[0]).all())
+        for key in [int(keys[0])] if same else np.unique(keys).tolist():
             value = key << 32
             place = None if fields is None else (fields.node(value), fields.zone(value))
-            mine = orders[keys == key].astype(np.int64)
+            mine = (orders if same else orders[keys == key]).astype(np.int64)
             counted = np.bincount(mine, minlength=self._orders).astype(np.int64)
             self.free_blocks[place] = self.free_blocks.get(place, 0) + counted
 
@@ -204,8 +205,8 @@ def inside(intervals: Intervals, first: int, count: int) -> NDArray[np.uint8]:
     low = int(np.searchsorted(intervals[:, 1], first, side="right"))
     high = int(np.searchsorted(intervals[:, 0], first + count, side="left"))
     near = (intervals[low:high] - first).clip(0, count)
-    if high == low + 1 and near[0, 1] - near[0, 0] == count:
-        return np.ones(1, dtype=np.uint8)
+    if not len(near) or near[0, 1] - near[0, 0] == count:
+        return np.full(1, len(near), dtype=np.uint8)
     turns = np.zeros(count + 1, dtype=np.int8)
     turns[near[:, 0]] += 1
     turns[near[:, 1]] -= 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.intervals import intersect
 from vmemmap.pages.count.kind_runs import MIXED, Grid, KindRuns, Runs, crowded, merged, summed
 from vmemmap.pages.kinds import Kind
+
+_LARGE_SHIFT = 10
+"""log2 of the pages in a block from which on crowded blocks are summed one by one."""
 
 
 class RunGatherer:
@@ -36,9 +41,16 @@ class RunGatherer:
         if not len(words):
             return
         self._skip_to(first_pfn)
-        turns = np.flatnonzero(words[1:] != words[:-1])
-        turns += 1
-        self._take(first_pfn, np.r_[0, turns], words[np.r_[0, turns]], len(words))
+        turns = words[1:] != words[:-1]
+        borders = self._borders(first_pfn, len(words))
+        if self._limit is not None and self._sum_crowded(first_pfn, words, turns, borders):
+            self._end = first_pfn + len(words)
+            return
+        turns[borders - 1] = True
+        at = np.flatnonzero(turns)
+        at += 1
+        at = np.r_[0, at]
+        self._take(first_pfn, at, words[at], len(words))
         self._end = first_pfn + len(words)
 
     def gathered(self) -> KindRuns:
@@ -59,22 +71,23 @@ class RunGatherer:
         if pfn > self._end:
             gap = np.array([[self._end, pfn]], dtype=np.int64)
             for first, end in intersect(self._grid.pages, gap).tolist():
-                none = np.zeros(1, dtype=np.int64)
-                self._take(first, none, np.full(1, Kind.ABSENT, dtype=np.uint8), end - first)
+                at = np.r_[0, self._borders(first, end - first)]
+                self._take(first, at, np.full(len(at), Kind.ABSENT, dtype=np.uint8), end - first)
             self._end = pfn
+
+    def _borders(self, first_pfn: int, count: int) -> NDArray[np.int64]:
+        """Give where blocks begin among pages in a row, but for the first page."""
+        size = 1 << self._grid.shift
+        return np.arange(size - first_pfn % size, count, size)
 
     def _take(
         self, first_pfn: int, at: NDArray[np.int64], word: NDArray[np.uint8], count: int
     ) -> None:
-        """Take runs of pages in a row: where each begins among them, and its word."""
-        size = 1 << self._grid.shift
-        borders = np.arange(size - first_pfn % size, count, size)
-        if len(borders):
-            cut = np.union1d(at, borders)
-            word = word[np.searchsorted(at, cut, side="right") - 1]
-            at = cut
+        """Take runs of pages in a row, each in one block: where it begins, and its word."""
         pages = np.diff(at, append=count).astype(np.int32)
-        block = self._grid.places_of((first_pfn + at) >> self._grid.shift).astype(np.int32)
+        shift = self._grid.shift
+        home = int(self._grid.places_of(np.array([first_pfn >> shift], dtype=np.int64))[0])
+        block = ((first_pfn + at >> shift) + (home - (first_pfn >> shift))).astype(np.int32)
         low = int(block[0])
         crowd = np.bincount(block - low)
         self._crowd[low : low + len(crowd)] += crowd
@@ -83,12 +96,38 @@ class RunGatherer:
             self._mixed[own][self._crowd[own] > self._limit] = MIXED
             out = self._mixed[block] != 0
             if out.any():
-                self._keep_sums(block[out], word[out], pages[out])
+                self._keep_sums(*summed(block[out], word[out], pages[out]))
                 block, word, pages = block[~out], word[~out], pages[~out]
         self._runs.append((block, word, pages))
         self._kept += len(block)
         if self._kept > self._most:
             self._make_room()
+
+    def _sum_crowded(
+        self,
+        first_pfn: int,
+        words: NDArray[np.uint8],
+        turns: NDArray[np.bool_],
+        borders: NDArray[np.int64],
+    ) -> bool:
+        """Take pages in a row by their words alone, if all of their blocks are crowded."""
+        assert self._limit is not None
+        if self._grid.shift < _LARGE_SHIFT or not len(turns):
+            return False
+        firsts = np.r_[0, borders]
+        crowd = np.add.reduceat(turns, np.minimum(firsts, len(turns) - 1), dtype=np.int64)
+        if crowd.min() <= self._limit:
+            return False
+        home = int(self._grid.places_of(np.array([first_pfn >> self._grid.shift]))[0])
+        for turn, (low, high) in enumerate(pairwise([*firsts.tolist(), len(words)])):
+            counts = np.bincount(words[low:high])
+            there = np.flatnonzero(counts)
+            block = np.full(len(there), home + turn, dtype=np.int32)
+            self._keep_sums(block, there.astype(np.uint8), counts[there].astype(np.int32))
+        own = slice(home, home + len(firsts))
+        self._mixed[own] = MIXED
+        self._crowd[own] += crowd
+        return True
 
     def _make_room(self) -> None:
         """Keep but half of the runs: those of the blocks that have the fewest."""
@@ -98,14 +137,14 @@ class RunGatherer:
         self._mixed[full] = MIXED
         block, word, pages = _together(self._runs)
         out = self._mixed[block] != 0
-        self._keep_sums(block[out], word[out], pages[out])
+        self._keep_sums(*summed(block[out], word[out], pages[out]))
         self._runs = [(block[~out], word[~out], pages[~out])]
         self._kept = len(self._runs[0][0])
 
     def _keep_sums(
         self, block: NDArray[np.int32], word: NDArray[np.uint8], pages: NDArray[np.int32]
     ) -> None:
-        self._sums.append(summed(block, word, pages))
+        self._sums.append((block, word, pages))
         self._summed += len(self._sums[-1][0])
         if self._summed > 2 * self._most + len(self._sums[0][0]):
             self._sums = [summed(*_together(self._sums))]
