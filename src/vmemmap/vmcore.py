@@ -32,6 +32,7 @@ from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
+from vmemmap.shown import ShortTable
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.in_memory import MemorySource
@@ -193,6 +194,16 @@ class Vmcore:
         size = sum(int(end) - int(start) for start, end in ranges)
         memory = f", {size_text(size)} of memory" if size else ""
         return f"<Vmcore {source.path!r}: {source.format}, kernel {release}{memory}{state}>"
+
+    def _repr_html_(self) -> str:
+        """Give what crashed as a table for a notebook: the rows at the top of the report."""
+        source, rows = self.source, [("file", self.source.path), ("format", self.source.format)]
+        if not self._closed and (source.vmcoreinfo or "kernel" in vars(self._layers)):
+            from vmemmap.picture.summary import identity  # which no other question needs
+
+            rows = identity(self._dump, None)
+        table = ShortTable("dump", ("", ""), len(rows), rows.__getitem__, all_rows=True)
+        return table.as_html()
 
     def __enter__(self) -> Self:
         return self

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from vmemmap.backing.order_picture import draw_order, order_words
 from vmemmap.errors import FactError
 from vmemmap.facts.mmu import RADIX
 from vmemmap.intervals import Intervals, join
-from vmemmap.picture.list_picture import (
-    NodePageView,
-    coverage_rows,
-    draw_order,
-    node_pages,
-    order_words,
-)
+from vmemmap.pages.count.zone_bars import zone_rows
+from vmemmap.picture.list_picture import NodePageView, coverage_rows, node_pages
 from vmemmap.picture.rendering import drawn, fill
 from vmemmap.picture.sections import Attempts
 from vmemmap.picture.space_picture import draw_space, draw_tables
@@ -27,7 +23,6 @@ from vmemmap.picture.usage_picture import (
     free_blocks,
     kind_rows,
     level_rows,
-    zone_rows,
 )
 from vmemmap.units import count_text, size_text
 
@@ -136,7 +131,7 @@ class DumpSections:
             blocks = drawn(free_blocks(seen.free_blocks, names, counted.free_blocks, size))
         return fill(
             "usage.html.j2",
-            zones=[drawn(row) for row in zone_rows(counted, size)],
+            zones=[drawn(row) for row in zone_rows(counted.zones, size)],
             blocks=blocks,
             original=counted.original_pages,
             levels=[drawn(row) for row in level_rows(counted, size)],

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
-from vmemmap.compare.entries import Fate
-from vmemmap.compare.usage_changes import free_block_changes, kind_changes, node_changes
 from vmemmap.report.members import FindingRecord, HexAddress, finding_records, hex_address
 from vmemmap.report.text import count_text, fitted, named, plain, size_text, wrapped
 
@@ -237,6 +235,8 @@ def _common(common: Common) -> CommonRecord:
 
 
 def _entries(entries: EntryChanges) -> EntryChangesRecord:
+    from vmemmap.compare.fate import Fate  # with numpy, which no help needs
+
     rows = entries.changed
     return {
         "block_size": entries.block_size,
@@ -251,6 +251,8 @@ def _entries(entries: EntryChanges) -> EntryChangesRecord:
 
 
 def _entry(entries: EntryChanges, row: int) -> EntryChangeRecord:
+    from vmemmap.compare.fate import Fate
+
     fate = Fate(int(entries.fate[row]))
     before, after = (
         hex_address(int(column[row])) for column in (entries.phys_before, entries.phys_after)
@@ -264,6 +266,8 @@ def _entry(entries: EntryChanges, row: int) -> EntryChangeRecord:
 
 
 def _pages(found: Comparison, pages: PageChanges) -> PageChangesRecord:
+    from vmemmap.compare.usage_changes import free_block_changes, kind_changes, node_changes
+
     before, after = found.before.usage, found.after.usage
     assert before is not None
     assert after is not None
