@@ -19,7 +19,10 @@ from builders.kdump import LOST, PageContent, build_kdump
 from builders.kdump_codecs import CODEC_FLAGS
 from builders.notes import Notes, kernel_notes, qemu_notes
 from filter.kdump_table import read_table
-from vmemmap.errors import PageExcluded, PageLost, ReadError, Truncated
+from vmemmap.errors import PageExcluded, PageLost, ReadError, Truncated, UnwritableFile
+from vmemmap.filter.verify import verify
+from vmemmap.progress import no_progress
+from vmemmap.write.page_bits import PageBits
 
 PAGES = [*range(30), *range(40, 61), 700, 701, 702]
 EXCLUDED = (5, 6, 50)
@@ -122,6 +125,20 @@ def test_every_container_into_every_other(
         # All but the lost one and those of zeros.
         copied = sum(pfn % 4 != 0 for pfn in PAGES if pfn not in (*EXCLUDED, LOST_PFN))
         assert result.copied == (copied if same else 0)
+
+
+def test_zeros_that_elf_leaves_out_read_back_as_they_should(tmp_path) -> None:
+    """A long run of zeros is left out at level 1; at level 0 it would be missed."""
+    memory = b"x" * 4096 + bytes(300 * 4096) + b"y" * 4096
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
+    (tmp_path / "whole").write_bytes(build_elf([Segment(0, memory)], notes))
+    with vmemmap.open(tmp_path / "whole") as core, PageBits(302) as kept:
+        result = core.filter(tmp_path / "made", 1, form="elf", verify=True)
+        assert (result.kept, result.zero) == (2, 300)
+        kept.add(np.array([[0, 302]]))
+        made = str(tmp_path / "made")
+        with pytest.raises(UnwritableFile, match=r"does not read back: .*0x1000 was excluded"):
+            verify(core.source, [made], kept.finish(), [(0, 302)], 4096, no_progress)
 
 
 def test_forms_are_copied_bit_by_bit(tmp_path) -> None:

@@ -21,7 +21,7 @@ from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
 from vmemmap.formats import kdump
 from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
 from vmemmap.intervals import total
-from vmemmap.pages.exclusion_rules import LEVELS
+from vmemmap.pages.exclusion_rules import LEVELS, DumpLevel
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.progress import Progress, no_progress
 from vmemmap.write.elf_core import write_elf
@@ -125,7 +125,10 @@ class DumpFilter:
             if wanted.verify:
                 paths = [file.path for file in made.files]
                 spans = [(file.pfn_start, file.pfn_end) for file in made.files]
-                verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
+                verify(
+                    *(self._source, paths, decision.kept, spans, self.page_size, self._progress),
+                    zero_left_out=is_elf and bool(decision.level & DumpLevel.ZERO),
+                )
             return FilterResult(
                 level=decision.level,
                 form=wanted.form,
