@@ -20,13 +20,15 @@ PAGES = {
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     if page.parent.name != "made"  # by `make docs`, from the package
 }
+SLOW = ("docs/anywhere.md",)
+"""Its code reads a dump of 2 GiB into memory as a whole."""
 CONSOLE = [
     pytest.param(block, id=f"{name}-{block.split()[2]}")
     for name, text in PAGES.items()
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
 ]
 PYTHON = [
-    pytest.param(block, id=name)
+    pytest.param(block, id=name, marks=(pytest.mark.full,) if name in SLOW else ())
     for name, text in PAGES.items()
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 ]

@@ -151,9 +151,14 @@ def excluded_at_31(real_dump: Callable[[str], Path]) -> set[int]:
 
 # -p needs a makedumpfile with snappy, which Debian's is not: it then writes raw pages.
 VARIANTS = [
-    *("-c -d 0", "-l -d 0", "-p -d 0", "-z -d 0", "-c -d 1", "-l -d 1", "-z -d 31"),
-    *("-c -d 31", "-l -d 31", "-E -d 0", "-E -d 1", "-E -d 31"),
-    *("-F -c -d 0", "-F -z -d 31", "-F -l -d 1", "-F -E -d 0", "-F -E -d 31"),
+    *("-z -d 0", "-l -d 1", "-c -d 31", "-E -d 31", "-F -l -d 1", "-F -E -d 0"),
+    *(
+        pytest.param(options, marks=pytest.mark.full)
+        for options in (
+            *("-c -d 0", "-l -d 0", "-p -d 0", "-c -d 1", "-z -d 31", "-l -d 31"),
+            *("-E -d 0", "-E -d 1", "-F -c -d 0", "-F -z -d 31", "-F -E -d 31"),
+        )
+    ),
 ]
 
 

@@ -54,7 +54,7 @@ def test_same_pages_and_headers(tmp_path, release: str, options: dict[str, Any])
     "name", ["hash-64k-6.1/vmcore.d31.elf.zst", "radix-64k-6.1/vmcore.d31.zlib"]
 )
 def test_same_pages_of_real_dumps(tmp_path, real_dump, name: str) -> None:
-    compare(real_dump(name), tmp_path, range(32) if FULL else (0, 1, 2, 4, 8, 16, 31))
+    compare(real_dump(name), tmp_path, range(32) if FULL else (1, 30))
 
 
 def compare(path: Path, folder: Path, levels: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vmemmap
+from breadth import pairs
 from pages.machines import pfns_of
 from pages.makedumpfile_model import Model
 from pages.test_quick_and_slow import RELEASES, build
@@ -35,9 +37,9 @@ def sets(core: Vmcore, level: int) -> tuple[set[int], set[int]]:
     return set(kept), gone
 
 
-@pytest.mark.parametrize("byte_order", ["little", "big"])
-@pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("damage", [0, 60])
+@pytest.mark.parametrize(
+    ("release", "byte_order", "damage"), pairs(product(RELEASES, ("little", "big"), (0, 60)))
+)
 def test_what_goes_is_what_the_model_lets_go(tmp_path, release, byte_order, damage) -> None:
     built = build(tmp_path / "vmcore", release, byte_order, seed=damage + 11, damage=damage)
     model, memory = Model(built.machine), set(built.machine.pages)

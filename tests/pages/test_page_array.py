@@ -27,9 +27,10 @@ def test_iteration_gives_each_page_once_and_ends(built: Built) -> None:
 
 def test_other_pages_may_be_asked_for_on_the_way(built: Built) -> None:
     pfns = pfns_of(built.machine)
+    some = pfns[:1200]
     with built.open() as core:
-        alone = [core.pages[pfn].kind for pfn in pfns]
-        between = [(page.kind, core.pages[pfns[-1]])[0] for page in core.pages]
+        alone = [core.pages[pfn].kind for pfn in some]
+        between = [(page.kind, core.pages[pfns[-1]])[0] for page in islice(core.pages, len(some))]
     assert between == alone
 
 

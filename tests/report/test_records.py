@@ -32,7 +32,13 @@ QUESTIONS = (
     ("dmesg",),
 )
 RESCUED = (("list",), ("vtop", *ADDRESSES), ("page", *PAGES), ("check",))
-DAMAGE = ("node_page_missing", "head_missing", "stale_nodes", "virt_below", "hot_memory_missing")
+DAMAGE = (
+    *("node_page_missing", "head_missing"),
+    *(
+        pytest.param(kind, marks=pytest.mark.full)
+        for kind in ("stale_nodes", "virt_below", "hot_memory_missing")
+    ),
+)
 """Kinds after which the records differ most: rescued, lost, left out, unreadable."""
 
 

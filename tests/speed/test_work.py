@@ -68,13 +68,14 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> list[BusyMachine]:
     ]
 
 
+@pytest.mark.full
 @only_compiled
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not there")
 @pytest.mark.parametrize(
     ("code", "number", "most"),
     [
         pytest.param(_COUNT, 0, 90, id="count"),
-        pytest.param(_SCAN, 1, 260, id="scan", marks=pytest.mark.full),
+        pytest.param(_SCAN, 1, 260, id="scan"),
     ],
 )
 def test_instructions_of_the_compiled_module_for_a_page(
