@@ -153,12 +153,19 @@ class _PageWriter:
         """Write the next pages."""
         size, zero, lost, written = packed.size, packed.zero, packed.lost, self.written
         zeros, losses = int(np.count_nonzero(zero)), int(np.count_nonzero(lost))
-        if zeros and self._zero_at < 0:
-            self._zero_at = self._data_at
-            self._put_data(bytes(self._header.page_size))
         offset = self._data_at + np.cumsum(size) - size
-        if len(packed.data):
-            self._put_data(packed.data)
+        data = memoryview(packed.data)
+        if zeros and self._zero_at < 0:
+            # In front of the first that is one, however many pages came together.
+            first = int(np.argmax(zero))
+            self._zero_at = int(offset[first])
+            before = self._zero_at - self._data_at
+            offset[first:] += self._header.page_size
+            self._put_data(data[:before])
+            self._put_data(bytes(self._header.page_size))
+            data = data[before:]
+        if len(data):
+            self._put_data(data)
         if zeros:
             offset[zero] = self._zero_at
             size[zero] = self._header.page_size
