@@ -74,7 +74,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> list[BusyMachine]:
 @pytest.mark.parametrize(
     ("code", "number", "most"),
     [
-        pytest.param(_COUNT, 0, 90, id="count"),
+        pytest.param(_COUNT, 0, 70, id="count"),
         pytest.param(_SCAN, 1, 260, id="scan"),
     ],
 )
