@@ -40,10 +40,10 @@ class PgdatLayout:
 
 PGDAT_LAYOUTS: eras.Table[PgdatLayout] = (
     (eras.OLDEST, PgdatLayout(2016, 120)),
-    ((6, 12), PgdatLayout(2528, 144)),
-    ((7, 2), PgdatLayout(2656, 144)),
+    ((6, 12), PgdatLayout(2528, 144), eras.Bracket("6.1.192", "6.12")),
+    ((7, 2), PgdatLayout(2656, 144), eras.Bracket("6.12.117", "7.2")),
 )
-"""As Debian's 6.1, 6.12 and 7.2 have them; the releases between are brackets."""
+"""As Debian's 6.1, 6.12 and 7.2 have them."""
 ZONE_DEVICE_SINCE = (6, 12)
 """Debian's 6.1 for ppc64el is built without ZONE_DEVICE, its 6.12 with it."""
 
