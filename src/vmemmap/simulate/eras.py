@@ -313,6 +313,12 @@ PGDAT_RESIZE_LOCK: Table[bool] = (
 )
 """Taken in sparse_add_one_section(), but only when the struct pages are already there."""
 
+CMA: Table[bool] = (
+    (OLDEST, False),
+    ((3, 5), True, Bracket("2.6.35.6", "6.1.192", "3.5 by what is remembered of 47118af076f6")),
+)
+"""Whether pages of contiguous areas are free on lists of their own."""
+
 SECTION_ROOTS_ALLOCATED: Table[bool] = (
     (OLDEST, False),
     ((4, 14, 8), True, Bracket("4.14", "4.14.355", "in stable 4.14")),

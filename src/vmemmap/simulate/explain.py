@@ -234,6 +234,7 @@ TOPICS: dict[str, Topic] = {
     "compound": ("how a compound page is told", page_layout.COMPOUND, _members),
     "zones": ("zones without that of device memory", pgdat.ZONES, _words),
     "migrate_types": ("lists of a free area", pgdat.MIGRATE_TYPES, _members),
+    "cma": ("is there CMA", eras.CMA, _yes),
     "map_lines": (
         "lines of boot that tell the regions",
         dmesg.MAP_LINES,
