@@ -24,8 +24,6 @@ CAPTURE_SECONDS = 900
 DUMP_SECONDS = 300
 SETTLE_SECONDS = 3
 SPARSE_SECONDS = 120
-CAPTURE_DUMP = "capture.elf"
-"""The memory while the capture kernel runs, whose own image was relocated."""
 QEMU_FORMATS = {"elf": "qemu.elf", "kdump-zlib": "qemu.kdump-zlib"}
 Say = Callable[[str], None]
 
@@ -127,7 +125,7 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         say("crashed; the capture kernel is up")
         if "capture" in spec.dumps:
             await machine.run("capture", "capture_facts", SCRIPT_SECONDS)
-            await machine.dump(target / CAPTURE_DUMP, "elf", DUMP_SECONDS)
+            await machine.dump(target / results.CAPTURE_DUMP, "elf", DUMP_SECONDS)
         ways = " ".join(spec.makedumpfile)
         await machine.run("capture", "capture", CAPTURE_SECONDS, WAYS=ways)
         dumps.append(Dump("vmcore.elf", "kernel", "crash"))

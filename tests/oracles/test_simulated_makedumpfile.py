@@ -39,7 +39,7 @@ from oracles.simulated import (
     zero_pages,
 )
 from vmemmap.errors import PageExcluded
-from vmemmap.simulate import PagePlan
+from vmemmap.simulate import CmaArea, PagePlan
 from vmemmap.simulate.memory.image import VIRT
 
 pytestmark = makedumpfile.needed
@@ -80,6 +80,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "debug_vm": True,
         "events": (event("add", 4096, 32, 1, online=False),),
     },
+    "CMA areas": {"release": "6.1", "cma": (CmaArea(96 << 20, 32 << 20),)},
     "a page of 16 GiB": {
         "release": "6.1",
         "memory": ((0, 0, 32 << 10),),

@@ -21,6 +21,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -32,6 +33,7 @@ from vmemmap.simulate.spec.toml import load_spec, parse_spec
 from vmemmap.simulate.trace.trace import Trace
 
 __all__ = [
+    "CmaArea",
     "FaultPlan",
     "FirmwareRange",
     "HotplugEvent",

@@ -142,7 +142,7 @@ class Machine:
         self.memblock = Memblock(spec.memory)
         for image in spec.image:
             self.memblock.reserve(image.start, image.end)
-        for kept in (spec.reservation, *spec.firmware):
+        for kept in (spec.reservation, *spec.firmware, *spec.cma):
             if kept is not None:
                 self.memblock.reserve(kept.start, kept.end)
         self._gigantic = self._set_gigantic_apart() if kernel.mmu == "hash" else []
@@ -586,6 +586,9 @@ class Machine:
                 for low, high in self._with_struct_pages(start, end):
                     # A page that memblock gave out in part is not free.
                     self.pages.free_range(-(-low >> shift), high >> shift)
+        for area in self.spec.cma:  # cma_init_reserved_areas() gives them back
+            self.memblock.reserved.remove(area.start, area.end)
+            self.pages.free_cma(area.start >> shift, area.end >> shift)
         self.supply.booting = False
         if not self.crashed:
             self.usage.place_gigantic(self._gigantic)

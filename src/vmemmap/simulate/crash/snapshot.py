@@ -83,7 +83,8 @@ class Snapshot:
             debug_vm=machine.spec.debug_vm,
         )
         lru = self.struct_pages.lru_of(0)
-        machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
+        blocks = self.owners.blocks, self.owners.cma_blocks
+        machine.nodes.write(machine.memory, machine.pages, *blocks, lru)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
         write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))
@@ -277,7 +278,9 @@ def _owners(machine: CrashedMachine) -> Owners:
     """Ask the allocators who owns what."""
     pages, shift = machine.pages, machine.kernel.page_shift
     valid = _valid_frames(machine)
-    free = [part for node in pages.nodes for part in pages.free_ranges(node)]
+    sets = [pages.free_ranges(node) for node in pages.nodes]
+    sets += [pages.cma_ranges(node) for node in pages.nodes]
+    free = [part for ranges in sets for part in ranges]
     reserved = machine.memblock.reserved.as_array()
     frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
     return Owners(
@@ -286,6 +289,7 @@ def _owners(machine: CrashedMachine) -> Owners:
         reserved=frames,
         free=np.array(sorted(free), np.int64).reshape(-1, 2),
         blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
+        cma_blocks={node: dict(pages.cma_blocks(node)) for node in pages.nodes},
         runs=sorted(machine.usage.runs, key=lambda run: run.start),
     )
 

@@ -27,6 +27,7 @@ LINES: eras.Table[dict[str, int]] = (
     (
         (3, 17),
         {"vmemmap_list_alloc": 154, "vmemmap_list_populate": 173, "vmemmap_list_free": 268},
+        eras.Bracket("2.6.35", "5.9", "read in these two"),
     ),
 )
 """The lines in 2.6.35 and in 5.9; other releases between have others."""
@@ -38,7 +39,11 @@ FIRST_LINES: eras.Table[str] = (
 TASK_LINES: eras.Table[str] = (
     (eras.OLDEST, ""),
     ((3, 11), "CPU: 0 PID: {pid} Comm: {comm} {taint} {release} #1", _OLD_LOGS),
-    ((6, 11), "CPU: 0 UID: 0 PID: {pid} Comm: {comm} {taint} {release} #1"),
+    (
+        (6, 11),
+        "CPU: 0 UID: 0 PID: {pid} Comm: {comm} {taint} {release} #1",
+        eras.Bracket("6.2", "6.11", "no log between was read"),
+    ),
 )
 END_MARKS: eras.Table[str] = (
     (eras.OLDEST, ""),

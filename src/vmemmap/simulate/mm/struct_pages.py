@@ -31,6 +31,7 @@ from vmemmap.simulate.mm.page_layout import (
     SLABS_IN_MAPPING,
     TAIL_MAPPING,
 )
+from vmemmap.simulate.mm.pgdat import MIGRATE_CMA, FreeBlocks
 from vmemmap.simulate.mm.usage import PageRun, Use
 
 _POISON = np.uint64((1 << 64) - 1)
@@ -73,6 +74,7 @@ class Owners:
         reserved: Frames that the boot allocator kept, as (n, 2).
         free: Free frames, as (n, 2).
         blocks: First frames of free buddy blocks, by node and order, ascending.
+        cma_blocks: The same of those in CMA areas, which are on lists of their own.
         runs: User pages, ascending.
     """
 
@@ -80,7 +82,8 @@ class Owners:
     idle: list[IdleFrames]
     reserved: Frames
     free: Frames
-    blocks: dict[int, dict[int, Frames]]
+    blocks: FreeBlocks
+    cma_blocks: FreeBlocks
     runs: list[PageRun]
 
 
@@ -109,7 +112,7 @@ class ListHeads(Protocol):
         """How many zones a node has; that of device memory is the last."""
         ...
 
-    def free_list(self, node: int, order: int) -> int:
+    def free_list(self, node: int, order: int, kind: int | None = None) -> int:
         """Give the virtual address of a buddy list's head."""
         ...
 
@@ -175,7 +178,8 @@ class StructPagePainter:
         for low, high in _overlaps(self.owners.free, first, last):
             rows["refcount"][low - first : high - first] = 0
             self._paint_untouched_lru(rows[low - first : high - first], low)
-        self._paint_blocks(rows, first, last)
+        self._paint_blocks(rows, first, last, self.owners.blocks, None)
+        self._paint_blocks(rows, first, last, self.owners.cma_blocks, MIGRATE_CMA)
         self._paint_runs(rows, first, last)
         return rows
 
@@ -262,9 +266,11 @@ class StructPagePainter:
             }
         )
 
-    def _paint_blocks(self, rows: Rows, first: int, last: int) -> None:
+    def _paint_blocks(
+        self, rows: Rows, first: int, last: int, blocks: FreeBlocks, kind: int | None
+    ) -> None:
         """Mark the first page of each free block, and link the blocks of an order in a ring."""
-        for node, orders in self.owners.blocks.items():
+        for node, orders in blocks.items():
             for order, frames in orders.items():
                 low, high = np.searchsorted(frames, [first, last])
                 if low == high:
@@ -275,14 +281,12 @@ class StructPagePainter:
                 if self.flags.buddy is not None:
                     rows["flags"][at] |= np.uint64(1 << self.flags.buddy)
                 rows["private"][at] = order
-                links = self._links(node, order, frames, int(low), int(high))
+                head = self.lists.free_list(node, order, kind)
+                links = self._links(head, frames, int(low), int(high))
                 rows["lru_prev"][at], rows["lru_next"][at] = links[:-2], links[2:]
 
-    def _links(
-        self, node: int, order: int, frames: Frames, low: int, high: int
-    ) -> npt.NDArray[np.uint64]:
+    def _links(self, head: int, frames: Frames, low: int, high: int) -> npt.NDArray[np.uint64]:
         """Give the ring's addresses from the one before block *low* to the one at *high*."""
-        head = self.lists.free_list(node, order)
         around = frames[max(low - 1, 0) : high + 1].astype(np.uint64)
         links = np.uint64(self.lru_of(0)) + around * np.uint64(self.kernel.struct_page_size)
         before = [] if low else [head]

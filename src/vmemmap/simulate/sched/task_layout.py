@@ -31,7 +31,11 @@ SLOTS_SHIFT = 6
 _MEMORY = "by what is remembered"
 TASK_STATE: eras.Table[tuple[str, str]] = (
     (eras.OLDEST, ("state", "long")),
-    ((5, 14), ("__state", "u32")),
+    (
+        (5, 14),
+        ("__state", "u32"),
+        eras.Bracket("5.13.0", "5.14.2", f"5.14 {_MEMORY} of 2f064a59a11f"),
+    ),
 )
 """Since Linux commit 2f064a59a11f (in v5.14)."""
 THREAD_INFO_IN_TASK: eras.Table[bool] = (
@@ -41,7 +45,7 @@ THREAD_INFO_IN_TASK: eras.Table[bool] = (
 """Before, the beginning of a task's stack had it."""
 CPU_IN_TASK: eras.Table[bool] = (
     (eras.OLDEST, False),
-    ((5, 1), True),
+    ((5, 1), True, eras.Bracket("5.0.1", "5.2.1", f"5.1 {_MEMORY} of ed1cd6deb013")),
     ((5, 16), False, eras.Bracket("5.15.0", "5.16.2", f"5.16 {_MEMORY} of bcf9033e5449")),
 )
 """Where the processor's number stands: in the task itself, or in its thread_info."""

@@ -109,6 +109,24 @@ class FirmwareRange:
 
 
 @dataclass(frozen=True, slots=True)
+class CmaArea:
+    """Memory that is kept for large contiguous buffers (CMA), and free until one is wanted.
+
+    Attributes:
+        start: Physical address (bytes).
+        size: Bytes.
+    """
+
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
 class PagePlan:
     """What the memory is used for when the machine crashes, in base pages.
 
@@ -175,6 +193,7 @@ class MachineSpec:
         crashkernel: Bytes reserved for a capture kernel, which no dump has; 0 for none.
         crashkernel_at: Where; None for the middle of the first range, 512 MiB at most.
         firmware: Memory that is the firmware's.
+        cma: Areas of CMA, in whole 16 MiB; since 3.5.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
         nodes: NUMA nodes that there can be, numbered from 0; 0 for those with memory at boot alone.
             The others get memory while the machine runs.
@@ -202,6 +221,7 @@ class MachineSpec:
     crashkernel: int = 0
     crashkernel_at: int | None = None
     firmware: tuple[FirmwareRange, ...] = ()
+    cma: tuple[CmaArea, ...] = ()
     hibernation: bool = False
     debug_vm: bool = False
     nodes: int = 0
@@ -308,6 +328,7 @@ class MachineSpec:
         rows += [
             (f"firmware[{index}]", part.start, part.end) for index, part in enumerate(self.firmware)
         ]
+        rows += self._check_cma(kernel, rows)
         for name, start, end in rows:
             if start % kernel.page_size or end % kernel.page_size or end <= start:
                 raise SpecError(name, f"{start:#x} to {end:#x} are no whole pages")
@@ -318,6 +339,22 @@ class MachineSpec:
         for below, above in pairwise(sorted(self.firmware, key=lambda part: part.start)):
             if above.start < below.end:
                 raise SpecError("firmware", f"two ranges overlap at {above.start:#x}")
+
+    def _check_cma(
+        self, kernel: Kernel, others: list[tuple[str, int, int]]
+    ) -> list[tuple[str, int, int]]:
+        if self.cma and not kernel.at(eras.CMA):
+            raise SpecError("cma", f"CMA came with 3.5, and the kernel is {kernel.release}")
+        rows = [*others]
+        for index, area in enumerate(self.cma):
+            where = f"cma[{index}]"
+            if area.start % SECTION_BYTES or area.size % SECTION_BYTES:
+                raise SpecError(where, f"{area.start:#x}, {area.size:#x}: no multiples of 16 MiB")
+            for name, start, end in rows:
+                if area.start < end and start < area.end:
+                    raise SpecError(where, f"overlaps {name}")
+            rows.append((where, area.start, area.end))
+        return rows[len(others) :]
 
     def _check_block_size(self, kernel: Kernel) -> None:
         possible = kernel.block_sizes(self.boot_bytes)

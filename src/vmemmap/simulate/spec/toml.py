@@ -12,6 +12,7 @@
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
     [[firmware]] start, size
+    [[cma]]     start, size
 
 Sizes and addresses are integers or texts with a unit: "64K", "1G", "0x40000000".
 """
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -146,6 +148,10 @@ crashkernel = "128M"        # kept for a capture kernel: a hole in the dump; def
 [[firmware]]                # RTAS or OPAL: reserved, and in the dump even inside that hole
 start = "0x2fff0000"
 size = "64K"
+
+[[cma]]                     # kept for large contiguous buffers, and free until one is wanted
+start = "1G"
+size = "64M"
 """
 
 
@@ -190,7 +196,8 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
-    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump", "firmware"))
+    single = ("kernel", "pages", "faults", "dump")
+    _known("", tables, ("memory", "event", "firmware", "cma", *single))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
     seed = {"seed": pages.pop("seed")} if "seed" in pages else {}
@@ -199,6 +206,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         events=_rows("event", tables, HotplugEvent, {}),
         pages=PagePlan(**pages),
         firmware=_rows("firmware", tables, FirmwareRange, {}),
+        cma=_rows("cma", tables, CmaArea, {}),
         faults=FaultPlan(**_table("faults", tables.get("faults", {}), FaultPlan.__slots__)),
         **kernel,
         **seed,
