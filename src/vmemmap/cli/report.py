@@ -6,7 +6,7 @@ import click
 
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
+from vmemmap.cli.output import EXIT_FAULT, complain, emit_record, findings_code
 from vmemmap.report import report
 
 
@@ -25,13 +25,7 @@ def command(dump: Opening, form: str, out: str) -> int:
     with dump.open() as core:
         made = core.report(out)
         record = report.record(out, made)
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=report.rows(record),
-        )
+        emit_record(form, report, record)
         for fault in made.faults:
             complain(
                 core.source.path, f"error: a fault of vmemmap itself, please report it: {fault}"

@@ -9,7 +9,7 @@ import click
 
 from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, traceback_shown
-from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
+from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
 from vmemmap.cli.progress import ProgressBar
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
 from vmemmap.report import designs as designs_report
@@ -288,13 +288,7 @@ def _print_traces(
 
         with new_file(html) as file:
             file.write("".join(page(record)).encode())
-    emit(
-        form,
-        record,
-        text=trace_report.lines(record),
-        columns=trace_report.COLUMNS,
-        rows=trace_report.rows(record),
-    )
+    emit_record(form, trace_report, record)
 
 
 def _crash(
