@@ -801,7 +801,8 @@ def _address(virt: int) -> int:
     try:
         virt = index(virt)
     except TypeError:
-        raise TypeError(f"expected an address as an integer, found {virt!r}") from None
+        many = "; vtop_many() takes many" if isinstance(virt, (Sequence, np.ndarray)) else ""
+        raise TypeError(f"expected an address as an integer, found {virt!r}{many}") from None
     if not 0 <= virt <= U64_MAX:
         raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
     return virt

@@ -9,7 +9,7 @@ import click
 
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit
+from vmemmap.cli.output import EXIT_FINDINGS, emit_record
 from vmemmap.report import check as report
 
 if TYPE_CHECKING:
@@ -30,15 +30,8 @@ def command(dump: Opening, form: str, strict: bool) -> int:
     with dump.open() as core:
         found = core.check()
         record, path = report.record(found), core.source.path
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=record["findings"],
-            sarif=_sarif(path, record),
-            junit=_junit(path, record, failing),
-        )
+        more = {"sarif": _sarif(path, record), "junit": _junit(path, record, failing)}
+        emit_record(form, report, record, **more)
         return EXIT_FINDINGS if any(f.severity in failing for f in found.findings) else 0
 
 

@@ -9,7 +9,7 @@ import click
 
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit_record, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
 from vmemmap.extract.manifest import manifest_path
@@ -107,13 +107,7 @@ def command(
             threads=num_threads,
         )
         made = report.record(out, found)
-        emit(
-            form,
-            made,
-            text=report.lines(made),
-            columns=report.COLUMNS,
-            rows=report.rows(made),
-        )
+        emit_record(form, report, made)
         return 0
 
 

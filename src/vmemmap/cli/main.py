@@ -157,4 +157,6 @@ def _in_words(error: click.UsageError) -> str:
         near = ", ".join(sorted(error.possibilities or ()))
         hint = f" (Possible options: {near})" if near else ""
         return f"No such option: {error.option_name}{hint}"
+    if isinstance(error, click.BadParameter) and error.param is None and not error.param_hint:
+        return " ".join(error.message.split())  # Click would put "Invalid value" before it
     return " ".join(error.format_message().split())

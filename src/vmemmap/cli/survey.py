@@ -16,7 +16,7 @@ from vmemmap.cli.options import (
     traceback_shown,
 )
 from vmemmap.cli.output import EXIT_FINDINGS, EXIT_UNREADABLE, complain, emit
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.progress import progress_here
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _run(
     from vmemmap.survey.bounded import Bounds
     from vmemmap.survey.run import survey
 
-    with ProgressBar(rates=True) as progress, _cluster(dask) as client:
+    with progress_here() as progress, _cluster(dask) as client:
         try:
             return survey(
                 sources,

@@ -9,7 +9,7 @@ from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
     complain,
-    emit,
+    emit_record,
     findings_code,
     show_findings,
 )
@@ -45,12 +45,6 @@ def command(dump: Opening, form: str, zero: bool) -> int:
             complain(path, f"error: damaged: {counted.damaged} struct pages in all")
         if zero and zero_pages is None:
             complain(path, "warning: zero pages cannot be counted: some pages are not in the dump")
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=report.rows(record),
-        )
+        emit_record(form, report, record)
         bad = counted.damaged or counted.unknown
         return EXIT_FINDINGS if bad else findings_code(findings)

@@ -42,7 +42,12 @@ def require_pyarrow() -> None:
 
 
 def write_pages(
-    file: BinaryIO, chunks: Iterable[NDArray[np.void]], metadata: dict[str, str], *, arrow: bool
+    file: BinaryIO,
+    chunks: Iterable[NDArray[np.void]],
+    metadata: dict[str, str],
+    *,
+    arrow: bool,
+    stream: bool = False,
 ) -> int:
     """Write struct pages, as `PageArray.scan` gives them, to a file.
 
@@ -53,6 +58,7 @@ def write_pages(
         chunks: Structured arrays, all of one type.
         metadata: Facts to keep with the table.
         arrow: Write Arrow's own format, not Parquet.
+        stream: Write the form of Arrow that needs no file, so that whoever reads a pipe can begin.
 
     Returns:
         How many rows were written.
@@ -71,7 +77,9 @@ def write_pages(
         if writer is None:
             schema = table.schema.with_metadata(metadata)
             if arrow:
-                writer = pa.ipc.new_file(file, schema)
+                writer = (
+                    pa.ipc.new_stream(file, schema) if stream else pa.ipc.new_file(file, schema)
+                )
             else:
                 others = [name for name in schema.names if name != "pfn"]
                 writer = pyarrow.parquet.ParquetWriter(

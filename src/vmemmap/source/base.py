@@ -114,6 +114,9 @@ class PhysicalSource(ABC):
     warnings: list[str]
     moves: bool = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*.
