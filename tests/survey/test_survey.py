@@ -143,7 +143,7 @@ def test_members_of_a_split_dump_are_one(tmp_path: Path, run_vmemmap) -> None:
     def write(machine: Machine, names: Sequence[str], timestamp: int) -> None:
         end = max(machine.pages) + 1
         borders = [0, end // 3, end // 2, end]
-        options = {
+        options: dict[str, Any] = {
             "block_size": machine.page_size,
             "order": machine.byte_order,
             "notes": machine.notes(machine.byte_order),
