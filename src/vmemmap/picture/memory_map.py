@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.absence import Absence
 from vmemmap.errors import FactError
 from vmemmap.intervals import Intervals, intersect, join, numbers, subtract, total
 from vmemmap.pages.kinds import TITLES, Kind
@@ -251,8 +250,3 @@ def _entries(dump: Dump, budget: int) -> tuple[EntriesRecord | None, str]:
         "phys": packed[1],
         "count": len(backing),
     }, ""
-
-
-def absence_words() -> dict[str, str]:
-    """Give the words for each reason why something cannot be had."""
-    return {each.word: each.explanation for each in Absence}
