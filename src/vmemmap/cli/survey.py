@@ -11,6 +11,7 @@ from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import (
     debug_option,
     format_option,
+    refuse_to_replace,
     split_storage,
     storage_option,
     traceback_shown,
@@ -22,6 +23,7 @@ from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vmemmap.survey.fleet import Fleet
     from vmemmap.survey.run import Surveyed
 
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", "-o", metavar="DIR", help="Keep the rows here, as Parquet.")
 @click.option("--show", is_flag=True, help="Ask nothing; show what is in the folder SOURCE.")
+@click.option("--html", metavar="FILE", help="Write what there is to show as a page, too.")
 @click.option(
     "--ask",
     metavar="NAME,...",
@@ -72,6 +75,7 @@ def command(
     sources: tuple[str, ...],
     out: str | None,
     show: bool,
+    html: str | None,
     ask: str,
     jobs: int | None,
     dask: str | None,
@@ -95,6 +99,8 @@ def command(
     from vmemmap.survey.fleet import read_fleet
 
     folder = out or sources[0]
+    if html is not None:
+        refuse_to_replace(html, *sources)
     try:
         with traceback_shown(debug):
             run = None
@@ -103,7 +109,10 @@ def command(
                 run = _run(sources, folder, ask, jobs, dask, limits, retry, split_storage(storage))
             from vmemmap.report import survey as report
 
-            record = report.record(read_fleet(folder), run)
+            fleet = read_fleet(folder)
+            if html is not None:
+                _write_page(fleet, folder, html)
+            record = report.record(fleet, run, html)
     except VmemmapError as error:
         path = error.path if isinstance(error, (DumpError, UnwritableFile)) else ""
         complain(path or folder, str(error))
@@ -142,6 +151,15 @@ def _run(
             )
         except ValueError as error:
             raise click.BadParameter(f"--ask: {error}") from None
+
+
+def _write_page(fleet: Fleet, folder: str, path: str) -> None:
+    from vmemmap.report.survey_page import make_page
+    from vmemmap.write.new_file import new_file
+
+    page = make_page(fleet, folder)
+    with new_file(path) as file:
+        file.write(page.encode())
 
 
 def _show_traffic(folder: str, run: Surveyed | None) -> None:

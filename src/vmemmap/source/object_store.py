@@ -213,6 +213,7 @@ def open_store(
     more: dict[str, Any] = {"client_options": client, "retry_config": {"max_retries": 0}}
     try:
         if scheme in WEB:
+            _check_known(given)
             client.setdefault("allow_http", scheme == "http")
             return HTTPStore.from_url(url, **more), ""
         place, _, key = url.partition("://")[2].partition("/")
@@ -269,6 +270,27 @@ def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[
 
 def _version(size: int, etag: str | None, modified: float) -> str:
     return f"{size} {etag or modified}"
+
+
+def _check_known(given: Mapping[str, Any]) -> None:
+    """Make sure that options are of some store, though a web server takes none of them.
+
+    A list of dumps may have both, and options are said once.
+    """
+    from obstore.exceptions import UnknownConfigurationKeyError
+    from obstore.store import from_url
+
+    def fault_of(url: str, name: str, value: Any) -> Exception | None:
+        try:
+            from_url(url, **{name: value})
+        except Exception as error:
+            return error  # one that is known may lack others
+        return None
+
+    for name, value in given.items():
+        faults = [fault_of(url, name, value) for url in ("s3://-", "gs://-", "az://-")]
+        if all(isinstance(fault, UnknownConfigurationKeyError) for fault in faults):
+            raise faults[0] or AssertionError
 
 
 def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:
@@ -336,6 +358,10 @@ _FAILURES = (
     ("connection reset", "the server broke off"),
     ("connection closed", "the server broke off"),
     ("response body", "the server broke off in the middle of an answer"),
+    ("following redirect", "it is redirected again and again"),
+    ("content_range", "the server does not say which bytes it gave"),
+    ("content-range", "the server does not say which bytes it gave"),
+    ("requested range", "the server gave other bytes than were asked for"),
 )
 _NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount")
 """What stands in errors of looking for credentials; the address is where clouds give them."""
