@@ -253,7 +253,7 @@ def test_a_mixed_block_tells_of_its_pages_together(browser, dump_of, tmp_path, m
     """Where there is no room for every page: exact sums, and of which pages they are."""
     from vmemmap.picture import report
 
-    monkeypatch.setattr(report, "_MAP_BYTES", 3000)
+    monkeypatch.setattr(report, "_MAP_BYTES", 600)
     with vmemmap.open(dump_of("two-nodes")) as core:
         core.report(tmp_path / "page.html")
         kinds = kinds_of(core)
