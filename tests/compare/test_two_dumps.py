@@ -61,7 +61,7 @@ def two(once) -> tuple[Path, Path]:
     return made("before.vmcore", BEFORE), made("after.vmcore", AFTER)
 
 
-def _kinds(core: Any) -> dict[int, int]:
+def kinds_of(core: Any) -> dict[int, int]:
     """Give the kind of every page, by pfn, without the code that is under test."""
     found: dict[int, int] = {}
     for chunk in core.pages.scan(("pfn", "kind")):
@@ -72,7 +72,7 @@ def _kinds(core: Any) -> dict[int, int]:
 def test_pages_and_entries_are_paired(two) -> None:
     with vmemmap.open(two[0]) as before, vmemmap.open(two[1]) as after:
         found = before.compare(after)
-        kinds = [_kinds(core) for core in (before, after)]
+        kinds = [kinds_of(core) for core in (before, after)]
         blocks = [{e.virt: e.phys for e in core.backing} for core in (before, after)]
     assert found.pages is not None
     assert found.pages.untold == 0
@@ -132,7 +132,7 @@ def test_the_page_of_two(two, tmp_path) -> None:
     out = tmp_path / "page.html"
     with vmemmap.open(two[0]) as before, vmemmap.open(two[1]) as after:
         made = before.report(out, beside=after)
-        kinds = [_kinds(core) for core in (before, after)]
+        kinds = [kinds_of(core) for core in (before, after)]
     page = parse(out.read_text())
     assert (page.wrong, outside(page), made.faults) == ([], [], ())
     assert out.stat().st_size < PAGE_BYTES

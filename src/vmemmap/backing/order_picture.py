@@ -66,7 +66,11 @@ def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
         "Place of each entry in the list, newest first, against the vmemmap address it backs",
         series,
         Axis(
-            0, across.high, across.ticks(6), lambda n: f"{n:g}", "place in the list, newest first"
+            0,
+            across.high,
+            [tick for tick in across.ticks(6) if tick == int(tick)],
+            lambda n: f"{n:g}",
+            "place in the list, newest first",
         ),
         Axis(0, high, up.binary_ticks(5), lambda n: f"{base + int(n):#x}", "vmemmap address"),
         radius=3 if len(shown) < 300 else 1.5,

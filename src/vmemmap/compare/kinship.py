@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vmemmap.dump import Dump
 
 _MESSAGES_MAX = 1 << 16
+_NOBODY = "(none)"
+"""UTS_NODENAME, which a host has until it is given a name."""
 _BANNER = b"Linux version "
 
 
@@ -77,6 +79,8 @@ def _machine(before: Dump, after: Dump) -> Common:
     one, other = _system(before, "node_name"), _system(after, "node_name")
     if one is None or other is None:
         return Common("machine", Answer.UNKNOWN, "a host's name is not to be had")
+    if _NOBODY in (one, other):
+        return Common("machine", Answer.UNKNOWN, "a host had not been given its name")
     if one == other:
         return Common("machine", Answer.YES, f"the host's name is {one}")
     return Common("machine", Answer.NO, f"the hosts' names are {one} and {other}")

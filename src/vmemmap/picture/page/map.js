@@ -1,6 +1,6 @@
 "use strict";
 
-const ABSENT = 0, UNKNOWN = 13;
+const ABSENT = 0, FREE = 11, UNKNOWN = 13;
 const ROWS_AT_MOST = 150;
 const PANELS_AT_MOST = 60;
 
@@ -176,13 +176,15 @@ class MemoryMap {
       for (let column = 0; column < shown.columns; column++) {
         const first = Math.max(rowPfn + column * per, range.first);
         const end = Math.min(rowPfn + (column + 1) * per, range.end);
-        const x = this.gutter + column * wide;
+        // On whole pixels: colours that let the ground through would add up where cells overlap.
+        const x = Math.round(this.gutter + column * wide);
+        const width = Math.round(this.gutter + (column + 1) * wide) - x;
         if (first >= end) {
-          this.fill(pen, x, at, wide, high, ABSENT, 1, "absent");
+          this.fill(pen, x, at, width, high, ABSENT, 1, "absent");
           continue;
         }
         const low = range.index + first - range.first;
-        this.paint(pen, x, at, wide, high, this.memory.sum(low, low + end - first));
+        this.paint(pen, x, at, width, high, this.memory.sum(low, low + end - first));
       }
     }
   }
@@ -210,10 +212,10 @@ class MemoryMap {
     if (this.mode === "stored") {
       const share = sum.pages ? sum.stored / sum.pages : 0;
       pen.fillStyle = this.look.excluded;
-      pen.fillRect(x, y, wide + 0.5, high + 0.5);
+      pen.fillRect(x, y, wide, high);
       pen.globalAlpha = share;
       pen.fillStyle = this.look.stored;
-      pen.fillRect(x, y, wide + 0.5, high + 0.5);
+      pen.fillRect(x, y, wide, high);
       pen.globalAlpha = 1;
       if (!sum.covered) this.lay(pen, x, y, wide, high, sum.pages ? "uncovered" : "absent");
       return;
@@ -241,12 +243,13 @@ class MemoryMap {
     const least = strong ? 0.55 : 0.35, strength = dim ? 0.08 : least + ((1 - least) * kinds[shown]) / total;
     const word = shown || strong ? this.looks.words[shown] : "absent";
     this.fill(pen, x, y, wide, high, shown, strength, shown === ABSENT && strong ? "gone" : word);
+    if (strong && shown === FREE && !dim) this.lay(pen, x, y, wide, high, "dots");
   }
 
   fill(pen, x, y, wide, high, kind, strength, word) {
     pen.globalAlpha = strength;
     pen.fillStyle = this.look.colours[kind];
-    pen.fillRect(x, y, wide + (wide < 8 ? 0.5 : -1), high + (high < 8 ? 0 : -1));
+    pen.fillRect(x, y, wide + (wide < 8 ? 0 : -1), high + (high < 8 ? 0 : -1));
     pen.globalAlpha = 1;
     const pattern = this.looks.patterns[kind];
     if (pattern && (wide >= 5 || kind === ABSENT || kind === UNKNOWN || pattern === "cross")) {
@@ -256,7 +259,7 @@ class MemoryMap {
 
   lay(pen, x, y, wide, high, name) {
     pen.fillStyle = this.hatch[name];
-    pen.fillRect(x, y, wide + (wide < 8 ? 0.5 : -1), high + (high < 8 ? 0 : -1));
+    pen.fillRect(x, y, wide + (wide < 8 ? 0 : -1), high + (high < 8 ? 0 : -1));
   }
 
   drawHilbert() {
@@ -279,7 +282,9 @@ class MemoryMap {
     for (let nth = 0; low + nth * per < high; nth++) {
       const [x, y] = hilbertPlace(order, nth);
       const at = low + nth * per;
-      this.paint(pen, x * each, y * each, each, each, this.memory.sum(at, Math.min(at + per, high)));
+      const left = Math.round(x * each), top = Math.round(y * each);
+      const wide = Math.round((x + 1) * each) - left, tall = Math.round((y + 1) * each) - top;
+      this.paint(pen, left, top, wide, tall, this.memory.sum(at, Math.min(at + per, high)));
     }
     this.parts.more.textContent = "Along the curve holes are left out; neighbours in memory stay neighbours.";
   }
