@@ -5,6 +5,7 @@
 #include "lender.h"
 #include "lzo1x_calls.h"
 #include "one_pass.h"
+#include "pack.h"
 
 static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
@@ -35,6 +36,7 @@ static PyMethodDef module_methods[] = {
     {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
     {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
+    {"pack_pages", pack_pages, METH_VARARGS, pack_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -43,7 +45,7 @@ static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._compiled",
     .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it,"
-             " LZO1X, and reads for drgn.",
+             " LZO1X, snappy, and reads for drgn.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };

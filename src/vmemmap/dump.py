@@ -145,6 +145,7 @@ class Dump:
         exported = Vmcoreinfo(text)
         if self.vmlinux is not None:
             self.vmlinux.check_kernel(exported)
+            self.vmlinux.follow(exported)
         types = KernelTypes(exported, self.vmlinux, self._own_types)
         return KernelFacts(
             CompletedVmcoreinfo(text, types),

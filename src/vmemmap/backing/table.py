@@ -149,9 +149,14 @@ class BackingTable(Sequence[Entry], Tabular):
         return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_text()
 
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
+        """The same for a notebook, and the order of the list drawn."""
         title = f"{count_text(len(self), 'entry')}, blocks of {size_text(self.block_size)}"
-        return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_html()
+        table = ShortTable(title, _COLUMNS, len(self), self._shown_row).as_html()
+        if self._region is None or not len(self):
+            return table
+        from vmemmap.backing.order_picture import draw_order  # which no other question needs
+
+        return table + draw_order(self, self._region.start)[0]
 
     def _shown_row(self, index: int) -> tuple[str, ...]:
         entry = self[index]

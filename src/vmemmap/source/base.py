@@ -17,6 +17,7 @@ from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, intersect
+from vmemmap.memory import OpenFile
 from vmemmap.source.losses import Loss
 from vmemmap.source.traffic import Traffic
 
@@ -47,10 +48,12 @@ class Located:
         data: The buffer.
         spans: int64, shape (n, 3): position as it was given, bytes, offset in *data*; sorted like
             what was asked for. What cannot be had is left out.
+        file: The file of which *data* is all the bytes, if it is one.
     """
 
     data: memoryview
     spans: NDArray[np.int64]
+    file: OpenFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class StoredForms:
         flags: How it is compressed, as kdump descriptors say it, likewise.
         sound: Which of them can be what the descriptor says; their content is not looked at.
         status: The codecs that the file's writer was asked for, as flags.
+        file: The file of which *data* is all the bytes, if it is one.
     """
 
     data: memoryview
@@ -72,6 +76,7 @@ class StoredForms:
     flags: NDArray[np.int64]
     sound: NDArray[np.bool_]
     status: int
+    file: OpenFile | None = None
 
 
 class PhysicalSource(ABC):
@@ -108,6 +113,9 @@ class PhysicalSource(ABC):
     vmcoreinfo: bytes | None = None
     warnings: list[str]
     moves: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
 
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:

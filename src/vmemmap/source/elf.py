@@ -191,7 +191,7 @@ class ElfSource(PhysicalSource):
         if not isinstance(self._file, FileView) or not len(self._start):
             return super().locate(runs)
         data, spans = self._file.view(0, self._file.size), self._spans(runs)
-        return Located(data, spans)
+        return Located(data, spans, self._file.open_file)
 
     def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
         """Copy stretches of memory that lie apart; see `PhysicalSource.copy`."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnreadableFile
+from vmemmap.memory import OpenFile
 from vmemmap.source.traffic import Traffic
 
 LIVE_KERNEL = "/proc/kcore"
@@ -158,6 +159,11 @@ class FileView(ByteView):
             self._close_fd()
             raise unreadable(path, _reason(error), what=what) from error
         self._view = memoryview(self._map)
+
+    @property
+    def open_file(self) -> OpenFile | None:
+        """The file, where it can be read without moving about in it."""
+        return OpenFile(self._fd, self.path) if hasattr(os, "pread") else None
 
     def view(self, offset: int, size: int) -> memoryview:
         """Give the bytes ``[offset, offset + size)`` of the file, cut at its end; no copy."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vmemmap.distinct import distinct
 from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
 from vmemmap.linear_map import linear_phys, linear_phys_many
+from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import AddressLayout, Method
@@ -48,6 +49,15 @@ class BulkTranslation(NamedTuple):
 
     phys: NDArray[np.uint64]
     mask: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        """Give how many there are, and the first and the last."""
+        missing = len(self.mask) - int(self.mask.sum())
+        title = f"BulkTranslation: {len(self.phys)} addresses, {missing} without a translation"
+        return ShortTable(title, ("#", "phys"), len(self.phys), self._shown_row).as_text()
+
+    def _shown_row(self, at: int) -> tuple[str, str]:
+        return str(at), f"0x{self.phys[at]:x}" if self.mask[at] else "-"
 
 
 @dataclass(frozen=True, slots=True)
