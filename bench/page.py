@@ -71,7 +71,7 @@ def _head(result: Record) -> str:
             *((_both(limit, clock), f"{row['distance']:.2f}") if limit else ("", "")),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else "It was not measured in this run."
 
 
 def _lost(result: Record) -> str:
