@@ -141,8 +141,16 @@ def _machine(result: Record) -> str:
         f"{count} processor{'s' * (count != 1)} ({machine['processor']}), "
         f"Python {machine['python']}, "
         f"{'with' if machine['compiled'] else 'without'} the compiled module; "
-        f"load {machine['load_at_start']:.1f} when it began"
+        f"load {machine['load_at_start']:.1f} when it began{_renewed(result)}"
     )
+
+
+def _renewed(result: Record) -> str:
+    """Say what was measured at another time, where anything was."""
+    again = result.get("renewed")
+    if not again:
+        return ""
+    return f" (later, at a load of {again['load']:.1f}: {', '.join(again['sections'])})"
 
 
 def _makedumpfile(result: Record) -> str:
