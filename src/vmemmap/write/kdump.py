@@ -157,7 +157,13 @@ class _PageWriter:
             self._zero_at = self._data_at
             self._put_data(bytes(self._header.page_size))
         offset = self._data_at + np.cumsum(size) - size
-        if len(packed.data):
+        if packed.runs is not None and packed.file is not None:
+            at = self._data_at
+            for start, length in packed.runs.tolist():
+                self._out.copy(at, packed.file, start, length)
+                at += length
+            self._data_at = at
+        elif len(packed.data):
             self._put_data(packed.data)
         if zeros:
             offset[zero] = self._zero_at
