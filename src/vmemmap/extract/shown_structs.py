@@ -24,6 +24,7 @@ _STRUCT_MAX = 1 << 16
 _ARRAY_MAX = 1 << 20
 _TEXT_MAX = 1024
 _LIST_MAX = 1 << 16
+_COUNTER_END = 1 << 48
 _REGIONS = (0xC, 0xD, 0xF)
 """The highest four bits of the kernel's addresses."""
 
@@ -89,10 +90,6 @@ class ShownStructs:
         """Show these bytes."""
         self._show.put(virt, data, self._shown)
 
-    def stretch(self, virt: int, size: int) -> None:
-        """Show bytes as they are, if the dump has them."""
-        self._show.show(virt, size, self._shown)
-
     def word(self, virt: int, size: int = 8) -> int:
         """Show a number, and give it; 0 for what cannot be read."""
         with suppress(ReadError):
@@ -121,6 +118,13 @@ class ShownStructs:
             if self.memory.word(virt, size) < end:
                 return self.word(virt, size)
         return 0
+
+    def counter(self, virt: int, size: int = 8) -> None:
+        """Show a number that may be negative; nothing if no counter gets that far from zero."""
+        with suppress(ReadError):
+            value = self.memory.word(virt, size)
+            if min(value, (1 << 8 * size) - value) < _COUNTER_END:
+                self.word(virt, size)
 
     def text(self, virt: int, expected: re.Pattern[bytes]) -> bytes:
         """Show a text if it is as it should be, and give it."""
