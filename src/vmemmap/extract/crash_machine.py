@@ -79,8 +79,8 @@ def _show_masks(kernel: ShownStructs) -> list[int]:
 
 def _show_processors(kernel: ShownStructs, cpus: list[int]) -> None:
     """Show where the data of each processor is, and of its queue the two tasks."""
-    # The first of them is asked for the struct: of its own name DWARF has too many others.
-    _, idle, current = kernel.members("rq.nr_uninterruptible", "rq.idle", "rq.curr")
+    kernel.optional("rq.nr_uninterruptible")  # finds the struct: many names in DWARF end like its
+    idle, current = kernel.members("rq.idle", "rq.curr")
     size = kernel.size("rq")
     queue = kernel.find("runqueues", "per_cpu__runqueues")
     offsets, room = kernel.variable("__per_cpu_offset")
