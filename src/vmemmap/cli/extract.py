@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit_record, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
 from vmemmap.extract.manifest import manifest_path
@@ -21,7 +22,7 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
         context.exit()
 
 
-@click.command("extract")
+@click.command("extract", cls=Command)
 @click.option(
     "--out", "-o", metavar="FILE", help="Write the extract here, and its manifest beside it."
 )
@@ -106,13 +107,7 @@ def command(
             threads=num_threads,
         )
         made = report.record(out, found)
-        emit(
-            form,
-            made,
-            text=report.lines(made),
-            columns=report.COLUMNS,
-            rows=report.rows(made),
-        )
+        emit_record(form, report, made)
         return 0
 
 

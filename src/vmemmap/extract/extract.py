@@ -45,11 +45,12 @@ from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
 from vmemmap.write.elf_core import Segment, write_elf
-from vmemmap.write.kdump import CONTENT, PageBatch, write_kdump
+from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.new_file import new_file
 from vmemmap.write.notes import pack_notes
 from vmemmap.write.output import FileOutput
+from vmemmap.write.packing import CONTENT, PageBatch
 from vmemmap.write.page_bits import PageBits
 
 FORMS = ("kdump", "elf")
