@@ -82,7 +82,7 @@ class ShownStructs:
     def size(self, name: str) -> int:
         """Give the size of a struct; a FactMissing if that is not known."""
         found = self.types.compared(f"SIZE({name})")
-        if found is None:
+        if found is None or found.value < 1:
             raise FactMissing(f"the size of {name} is not known", name=name)
         return min(found.value, _STRUCT_MAX)
 
