@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, traceback_shown
-from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
+from vmemmap.cli.progress import ProgressBar, ProgressLines, progress_here
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
 from vmemmap.report import designs as designs_report
 from vmemmap.report import eras as eras_report
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Command)
 @click.argument(
     "spec",
+    cls=Argument,
     metavar="[SPEC.toml]",
     required=False,
     help="The machine; without it, 4 GiB on one node. See --example.",
@@ -246,7 +248,7 @@ def _machine(
 
 
 def _print_designs(spec: MachineSpec, form: str) -> None:
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
         record = _designs(machine, len(machine.walk()))
     emit(
@@ -261,7 +263,7 @@ def _print_designs(spec: MachineSpec, form: str) -> None:
 def _print_store_orders(spec: MachineSpec, form: str) -> None:
     from vmemmap.simulate.store_orders import Insertion
 
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
         if not machine.kernel.keeps_list:
             raise SpecError("kernel.mmu", "this kernel keeps no list on radix to insert into")
@@ -283,7 +285,7 @@ def _print_traces(
     from vmemmap.simulate import Machine
 
     specs = [replace(spec, release=release) for release in eras] or [spec]
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         made = []
         for number, each in enumerate(specs):
             progress("tracing", number, len(specs))
@@ -295,13 +297,7 @@ def _print_traces(
 
         with new_file(html) as file:
             file.write("".join(page(record)).encode())
-    emit(
-        form,
-        record,
-        text=trace_report.lines(record),
-        columns=trace_report.COLUMNS,
-        rows=trace_report.rows(record),
-    )
+    emit_record(form, trace_report, record)
 
 
 def _crash(
@@ -320,7 +316,7 @@ def _crash(
     from vmemmap.simulate.crash.damage import apply_damage
     from vmemmap.simulate.crash.vmcore import write_vmcore
 
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
         vmlinux, debug_info = symbols
         if vmlinux is not None:
@@ -343,7 +339,7 @@ def _crash(
     )
 
 
-def _booted(spec: MachineSpec, progress: ProgressBar) -> Machine:
+def _booted(spec: MachineSpec, progress: ProgressBar | ProgressLines) -> Machine:
     from vmemmap.simulate import Machine
 
     return Machine(spec).boot().run_events(progress)

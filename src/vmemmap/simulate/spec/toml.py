@@ -67,19 +67,20 @@ _LISTS = frozenset({"block", "node_page", "mapping"})
 _FLAGS = frozenset({"hibernation", "debug_vm", "device", "online"})
 
 EXAMPLE = """\
-# A machine for `vmemmap simulate`. Every field but [[memory]] start and size has a default.
-# Sizes and addresses are numbers, or texts such as "64K", "1.5G", "0x40000000".
+# A machine for `vmemmap simulate`. Every field has a default, but for start and
+# size of [[memory]].
+# Sizes and addresses are numbers, or texts: "64K", "1.5G", "0x40000000".
 
 [kernel]
-release = "6.1.0"           # 2.6.35 to 7.3: layouts, tracking, page flags are those of the release
+release = "6.1.0"           # 2.6.35 to 7.3: tracking and layouts are its own
 page_size = "64K"           # or "4K"
 byte_order = "little"       # or "big"
 mmu = "hash"                # or "radix"
-block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
+block_size = "64K"          # of the vmemmap; default: what this kernel prefers
 struct_page_size = 64       # or 56
-hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
-nodes = 4                   # so many there can be; default: those with memory at boot
-debug_vm = false            # whether struct pages of memory that is not online are poisoned
+hibernation = false         # in 2.6.35 hotplug is not locked without it
+nodes = 4                   # there can be; default: those with memory at boot
+debug_vm = false            # poisons struct pages of memory not online
 load_address = 0            # not 0: a relocated kernel, as that of a capture
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
@@ -97,7 +98,7 @@ kind = "add"
 start = "8G"
 size = "512M"
 node = 1
-lmb = "256M"                # in pieces; if one fails, all are taken back; default: at once
+lmb = "256M"                # in pieces; all are taken back if one fails
 
 [[event]]
 kind = "remove"
@@ -109,24 +110,24 @@ kind = "add"
 start = "12G"
 size = "256M"
 node = 1
-online = false              # present and not in use; its struct pages are nobody's yet
+online = false              # there and not in use; nobody has its struct pages
 
 [[event]]
 kind = "add"
 start = "16G"
 size = "128M"
 device = true               # pmem: struct pages and no RAM
-altmap = "1M"               # so much of its beginning may hold its own struct pages,
-reserve = "64K"             # and of that so much holds something else
-# compound = "16M"          # device DAX since 5.17: pages of 16 MiB on hash, 2 MiB, 1 GiB on radix
+altmap = "1M"               # its beginning may hold its own struct pages,
+reserve = "64K"             # and so much of that holds something else
+# compound = "16M"          # device DAX since 5.17; on radix "2M" or "1G"
 
 [pages]                     # base pages in use at the crash; the rest is free
 cache = 2000
 cache_private = 100
 anonymous = 1500
 slab = 300
-huge = 512                  # a multiple of a huge page: 16 MiB on hash, 2 MiB on radix
-gigantic = 0                # a multiple of a gigantic page: 16 GiB on hash, 1 GiB on radix
+huge = 512                  # a multiple of 16 MiB on hash, of 2 MiB on radix
+gigantic = 0                # a multiple of 16 GiB on hash, of 1 GiB on radix
 hwpoison = 1
 offline = 0
 vmalloc = 8
@@ -140,16 +141,16 @@ mapping = []
 
 [dump]
 cpus = 2
-headers_from = "crash"      # or "boot": memory added later is missing from the dump
+headers_from = "crash"      # or "boot": without memory that was added later
 form = "plain"              # or "kdump" or "fadump": how its segments are cut
-crashkernel = "128M"        # kept for a capture kernel: a hole in the dump; default: none
-# crashkernel_at = "512M"   # default: the middle of the first range, 512 MiB at most
+crashkernel = "128M"        # of a capture kernel: a hole; default: none
+# crashkernel_at = "512M"   # default: amid the first range, 512 MiB at most
 
-[[firmware]]                # RTAS or OPAL: reserved, and in the dump even inside that hole
+[[firmware]]                # RTAS or OPAL: in the dump even inside that hole
 start = "0x2fff0000"
 size = "64K"
 
-[[cma]]                     # kept for large contiguous buffers, and free until one is wanted
+[[cma]]                     # kept for large buffers, free until one is wanted
 start = "1G"
 size = "64M"
 """
