@@ -42,6 +42,9 @@ def test_addresses_are_in_hex_and_long_tables_short(core, machine: Machine) -> N
     assert len(text.splitlines()) < 15
     assert core.backing._repr_html_().count("<tr>") < 15
     assert machine.release in repr(core)
+    assert f"<td>{machine.release}</td>" in core._repr_html_()
+    order, bars = core.backing._repr_html_(), core.usage()._repr_html_()
+    assert order.count("<svg") == 1 <= bars.count("<svg")
     assert f"{len(core.pages)} pages of 64 KiB" in repr(core.pages)
     assert "mmu = hash" in repr(core.facts)
     assert repr(core.usage()).startswith(f"Usage: {len(core.pages)} pages in ")

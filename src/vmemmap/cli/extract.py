@@ -32,8 +32,8 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
     metavar="CLASS",
     multiple=True,
     type=click.Choice([shown.value for shown in OPTIONAL]),
-    help="Put this into it, too: dmesg, the kernel's log, scrubbed; symbols; types. May be given "
-    "several times.",
+    help="Put this into it, too: dmesg, the kernel's log, scrubbed; symbols; types; crash, what "
+    "crash needs to begin a session. May be given several times.",
 )
 @click.option(
     "--hide-addresses",
@@ -94,8 +94,10 @@ def command(
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
     for written in (out, str(manifest_path(out))):
         refuse_to_replace(written, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-    if hide_addresses and {"symbols", "types"} & {*classes}:
-        raise click.UsageError("symbols are addresses: --with symbols or types cannot hide them")
+    if hide_addresses and {"symbols", "types", "crash"} & {*classes}:
+        raise click.UsageError(
+            "--with symbols, types and crash put addresses in, which --hide-addresses cannot hide"
+        )
     with dump.open() as core:
         found = core.extract(
             out,

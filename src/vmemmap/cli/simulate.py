@@ -62,6 +62,11 @@ if TYPE_CHECKING:
     help="Write the kernel's symbols here; readers of kernels before 3.13 need them.",
 )
 @click.option(
+    "--debug-info",
+    is_flag=True,
+    help="Put types and variables into that vmlinux, too (DWARF): what drgn wants.",
+)
+@click.option(
     "--compare-designs",
     is_flag=True,
     help="Say what this machine's list costs in v1, v2 and v3 of the patch.",
@@ -117,6 +122,7 @@ def command(
     memory: str | None,
     changes: tuple[str, ...],
     vmlinux: str | None,
+    debug_info: bool,
     compare_designs: bool,
     store_orders: bool,
     trace: str | None,
@@ -158,6 +164,8 @@ def command(
         raise click.BadParameter("--era and --html go with --trace")
     if html is not None:
         refuse_to_replace(html, spec)
+    if vmlinux is None and debug_info:
+        raise click.BadParameter("--debug-info goes with --vmlinux FILE")
     if out is None and paint:
         raise click.BadParameter("--paint is for the vmcore: give -o FILE")
     if out is None and container != "elf":
@@ -178,7 +186,8 @@ def command(
                 _print_designs(machine, form)
             else:
                 how = (container, codec or "zlib")
-                _crash(machine, out, how, vmlinux, damage, compare_designs, form, paint=paint)
+                symbols = (vmlinux, debug_info)
+                _crash(machine, out, how, symbols, damage, compare_designs, form, paint=paint)
     except OutputError as error:
         name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
         complain(name, str(error))
@@ -295,7 +304,7 @@ def _crash(
     spec: MachineSpec,
     out: str,
     how: tuple[str, str],
-    vmlinux: str | None,
+    symbols: tuple[str | None, bool],
     damage: tuple[str, ...],
     designs: bool,
     form: str,
@@ -309,8 +318,9 @@ def _crash(
 
     with progress_here() as progress:
         machine = _booted(spec, progress)
+        vmlinux, debug_info = symbols
         if vmlinux is not None:
-            machine.write_symbols(vmlinux)
+            machine.write_symbols(vmlinux, debug_info=debug_info)
         snapshot = machine.snapshot()
         snapshot.painted = paint
         found = list_answers(snapshot.machine)  # of the list as it was before any damage

@@ -87,17 +87,19 @@ class AddressSpace:
         region = self.layout.find(virt)
         if region is None:
             raise NoSuchRegion(self._no_region(virt), virt=virt)
-        if region.method is Method.LINEAR:
+        method = region.method
+        if method is Method.VMEMMAP:
+            hit = self.blocks.find(virt)
+            if hit is not None:
+                return Resolved(hit.phys, "vmemmap_list", region.name, hit.row)
+            if len(self.blocks):
+                raise self._not_backed(virt)
+            if self.list_error is not None:
+                raise self.list_error.with_traceback(None)
+        elif method is Method.LINEAR:
             phys = linear_phys(virt)
             assert phys is not None
             return Resolved(phys, "linear", region.name, None)
-        if region.method is Method.VMEMMAP and self.list_error is not None:
-            raise self.list_error.with_traceback(None)
-        if region.method is Method.VMEMMAP and len(self.blocks):
-            hit = self.blocks.find(virt)
-            if hit is None:
-                raise self._not_backed(virt)
-            return Resolved(hit.phys, "vmemmap_list", region.name, hit.row)
         return Resolved(self.tables(virt).translate(virt), "page_table", region.name, None)
 
     def translate_many(self, virt: NDArray[np.uint64]) -> BulkTranslation:

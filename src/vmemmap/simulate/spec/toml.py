@@ -3,14 +3,16 @@
 ::
 
     [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
-                debug_vm, nodes
+                debug_vm, nodes, load_address
     [[memory]]  node, start, size
     [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
                 lmb
-    [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
+    [pages]     cache, cache_private, anonymous, slab, huge, gigantic, hwpoison, offline, vmalloc,
+                seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
     [[firmware]] start, size
+    [[cma]]     start, size
 
 Sizes and addresses are integers or texts with a unit: "64K", "1G", "0x40000000".
 """
@@ -26,6 +28,7 @@ from typing import Any, TypeVar
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -47,6 +50,7 @@ _KERNEL = (
     "hibernation",
     "debug_vm",
     "nodes",
+    "load_address",
 )
 _DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
 _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
@@ -56,6 +60,7 @@ _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "siz
     "lmb",
     "crashkernel",
     "crashkernel_at",
+    "load_address",
 }
 _TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from", "form"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
@@ -76,6 +81,7 @@ struct_page_size = 64       # or 56
 hibernation = false         # in 2.6.35 hotplug is not locked without it
 nodes = 4                   # there can be; default: those with memory at boot
 debug_vm = false            # poisons struct pages of memory not online
+load_address = 0            # not 0: a relocated kernel, as that of a capture
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
 node = 0
@@ -121,6 +127,7 @@ cache_private = 100
 anonymous = 1500
 slab = 300
 huge = 512                  # a multiple of 16 MiB on hash, of 2 MiB on radix
+gigantic = 0                # a multiple of 16 GiB on hash, of 1 GiB on radix
 hwpoison = 1
 offline = 0
 vmalloc = 8
@@ -142,6 +149,10 @@ crashkernel = "128M"        # of a capture kernel: a hole; default: none
 [[firmware]]                # RTAS or OPAL: in the dump even inside that hole
 start = "0x2fff0000"
 size = "64K"
+
+[[cma]]                     # kept for large buffers, free until one is wanted
+start = "1G"
+size = "64M"
 """
 
 
@@ -186,7 +197,8 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
-    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump", "firmware"))
+    single = ("kernel", "pages", "faults", "dump")
+    _known("", tables, ("memory", "event", "firmware", "cma", *single))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
     seed = {"seed": pages.pop("seed")} if "seed" in pages else {}
@@ -195,6 +207,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         events=_rows("event", tables, HotplugEvent, {}),
         pages=PagePlan(**pages),
         firmware=_rows("firmware", tables, FirmwareRange, {}),
+        cma=_rows("cma", tables, CmaArea, {}),
         faults=FaultPlan(**_table("faults", tables.get("faults", {}), FaultPlan.__slots__)),
         **kernel,
         **seed,
