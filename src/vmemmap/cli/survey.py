@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import (
     debug_option,
     format_option,
@@ -16,7 +17,7 @@ from vmemmap.cli.options import (
     traceback_shown,
 )
 from vmemmap.cli.output import EXIT_FINDINGS, EXIT_UNREADABLE, complain, emit
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.progress import progress_here
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 
 if TYPE_CHECKING:
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
     from vmemmap.survey.run import Surveyed
 
 
-@click.command("survey")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.command("survey", cls=Command)
+@click.argument(
+    "sources",
+    cls=Argument,
+    metavar="SOURCE...",
+    help="Dumps: files, folders, patterns, URLs, prefixes of a store, and files that list these.",
+    nargs=-1,
+    required=True,
+)
 @click.option("--out", "-o", metavar="DIR", help="Keep the rows here, as Parquet.")
 @click.option("--show", is_flag=True, help="Ask nothing; show what is in the folder SOURCE.")
 @click.option("--html", metavar="FILE", help="Write what there is to show as a page, too.")
@@ -128,7 +136,7 @@ def _run(
     from vmemmap.survey.bounded import Bounds
     from vmemmap.survey.run import survey
 
-    with ProgressBar(rates=True) as progress, _cluster(dask) as client:
+    with progress_here() as progress, _cluster(dask) as client:
         try:
             return survey(
                 sources,

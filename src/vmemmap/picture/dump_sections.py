@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from vmemmap.backing.order_picture import draw_order, order_words
 from vmemmap.errors import FactError
 from vmemmap.facts.mmu import RADIX
 from vmemmap.intervals import Intervals, join
-from vmemmap.picture.list_picture import (
-    NodePageView,
-    coverage_rows,
-    draw_order,
-    node_pages,
-    order_words,
-)
+from vmemmap.pages.count.zone_bars import zone_rows
+from vmemmap.picture.list_picture import NodePageView, coverage_rows, node_pages
 from vmemmap.picture.rendering import drawn, fill
 from vmemmap.picture.sections import Attempts
 from vmemmap.picture.space_picture import draw_space, draw_tables
@@ -27,16 +23,17 @@ from vmemmap.picture.usage_picture import (
     free_blocks,
     kind_rows,
     level_rows,
-    zone_rows,
 )
 from vmemmap.units import count_text, size_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.dump import Dump
+    from vmemmap.pages.count.kind_runs import KindRuns
+    from vmemmap.pages.count.map_gatherer import MapGatherer
     from vmemmap.pages.count.usage import Usage
-    from vmemmap.picture.cells import CellGatherer
     from vmemmap.picture.memory_map import MapRecord
+    from vmemmap.picture.packed_runs import RunsRecord
 
 _FACT_CHARACTERS = 2000
 
@@ -54,26 +51,24 @@ class DumpSections:
     attempts: Attempts
 
     def map(
-        self, record: MapRecord | None, seen: CellGatherer | None, counted: Usage | None
+        self,
+        record: MapRecord | None,
+        seen: MapGatherer | None,
+        runs: KindRuns | None,
+        counted: Usage | None,
     ) -> Markup:
         """Fill in the memory map: legend, board, and the ranges as strips."""
         assert record is not None
         assert seen is not None
+        assert runs is not None
         assert counted is not None
-        size, cell = record["page_size"], 1 << record["shift"]
-        detail = "Zoom in down to single pages."
-        if cell > 1:
-            detail = (
-                f"The machine has more pages than this page has room for: its smallest cells are "
-                f"{cell} pages, {size_text(cell * size)}, each with what is in it; a cell of one "
-                "kind tells of each of its pages."
-            )
-        strips, more = range_strips(seen.cells_of_ranges(), size)
+        size = record["page_size"]
+        strips, more = range_strips(runs, seen.pages, size)
         pages = f"{counted.pages:,} pages of {size_text(size)}: {size_text(counted.pages * size)}"
         return fill(
             "map.html.j2",
             pages_words=f"{pages} in {count_text(counted.sections, 'section')}.",
-            detail_words=detail,
+            detail_words=_detail_words(record["runs"], size),
             kinds=kind_rows(counted, size),
             strips=[(name, words, Markup(picture)) for name, words, picture in strips],
             more_strips=more,
@@ -123,7 +118,7 @@ class DumpSections:
         except FactError:
             return ""
 
-    def usage(self, seen: CellGatherer | None, counted: Usage | None) -> Markup:
+    def usage(self, seen: MapGatherer | None, counted: Usage | None) -> Markup:
         """Fill in zones, free blocks, and what each dump level would drop."""
         assert seen is not None
         assert counted is not None
@@ -136,7 +131,7 @@ class DumpSections:
             blocks = drawn(free_blocks(seen.free_blocks, names, counted.free_blocks, size))
         return fill(
             "usage.html.j2",
-            zones=[drawn(row) for row in zone_rows(counted, size)],
+            zones=[drawn(row) for row in zone_rows(counted.zones, size)],
             blocks=blocks,
             original=counted.original_pages,
             levels=[drawn(row) for row in level_rows(counted, size)],
@@ -201,3 +196,16 @@ class DumpSections:
         ]
         missing = [(name, str(error)) for name, error in facts.missing.items()]
         return fill("facts.html.j2", facts=rows, missing_facts=missing)
+
+
+def _detail_words(runs: RunsRecord, page_size: int) -> str:
+    """Say how far the map goes."""
+    if not runs["mixed_blocks"]:
+        return "Zoom in down to single pages."
+    pages = 1 << runs["shift"]
+    return (
+        "Zoom in down to single pages, but where too many kinds are mixed for what this page has "
+        f"room for: of {count_text(runs['mixed_blocks'], 'block')} of {pages:,} pages "
+        f"({size_text(pages * page_size)} each) it tells only how many pages of each kind are in "
+        "them."
+    )

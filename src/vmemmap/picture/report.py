@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmemmap.errors import VmemmapError
-from vmemmap.picture.cells import CellGatherer
 from vmemmap.picture.dump_sections import DumpSections
 from vmemmap.picture.log import LogView, view_log
 from vmemmap.picture.looks import looks
-from vmemmap.picture.memory_map import make_map
+from vmemmap.picture.memory_map import look_on, make_map
 from vmemmap.picture.rendering import fill, render_page
 from vmemmap.picture.sections import Attempts, Section
 from vmemmap.picture.summary import explained, identity, verdicts
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.dump import Dump
     from vmemmap.findings import Finding
+    from vmemmap.pages.count.kind_runs import KindRuns
+    from vmemmap.pages.count.map_gatherer import MapGatherer
     from vmemmap.pages.count.usage import Usage
 
 PAGE_BYTES = 1_000_000
@@ -80,9 +81,9 @@ class _Page:
         ask = self.attempts.ask
         log = ask("log", self._read_log)
         check = ask("check", lambda: self.dump.check_report)
-        seen, counted = ask("usage", self._count) or (None, None)
+        seen, runs, counted = ask("usage", self._count) or (None, None, None)
         for share in (1.0, 0.5, 0.2):
-            report = self._render(log, check, seen, counted, int(_MAP_BYTES * share))
+            report = self._render(log, check, seen, runs, counted, int(_MAP_BYTES * share))
             if len(report.html.encode()) < PAGE_BYTES:
                 return report
         return report
@@ -90,23 +91,24 @@ class _Page:
     def _read_log(self) -> LogView:
         return view_log(self.dump.log(), _LOG_BYTES)
 
-    def _count(self) -> tuple[CellGatherer, Usage]:
-        model = self.dump.pages
-        seen = CellGatherer(model.array)
-        return seen, model.usage(onlooker=seen)
+    def _count(self) -> tuple[MapGatherer, KindRuns, Usage]:
+        seen = look_on(self.dump)
+        counted = self.dump.pages.usage(onlooker=seen)
+        return seen, seen.runs(), counted
 
     def _render(
         self,
         log: LogView | None,
         check: CheckReport | None,
-        seen: CellGatherer | None,
+        seen: MapGatherer | None,
+        runs: KindRuns | None,
         counted: Usage | None,
         map_bytes: int,
     ) -> Report:
         attempts, fills = self.attempts, DumpSections(self.dump, self.attempts)
         record = None
-        if seen is not None:
-            record = attempts.ask("map", lambda: make_map(self.dump, seen, map_bytes))
+        if seen is not None and runs is not None:
+            record = attempts.ask("map", lambda: make_map(self.dump, seen, runs, map_bytes))
         else:
             attempts.reasons["map"] = attempts.reasons["usage"]
         findings = self._findings(check, counted, log)
@@ -114,7 +116,7 @@ class _Page:
             attempts.section(
                 "summary", "Summary", lambda: self._summary(check, counted, log, findings)
             ),
-            attempts.section("map", "Memory map", lambda: fills.map(record, seen, counted)),
+            attempts.section("map", "Memory map", lambda: fills.map(record, seen, runs, counted)),
             attempts.section("list", "The list", lambda: fills.list(check)),
             attempts.section("usage", "Where the memory is", lambda: fills.usage(seen, counted)),
             attempts.section("space", "Address space", fills.space),

@@ -39,10 +39,12 @@ class Bitmap:
     ) -> None:
         self.bits = bits
         self._bytes: MapBytes
+        self._single: memoryview | FarBytes  # the same, for one bit: without an object of numpy's
         if isinstance(data, FarBytes):
-            self._bytes = data
+            self._bytes = self._single = data
         else:
-            self._bytes = np.frombuffer(data[: (bits + 7) // 8], dtype=np.uint8)
+            self._single = data[: (bits + 7) // 8].cast("B")
+            self._bytes = np.frombuffer(self._single, dtype=np.uint8)
         limit = min(bits, len(self._bytes) * 8)
         end = limit if end is None else min(end, limit)
         self.ranks = Ranks(self._bytes, min(first, end), end)
@@ -50,9 +52,9 @@ class Bitmap:
 
     def test(self, pfn: int) -> bool:
         """Tell whether the bit of *pfn* is set."""
-        if not 0 <= pfn < self.bits or pfn >> 3 >= len(self._bytes):
+        if not 0 <= pfn < self.bits or pfn >> 3 >= len(self._single):
             return False
-        return bool(self._bytes[pfn >> 3] >> (pfn & 7) & 1)
+        return bool(self._single[pfn >> 3] >> (pfn & 7) & 1)
 
     def test_many(self, pfns: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell for each pfn whether its bit is set; same shape."""

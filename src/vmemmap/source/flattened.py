@@ -19,7 +19,6 @@ from vmemmap.errors import CorruptDump
 from vmemmap.formats import flattened as layout
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.file_view import ByteView
-from vmemmap.source.index_cache import keep_arrays, read_arrays
 from vmemmap.source.overlaps import settle_overlaps
 from vmemmap.source.traffic import Traffic
 
@@ -316,6 +315,8 @@ def _kept_chain(identity: str, file_bytes: int) -> tuple[Chain, int | None] | No
         identity: What tells this version of the file from any other.
         file_bytes: Its size; a chain that points beyond it is not believed.
     """
+    from vmemmap.source.index_cache import read_arrays  # for far files only
+
     kept = read_arrays(_KIND, identity)
     rows, cut_at = kept.get("chain"), kept.get("cut_at")
     if rows is None or cut_at is None or cut_at.shape or rows.ndim != 2 or len(rows) != 3:
@@ -335,6 +336,8 @@ def _kept_chain(identity: str, file_bytes: int) -> tuple[Chain, int | None] | No
 def _keep_chain(identity: str, chain: Chain, cut_at: int | None) -> None:
     """Keep a file's chain."""
     rows = np.stack([np.frombuffer(column, dtype=np.int64) for column in chain])
+    from vmemmap.source.index_cache import keep_arrays
+
     keep_arrays(
         _KIND, identity, {"chain": rows, "cut_at": np.array(-1 if cut_at is None else cut_at)}
     )

@@ -104,6 +104,7 @@ class KdumpFile:
     def close(self) -> None:
         """Release the file; the bitmaps must not be asked afterwards."""
         self._counts.keep()
+        del self._counts  # it knows the bitmaps, too
         self.__dict__.pop("_ranks", None)
         self.ram = self.stored = Bitmap(memoryview(b""), 0)
         self.view.close()

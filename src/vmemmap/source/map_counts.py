@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vmemmap.source.bitmap import Bitmap
 from vmemmap.source.file_view import ByteView
-from vmemmap.source.index_cache import keep_arrays, read_arrays
 
 _KIND = "bitmaps"
 _WORTH_BYTES = 256 << 10
@@ -31,7 +30,7 @@ class MapCounts:
     def __init__(self, view: ByteView, ram: Bitmap, stored: Bitmap) -> None:
         self._identity = view.identity if view.far else ""
         self._ram, self._stored = ram, stored
-        kept = read_arrays(_KIND, self._identity) if self._identity else {}
+        kept = _kept_of(self._identity) if self._identity else {}
         if _are_ranks(kept, "low", "high"):
             stored.ranks.take(kept["low"], kept["high"])
         if (runs := _runs_of(kept, ram.bits)) is not None:
@@ -46,10 +45,19 @@ class MapCounts:
             and not (new_runs and self._ram.bits // 8 >= _WORTH_BYTES)
         ):
             return
+        from vmemmap.source.index_cache import keep_arrays
+
         arrays = dict(self._stored.ranks.known())
         for limit, (rows, cut) in self._ram.found_runs.items():
             arrays |= {"runs": rows.astype(np.int64), "runs_told": np.array([limit, cut])}
         keep_arrays(_KIND, self._identity, arrays)
+
+
+def _kept_of(identity: str) -> dict[str, NDArray[np.int64]]:
+    # What it takes to look there is loaded for far files only.
+    from vmemmap.source.index_cache import read_arrays
+
+    return read_arrays(_KIND, identity)
 
 
 def _are_ranks(kept: dict[str, NDArray[np.int64]], *names: str) -> bool:

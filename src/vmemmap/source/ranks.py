@@ -41,6 +41,8 @@ class Ranks:
 
     def __init__(self, data: MapBytes, first: int, end: int) -> None:
         self._bytes, self.first, self.end = data, first, max(end, first)
+        # The same, for a few bytes: without an object of numpy's.
+        self._single = data if isinstance(data, FarBytes) else data.data
         self._from = first // CHUNK_BITS
         self._to = self.end // CHUNK_BITS
         # At the beginning of each chunk, that of the end included: how many bits are set from
@@ -55,8 +57,10 @@ class Ranks:
         """Count the set bits from the first one that counts up to *bit*."""
         bit = min(max(bit, self.first), self.end)
         chunk = bit // CHUNK_BITS
-        self._know(chunk - self._from)
-        return int(self._rank[chunk - self._from]) + self._inside(chunk, bit)
+        place = chunk - self._from
+        if place > self._low:
+            self._know(place)
+        return int(self._rank[place]) + self._inside(chunk, bit)
 
     def below_many(self, bits: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the set bits below each; they rise, and lie in ``[first, end)``."""
@@ -126,7 +130,7 @@ class Ranks:
         """Count the set bits of a chunk below *bit*, which lies in it."""
         at = chunk * CHUNK_BYTES
         # One large number: several times faster than an array, for a few hundred bytes.
-        bits = int.from_bytes(self._bytes[at : (bit + 7) >> 3].data, "little")
+        bits = int.from_bytes(self._single[at : (bit + 7) >> 3], "little")
         return (bits & ((1 << (bit - at * 8)) - 1)).bit_count()
 
     def _know(self, place: int) -> None:

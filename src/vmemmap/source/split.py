@@ -161,6 +161,11 @@ class SplitSource(PhysicalSource):
         return tuple(found)
 
     @property
+    def identity(self) -> bytes:
+        """What the members of one dump have in common, and no other dump's."""
+        return self._all[0].file.identity
+
+    @property
     def traffic(self) -> Traffic | None:
         """What reading the members cost; see `PhysicalSource.traffic`."""
         parts = [traffic for member in self._all if (traffic := member.traffic) is not None]
