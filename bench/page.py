@@ -190,6 +190,28 @@ def _many(result: Record) -> str:
     )
 
 
+def _survey(result: Record) -> str:
+    survey = result["survey"]
+    return (
+        f"{survey['dumps']:,} times one of {survey['kinds']} small simulated dumps asked what "
+        f"`vmemmap survey` asks, in one process: {survey['cpu_ms_each']:.1f} ms of processor time "
+        f"each, {survey['wall_ms_each']:.1f} by the clock; {survey['settled_mib']:.1f} MiB "
+        f"resident after {survey['settled_after']}, {survey['at_end_mib']:.1f} at the end, "
+        f"which is {survey['grown_mib']:+.1f}."
+    )
+
+
+def _far(result: Record) -> str:
+    rows = ["| dump | command | the first time | the second time |", "|---|---|---|---|"]
+    for row in result["far"]:
+        seen = (
+            f"{row[time]['mib']:.1f} MiB in {row[time]['requests']} requests"
+            for time in ("first", "again")
+        )
+        rows.append(f"| {row['dump']} | `{row['command']}` | {' | '.join(seen)} |")
+    return "\n".join(rows)
+
+
 _PLACES: dict[str, Callable[[Record], str]] = {
     "machine": _machine,
     "makedumpfile": _makedumpfile,
@@ -200,4 +222,6 @@ _PLACES: dict[str, Callable[[Record], str]] = {
     "growth": _growth,
     "steps": _steps,
     "many": _many,
+    "survey": _survey,
+    "far": _far,
 }

@@ -26,6 +26,7 @@ import vmemmap
 from builders.busy_machine import write_busy_machine
 from drgn_reads import bench_drgn
 from dumps import bench_decode, bench_many, bench_open
+from far import bench_far, bench_survey
 from filtering import bench_copies, bench_filter
 from lists import bench_check, bench_list, bench_walk
 from peer import VARIABLE, Makedumpfile, find_makedumpfile
@@ -92,7 +93,8 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
 
     Args:
         names: Of `SECTIONS`.
-        more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps.
+        more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps, and
+            what a web server sees.
     """
     begun = time.perf_counter()
     result: dict[str, Any] = {
@@ -130,6 +132,8 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
             ]
             result["steps"] = bench_steps(folder)
             result["many"] = bench_many(folder)
+            result["survey"] = bench_survey(folder)
+            result["far"] = bench_far(folder)
     result["machine"]["load_at_end"] = os.getloadavg()[0]
     result["seconds"] = time.perf_counter() - begun
     return result

@@ -75,6 +75,24 @@ RESULT: dict[str, Any] = {
         "grown_mib": -0.5,
         "cpu_ms_each": 13.6,
     },
+    "survey": {
+        "dumps": 1000,
+        "kinds": 16,
+        "settled_after": 100,
+        "settled_mib": 60.0,
+        "at_end_mib": 61.5,
+        "grown_mib": 1.5,
+        "cpu_ms_each": 12.5,
+        "wall_ms_each": 13.5,
+    },
+    "far": [
+        {
+            "dump": "pages of 64 KiB",
+            "command": "list",
+            "first": {"requests": 7, "mib": 0.88},
+            "again": {"requests": 6, "mib": 0.5},
+        }
+    ],
 }
 
 
