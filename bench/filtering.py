@@ -1,6 +1,7 @@
 """Measures `filter`: each codec beside makedumpfile and the codec alone, and copying beside ``cp``.
 
-What is read has been read before, and output goes over what an earlier run has left.
+What is read has been read before, and every output is a new file: one that goes over another waits
+until the disk has it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import vmemmap
 from builders.busy_machine import BusyMachine, write_busy_machine
 from dumps import like_kernel_memory
 from peer import Makedumpfile
-from rows import Figure, Row, Side, Target, in_turn, measure, spent
+from rows import Figure, Row, Side, Spent, Target, in_turn, measure, spent
 from vmemmap.write.compress import CODECS, compressor
 
 _GIB, _TIB = 1 << 30, 1 << 40
 _PAGE = 4096
-_TOGETHER = 256
-"""Pages that a thread compresses in one call."""
+_TOGETHER_BYTES = 1 << 20
+"""How much a thread compresses in one call."""
+_CALLS_KEPT = 16
 _ROUNDS = 2
 _MIB_MOST = 300
 _THREADS = (2, 1)
@@ -32,34 +34,45 @@ _TWICE, _OF_CODEC, _OF_COPY = 2.0, 0.9, 0.8
 
 
 def bench_filter(folder: Path, peer: Makedumpfile | None) -> list[Row]:
-    """Filter 4 GiB of which a tenth stays, into each codec; judged by the clock.
+    """Filter memory of which a tenth stays, 4 GiB into each codec; judged by the clock.
 
     makedumpfile has one thread: with more of them it waits busily, and is slower.
     """
     rows: list[Row] = []
     path = folder / "filtered"
-    for contents, filled, codecs in (
-        ("like a kernel's", partial(like_kernel_memory, page_size=_PAGE), CODECS),
-        ("random", True, ("zstd", "lzo")),
+    for contents, is_random, codecs, gib, page in (
+        ("like a kernel's", False, CODECS, 4, _PAGE),
+        ("random", True, ("zstd", "lzo"), 4, _PAGE),
+        ("like a kernel's", False, ("zstd",), 16, _PAGE),
+        ("like a kernel's", False, ("lzo",), 32, 16 * _PAGE),
     ):
         made = write_busy_machine(
-            path, 4 * _GIB, page_size=_PAGE, block_size=1 << 24, filled=filled
+            path,
+            gib * _GIB,
+            page_size=page,
+            block_size=1 << 24,
+            filled=is_random or partial(like_kernel_memory, page_size=page),
         )
         for codec in codecs:
-            rows += _of_codec(made, contents, codec, folder, peer)
+            rows += _of_codec(made, contents, page, codec, folder, peer)
     path.unlink()
     return rows
 
 
 def _of_codec(
-    made: BusyMachine, contents: str, codec: str, folder: Path, peer: Makedumpfile | None
+    made: BusyMachine,
+    contents: str,
+    page: int,
+    codec: str,
+    folder: Path,
+    peer: Makedumpfile | None,
 ) -> Iterator[Row]:
     """Measure one codec, with two threads and with one."""
     ours, theirs = folder / "ours", folder / "theirs"
     sides: list[Side | None] = [_filter(made.path, ours, codec, count) for count in _THREADS]
-    sides.append((lambda: peer.filter(made.path, theirs, codec)) if peer else None)
-    texts = _kept_pages(made)
-    sides += [_codec_alone(texts, made.kept - made.zero, codec, count) for count in _THREADS]
+    sides.append(_anew(theirs, lambda: peer.filter(made.path, theirs, codec)) if peer else None)
+    texts = _kept_pages(made, page)
+    sides += [_codec_alone(texts, page, made.kept - made.zero, codec, count) for count in _THREADS]
     found = in_turn(sides, _ROUNDS)
     for place, count in enumerate(_THREADS):
         mine, limit = found[place], found[3 + place]
@@ -67,7 +80,7 @@ def _of_codec(
         words = "two threads" if count == 2 else "one thread"
         yield Row(
             f"`filter` to {codec}, {words}, contents {contents}, "
-            f"{made.kept * _PAGE >> 20} MiB stay",
+            f"{made.kept * page >> 20} MiB stay" + (", 64 KiB pages" if page > _PAGE else ""),
             "s",
             mine,
             found[2] and Figure(found[2].runs, f"{peer.name} -d 31" if peer else ""),
@@ -93,19 +106,21 @@ def bench_copies(folder: Path, _peer: Makedumpfile | None) -> list[Row]:
     once = _filter(packed, ours, "zstd", 2)
     once()
     kept = ours.stat().st_size
+    ours_before = folder / "before"
+    ours.rename(ours_before)
     rows = [
         measure(
             f"`filter` zstd to zstd, contents random, {kept >> 20} MiB stay",
             "s",
             once,
-            peer=lambda: child.run(shutil.which("cp") or "cp", ours, copy),
+            peer=_anew(copy, lambda: child.run(shutil.which("cp") or "cp", ours_before, copy)),
             peer_name="`cp` of what stays",
             rounds=3,
             target=Target(_OF_COPY, mib=_MIB_MOST),
             clock="wall",
         )
     ]
-    for path in (packed, ours, copy):
+    for path in (packed, ours, ours_before, copy):
         path.unlink()
     large = folder / "large"
     write_busy_machine(large, _TIB)
@@ -125,32 +140,43 @@ def bench_copies(folder: Path, _peer: Makedumpfile | None) -> list[Row]:
 
 def _filter(dump: Path, out: Path, codec: str, threads: int) -> Side:
     options = ("--codec", codec, "--num-threads", str(threads), "--force", "-o", out)
-    return lambda: child.run(*child.COMMAND, "filter", dump, *options)
+    return _anew(out, lambda: child.run(*child.COMMAND, "filter", dump, *options))
 
 
-def _kept_pages(made: BusyMachine) -> memoryview:
+def _anew(out: Path, side: Side) -> Side:
+    """Have a file that is written be a new one."""
+
+    def run() -> Spent:
+        out.unlink(missing_ok=True)
+        return side()
+
+    return run
+
+
+def _kept_pages(made: BusyMachine, page_size: int) -> memoryview:
     """Give some of the pages that stay and are not full of zeros."""
     out = []
     with vmemmap.open(made.path) as core:
         for run in core.kept(31):
             for pfn in range(run.pfn_start, run.pfn_end) if run.fate == "kept" else ():
-                page = core.read_phys(pfn * _PAGE, _PAGE)
-                if page.count(0) < _PAGE:
+                page = core.read_phys(pfn * page_size, page_size)
+                if page.count(0) < page_size:
                     out.append(page)
-            if len(out) >= 16 * _TOGETHER:
+            if len(out) * page_size >= _CALLS_KEPT * _TOGETHER_BYTES:
                 break
-    return memoryview(b"".join(out[: 16 * _TOGETHER]))
+    return memoryview(b"".join(out)[: _CALLS_KEPT * _TOGETHER_BYTES])
 
 
-def _codec_alone(texts: memoryview, pages: int, codec: str, threads: int) -> Side | None:
+def _codec_alone(texts: memoryview, page: int, pages: int, codec: str, threads: int) -> Side | None:
     """Compress so many pages, nothing else: some of them again and again."""
     if codec == "none":
         return None
-    offsets = np.arange(len(texts) // _PAGE, dtype=np.int64).reshape(-1, _TOGETHER) * _PAGE
-    calls = -(-pages // _TOGETHER)
+    together = _TOGETHER_BYTES // page
+    offsets = np.arange(len(texts) // page, dtype=np.int64).reshape(-1, together) * page
+    calls = -(-pages // together)
 
     def share(number: int) -> None:
-        compress = compressor(codec, _PAGE)
+        compress = compressor(codec, page)
         for call in range(number, calls, threads):
             compress(texts, offsets[call % len(offsets)])
 

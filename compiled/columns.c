@@ -2,6 +2,8 @@
 
 #include "columns.h"
 
+#include "words.h"
+
 const char copy_doc[] =
     "copy(data, spans, size, swap, stretches, out, item, members)\n--\n\n"
     "Copy members of struct pages into records, and tell whether all could be had.\n\n"
@@ -83,17 +85,6 @@ const char zero_pages_doc[] =
     "data, spans: as for Pass.go, each span a multiple of *page* bytes; out: a byte for each page of\n"
     "the spans, set to 1 where it is, else to 0.";
 
-static int is_zero(const uint8_t *page, int64_t bytes) {
-    for (int64_t at = 0; at < bytes; at += 64) {
-        uint64_t any = 0;
-        for (int i = 0; i < 64; i += 8)
-            any |= load64(page + at + i);
-        if (any)
-            return 0;
-    }
-    return 1;
-}
-
 PyObject *zero_pages(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *given[3], *result = NULL;
     Py_buffer buffers[3];
@@ -122,7 +113,7 @@ PyObject *zero_pages(PyObject *Py_UNUSED(module), PyObject *args) {
         for (int64_t left = span[1]; left >= page && room; left -= page, at += page) {
             room = out != end;
             if (room)
-                *out++ = (uint8_t)is_zero(at, page);
+                *out++ = (uint8_t)all_zero(at, page);
         }
     }
     Py_END_ALLOW_THREADS

@@ -1,18 +1,26 @@
-/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py
- * and vmemmap/source/codecs.py. */
+/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py,
+ * vmemmap/source/codecs.py and vmemmap/drgn_plugin/segments.py. */
 
 #include "columns.h"
+#include "lender.h"
 #include "lzo1x_calls.h"
 #include "one_pass.h"
+#include "pack.h"
 
-static int fill_module(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &pass_spec, NULL);
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type == NULL)
         return -1;
-    int failed = PyModule_AddObjectRef(module, "Pass", type) < 0 ||
+    int failed = PyModule_AddObjectRef(module, name, type) < 0;
+    Py_DECREF(type);
+    return failed ? -1 : 0;
+}
+
+static int fill_module(PyObject *module) {
+    int failed = add_type(module, "Pass", &pass_spec) < 0 ||
+                 add_type(module, "Lender", &lender_spec) < 0 ||
                  PyModule_AddIntMacro(module, KINDS) < 0 ||
                  PyModule_AddIntConstant(module, "COUNTS", sizeof(Counts) / sizeof(int64_t)) < 0;
-    Py_DECREF(type);
     return failed ? -1 : 0;
 }
 
@@ -28,6 +36,7 @@ static PyMethodDef module_methods[] = {
     {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
     {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
+    {"pack_pages", pack_pages, METH_VARARGS, pack_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -35,7 +44,8 @@ static PyMethodDef module_methods[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._compiled",
-    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it, and LZO1X.",
+    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it,"
+             " LZO1X, snappy, and reads for drgn.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };

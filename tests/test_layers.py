@@ -64,7 +64,7 @@ APART = {
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write")}
+COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write", "drgn_plugin")}
 """Who may import the compiled module."""
 
 

@@ -7,12 +7,26 @@ It says nothing of where bytes come from (``vmemmap.source``) nor of virtual add
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump
 
-__all__ = ["CLOSED", "BytesMemory", "Dumpable", "DumpedMemory", "Memory"]
+__all__ = ["CLOSED", "BytesMemory", "Dumpable", "DumpedMemory", "Memory", "OpenFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file that several threads may read at once, each at its own offsets.
+
+    Attributes:
+        fd: Its descriptor, which whoever opened it closes.
+        path: What to call it in errors.
+    """
+
+    fd: int
+    path: str
 
 
 class Memory(Protocol):

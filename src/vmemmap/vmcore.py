@@ -366,7 +366,9 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
-        return self._dump.translate(self._at(virt))
+        if type(virt) is not int or not 0 <= virt <= U64_MAX:
+            virt = self._at(virt)
+        return self._dump.translate(virt)
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
         """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
@@ -799,7 +801,8 @@ def _address(virt: int) -> int:
     try:
         virt = index(virt)
     except TypeError:
-        raise TypeError(f"expected an address as an integer, found {virt!r}") from None
+        many = "; vtop_many() takes many" if isinstance(virt, (Sequence, np.ndarray)) else ""
+        raise TypeError(f"expected an address as an integer, found {virt!r}{many}") from None
     if not 0 <= virt <= U64_MAX:
         raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
     return virt

@@ -19,7 +19,10 @@ from builders.kdump import LOST, PageContent, build_kdump
 from builders.kdump_codecs import CODEC_FLAGS
 from builders.notes import Notes, kernel_notes, qemu_notes
 from filter.kdump_table import read_table
-from vmemmap.errors import PageExcluded, PageLost, ReadError
+from vmemmap.errors import PageExcluded, PageLost, ReadError, Truncated, UnwritableFile
+from vmemmap.filter.verify import verify
+from vmemmap.progress import no_progress
+from vmemmap.write.page_bits import PageBits
 
 PAGES = [*range(30), *range(40, 61), 700, 701, 702]
 EXCLUDED = (5, 6, 50)
@@ -124,6 +127,20 @@ def test_every_container_into_every_other(
         assert result.copied == (copied if same else 0)
 
 
+def test_zeros_that_elf_leaves_out_read_back_as_they_should(tmp_path) -> None:
+    """A long run of zeros is left out at level 1; at level 0 it would be missed."""
+    memory = b"x" * 4096 + bytes(300 * 4096) + b"y" * 4096
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
+    (tmp_path / "whole").write_bytes(build_elf([Segment(0, memory)], notes))
+    with vmemmap.open(tmp_path / "whole") as core, PageBits(302) as kept:
+        result = core.filter(tmp_path / "made", 1, form="elf", verify=True)
+        assert (result.kept, result.zero) == (2, 300)
+        kept.add(np.array([[0, 302]]))
+        made = str(tmp_path / "made")
+        with pytest.raises(UnwritableFile, match=r"does not read back: .*0x1000 was excluded"):
+            verify(core.source, [made], kept.finish(), [(0, 302)], 4096, no_progress)
+
+
 def test_forms_are_copied_bit_by_bit(tmp_path) -> None:
     """A page that is compressed as wanted is not compressed again: the same bytes are stored."""
     whole, made = tmp_path / "whole", tmp_path / "made"
@@ -141,6 +158,46 @@ def test_forms_are_copied_bit_by_bit(tmp_path) -> None:
             }
         )
     assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize("codec", ["raw", "lzo"])
+def test_forms_are_copied_from_wherever_they_are(tmp_path, codec: str) -> None:
+    """Of the inside of a flattened file, and of a file read by ranges, as of a plain one."""
+    data = build(codec, "little", 4096)
+    (tmp_path / "plain").write_bytes(data)
+    (tmp_path / "flat").write_bytes(build_flattened(data, record_bytes=5000))
+    made, copied = {}, set()
+    with (tmp_path / "plain").open("rb") as file:
+        for name, dump in (("plain", None), ("flat", None), ("object", file)):
+            with vmemmap.open(dump or tmp_path / name) as core:
+                result = core.filter(tmp_path / "made", 1, None, verify=dump is None)
+            made[name] = (tmp_path / "made").read_bytes()
+            copied.add(result.copied)
+    assert made["flat"] == made["plain"] == made["object"]
+    assert len(copied) == 1
+    assert min(copied) > 20
+
+
+def test_flattened_forms_that_are_in_no_record_are_lost(tmp_path) -> None:
+    data = build("lzo", "little", 4096)
+    stream = build_flattened(data, record_bytes=500, shuffle_seed=None, end_mark=False)
+    (tmp_path / "cut").write_bytes(stream[: -516 * 9])  # and without its last records
+    with vmemmap.open(tmp_path / "cut") as core:
+        result = core.filter(tmp_path / "made", 0, "lzo", verify=True)
+    lost = 0
+    with vmemmap.open(tmp_path / "cut") as core, vmemmap.open(tmp_path / "made") as made:
+        for pfn in PAGES:
+            try:
+                assert core.read_phys(pfn * 4096, 4096) == page_of(pfn, 4096)
+            except (PageLost, Truncated):
+                lost += 1
+                with pytest.raises(PageLost):
+                    made.read_phys(pfn * 4096, 4096)
+            except PageExcluded:
+                continue
+            else:
+                assert made.read_phys(pfn * 4096, 4096) == page_of(pfn, 4096)
+    assert result.lost == lost > 1
 
 
 @pytest.mark.parametrize("codec", ["zlib", "lzo", "snappy", "zstd"])

@@ -176,6 +176,34 @@ def test_memory_that_no_machine_has_is_refused(tmp_path) -> None:
     assert names(tmp_path) == ["whole"]
 
 
+def test_bitmaps_of_memory_that_headers_only_claim_are_refused(tmp_path) -> None:
+    """Damaged headers claim 70 TiB: no bit for each page of it goes to the disk. ELF needs none."""
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
+    segments = [Segment(0, b"x" * 4096), Segment(1 << 20, memsz=70 << 40, filesz=0)]
+    (tmp_path / "whole").write_bytes(build_elf(segments, notes))
+    with vmemmap.open(tmp_path / "whole") as core:
+        with pytest.raises(UnwritableFile, match=r"which take a bitmap of 0x8c\w+ bytes; .*-E"):
+            core.filter(tmp_path / "out", 0)
+        with pytest.raises(UnwritableFile, match="a bitmap of"):
+            core.filter_estimate(0)
+        assert names(tmp_path) == ["whole"]
+        assert core.filter(tmp_path / "out", 0, form="elf", verify=True).kept == 1
+
+
+def test_holes_between_memory_ranges_take_no_room(tmp_path) -> None:
+    """Memory of a device far above the rest, as with NVLink: only its bits are written."""
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=65536\n")
+    segments = [Segment(0, b"x" * 65536), Segment(1 << 45, b"y" * 131072, memsz=1 << 30)]
+    (tmp_path / "whole").write_bytes(build_elf(segments, notes))
+    with vmemmap.open(tmp_path / "whole") as core:
+        core.filter(tmp_path / "out", 0, verify=True)
+        before = core.source.ranges().tolist()
+    with vmemmap.open(tmp_path / "out") as core:
+        assert core.source.ranges().tolist() == before
+        assert core.read_phys((1 << 45) + 65536, 8) == b"y" * 8
+    assert (tmp_path / "out").stat().st_blocks * 512 < 2 << 20
+
+
 def test_never_over_the_input(dump) -> None:
     before = dump.path.read_bytes()
     with vmemmap.open(dump.path) as core, pytest.raises(UnwritableFile, match="is the dump that"):

@@ -21,9 +21,10 @@ from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.write.compress import CODECS
 from vmemmap.write.flattened import FlattenedOutput
-from vmemmap.write.kdump import CONTENT, LOST, PageBatch, Written, write_kdump
+from vmemmap.write.kdump import Written, write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.output import FileOutput
+from vmemmap.write.packing import CONTENT, LOST, PageBatch
 from vmemmap.write.page_bits import CHUNK_PAGES, PageBits
 
 NOTES = [

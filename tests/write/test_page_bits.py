@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vmemmap.intervals import groups, join, numbers, total
 from vmemmap.write import page_bits
-from vmemmap.write.page_bits import PageBits
+from vmemmap.write.page_bits import PageBits, bitmap_of
 
 CHUNK = 64
 
@@ -25,7 +25,7 @@ def intervals_of(pfns: set[int]) -> np.ndarray:
 
 
 @given(
-    pfns=st.sets(st.integers(0, 5 * CHUNK - 3)),
+    pfns=st.sets(st.integers(0, 5 * CHUNK - 4)),
     full=st.sets(st.integers(0, 4)),
     size=st.integers(1, 40),
     start=st.integers(0, 5 * CHUNK),
@@ -45,6 +45,7 @@ def test_against_a_set(pfns, full, size, start, length) -> None:
     assert bits.count(start, start + length) == len(inside)
     found = [numbers(part) for part in bits.intervals(start, start + length)]
     assert np.concatenate([*found, np.empty(0, np.int64)]).tolist() == sorted(inside)
+    assert list(bitmap_of(wanted, end)) == list(bits.pieces())
     assert bits.rank(start) == sum(pfn < start for pfn in pfns)
     for rank, pfn in enumerate(sorted(pfns)):
         assert bits.select(rank) == pfn

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
 from vmemmap.errors import VmemmapError
@@ -58,7 +59,7 @@ def _split_dump_of(word: str) -> bytes | None:
     return own
 
 
-@click.command("report")
+@click.command("report", cls=Command)
 @click.option(
     "--out",
     "-o",

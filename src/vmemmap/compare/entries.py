@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.compare.fate import Fate
+
 if TYPE_CHECKING:
     from vmemmap.backing.table import BackingTable
-
-
-class Fate(IntEnum):
-    """What became of the block at a virtual address."""
-
-    SAME = 0
-    """It is backed by the same memory."""
-    MOVED = 1
-    """It is backed by other memory."""
-    NEW = 2
-    """It was not backed."""
-    GONE = 3
-    """It is backed no more."""
-
-    @property
-    def word(self) -> str:
-        """The fate as programs see it."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,15 @@ from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.source.base import PhysicalSource, StoredForms
-from vmemmap.write.compress import FLAG_OF_CODEC, compressor
-from vmemmap.write.kdump import CONTENT, LOST, ZERO, PageBatch
+from vmemmap.write.compress import FLAG_OF_CODEC
+from vmemmap.write.packing import CONTENT, LOST, ZERO, PageBatch
 
 _TRIM_BYTES = 32 << 20
 """How much may be read before it is unmapped; the system may map four times as much around it."""
 _ZERO_RATIO = 128
-"""No writer known compresses a zero page worse than this, but for snappy, which has one form."""
+"""No writer known compresses a zero page worse than this."""
+_SNAPPY_ZERO_RATIO = 20
+"""But for snappy: a copy of 64 bytes takes three."""
 _SPARE_BYTES = 64
 
 
@@ -42,15 +44,13 @@ class Contents:
     def __init__(self, source: PhysicalSource, page_size: int, codec: str) -> None:
         self._source, self.page_size = source, page_size
         self._flag = FLAG_OF_CODEC[codec]
-        self._by_page = source.block_size == page_size
+        stored = FLAG_OF_CODEC.get(source.codec or "none")
+        self._by_page = source.block_size == page_size and stored == self._flag
         self.partial = 0
         self._since_trim = 0
         self._known_zero: set[bytes] = set()
-        ours = 0
-        if self._flag:
-            compress = compressor(codec, page_size)
-            ours = int(compress(memoryview(bytes(page_size)), np.zeros(1, np.int64))[1][0])
-        self._zero_bytes_max = max(ours, page_size // _ZERO_RATIO) + _SPARE_BYTES
+        ratio = _SNAPPY_ZERO_RATIO if codec == "snappy" else _ZERO_RATIO
+        self._zero_bytes_max = page_size // ratio + _SPARE_BYTES
 
     def load(self, pages: Intervals) -> Iterator[PageBatch]:
         """Give the pages of some intervals of pfns, in order."""
@@ -81,18 +81,15 @@ class Contents:
     def _as_stored(
         self, forms: StoredForms, pfns: NDArray[np.int64], start: int, end: int
     ) -> PageBatch:
-        """Give pages as the file has them, those of zeros by themselves."""
+        """Give pages as the file has them; zeros in plain pages are left for the packer to find."""
         offset, size, form = (
             column[start:end].copy() for column in (forms.offset, forms.size, forms.flags)
         )
-        plain = np.flatnonzero(form == 0)
-        once, of = np.unique(offset[plain], return_inverse=True)
-        form[plain[self.find_zero(forms.data, once)[of]]] = ZERO
         small = np.flatnonzero((form > 0) & (size <= self._zero_bytes_max))
         for row in small.tolist():
             if self._is_zero(forms.data, int(offset[row]), int(size[row]), int(pfns[start + row])):
                 form[row] = ZERO
-        return PageBatch(forms.data, offset, size, form)
+        return PageBatch(forms.data, offset, size, form, forms.file)
 
     def _is_zero(self, data: memoryview, offset: int, size: int, pfn: int) -> bool:
         """Tell whether a compressed page is full of zeros; all those look the same in one file."""
@@ -126,7 +123,7 @@ class Contents:
             sizes = np.full(stop - start, size)
             if there:
                 form = np.full(stop - start, CONTENT)
-                yield PageBatch(located.data, offset[start:stop], sizes, form)
+                yield PageBatch(located.data, offset[start:stop], sizes, form, located.file)
             else:
                 for pfn in pfns[start:stop].tolist():
                     yield self._assembled(pfn)

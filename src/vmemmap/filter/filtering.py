@@ -21,7 +21,7 @@ from vmemmap.filter.wanted import Wanted, is_for_want_of_room, opened
 from vmemmap.formats import kdump
 from vmemmap.formats.notes import Note, is_prstatus, prstatus_in_order
 from vmemmap.intervals import total
-from vmemmap.pages.exclusion_rules import LEVELS
+from vmemmap.pages.exclusion_rules import LEVELS, DumpLevel
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.progress import Progress, no_progress
 from vmemmap.write.elf_core import write_elf
@@ -33,6 +33,9 @@ _PAGES_MAX = 1 << 36
 """256 TiB of 4 KiB pages."""
 _PFN_MAX = 1 << 40
 """The same for where memory lies, holes included: 4 PiB of 4 KiB pages."""
+_BITMAP_BYTES_MAX = 2 << 30
+"""What a bitmap may take on the disk: as much as that of 64 TiB of memory in pages of 4 KiB. Holes
+between memory ranges are holes of the file, too."""
 
 
 class DumpFilter:
@@ -64,6 +67,17 @@ class DumpFilter:
                 path=self._source.path,
             )
 
+    def _check_bitmaps(self, form: str, path: str) -> None:
+        """Refuse to write a bit for every page of memory that only damaged headers can claim."""
+        needed = total(self._ram) // 8
+        if form != "elf" and needed > _BITMAP_BYTES_MAX:
+            raise UnwritableFile(
+                f"the dump's headers have {total(self._ram) * self.page_size:#x} bytes of memory, "
+                f"which take a bitmap of {needed:#x} bytes; expected at most "
+                f"{_BITMAP_BYTES_MAX:#x}: they are damaged (-E, which is ELF, has no bitmaps)",
+                path=path,
+            )
+
     def _find_page_size(self) -> int:
         try:
             return self._dump.kernel.page_size.value
@@ -91,6 +105,7 @@ class DumpFilter:
             UnwritableFile: The output cannot be made; nothing of it is left.
         """
         wanted.check()
+        self._check_bitmaps(wanted.form, str(wanted.paths[0]) if wanted.paths else "-")
         before = self._source.dump_level or 0
         levels = list(
             dict.fromkeys(None if level is None else level | before for level in wanted.levels)
@@ -110,7 +125,10 @@ class DumpFilter:
             if wanted.verify:
                 paths = [file.path for file in made.files]
                 spans = [(file.pfn_start, file.pfn_end) for file in made.files]
-                verify(self._source, paths, decision.kept, spans, self.page_size, self._progress)
+                verify(
+                    *(self._source, paths, decision.kept, spans, self.page_size, self._progress),
+                    zero_left_out=is_elf and bool(decision.level & DumpLevel.ZERO),
+                )
             return FilterResult(
                 level=decision.level,
                 form=wanted.form,
@@ -140,6 +158,7 @@ class DumpFilter:
         """
         codec = "none" if form == "elf" else codec
         Wanted(("-",), levels=(level,), codec=codec, form=form).check()
+        self._check_bitmaps(form, "-")
         samples: dict[str, Sample] = {}
         with self._decider.decide(
             level | (self._source.dump_level or 0),

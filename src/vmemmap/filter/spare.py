@@ -46,7 +46,7 @@ def _spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> Interva
     size, sections = struct_pages.size, struct_pages.sections
     described = -(-page_size // size) + (1 if page_size % size else 0)
     found: list[Intervals] = [np.empty((0, 2), dtype=np.int64)]
-    for first, end in zip(sections.first_pfn.tolist(), sections.end_pfn.tolist(), strict=True):
+    for first, end in join(sections.first_pfn, sections.end_pfn).tolist():
         # Struct pages of so many pages fill whole pages, whatever the size of either.
         for start in range(first // CHUNK_PAGES * CHUNK_PAGES, end, CHUNK_PAGES):
             low, high = max(first, start), min(end, start + CHUNK_PAGES)

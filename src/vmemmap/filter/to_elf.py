@@ -9,6 +9,8 @@ Source: makedumpfile.c, write_elf_pages_cyclic().
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,11 +20,12 @@ from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
 from vmemmap.intervals import Intervals, groups, holds, join, numbers, runs_of, subtract, touched
 from vmemmap.linear_map import PAGE_OFFSET
+from vmemmap.memory import OpenFile
 from vmemmap.pages.exclusion_rules import DumpLevel
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
 from vmemmap.write.elf_core import Segment
-from vmemmap.write.kdump import CONTENT, ZERO, PageBatch
+from vmemmap.write.packing import CONTENT, PLAIN, ZERO, PageBatch
 from vmemmap.write.page_bits import PageBits
 
 GAP_PAGES_MIN = 256
@@ -113,7 +116,8 @@ class ElfDump:
             size = min(_LOAD_BYTES, end - at)
             located = self._source.locate(np.array([[at, at, size]], dtype=np.int64))
             for phys, length, offset in located.spans.tolist():
-                yield from self._not_zero(phys, located.data[offset : offset + length])
+                for first, stop in _data_runs(located.file, offset, offset + length):
+                    yield from self._not_zero(phys + first - offset, located.data[first:stop])
             self._note_lost(at, size, located.spans)
             self._source.trim()
 
@@ -158,6 +162,24 @@ class ElfDump:
 
     def _zero_of(self, batch: PageBatch) -> NDArray[np.bool_]:
         zero = batch.form == ZERO
-        rows = np.flatnonzero(batch.form == CONTENT)
+        rows = np.flatnonzero((batch.form == CONTENT) | (batch.form == PLAIN))
         zero[rows] = self._contents.find_zero(batch.data, batch.offset[rows])
         return np.asarray(zero)
+
+
+def _data_runs(file: OpenFile | None, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a file that its holes leave; what is in those is zero, and not read."""
+    if file is None or not hasattr(os, "SEEK_DATA"):
+        yield start, end
+        return
+    while start < end:
+        try:
+            first = os.lseek(file.fd, start, os.SEEK_DATA)
+            stop = os.lseek(file.fd, first, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # there is no more data, or the question is not known
+                yield start, end
+            return
+        if first < end:
+            yield first, min(max(stop, first + 1), end)
+        start = max(stop, first + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from vmemmap.compare.entries import Fate
+from vmemmap.compare.fate import Fate
 from vmemmap.compare.kinship import Answer, Common
 from vmemmap.compare.usage_changes import (
     KindChange,

@@ -235,7 +235,7 @@ def _common(common: Common) -> CommonRecord:
 
 
 def _entries(entries: EntryChanges) -> EntryChangesRecord:
-    from vmemmap.compare.entries import Fate  # with numpy, which no help needs
+    from vmemmap.compare.fate import Fate  # with numpy, which no help needs
 
     rows = entries.changed
     return {
@@ -251,7 +251,7 @@ def _entries(entries: EntryChanges) -> EntryChangesRecord:
 
 
 def _entry(entries: EntryChanges, row: int) -> EntryChangeRecord:
-    from vmemmap.compare.entries import Fate
+    from vmemmap.compare.fate import Fate
 
     fate = Fate(int(entries.fate[row]))
     before, after = (

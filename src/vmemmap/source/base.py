@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, intersect
+from vmemmap.memory import OpenFile
 from vmemmap.source.losses import Loss
 from vmemmap.source.traffic import Traffic
 
@@ -46,10 +48,12 @@ class Located:
         data: The buffer.
         spans: int64, shape (n, 3): position as it was given, bytes, offset in *data*; sorted like
             what was asked for. What cannot be had is left out.
+        file: The file of which *data* is all the bytes, if it is one.
     """
 
     data: memoryview
     spans: NDArray[np.int64]
+    file: OpenFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class StoredForms:
         flags: How it is compressed, as kdump descriptors say it, likewise.
         sound: Which of them can be what the descriptor says; their content is not looked at.
         status: The codecs that the file's writer was asked for, as flags.
+        file: The file of which *data* is all the bytes, if it is one.
     """
 
     data: memoryview
@@ -71,6 +76,7 @@ class StoredForms:
     flags: NDArray[np.int64]
     sound: NDArray[np.bool_]
     status: int
+    file: OpenFile | None = None
 
 
 class PhysicalSource(ABC):
@@ -107,6 +113,9 @@ class PhysicalSource(ABC):
     vmcoreinfo: bytes | None = None
     warnings: list[str]
     moves: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
 
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:
@@ -165,6 +174,16 @@ class PhysicalSource(ABC):
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
 
+    def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
+        """Do what `locate` does, for pages that lie apart and are looked at once.
+
+        Args:
+            runs: As for `locate`.
+            room: uint8, as many as the stretches have bytes: where those may be copied to. What is
+                given may lie in it, and is then gone with the next call.
+        """
+        return self.locate(runs)
+
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch stretches of memory that will be read soon, where reading costs requests.
 
@@ -193,6 +212,14 @@ class PhysicalSource(ABC):
         off before, or the page never have been written.
         """
         return self.is_present(address)
+
+    def why_absent(self, address: int) -> Absence:
+        """Say why the byte at physical *address* cannot be read; ``Absence.READ`` where it can."""
+        try:
+            self.read(address, 1)
+        except ReadError as error:
+            return error.code
+        return Absence.READ
 
     @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnreadableFile
+from vmemmap.memory import OpenFile
 from vmemmap.source.traffic import Traffic
 
 LIVE_KERNEL = "/proc/kcore"
@@ -159,6 +160,11 @@ class FileView(ByteView):
             raise unreadable(path, _reason(error), what=what) from error
         self._view = memoryview(self._map)
 
+    @property
+    def open_file(self) -> OpenFile | None:
+        """The file, where it can be read without moving about in it."""
+        return OpenFile(self._fd, self.path) if hasattr(os, "pread") else None
+
     def view(self, offset: int, size: int) -> memoryview:
         """Give the bytes ``[offset, offset + size)`` of the file, cut at its end; no copy."""
         return self._view[offset : offset + size] if offset < self.size else self._view[:0]
@@ -166,6 +172,30 @@ class FileView(ByteView):
     def holds(self, offset: int, size: int) -> bool:
         """Tell whether ``[offset, offset + size)`` lies wholly inside the file."""
         return offset >= 0 and size >= 0 and offset + size <= self.size
+
+    def copy(self, offset: int, out: memoryview) -> bool:
+        """Copy bytes of the file, without the mapping: pages that lie apart are had faster so.
+
+        Args:
+            offset: Where they begin.
+            out: Where they go; as many as it has room for.
+
+        Returns:
+            Whether the file has them all.
+
+        Raises:
+            UnreadableFile: They cannot be read.
+        """
+        done = 0
+        while done < len(out):
+            try:
+                got = os.preadv(self._fd, (out[done:],), offset + done)
+            except OSError as error:
+                raise unreadable(self.path, _reason(error)) from error
+            if not got:
+                return False
+            done += got
+        return True
 
     def next_data(self, offset: int) -> int:
         """Give the first offset from *offset* on that the file system does not know to be zero."""

@@ -45,6 +45,7 @@ from vmemmap.source.losses import Loss, tell_of
 from vmemmap.source.other_machines import check_machine
 from vmemmap.source.overlaps import cut_at
 from vmemmap.source.page_cache import PageCache, PageKey
+from vmemmap.source.stored_pages import gather
 from vmemmap.source.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -229,7 +230,8 @@ class KdumpSource(PhysicalSource):
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         pfns = addresses >> np.uint64(self._shift)
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
-        return self.file.stored.test_many(pfns) & here
+        here[here] = self.file.stored.test_many(pfns[here])
+        return here
 
     def present_runs(self, start: int, end: int) -> Intervals:
         """Give what the second bitmap has of memory; see `PhysicalSource.present_runs`."""
@@ -239,13 +241,15 @@ class KdumpSource(PhysicalSource):
 
     def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
         """Give pages as the file has them; see `PhysicalSource.stored_forms`."""
-        if not isinstance(self._view, FileView):
-            return None
         found, there = self._descriptors_of_many(pfns)
         offset, size, flags = (found[name].astype(np.int64) for name in ("offset", "size", "flags"))
-        sound = there & self._are_plain(found) & ((flags != 0) | (size == self.block_size))
-        data = self._view.view(0, self._view.size)
-        return StoredForms(data, offset, size, flags, sound, self.file.main.status)
+        sound = there & self._look_sound(found) & ((flags != 0) | (size == self.block_size))
+        status = self.file.main.status
+        if isinstance(self._view, FileView):
+            data, file = self._view.view(0, self._view.size), self._view.open_file
+            return StoredForms(data, offset, size, flags, sound, status, file)
+        data, offset, sound = gather(self._view, offset, size, sound)
+        return StoredForms(data, offset, size, flags, sound, status)
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`.
@@ -452,6 +456,10 @@ class KdumpSource(PhysicalSource):
         if not self._view.contiguous:
             # What lies between the records of a flattened dump may be missing.
             return np.zeros(len(found), dtype=np.bool_)
+        return self._look_sound(found)
+
+    def _look_sound(self, found: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Tell which descriptors are of pages that the file has, in a codec that is here."""
         offset, size, flags = (found[name] for name in ("offset", "size", "flags"))
         end = offset + size
         plain = (offset >= self.file.descriptors_end) & (end <= self._view.size) & (end > offset)
@@ -461,7 +469,12 @@ class KdumpSource(PhysicalSource):
             of_it = flags == flag
             if of_it.any() and self._decodes(flag):
                 known |= of_it
-        return np.asarray(plain & known)
+        plain &= known
+        if plain.any() and not self._view.contiguous:
+            rows = np.flatnonzero(plain)
+            place, length = (found[name][rows].astype(np.int64) for name in ("offset", "size"))
+            plain[rows] = self._view.holds_many(place, length)
+        return np.asarray(plain)
 
     def _descriptors_of(self, first: int, count: int) -> NDArray[np.void]:
         """Give the descriptors of pages in a row, up to the first that is not stored."""
@@ -508,7 +521,7 @@ class KdumpSource(PhysicalSource):
         wanted = pfns[stored]
         order = np.argsort(wanted, kind="stable")
         numbers = np.empty(len(wanted), dtype=np.int64)
-        numbers[order] = self.file.stored.rank_many(wanted[order]) - self.file.rank_before
+        numbers[order] = self.file.stored.rank_many(wanted[order])
         if len(numbers):
             first, last = int(numbers.min()), int(numbers.max())
             count = last + 1 - first

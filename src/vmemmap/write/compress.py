@@ -22,7 +22,8 @@ from vmemmap.write.output import Bytes
 
 Compressor = Callable[[memoryview, NDArray[np.int64]], tuple[Bytes, NDArray[np.int64]]]
 """(a buffer, the offsets of pages in it) to their compressed forms, one behind the other, and the
-size of each. A page that does not get smaller is among them as it is, with the size of a page."""
+size of each. A page that does not get smaller is among them as it is, with the size of a page; one
+of zeros may take no bytes."""
 
 CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
 FLAG_OF_CODEC = {codec: flag for flag, codec in kdump.CODEC_OF_FLAG.items()} | {"none": 0}
@@ -96,6 +97,23 @@ def _make_lzallright(page_size: int) -> Compressor:
 
 
 def _make_snappy(page_size: int) -> Compressor:
+    try:
+        from vmemmap._compiled import pack_pages
+    except ImportError:
+        return _make_cramjam(page_size)
+
+    def several(data: memoryview, offsets: NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
+        count = len(offsets)
+        size, form = np.full(count, page_size, np.int64), np.full(count, -1, np.int64)
+        out = bytearray((count + 1) * page_size + 256)
+        at = np.ascontiguousarray(offsets)
+        used = pack_pages(data, at, size, form, page_size, kdump.FLAG_SNAPPY, out)
+        return memoryview(out)[:used], size
+
+    return several
+
+
+def _make_cramjam(page_size: int) -> Compressor:
     try:
         from cramjam import snappy
     except ImportError as error:

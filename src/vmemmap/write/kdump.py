@@ -16,9 +16,9 @@ Source: makedumpfile.c, write_kdump_pages_and_bitmap_cyclic(), write_kdump_pages
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,11 @@ from vmemmap.formats import kdump
 from vmemmap.intervals import Intervals, groups
 from vmemmap.progress import Progress, no_progress
 from vmemmap.threads import in_order
-from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.output import Bytes, Output
-from vmemmap.write.page_bits import PageBits
+from vmemmap.write.packing import FindZero, Packed, Packer, PageBatch
+from vmemmap.write.page_bits import PageBits, bitmap_of
 
-CONTENT, LOST, ZERO = -1, -2, -3
-"""What a page of a batch is, where it is not in a form of the file: its own bytes, to be
-compressed; not to be had; full of zeros."""
 LOAD_BYTES = 16 << 20
 """How much is asked for together."""
 TASK_BYTES = 1 << 20
@@ -43,39 +40,8 @@ _DESCRIPTORS_AT_ONCE = 4096
 _LOST_NAMED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class PageBatch:
-    """Some pages, one after the other, as whoever has them gives them to the writer.
-
-    By example, three pages of 64 KiB of which the second was compressed already, and the last
-    cannot be read::
-
-        offset    0x1000    0x7f20         0
-        size     0x10000      4711         0
-        form     CONTENT        32      LOST
-
-    Attributes:
-        data: The buffer in which they are.
-        offset: Where each begins in it: int64, shape (n,), bytes.
-        size: How many bytes it has there, likewise.
-        form: `CONTENT`, `LOST`, `ZERO`, or the flags with which it is stored as it is.
-    """
-
-    data: memoryview
-    offset: NDArray[np.int64]
-    size: NDArray[np.int64]
-    form: NDArray[np.int64]
-
-    def part(self, start: int, end: int) -> PageBatch:
-        """Give some of the pages."""
-        some = slice(start, end)
-        return PageBatch(self.data, self.offset[some], self.size[some], self.form[some])
-
-
 Load = Callable[[Intervals], Iterator[PageBatch]]
 """Gives all pages of some intervals of pfns, in order; asked by one thread."""
-FindZero = Callable[[memoryview, NDArray[np.int64]], NDArray[np.bool_]]
-"""(a buffer, the offsets of pages in it) to which are full of zeros; several threads ask it."""
 
 
 @dataclass(slots=True)
@@ -99,17 +65,6 @@ class Written:
     compressed: int = 0
     file_bytes: int = 0
     lost_pfns: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    """A batch as it goes to the file: its bytes, and size, flags and form of each page."""
-
-    data: Bytes
-    size: NDArray[np.int64]
-    flags: NDArray[np.int64]
-    form: NDArray[np.int64]
-    compressed: int
 
 
 def write_kdump(
@@ -142,20 +97,19 @@ def write_kdump(
         CodecUnavailable: The library is not installed.
     """
     start, end = member or (0, header.max_mapnr)
-    packer = _Packer(header, find_zero)
-    packer.check()
+    packer = Packer(header.codec, header.page_size, find_zero)
     out.put(0, header.pack_main())
     out.put(header.page_size, header.pack_sub(member))
-    with PageBits(header.max_mapnr) as memory:
-        memory.add(ram)
-        for place, bits in ((0, memory.finish()), (header.map_bytes, kept)):
-            for at, piece in bits.pieces():
-                out.put(header.first_map_at + place + at, piece)
+    bitmaps = ((0, bitmap_of(ram, header.max_mapnr)), (header.map_bytes, kept.pieces()))
+    for place, pieces in bitmaps:
+        for at, piece in pieces:
+            out.put(header.first_map_at + place + at, piece)
     writer = _PageWriter(out, header, kept.count(start, end))
     batches = _batches(kept, start, end, load, header.page_size)
     total = writer.total * header.page_size
     for packed in in_order(packer.pack, batches, threads, "vmemmap-compress"):
         writer.put(packed)
+        packer.release(packed)
         if writer.written.pages < writer.total:
             progress("writing", writer.written.pages * header.page_size, total)
     writer.end()
@@ -171,75 +125,14 @@ def _batches(
     kept: PageBits, start: int, end: int, load: Load, page_size: int
 ) -> Iterator[PageBatch]:
     """Give all pages that are kept, so many at a time as one thread should work on."""
-    at_once = TASK_BYTES // page_size
     for intervals in kept.intervals(start, end):
         for group in groups(intervals, LOAD_BYTES // page_size):
             for batch in load(group):
-                if not (batch.form == CONTENT).any():
-                    yield batch  # nothing is left to do
-                    continue
-                for first in range(0, len(batch.form), at_once):
-                    yield batch.part(first, first + at_once)
-
-
-class _Packer:
-    """Brings pages into the form in which they are stored; several threads use one."""
-
-    def __init__(self, header: KdumpHeader, find_zero: FindZero) -> None:
-        self._codec, self._page_size = header.codec, header.page_size
-        self._flag = FLAG_OF_CODEC[header.codec]
-        self._find_zero = find_zero
-        self._own = threading.local()
-
-    def check(self) -> None:
-        """Make sure that pages can be compressed, before anything is written."""
-        if self._flag:
-            self._compressor()
-
-    def _compressor(self) -> Compressor:
-        made: Compressor | None = getattr(self._own, "compressor", None)
-        if made is None:
-            made = self._own.compressor = compressor(self._codec, self._page_size)
-        return made
-
-    def pack(self, batch: PageBatch) -> _Packed:
-        """Compress what is to be compressed, and put all together as the file has it."""
-        offset, size, form = batch.offset.copy(), batch.size.copy(), batch.form.copy()
-        rows = np.flatnonzero(form == CONTENT)
-        zero = self._find_zero(batch.data, offset[rows])
-        form[rows[zero]] = ZERO
-        rows = rows[~zero]
-        packed: Bytes = b""
-        is_packed = np.zeros(len(form), dtype=np.bool_)
-        if len(rows) and self._flag:
-            packed, size[rows] = self._compressor()(batch.data, offset[rows])
-            offset[rows] = np.cumsum(size[rows]) - size[rows]
-            is_packed[rows] = True
-        size[form < CONTENT] = 0
-        flags = np.maximum(form, 0)
-        smaller = is_packed & (size < self._page_size)
-        flags[smaller] = self._flag
-        parts = _parts(batch.data, memoryview(packed), offset, size, is_packed)
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        return _Packed(data, size, flags, form, int(np.count_nonzero(smaller)))
-
-
-def _parts(
-    data: memoryview,
-    packed: memoryview,
-    offset: NDArray[np.int64],
-    size: NDArray[np.int64],
-    is_packed: NDArray[np.bool_],
-) -> list[memoryview]:
-    """Give the bytes of pages in order, from two buffers; what lies together is one piece."""
-    rows = np.flatnonzero(size)
-    if not len(rows):
-        return []
-    start, end, which = offset[rows], (offset + size)[rows], is_packed[rows]
-    first = np.flatnonzero(np.r_[True, (which[1:] != which[:-1]) | (start[1:] != end[:-1])])
-    last = np.r_[first[1:], len(rows)] - 1
-    pieces = zip(which[first].tolist(), start[first].tolist(), end[last].tolist(), strict=True)
-    return [(packed if own else data)[at:stop] for own, at, stop in pieces]
+                ends = np.cumsum(batch.size)
+                steps = np.arange(TASK_BYTES, int(batch.size.sum()), TASK_BYTES)
+                cuts = np.searchsorted(ends, steps, "right")
+                for first, stop in pairwise([0, *cuts.tolist(), len(ends)]):
+                    yield batch.part(first, stop)
 
 
 class _PageWriter:
@@ -251,33 +144,41 @@ class _PageWriter:
         self.written = Written()
         self._table_at = header.descriptors_at
         self._data_at = header.data_at(total)
-        self._zero_at: int | None = None
+        self._zero_at = -1  # nowhere yet
         self._table = np.zeros(_DESCRIPTORS_AT_ONCE, kdump.descriptor_dtype(header.order))
         self._filled = 0
         self.lost_ranks: list[int] = []
 
-    def put(self, packed: _Packed) -> None:
+    def put(self, packed: Packed) -> None:
         """Write the next pages."""
-        form, written = packed.form, self.written
-        zero, lost = form == ZERO, form == LOST
-        if self._zero_at is None and zero.any():
-            self._zero_at = self._data_at
-            self._put_data(bytes(self._header.page_size))
-        size, flags = packed.size, packed.flags
+        size, zero, lost, written = packed.size, packed.zero, packed.lost, self.written
+        zeros, losses = int(np.count_nonzero(zero)), int(np.count_nonzero(lost))
         offset = self._data_at + np.cumsum(size) - size
-        if len(packed.data):
-            self._put_data(packed.data)
-        if self._zero_at is not None:
+        data = memoryview(packed.data)
+        if zeros and self._zero_at < 0:
+            # In front of the first that is one, however many pages came together.
+            first = int(np.argmax(zero))
+            self._zero_at = int(offset[first])
+            before = self._zero_at - self._data_at
+            offset[first:] += self._header.page_size
+            self._put_data(data[:before])
+            self._put_data(bytes(self._header.page_size))
+            data = data[before:]
+        if len(data):
+            self._put_data(data)
+        if zeros:
             offset[zero] = self._zero_at
-        offset[lost] = 0
-        self._describe(offset, np.where(zero, self._header.page_size, size), flags)
-        if lost.any() and len(self.lost_ranks) < _LOST_NAMED:
-            self.lost_ranks += (np.flatnonzero(lost) + written.pages).tolist()
-            del self.lost_ranks[_LOST_NAMED:]
-        written.pages += len(form)
-        written.zero += int(np.count_nonzero(zero))
-        written.lost += int(np.count_nonzero(lost))
-        written.copied += int(np.count_nonzero(form >= 0))
+            size[zero] = self._header.page_size
+        if losses:
+            offset[lost] = 0
+            if len(self.lost_ranks) < _LOST_NAMED:
+                self.lost_ranks += (np.flatnonzero(lost) + written.pages).tolist()
+                del self.lost_ranks[_LOST_NAMED:]
+        self._describe(offset, size, packed.flags)
+        written.pages += len(size)
+        written.zero += zeros
+        written.lost += losses
+        written.copied += packed.copied
         written.compressed += packed.compressed
 
     def end(self) -> None:

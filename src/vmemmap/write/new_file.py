@@ -6,7 +6,6 @@ Source: POSIX rename(), which replaces a name in one step.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,7 +38,7 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
     if target.exists() and not target.is_file():
         raise UnwritableFile("exists and is no regular file", path=str(path))
     # The name is ours before the file is there, so that it can be removed at every moment.
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
     try:
         with os.fdopen(os.open(part, _NEW, 0o666), "w+b") as file:
             yield file

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.errors import UnwritableFile
-from vmemmap.intervals import Intervals, intersect, runs_of
+from vmemmap.intervals import Intervals, intersect, runs_of, touched
 
 CHUNK_PAGES = 1 << 21
 """Pages whose bits are made and read together."""
@@ -139,6 +139,21 @@ class PageBits:
         size, at = (pages + 7) // 8, chunk * (CHUNK_PAGES // 8)
         data = os.pread(self._file.fileno(), size, at)
         return np.frombuffer(data.ljust(size, b"\0"), dtype=np.uint8)
+
+
+def bitmap_of(intervals: Intervals, pages: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the bits of a few intervals as `PageBits.pieces` does, without a temporary file.
+
+    Args:
+        intervals: Pfns, ascending, without overlap, all below *pages*.
+        pages: The pfn after the last one that can be in it.
+    """
+    chunks = touched(intervals, CHUNK_PAGES)
+    for chunk in (number for first, end in chunks.tolist() for number in range(first, end)):
+        start = chunk * CHUNK_PAGES
+        end = min(start + CHUNK_PAGES, pages)
+        here = intersect(intervals, np.array([[start, end]], dtype=np.int64)) - start
+        yield start // 8, _bits(here, end - start).tobytes()
 
 
 def _bits(intervals: Intervals, count: int) -> NDArray[np.uint8]:

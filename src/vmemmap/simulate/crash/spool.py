@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vmemmap.errors import UnwritableFile
 from vmemmap.intervals import Intervals
-from vmemmap.write.kdump import CONTENT, ZERO, PageBatch
+from vmemmap.write.packing import CONTENT, ZERO, PageBatch
 
 CHUNK_BYTES = 1 << 20
 

@@ -1,0 +1,185 @@
+"""Pages packed by the compiled module and by libraries: other readers read what comes of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cramjam import snappy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from breadth import examples, trying
+from builders.content import address_words
+from vmemmap.errors import UnreadableFile
+from vmemmap.memory import OpenFile
+from vmemmap.source.codecs import decoder
+from vmemmap.write.compress import CODECS, FLAG_OF_CODEC
+from vmemmap.write.packing import CONTENT, LOST, PLAIN, ZERO, Packed, Packer, PageBatch
+
+compiled = pytest.importorskip("vmemmap._compiled")
+
+NOISE = random.Random(5).randbytes(1 << 18)
+PIECES = st.lists(
+    st.one_of(
+        st.tuples(st.just("noise"), st.integers(0, 1 << 17), st.integers(1, 400)),
+        st.tuples(st.just("byte"), st.integers(0, 255), st.integers(1, 3000)),
+        st.tuples(st.just("again"), st.integers(1, 70_000), st.integers(1, 300)),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def text_of(pieces: list[tuple[str, int, int]], size: int) -> bytes:
+    """Put content together: fresh bytes, one byte often, and what was there some way back."""
+    out = bytearray()
+    while len(out) < size:
+        for kind, value, length in pieces:
+            if kind == "noise":
+                out += NOISE[value : value + length]
+            elif kind == "byte":
+                out += bytes([value]) * length
+            else:
+                start = max(len(out) - value, 0)
+                out += out[start : start + length] or b"x"
+    return bytes(out[:size])
+
+
+def by_snappy(page: bytes) -> tuple[bytes, int]:
+    """Give a page as it is packed, and its form."""
+    size, form = np.array([len(page)]), np.array([CONTENT])
+    out = bytearray(len(page) * 2)
+    used = compiled.pack_pages(page, np.zeros(1, np.int64), size, form, len(page), 4, out)
+    assert used == size[0] <= len(page)
+    return bytes(out[:used]), int(form[0])
+
+
+@pytest.mark.parametrize("size", [64, 4096, 65536, 1 << 18])
+@settings(max_examples=examples(60))
+@given(pieces=PIECES)
+def test_another_reader_reads_snappy(size: int, pieces: list[tuple[str, int, int]]) -> None:
+    page = text_of(pieces, size)
+    packed, form = by_snappy(page)
+    if form == FLAG_OF_CODEC["snappy"]:
+        assert bytes(snappy.decompress_raw(packed)) == page
+        assert len(packed) < size
+    else:
+        assert packed == (b"" if form == ZERO else page)
+        assert (form == ZERO) == (not any(page))
+
+
+def test_snappy_is_as_small_as_another_writer_makes_it() -> None:
+    words = address_words(0xC000000000000000, 65536, "little")
+    text = b"vmemmap_populate: node 1, block 0xc000000012340000\n" * 1500
+    for page in (words, text[:65536], NOISE[:5000] * 13 + bytes(536), words[:4096], text[:4096]):
+        with trying(page[:20].hex()):
+            assert len(by_snappy(page)[0]) < len(snappy.compress_raw(page)) * 1.05
+
+
+def batch_of(size: int, file: OpenFile | None, data: bytes) -> PageBatch:
+    """Six pages of which one is of zeros, one stored already, one lost, and one known zero."""
+    return PageBatch(
+        memoryview(data),
+        np.array([0, size, 2 * size, 3 * size, 0, 0]),
+        np.array([size, size, size, 100, 0, 0]),
+        np.array([CONTENT, PLAIN, CONTENT, 7, LOST, ZERO]),
+        file,
+    )
+
+
+def find_zero(size: int):
+    def find(data: memoryview, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.array([not any(data[at : at + size]) for at in offsets.tolist()], dtype=np.bool_)
+
+    return find
+
+
+def pages_of(packed: Packed) -> list[bytes]:
+    ends = np.cumsum(packed.size)
+    return [
+        bytes(packed.data[end - size : end])
+        for end, size in zip(ends.tolist(), packed.size.tolist(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_same_pages_by_every_way(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (4096, 65536):
+        texts = [address_words(1 << 40, size, "little"), NOISE[:size], bytes(size), NOISE[9:109]]
+        path = tmp_path / f"pages{size}"
+        path.write_bytes(b"".join(texts))
+        file = OpenFile(os.open(path, os.O_RDONLY), str(path))
+        made = {}
+        for way in ("file", "buffer", "library"):
+            if way == "library":
+                monkeypatch.setitem(sys.modules, "vmemmap._compiled", None)
+            packer = Packer(codec, size, find_zero(size))
+            for _ in range(2):  # the second time in the room of the first
+                batch = batch_of(size, file if way == "file" else None, path.read_bytes())
+                packed = packer.pack(batch)
+                made[way] = pages_of(packed)
+                with trying(f"{way}, pages of {size} bytes"):
+                    flag = FLAG_OF_CODEC[codec]
+                    assert packed.flags.tolist() == [flag, 0, 0, 7, 0, 0]
+                    assert packed.zero.tolist() == [False, False, True, False, False, True]
+                    assert packed.lost.tolist() == [False] * 4 + [True, False]
+                    assert (packed.copied, packed.compressed) == (2, int(flag > 0))
+                    assert made[way][1:] == [NOISE[:size], b"", NOISE[9:109], b"", b""]
+                    first = made[way][0]
+                    assert (decoder(codec)(first, size) if flag else first) == texts[0]
+                packer.release(packed)
+            monkeypatch.undo()
+        os.close(file.fd)
+        assert made["file"] == made["buffer"]
+        if codec in ("none", "zstd", "zlib"):  # for the others the module has its own way
+            assert made["file"] == made["library"]
+
+
+def test_a_file_that_ends_too_early_is_an_error_of_one_line(tmp_path: Path) -> None:
+    size = 4096
+    path = tmp_path / "short"
+    path.write_bytes(NOISE[: 3 * size])
+    fd = os.open(path, os.O_RDONLY)
+    packer = Packer("none", size, find_zero(size))
+    with pytest.raises(UnreadableFile, match="cannot read the dump: it has become shorter"):
+        packer.pack(batch_of(size, OpenFile(fd, str(path)), bytes(4 * size)))
+    os.close(fd)
+    with pytest.raises(UnreadableFile, match="cannot read the dump: Bad file descriptor"):
+        packer.pack(batch_of(size, OpenFile(fd, str(path)), bytes(4 * size)))
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "form", "page", "codec", "room"),
+    [
+        (1, 4096, -1, 4096, 0, 9000),  # beyond the end
+        (-1, 4096, -1, 4096, 0, 9000),
+        (1 << 62, 4096, -1, 4096, 0, 9000),
+        (0, 100, -1, 4096, 0, 9000),  # no whole page
+        (0, 4097, 4, 4096, 0, 9000),
+        (0, -1, 4, 4096, 0, 9000),
+        (0, 4096, -1, 4000, 0, 9000),  # no size of a page
+        (0, 4096, -1, 1 << 19, 0, 9000),
+        (0, 4096, -1, 4096, 1, 9000),  # no codec of the module's
+        (0, 4096, -1, 4096, 0, 4095),  # no room
+        (0, 4096, -1, 4096, 2, 4200),
+        (0, 4096, -1, 4096, 4, 4200),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    offset: int, size: int, form: int, page: int, codec: int, room: int
+) -> None:
+    columns = [np.array([value], dtype=np.int64) for value in (offset, size, form)]
+    with pytest.raises(ValueError, match=r"outside|a page has|codec|no room"):
+        compiled.pack_pages(NOISE[:4096], *columns, page, codec, bytearray(room))
+    with pytest.raises(ValueError, match="different lengths"):
+        compiled.pack_pages(
+            NOISE[:4096], columns[0], np.zeros(2, np.int64), columns[2], 4096, 0, bytearray(9000)
+        )
