@@ -110,6 +110,7 @@ def test_pages_and_entries_are_paired(two) -> None:
     assert {fate for _, fate in told} == {"same", "new", "gone"}
     kinship = found.kinship
     assert [str(c.answer) for c in (kinship.machine, kinship.kernel, kinship.boot)] == ["yes"] * 3
+    assert kinship.seconds == 20  # two more events, ten seconds each
     assert (found.findings_new, found.findings_gone) == ((), ())
     assert [change.name for change in found.facts] == ["uptime", "list_head"]
 
