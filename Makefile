@@ -5,6 +5,8 @@
 # make docs       the documentation, into build/docs, and man pages into build/man
 # make lab        real kernels in QEMU, crashed and compared; MATRIX=all for every machine
 # make corpus     the fixtures of tests/corpus, made anew from the lab
+# make packages   Debian's, an RPM and conda's, with those tools that are here
+# make userland   Debian's Python for ppc64le, in which make test-full then tries the package
 #
 # Each sets up what it needs in .venv; nothing else has to be installed but Python 3.11 or later.
 
@@ -18,7 +20,7 @@ RELAXED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --
 # Machines of lab/matrix.toml: a set (few, ci, all) or names with commas between them.
 MATRIX ?= few
 
-.PHONY: demo test test-full chromium check docs bench lab corpus lock clean
+.PHONY: demo test test-full chromium check docs bench lab corpus packages userland lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.wheel
@@ -64,6 +66,12 @@ lab: .venv/.wheel
 
 corpus: .venv/.wheel
 	@PYTHONPATH=tools:tests $(BIN)/python -m lab.corpus
+
+packages: .venv/.tools
+	@$(BIN)/python tools/packages.py
+
+userland: .venv/.tools
+	@PYTHONPATH=tools:tests $(BIN)/python -m lab.userland
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \

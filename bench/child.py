@@ -25,6 +25,9 @@ _, status, used = os.wait4(child, 0)
 print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - begun,
     used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
 """
+_ALONE = {"OPENBLAS_NUM_THREADS": "1"}
+"""Else numpy starts threads for linear algebra, which turn idly, and are counted, for some
+hundredths of a second. The command sees to it likewise."""
 _TOLD = """
 import json, time
 def clock():
@@ -63,7 +66,7 @@ def ask(code: str, *arguments: object, **environment: str) -> dict[str, Any]:
     """
     line = [sys.executable, "-c", _TOLD + code, *map(str, arguments)]
     done = subprocess.run(
-        line, check=False, capture_output=True, text=True, env=os.environ | environment
+        line, check=False, capture_output=True, text=True, env=os.environ | _ALONE | environment
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)

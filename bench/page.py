@@ -14,7 +14,7 @@ from typing import Any
 TEMPLATE = Path(__file__).resolve().parent / "speed.md"
 Record = Mapping[str, Any]
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
-_HEAD = (
+_COLUMNS = (
     "| work | unit | ours | by the clock | peer | ratio | limit | distance | MiB | promised |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
@@ -54,6 +54,26 @@ def line(row: Record) -> str:
     return "; ".join(parts)
 
 
+def _head(result: Record) -> str:
+    """Give the rows that say what the compiled module has brought."""
+    lines = [
+        "| work | unit | without | with it | makedumpfile | ratio | limit | distance |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        if not row.get("before"):
+            continue
+        peer, limit, clock = row["peer"], row["limit"], row["clock"]
+        cells = [
+            *(f"*{row['work']}*", row["unit"], _both(row["before"], clock)),
+            _both(row["ours"], clock),
+            *((_both(peer, clock), f"{row['ratio']:.2f}") if peer else ("", "")),
+            *((_both(limit, clock), f"{row['distance']:.2f}") if limit else ("", "")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _lost(result: Record) -> str:
     lost = [row for row in result["rows"] if is_lost(row)]
     return (
@@ -76,7 +96,7 @@ def _rest(result: Record) -> str:
 
 
 def _table(rows: Iterable[Record]) -> str:
-    return "\n".join([_HEAD, *map(_cells, rows)])
+    return "\n".join([_COLUMNS, *map(_cells, rows)])
 
 
 def _cells(row: Record) -> str:
@@ -165,6 +185,7 @@ def _many(result: Record) -> str:
 _PLACES: dict[str, Callable[[Record], str]] = {
     "machine": _machine,
     "makedumpfile": _makedumpfile,
+    "head": _head,
     "lost": _lost,
     "short": _short,
     "rest": _rest,

@@ -105,6 +105,7 @@ class Row:
         limit: What the least that it takes took; its name says what that is.
         target: What was promised.
         clock: By which ratio, distance and target are judged.
+        before: What it took us without the compiled module; None where that was not measured.
     """
 
     work: str
@@ -114,6 +115,7 @@ class Row:
     limit: Figure | None = None
     target: Target = Target()
     clock: Clock = "cpu"
+    before: Figure | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -151,6 +153,7 @@ class Row:
             "ours": self.ours.record(),
             "peer": self.peer and self.peer.record(),
             "limit": self.limit and self.limit.record(),
+            "before": self.before and self.before.record(),
             "ratio": self.ratio,
             "distance": self.distance,
             "target": {name: value for name, value in target.items() if value is not None},
@@ -206,12 +209,13 @@ def measure(
     limit_name: str = "",
     target: Target = Target(),
     clock: Clock = "cpu",
+    before: Side | None = None,
 ) -> Row:
     """Measure one row: we, the peer and the limit in turn; arguments as `Row` has them."""
-    figures = in_turn((ours, peer, limit), rounds, factor)
+    figures = in_turn((ours, peer, limit, before), rounds, factor)
     assert figures[0] is not None
     theirs, least = (
         Figure(found.runs, name) if found is not None else None
-        for found, name in zip(figures[1:], (peer_name, limit_name), strict=True)
+        for found, name in zip(figures[1:3], (peer_name, limit_name), strict=True)
     )
-    return Row(work, unit, figures[0], theirs, least, target, clock)
+    return Row(work, unit, figures[0], theirs, least, target, clock, figures[3])

@@ -30,7 +30,7 @@ from lists import bench_check, bench_list, bench_walk
 from peer import VARIABLE, Makedumpfile, find_makedumpfile
 from plot import draw_growth
 from rows import Row
-from scan import bench_columns, bench_growth, bench_scan, bench_whole
+from scan import GROWTH, bench_columns, bench_growth, bench_scan, bench_whole
 from simulate import bench_boot, bench_write
 from start import bench_start, bench_steps
 from translate import bench_list_translation, bench_table_translation
@@ -107,15 +107,23 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
         if peer is None:
             print(f"no native makedumpfile in {VARIABLE} or on the PATH reads ppc64 dumps")
         result["makedumpfile"] = peer and peer.version
-        for section in names:
+        parts = {name: SECTIONS[name] for name in names}
+        if more:
+            parts["Growth"] = (lambda folder, _: bench_growth(folder),)
+        for section in parts:
             print(f"\n{section}", flush=True)
-            for part in SECTIONS[section]:
+            for part in parts[section]:
                 for row in part(folder, peer):
                     record = {"section": section} | row.record()
                     print("  " + page.line(record), flush=True)
                     result["rows"].append(record)
         if more:
-            result["growth"] = bench_growth(folder)
+            grown = [row for row in result["rows"] if row["section"] == "Growth"]
+            result["growth"] = [
+                {"memory": name, "blocks": count}
+                | {key: row["ours"][key] for key in ("cpu", "wall", "mib")}
+                for (name, count), row in zip(GROWTH.items(), grown, strict=True)
+            ]
             result["steps"] = bench_steps(folder)
             result["many"] = bench_many(folder)
     result["machine"]["load_at_end"] = os.getloadavg()[0]

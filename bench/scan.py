@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import child
 from builders.big_list import write_big_list
@@ -39,6 +38,8 @@ usage = core.usage()
 tell(begun, kinds=usage.kinds, fine=not usage.damaged and not usage.unknown)
 """
 )
+WITHOUT = "import sys\nsys.modules['vmemmap._compiled'] = None\n"
+"""Before a piece of Python: as it runs without the compiled module, which is how it began."""
 _SCAN = (
     _OPEN
     + """
@@ -83,7 +84,8 @@ start, size = int(sys.argv[2]), int(sys.argv[3])
 with open(sys.argv[1], "rb") as file:
     words = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint64)
 begun = clock()
-for at in range(start, start + size, 1 << 20):
+often = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+for at in [*range(start, start + size, 1 << 20)] * often:
     words[at // 8 : min(at + (1 << 20), start + size) // 8 : 8].sum()
 tell(begun)
 """
@@ -149,16 +151,18 @@ def bench_scan(folder: Path, peer: Makedumpfile | None) -> list[Row]:
                 rounds=5 if case.ram_bytes < _TIB else 3,
                 factor=1e9 / made.pages,
                 target=Target(case.ratio, 1.3, mib=_MIB_MOST),
+                before=lambda path=path: child.asked(WITHOUT + _COUNT, path),  # type: ignore[misc]
             )
         )
         path.unlink()
     return rows
 
 
-def bench_growth(folder: Path) -> list[dict[str, Any]]:
+def bench_growth(folder: Path) -> list[Row]:
     """Count the pages of machines of up to 64 TiB, whose struct pages are those of 1 TiB, repeated.
 
-    So that a gigabyte of them serves for all, there are no compounds among them.
+    So that a gigabyte of them serves for all, there are no compounds among them. The limit goes
+    over that gigabyte as often.
     """
     content, path = folder / "content", folder / "growing"
     blocks = GROWTH["1 TiB"]
@@ -170,13 +174,19 @@ def bench_growth(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for name, count in GROWTH.items():
         write_big_list(path, nodes=count, top_down=True, struct_pages="content", content=content)
-        figures = [child.ask(_COUNT, path) for _ in range(4 if count < 1 << 18 else 2)][1:]
-        assert all(each["fine"] for each in figures)
-        best = min(figures, key=lambda each: float(each["cpu"]))
-        scale = 1e9 / (count << 10)
+        assert child.ask(_COUNT, path)["fine"]
+        size, often = content.stat().st_size, count // blocks
         rows.append(
-            {"memory": name, "blocks": count, "mib": best["mib"]}
-            | {clock: best[clock] * scale for clock in ("cpu", "wall")}
+            measure(
+                f"count all pages, {name}, growth",
+                "ns a page",
+                lambda: child.asked(_COUNT, path),
+                limit=lambda size=size, often=often: child.asked(_PLAIN, content, 0, size, often),  # type: ignore[misc]
+                limit_name=PLAIN_PASS,
+                rounds=3 if count < 1 << 18 else 1,
+                factor=1e9 / (count << 10),
+                target=Target(distance=1.3, mib=_MIB_MOST),
+            )
         )
         path.unlink()
     content.unlink()
@@ -239,6 +249,7 @@ def bench_whole(folder: Path, peer: Makedumpfile | None) -> list[Row]:
         peer=(lambda: peer.to_exclusion(path).whole) if peer else None,
         peer_name=f"{peer.name} -d 30 --dry-run, to the end of exclusion" if peer else "",
         rounds=7,
+        before=lambda: _without("usage", path),
     )
     small = Case("", 4 * _GIB, 4096, 1 << 24)
     made = small.write(path, filled=True)
@@ -252,9 +263,16 @@ def bench_whole(folder: Path, peer: Makedumpfile | None) -> list[Row]:
         peer_name=f"{peer.name} -d 31 --dry-run" if peer else "",
         rounds=5,
         target=Target(1, mib=_MIB_MOST),
+        before=lambda: _without("usage", "--zero", path),
     )
     path.unlink()
     return [counted, zero]
+
+
+def _without(*arguments: str | Path) -> Spent:
+    """Run the command without the compiled module."""
+    program, option, code = child.COMMAND
+    return child.run(program, option, WITHOUT + code, *arguments)
 
 
 def _exclusion(peer: Makedumpfile | None, path: Path) -> Side | None:

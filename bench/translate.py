@@ -9,6 +9,7 @@ import numpy as np
 
 import vmemmap
 from builders.big_list import write_big_list
+from builders.kernel_data import PAGE_OFFSET
 from builders.kernel_era import VMALLOC_BASES, Mmu
 from builders.machine import build_machine
 from rows import Row, Spent, Target, measure, spent
@@ -60,6 +61,9 @@ def bench_list_translation(folder: Path) -> list[Row]:
             )
             few = virt[:ONE_BY_ONE].tolist()
             each.append(_one_by_one(f"`vtop` one at a time, {blocks:,} blocks", core.vtop, few))
+            linear = [PAGE_OFFSET + core.vtop(address).phys for address in few]
+            words = f"`vtop` one at a time in the linear map, {blocks:,} blocks"
+            each.append(_one_by_one(words, core.vtop, linear))
     path.unlink()
     return [*bulk, *each]
 
@@ -96,15 +100,13 @@ def bench_table_translation(folder: Path) -> list[Row]:
                 )
             )
             few = virt[:ONE_BY_ONE].tolist()
-            rows.append(_one_by_one(f"`vtop` through {words}", core.vtop, few, Target()))
+            rows.append(_one_by_one(f"`vtop` through {words}", core.vtop, few))
     path.unlink()
     return rows
 
 
-def _one_by_one(
-    work: str, vtop: Callable[[int], object], virt: list[int], target: Target = _EACH
-) -> Row:
+def _one_by_one(work: str, vtop: Callable[[int], object], virt: list[int]) -> Row:
     def ours() -> Spent:
         return spent(lambda: [vtop(each) for each in virt])
 
-    return measure(work, "us", ours, rounds=_ROUNDS, factor=1e6 / len(virt), target=target)
+    return measure(work, "us", ours, rounds=_ROUNDS, factor=1e6 / len(virt), target=_EACH)

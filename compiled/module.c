@@ -1,19 +1,26 @@
-/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py
- * and vmemmap/source/codecs.py. */
+/* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py,
+ * vmemmap/source/codecs.py and vmemmap/drgn_plugin/segments.py. */
 
 #include "columns.h"
+#include "lender.h"
 #include "lzo1x_calls.h"
 #include "one_pass.h"
 #include "pack.h"
 
-static int fill_module(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &pass_spec, NULL);
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type == NULL)
         return -1;
-    int failed = PyModule_AddObjectRef(module, "Pass", type) < 0 ||
+    int failed = PyModule_AddObjectRef(module, name, type) < 0;
+    Py_DECREF(type);
+    return failed ? -1 : 0;
+}
+
+static int fill_module(PyObject *module) {
+    int failed = add_type(module, "Pass", &pass_spec) < 0 ||
+                 add_type(module, "Lender", &lender_spec) < 0 ||
                  PyModule_AddIntMacro(module, KINDS) < 0 ||
                  PyModule_AddIntConstant(module, "COUNTS", sizeof(Counts) / sizeof(int64_t)) < 0;
-    Py_DECREF(type);
     return failed ? -1 : 0;
 }
 
@@ -37,7 +44,8 @@ static PyMethodDef module_methods[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "vmemmap._compiled",
-    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it, LZO1X, snappy.",
+    .m_doc = "The compiled part of vmemmap: one pass over struct pages, what goes with it,"
+             " LZO1X, snappy, and reads for drgn.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };

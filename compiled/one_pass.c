@@ -16,6 +16,8 @@
 
 #include "one_pass.h"
 
+#define AHEAD_BYTES 3072 /* as far as is asked for ahead; of 1 to 6 KiB the fastest */
+
 /* Give an unsigned number of 1, 2, 4 or 8 bytes. */
 static uint64_t number(const Pass *self, const uint8_t *at, int width) {
     uint64_t value = 0;
@@ -301,6 +303,26 @@ static int special(Pass *self, const uint8_t *page, int64_t pfn) {
 
 /* ------------------------------------------------------------------ the pass */
 
+/* Give the first struct page before *stop* that does not go on with the run. */
+static const uint8_t *run_end(const Pass *self, const uint8_t *page, const uint8_t *stop) {
+    const int size = self->size, flags_at = self->flags_at, mapping_at = self->mapping_at;
+    const int type_at = self->type_at, head_at = self->head_at;
+    const uint64_t flag_mask = self->flag_mask, mapping_mask = self->mapping_mask;
+    const uint64_t flags = self->run_flags, tag = self->run_tag;
+    const uint64_t head = self->run_head, head_mask = self->run_head_mask;
+    /* A type of 0 stands for all that do not have the sign of one. */
+    const uint32_t type = self->run_type, type_mask = type ? UINT32_MAX : self->type_sign;
+    for (; page != stop; page += size) {
+        /* Each end of a run is a surprise, after which the processor no longer looks ahead itself. */
+        __builtin_prefetch(page + AHEAD_BYTES);
+        if (((load64(page + flags_at) & flag_mask) ^ flags) |
+            ((load64(page + mapping_at) & mapping_mask) ^ tag) |
+            ((load64(page + head_at) ^ head) & head_mask) | ((load32(page + type_at) ^ type) & type_mask))
+            break;
+    }
+    return page;
+}
+
 /* Go over *count* struct pages that lie one behind the other. */
 static int go_over(Pass *self, const uint8_t *page, int64_t pfn, int64_t count) {
     const int size = self->size, flags_at = self->flags_at, mapping_at = self->mapping_at;
@@ -308,7 +330,15 @@ static int go_over(Pass *self, const uint8_t *page, int64_t pfn, int64_t count) 
     const uint64_t flag_mask = self->flag_mask, mapping_mask = self->mapping_mask;
     const uint64_t tail_mask = self->tail_mask, tail_flag = self->tail_flag;
     const uint32_t type_sign = self->type_sign;
-    for (const int64_t end = pfn + count; pfn < end; pfn++, page += size) {
+    const uint8_t *const stop = page + count * size;
+    for (; page != stop; pfn++, page += size) {
+        if (self->run >= 0 && !(self->run_marks & (FREE | HEAD | WILD))) {
+            const uint8_t *from = page;
+            page = run_end(self, page, stop);
+            pfn += (page - from) / size;
+            if (page == stop)
+                break;
+        }
         uint64_t flags = load64(page + flags_at) & flag_mask;
         uint64_t head = load64(page + head_at);
         uint64_t tag = load64(page + mapping_at) & mapping_mask;

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 MATRIX = Path(__file__).with_name("matrix.toml")
 CPU = {"hash": "POWER8", "radix": "POWER9"}
-DUMPS = ("qemu", "kdump")
+DUMPS = ("qemu", "kdump", "capture", "kcore")
 WAY = re.compile(r"(zlib|lzo|flat):([12]?\d|3[01])")
 
 
@@ -55,6 +55,7 @@ class Spec:
     cpus: int = 1
     max_gib: int = 8
     online: bool = True
+    reload: bool = False
     table: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -29,6 +29,12 @@ TOOLS_SUITE = "sid"
 """The makedumpfile of older suites does not understand the kernels of newer ones."""
 TOOLS = ("busybox-static", "kexec-tools", "makedumpfile", "crash")
 META = "linux-image-powerpc64le"
+USERLAND_SUITE = "bookworm"
+"""The oldest that has a Python for this package, and the oldest numpy, so that newer ones serve."""
+USERLAND = f"userland-{USERLAND_SUITE}"
+PYTHON = ("python3", "python3-pip")
+PYTHON_LIBRARIES = ("numpy", "click", "rich", "jinja2", "pyelftools", "zstandard", "lzo")
+PYTHON_HEADERS = ("libpython3-dev", "libpython3.")
 Say = Callable[[str], None]
 
 
@@ -89,6 +95,14 @@ class Packages:
             PackagesMissing: They are not there and cannot be fetched.
         """
         return self._unpacked("tools", TOOLS_SUITE, lambda apt: apt.closure(TOOLS, LIBRARIES))
+
+    def userland(self) -> Unpacked:
+        """Give Python, the libraries that the package needs, and the headers for its own module.
+
+        Raises:
+            PackagesMissing: They are not there and cannot be fetched.
+        """
+        return self._unpacked(USERLAND, USERLAND_SUITE, _wanted_of_userland)
 
     def kernel(self, name: str, *, debug: bool) -> Kernel:
         """Give a kernel.
@@ -164,6 +178,15 @@ class Packages:
             apt.update()
             self._apts[suite] = apt
         return self._apts[suite]
+
+
+def _wanted_of_userland(apt: Apt) -> list[str]:
+    names = [*PYTHON, *(f"python3-{name}" for name in PYTHON_LIBRARIES)]
+    headers = apt.closure(PYTHON_HEADERS[:1], PYTHON_HEADERS[1:])
+    return [
+        *apt.closure(names, (*LIBRARIES, "python3")),
+        *(name for name in headers if name.endswith("-dev")),
+    ]
 
 
 def _described(path: Path) -> dict[str, str]:

@@ -126,6 +126,11 @@ class Qemu:
             raise self._failed(f"{script} failed in the {side}: {said.strip()[-400:]}")
         return said
 
+    async def dump(self, path: Path, form: str, limit: float) -> None:
+        """Let QEMU dump the memory into a file, in one of its formats."""
+        arguments = {"paging": False, "protocol": f"file:{path}", "format": form}
+        await self.command("dump-guest-memory", arguments, limit)
+
     async def crash(self, limit: float) -> None:
         """Crash the guest and wait for its capture kernel."""
         fresh = self.share / "guest.sh.new"

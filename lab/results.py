@@ -19,6 +19,10 @@ from typing import Any, Literal
 
 RECORD = "machine.json"
 Maker = Literal["kernel", "makedumpfile", "qemu"]
+CAPTURE_DUMP = "capture.elf"
+"""The memory while the capture kernel runs, whose own image was relocated."""
+KCORE = "kcore"
+"""The beginning of /proc/kcore, copied out."""
 Moment = Literal["live", "crash"]
 
 

@@ -104,18 +104,18 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         if spec.online:
             await machine.run("guest", "online", SCRIPT_SECONDS)
         say(f"memory {step.name}: {step.action}")
+    if spec.reload:
+        await machine.run("guest", "load_capture", SCRIPT_SECONDS)
     await machine.run("guest", "facts", SCRIPT_SECONDS)
+    if "kcore" in spec.dumps:
+        await machine.run("guest", "kcore", SCRIPT_SECONDS, MIB=str(spec.nodes[0]))
     if "qemu" in spec.dumps:
         await machine.run("guest", "moment", SCRIPT_SECONDS, MOMENT="live")
         if spec.script:
             await machine.run("guest", spec.script, SCRIPT_SECONDS)
         await machine.command("stop")
         for form, name in QEMU_FORMATS.items():
-            await machine.command(
-                "dump-guest-memory",
-                {"paging": False, "protocol": f"file:{target / name}", "format": form},
-                DUMP_SECONDS,
-            )
+            await machine.dump(target / name, form, DUMP_SECONDS)
             dumps.append(Dump(name, "qemu", "live"))
             say(f"dumped by QEMU: {form}")
         await machine.command("cont")
@@ -123,6 +123,9 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         await machine.run("guest", "moment", SCRIPT_SECONDS, MOMENT="crash")
         await machine.crash(CAPTURE_BOOT_SECONDS)
         say("crashed; the capture kernel is up")
+        if "capture" in spec.dumps:
+            await machine.run("capture", "capture_facts", SCRIPT_SECONDS)
+            await machine.dump(target / results.CAPTURE_DUMP, "elf", DUMP_SECONDS)
         ways = " ".join(spec.makedumpfile)
         await machine.run("capture", "capture", CAPTURE_SECONDS, WAYS=ways)
         dumps.append(Dump("vmcore.elf", "kernel", "crash"))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _PIECE_BYTES = 1 << 16
 
@@ -83,7 +83,7 @@ def serving(folder: Path) -> Iterator[Served]:
                 served.breaks -= breaks
             time.sleep(served.wait_seconds)
             where = urlsplit(self.path)
-            path = folder / where.path.lstrip("/")
+            path = folder / unquote(where.path).lstrip("/")
             if status is None and served.needs and served.needs not in where.query:
                 status = 403
             if status is None and not path.is_file():

@@ -36,6 +36,7 @@ LAYERS = (
     "filter",
     "dump",
     "extract",
+    "compare",
     "picture",
     "vmcore",
     "survey",
@@ -51,10 +52,11 @@ APART = {
     "drawing": set[str](),
     "write": {"formats"},
     "extract": {*LAYERS[: LAYERS.index("extract")]},
+    "compare": {*LAYERS[: LAYERS.index("compare")]} - {"write", "filter", "extract"},
     "picture": {*LAYERS[: LAYERS.index("picture")]} - {"filter", "extract"},
     "simulate": {"write"},
     "filter": {*LAYERS[: LAYERS.index("filter")]} - {"check"},
-    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract"},
+    "survey": {*LAYERS[: LAYERS.index("survey")]} - {"dump", "filter", "extract", "compare"},
     "report": {*LAYERS[: LAYERS.index("report")]} - {"dump", "write"},
     "pytest_plugin": {"simulate"},
     "drgn_plugin": {*LAYERS[: LAYERS.index("simulate")]}
@@ -62,7 +64,7 @@ APART = {
 }
 """Layers that see less than all that stands before them: the two halves meet in a dump alone."""
 
-COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write")}
+COMPILED = {layer: {"_compiled"} for layer in ("source", "pages", "write", "drgn_plugin")}
 """Who may import the compiled module."""
 
 

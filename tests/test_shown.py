@@ -42,9 +42,26 @@ def test_addresses_are_in_hex_and_long_tables_short(core, machine: Machine) -> N
     assert len(text.splitlines()) < 15
     assert core.backing._repr_html_().count("<tr>") < 15
     assert machine.release in repr(core)
+    assert f"<td>{machine.release}</td>" in core._repr_html_()
+    order, bars = core.backing._repr_html_(), core.usage()._repr_html_()
+    assert order.count("<svg") == 1 <= bars.count("<svg")
     assert f"{len(core.pages)} pages of 64 KiB" in repr(core.pages)
     assert "mmu = hash" in repr(core.facts)
     assert repr(core.usage()).startswith(f"Usage: {len(core.pages)} pages in ")
+    page = core.pages[core.backing[0].pfn_start]
+    assert f"phys={page.phys:#x}, virt={page.virt:#x}" in repr(page)
+    checked = core.check()
+    title, *more = repr(checked).splitlines()
+    assert title == f"CheckReport: 24 entries, {len(checked.findings)} findings"
+    assert [line.strip() for line in more[: len(checked.findings)]] == [*map(str, checked.findings)]
+    many = core.vtop_many(np.array([first.virt, 1], dtype=np.uint64))
+    assert repr(many).split() == [
+        *["BulkTranslation:", "2", "addresses,", "1", "without", "a", "translation", "#", "phys"],
+        *("0", f"{first.phys:#x}", "1", "-"),
+    ]
+    assert f"start={core.layout.regions[0].start:#x}" in repr(core.layout)
+    with pytest.raises(TypeError, match=r"found \[1, 2\]; vtop_many\(\) takes many"):
+        core.vtop([1, 2])
 
 
 def test_what_a_dump_says_is_escaped_in_html() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vmemmap.backing.table import BackingTable, Entry
     from vmemmap.check.coverage import Coverage
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.compare.comparison import Comparison
     from vmemmap.errors import (
         CodecUnavailable,
         CorruptDump,
@@ -83,6 +84,7 @@ __all__ = [
     "BulkTranslation",
     "CheckReport",
     "CodecUnavailable",
+    "Comparison",
     "CorruptDump",
     "CorruptPage",
     "Coverage",
@@ -147,6 +149,7 @@ _HOMES = {
     ),
     "vmemmap.check.coverage": ("Coverage",),
     "vmemmap.check.whole_dump": ("CheckReport",),
+    "vmemmap.compare.comparison": ("Comparison",),
     "vmemmap.facts.backing": ("BackingFacts",),
     "vmemmap.facts.fact": (
         "Fact",

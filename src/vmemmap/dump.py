@@ -35,7 +35,7 @@ from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
-from vmemmap.linear_map import LINEAR_SPAN, linear_phys, linear_virt
+from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys, linear_virt
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -47,7 +47,7 @@ from vmemmap.translate.page_tables.choice import TableEvidence, settle_format
 from vmemmap.translate.page_tables.table_format import Format
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import CERTAIN_LINEAR, AddressLayout
-from vmemmap.translate.result import Translation
+from vmemmap.translate.result import Translation, translation
 from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from vmemmap.translate.vmalloc_areas import KnownAreas
 
 
+_CERTAIN_END = CERTAIN_LINEAR.end
 _MAY_BE_DEVICE = (Absence.HOT_ADDED, Absence.RESERVED)
 """What memory that the dump's headers do not know may be said to be before devices are marked."""
 
@@ -144,6 +145,7 @@ class Dump:
         exported = Vmcoreinfo(text)
         if self.vmlinux is not None:
             self.vmlinux.check_kernel(exported)
+            self.vmlinux.follow(exported)
         types = KernelTypes(exported, self.vmlinux, self._own_types)
         return KernelFacts(
             CompletedVmcoreinfo(text, types),
@@ -522,16 +524,16 @@ class Dump:
 
     def translate(self, virt: int) -> Translation:
         """Translate one kernel virtual address, 0 to 2**64 - 1; errors as for `Vmcore.vtop`."""
-        if virt in CERTAIN_LINEAR:  # needs no list and no layout
-            phys, method, region, entry = _linear(virt), "linear", CERTAIN_LINEAR.name, None
+        if PAGE_OFFSET <= virt < _CERTAIN_END:  # needs no list and no layout
+            phys, method, region, entry = virt - PAGE_OFFSET, "linear", CERTAIN_LINEAR.name, None
         else:
-            found = self.space.translate(virt)
-            phys, method, region = found.phys, found.method, found.region
-            entry = None if found.row is None else self.backing.entry_of(found.row)
-        absence = self.why_absent(phys)
+            phys, method, region, entry = self.space.translate(virt)
+        if self.source.is_stored(phys):
+            return translation(virt, phys, method, region, entry, None)
+        absence = self.memory.explain(phys)
         if absence in _MAY_BE_DEVICE and self._is_struct_page_on_device(virt, phys, entry):
             absence = Absence.ON_DEVICE
-        return Translation(Virt(virt), Phys(phys), method, region, entry, absence is None, absence)
+        return translation(virt, phys, method, region, entry, absence)
 
     def _is_struct_page_on_device(self, virt: int, phys: int, entry: int | None) -> bool:
         """Tell whether an address is one of the vmemmap, and what is there lies on a device."""

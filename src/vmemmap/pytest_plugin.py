@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from vmemmap.simulate.crash.damage import Harm
     from vmemmap.simulate.crash.snapshot import Snapshot
     from vmemmap.simulate.mm.backing_list import VmemmapBacking
+    from vmemmap.simulate.sched.tasks import Task
 
 MARKER = "vmemmap"
-_OF_THE_DUMP = ("damage", "container", "codec")
+_OF_THE_DUMP = ("damage", "container", "codec", "debug_info")
 _MEMORY = "1G"
 
 
@@ -39,7 +40,8 @@ class SimulatedVmcore:
 
     Attributes:
         path: The file.
-        vmlinux: The kernel's symbols, which readers need for kernels before 3.13.
+        vmlinux: The kernel's symbols, which readers need for kernels before 3.13; with the mark's
+            ``debug_info`` its types and variables, too.
         machine: The machine that crashed.
         entries: The list before any damage, head first: node, phys and virt_addr.
         list: What is known of the list and of the pages of its nodes, before any damage.
@@ -67,6 +69,13 @@ class SimulatedVmcore:
 
         return page_answers(self._snapshot)
 
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, as a debugger has to find them; without those that idle."""
+        from vmemmap.simulate.sched.tasks import TASKS
+
+        return TASKS
+
     @cached_property
     def makedumpfile(self) -> dict[str, int]:
         """Those that makedumpfile leaves out, by its classes."""
@@ -79,9 +88,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
         "markers",
-        "vmemmap(spec=None, *, era, memory, damage, container, codec, ...): the machine that "
-        "vmemmap_machine and vmcore simulate: a spec (a TOML file, or a MachineSpec), or fields of "
-        "one (era is its release); how its list is damaged, and how its dump is written",
+        "vmemmap(spec=None, *, era, memory, damage, container, codec, debug_info, ...): the "
+        "machine that vmemmap_machine and vmcore simulate: a spec (a TOML file, or a MachineSpec), "
+        "or fields of one (era is its release); how its list is damaged, how its dump is written, "
+        "and whether its vmlinux has debugging information",
     )
 
 
@@ -110,7 +120,7 @@ def vmcore(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simulated
         harms = tuple(apply_damage(snapshot, name) for name in names)
         container, codec = wanted.get("container", "elf"), wanted.get("codec", "zlib")
         write_vmcore(snapshot, path, lambda _what, _done, _total: None, container, codec)
-        made.write_symbols(vmlinux)
+        made.write_symbols(vmlinux, debug_info=bool(wanted.get("debug_info")))
     except (VmemmapError, ValueError, TypeError) as error:
         raise _refused(error) from error
     yield SimulatedVmcore(path, vmlinux, made, entries, answers, harms, snapshot)

@@ -32,6 +32,7 @@ from vmemmap.findings import Finding
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
+from vmemmap.shown import ShortTable
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
 from vmemmap.source.in_memory import MemorySource
@@ -46,6 +47,7 @@ from vmemmap.units import size_text
 if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
     from vmemmap.check.whole_dump import CheckReport
+    from vmemmap.compare.comparison import Comparison
     from vmemmap.extract.extract import Extracted
     from vmemmap.facts.vmlinux import SymbolFile
     from vmemmap.filter.decision import PageRun
@@ -192,6 +194,16 @@ class Vmcore:
         size = sum(int(end) - int(start) for start, end in ranges)
         memory = f", {size_text(size)} of memory" if size else ""
         return f"<Vmcore {source.path!r}: {source.format}, kernel {release}{memory}{state}>"
+
+    def _repr_html_(self) -> str:
+        """Give what crashed as a table for a notebook: the rows at the top of the report."""
+        source, rows = self.source, [("file", self.source.path), ("format", self.source.format)]
+        if not self._closed and (source.vmcoreinfo or "kernel" in vars(self._layers)):
+            from vmemmap.picture.summary import identity  # which no other question needs
+
+            rows = identity(self._dump, None)
+        table = ShortTable("dump", ("", ""), len(rows), rows.__getitem__, all_rows=True)
+        return table.as_html()
 
     def __enter__(self) -> Self:
         return self
@@ -354,7 +366,9 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
             ReadError: A page table is not in the dump.
         """
-        return self._dump.translate(self._at(virt))
+        if type(virt) is not int or not 0 <= virt <= U64_MAX:
+            virt = self._at(virt)
+        return self._dump.translate(virt)
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
         """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
@@ -542,7 +556,7 @@ class Vmcore:
             progress=self._progress,
         )
 
-    def report(self, path: str | os.PathLike[str]) -> Report:
+    def report(self, path: str | os.PathLike[str], *, beside: Vmcore | None = None) -> Report:
         """Write one self-contained page that shows the dump: ``vmemmap report``.
 
         It can be opened in any browser without a network, and is below 1 MB for any dump. Whatever
@@ -550,16 +564,43 @@ class Vmcore:
 
         Args:
             path: The HTML file to write.
+            beside: A later dump of the same machine: then the page shows what is different there,
+                as `compare` finds it.
 
         Returns:
-            The page, with what it lacks and what is wrong with the dump.
+            The page, with what it lacks and what is wrong with the dump, or with both.
 
         Raises:
             UnwritableFile: The file cannot be written.
+            FactError: As for `compare`.
         """
+        if beside is not None:
+            from vmemmap.picture.comparison_page import write_comparison
+
+            return write_comparison(self._dump, beside._dump, self.compare(beside), os.fspath(path))
         from vmemmap.picture.report import write_report  # which no other question needs
 
         return write_report(self._dump, os.fspath(path))
+
+    def compare(self, later: Vmcore) -> Comparison:
+        """Find what is different in a later dump of the same machine: ``vmemmap report A B``.
+
+        Args:
+            later: The other dump. Nothing is refused because it may be of another machine, kernel
+                or boot: the result says so.
+
+        Returns:
+            Facts that differ; the lists, paired by virtual address; the pages, paired by pfn; the
+            censuses of both; findings that are new or gone. What cannot be compared is missing,
+            with the reason.
+
+        Raises:
+            FactConflict: Their pages have different sizes, or both are the same file.
+            FactError: The page size of one is unknown.
+        """
+        from vmemmap.compare.comparison import compare  # which no other question needs
+
+        return compare(self._dump, later._dump)
 
     @property
     def page_model(self) -> PageModel:
@@ -760,7 +801,8 @@ def _address(virt: int) -> int:
     try:
         virt = index(virt)
     except TypeError:
-        raise TypeError(f"expected an address as an integer, found {virt!r}") from None
+        many = "; vtop_many() takes many" if isinstance(virt, (Sequence, np.ndarray)) else ""
+        raise TypeError(f"expected an address as an integer, found {virt!r}{many}") from None
     if not 0 <= virt <= U64_MAX:
         raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
     return virt

@@ -17,7 +17,14 @@ from .kdump_codecs import CODEC_FLAGS, compress
 from .machine_state import Machine
 
 
-def write_huge_kdump(path: Path, machine: Machine, *, ram_bytes: int, file_bytes: int) -> None:
+def write_huge_kdump(
+    path: Path,
+    machine: Machine,
+    *,
+    ram_bytes: int,
+    file_bytes: int,
+    split: tuple[int, int] | None = None,
+) -> None:
     """Write the dump.
 
     Args:
@@ -25,6 +32,7 @@ def write_huge_kdump(path: Path, machine: Machine, *, ram_bytes: int, file_bytes
         machine: Whose pages, VMCOREINFO and names are in it; all within *ram_bytes*.
         ram_bytes: Memory, all of it RAM.
         file_bytes: About how large the file is; pages are stored all over the memory until it is.
+        split: The pfns whose pages this member of a split dump has; all of them if None.
     """
     block, order = machine.page_size, machine.byte_order
     max_mapnr = ram_bytes // block
@@ -35,16 +43,22 @@ def write_huge_kdump(path: Path, machine: Machine, *, ram_bytes: int, file_bytes
         max_mapnr=max_mapnr,
         notes=machine.notes(order),
         utsname=machine.utsname,
+        split=split,
     )
     assert len(empty) > MAIN_HEADER_BYTES
     step = max(ram_bytes // file_bytes, 1)
     stored = np.zeros(max_mapnr, dtype=np.bool_)
     stored[::step] = True
     stored[list(machine.pages)] = True
-    pfns = np.flatnonzero(stored)
+    start, end = split or (0, max_mapnr)
+    pfns = start + np.flatnonzero(stored[start:end])
     table = np.zeros(len(pfns), dtype=[(name, prefix(order) + kind) for name, kind in _DESCRIPTOR])
     table["size"] = block
-    packed = {pfn: compress("zlib", bytes(page)) for pfn, page in machine.pages.items()}
+    packed = {
+        pfn: compress("zlib", bytes(page))
+        for pfn, page in machine.pages.items()
+        if start <= pfn < end
+    }
     rows = np.searchsorted(pfns, list(packed))
     table["size"][rows] = [len(data) for data in packed.values()]
     table["flags"][rows] = CODEC_FLAGS["zlib"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,9 @@ SLOW = {"demo"}
 def folder(tmp_path: Path, once: Callable, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what `vmemmap demo --keep` leaves, and the current one."""
     dump = once("demo", lambda path: Machine(parse_spec(SPEC)).boot().run_events().crash(path))
-    (tmp_path / "vmcore").symlink_to(dump)
+    for name in ("vmcore", "before"):
+        (tmp_path / name).symlink_to(dump)
+    shutil.copy(dump, tmp_path / "after")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

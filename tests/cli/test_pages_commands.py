@@ -193,12 +193,17 @@ def test_some_pages_as_csv_and_json_lines(built, vmemmap_script, tmp_path) -> No
     assert out.read_text().split() == ["pfn", *map(str, slab)]
 
 
-def test_parquet_of_some_to_a_pipe(built, vmemmap_script) -> None:
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_a_table_of_some_to_a_pipe(built, vmemmap_script, form: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     for kind in ("anon", "hwpoison", "device"):
-        command = f"{vmemmap_script} pages {built.path} --kind {kind} --fields pfn -f parquet | cat"
+        command = f"{vmemmap_script} pages {built.path} --kind {kind} --fields pfn -f {form} | cat"
         ran = subprocess.run(command, shell=True, capture_output=True, check=True)
-        table = parquet.read_table(io.BytesIO(ran.stdout))
+        data = io.BytesIO(ran.stdout)
+        # Who reads a stream need not know where it ends, as who reads a file does.
+        is_arrow = form == "arrow"
+        table = arrow.ipc.open_stream(data).read_all() if is_arrow else parquet.read_table(data)
         pfns = sorted(pfn for pfn, word in built.pages.kinds.items() if word == kind)
         assert table.to_pydict() == {"pfn": pfns}
 

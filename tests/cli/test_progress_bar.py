@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.progress import ProgressBar, progress_here
 
 
 @pytest.fixture
@@ -30,3 +30,21 @@ def test_only_a_terminal_gets_a_bar(
     assert said.out == ""
     assert ("reading" in said.err) == terminal
     assert terminal or said.err == ""
+
+
+def test_elsewhere_what_takes_long_is_told_in_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with progress_here() as progress:
+        for second in range(100):
+            now[0] = 1.0 + second
+            progress("reading", second, 100)
+        now[0] = 140.0
+        progress("copying", 3 << 20, None)
+    assert capsys.readouterr().err.splitlines() == [
+        *("vmemmap: reading: 30%, 70 s left", "vmemmap: reading: 60%, 40 s left"),
+        *("vmemmap: reading: 90%, 10 s left", "vmemmap: copying: 3 MiB"),
+    ]

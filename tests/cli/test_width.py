@@ -57,6 +57,10 @@ def test_every_line_of_vtop_fits(machine: Machine, tmp_path: Path, run_vmemmap) 
         assert reason.removeprefix(f"cannot translate {record['virt']}: ") in joined
 
 
+def test_every_line_of_the_example_of_a_machine_fits(run_vmemmap) -> None:
+    assert max(map(len, run_vmemmap("simulate", "--example").out.splitlines())) <= 80
+
+
 def test_every_line_of_usage_fits(tmp_path: Path, run_vmemmap) -> None:
     plan = [
         "slab=300",

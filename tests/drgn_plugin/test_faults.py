@@ -15,7 +15,7 @@ from containers.vmlinux_file import build_vmlinux
 from vmcore.shapes import HOLEY, LINEAR
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed")
-from vmemmap.drgn_plugin import attach, attaching, drgn_prog_set, segments  # noqa: E402
+from vmemmap.drgn_plugin import attach, attaching, drgn_prog_set, pieces, segments  # noqa: E402
 from vmemmap.errors import FactMissing  # noqa: E402
 from vmemmap.vmcore import open_vmcore  # noqa: E402
 
@@ -153,11 +153,11 @@ def test_other_programs_are_left_alone(tmp_path: Path, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize(("room", "fetched"), [(3, 24), (12, 12)])
 def test_pages_are_kept_within_the_bound(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, fetched: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, fetched: int
 ) -> None:
-    """Twice over twelve blocks: with room for three each page is fetched again."""
-    monkeypatch.setattr(segments, "CACHE_BYTES", room * 65536)
-    machine = build_machine(blocks=12)
+    """Twice over twelve blocks far apart: with room for three each page is fetched again."""
+    monkeypatch.setattr(pieces, "CACHE_BYTES", room * 65536)
+    machine = build_machine(blocks=12, block_shift=24)
     asked: list[int] = []
     with open_vmcore(written(machine, tmp_path, "kdump")) as core:
         get = core.source.read

@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import breadth
 import vmemmap
 from extract.painted import MARKER, PaintedSource, memory_of
+from oracles import crash_session
 from oracles.simulated import crash, event, spec_of
+from simulate.machines import specs
 from vmemmap import Vmcore
 from vmemmap.extract.checker import check
 from vmemmap.extract.manifest import manifest_path, read_manifest
@@ -26,7 +31,7 @@ from vmemmap.intervals import intersect, join, subtract
 from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.progress import no_progress
 from vmemmap.report import usage
-from vmemmap.simulate import Machine, PagePlan
+from vmemmap.simulate import Machine, MachineSpec, PagePlan
 from vmemmap.simulate.crash.damage import DAMAGE_KINDS, apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
 from vmemmap.source.base import PhysicalSource
@@ -121,6 +126,28 @@ def test_what_is_not_shown_changes_nothing(name: str, tmp_path: Path) -> None:
     same_extracts(lambda: open_source(dump.path), tmp_path, tmp_path / "vmlinux")
 
 
+@pytest.mark.full
+@settings(max_examples=breadth.examples(24))
+@given(
+    spec=specs(),
+    options=st.fixed_dictionaries(
+        {
+            "classes": st.sampled_from([(), ("dmesg",)]),
+            "hide_addresses": st.booleans(),
+            "form": st.sampled_from(["kdump", "elf"]),
+        }
+    ),
+)
+def test_what_is_not_shown_of_any_machine_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, spec: MachineSpec, options: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    machine = Machine(spec).boot()
+    machine.crash(folder / "vmcore")
+    machine.write_symbols(folder / "vmlinux")
+    same_extracts(lambda: open_source(folder / "vmcore"), folder, folder / "vmlinux", **options)
+
+
 @pytest.mark.parametrize("name", ["hash-64k-6.1", "radix-64k-6.1"])
 def test_what_is_not_shown_of_a_real_dump_changes_nothing(
     real_dump: Callable[[str], Path], name: str, tmp_path: Path
@@ -135,6 +162,21 @@ def test_nor_does_it_with_options(
 ) -> None:
     path = real_dump("hash-64k-6.1/vmcore.d31.zlib")
     same_extracts(lambda: open_source(path), tmp_path, **options)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["hash-64k-6.1", "radix-64k-6.1"])
+@pytest.mark.skipif(
+    not crash_session.VMLINUX.exists(),
+    reason=f"{crash_session.VMLINUX.name} is absent: python tools/fetch_peers.py --debuginfo",
+)
+def test_nor_does_it_with_what_crash_reads(
+    real_dump: Callable[[str], Path], name: str, tmp_path: Path
+) -> None:
+    path = real_dump(f"{name}/vmcore.d31.zlib")
+    same_extracts(lambda: open_source(path), tmp_path, crash_session.VMLINUX, classes=["crash"])
+    shown = {run["shown"] for run in read_manifest(tmp_path / "one")["runs"]}
+    assert "crash" in shown
 
 
 def test_hidden_addresses_change_nothing(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def kinds(dump: Dump) -> npt.NDArray[np.str_]:
 
 
 def free_parts(machine: Machine, node: int) -> list[tuple[int, int]]:
-    return list(machine.pages.free_ranges(node))
+    return [*machine.pages.free_ranges(node), *machine.pages.cma_ranges(node)]
 
 
 def excluded(by_frame: npt.NDArray[np.str_], level: int, release: Version) -> dict[str, Mask]:

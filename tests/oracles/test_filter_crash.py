@@ -6,42 +6,19 @@ The dump is filtered already, so that little more can go; whole ones are compare
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from lab.checks.peer_crash import OPTIONS, comparable, is_complete, script
+from lab.checks.peer_crash import comparable, script
 
 import vmemmap
-from oracles import makedumpfile
+from oracles import crash_session, makedumpfile
 
-CRASH = makedumpfile.ROOT / "usr/bin/crash"
-VMLINUX = makedumpfile.CACHE / "vmemmap/debuginfo/vmlinux-6.1.0-50-powerpc64le"
-SECONDS = 280
-
-pytestmark = [
-    pytest.mark.full,
-    *makedumpfile.needed,
-    pytest.mark.skipif(not CRASH.exists(), reason="crash is absent: python tools/fetch_peers.py"),
-    pytest.mark.skipif(
-        not VMLINUX.exists(),
-        reason=f"{VMLINUX.name} is absent: python tools/fetch_peers.py --debuginfo",
-    ),
-]
+pytestmark = [pytest.mark.full, *makedumpfile.needed, *crash_session.needed]
 
 
 def session(dump: Path, commands: Path) -> list[str]:
-    run = [] if makedumpfile.NATIVE else [str(makedumpfile.EMULATOR), "-L", str(makedumpfile.ROOT)]
-    done = subprocess.run(
-        [*run, str(CRASH), *OPTIONS, "-i", str(commands), str(VMLINUX), str(dump)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        errors="replace",
-        timeout=SECONDS,
-        check=False,
-    )
-    assert is_complete(done.stdout), (done.stdout + done.stderr)[-300:]
-    return comparable(done.stdout)
+    return comparable(crash_session.session(dump, commands))
 
 
 def test_session_is_the_same(tmp_path, real_dump) -> None:

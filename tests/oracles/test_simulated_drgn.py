@@ -14,8 +14,10 @@ import pytest
 
 import vmemmap
 from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
+from vmemmap.simulate import PagePlan
 from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
+from vmemmap.simulate.sched.tasks import CRASHER, TASKS
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed: pip install drgn")
 
@@ -125,3 +127,62 @@ def test_kallsyms(tmp_path: Path, release: str, order: Any) -> None:
     for name in ("vmemmap_list", "node_data", "mem_section", "clear_seq"):
         assert program.symbol(name).address == VIRT[name]
         assert program.symbol(VIRT[name]).name == name
+
+
+@pytest.mark.parametrize(
+    ("release", "mmu", "order"),
+    [
+        ("2.6.35", "hash", "big"),  # PIDs in a hash table
+        ("4.14.0", "radix", "little"),
+        ("4.18", "hash", "big"),  # in a radix tree
+        ("5.13", "hash", "little"),  # in an XArray
+        ("6.12", "hash", "big"),
+    ],
+)
+def test_tasks(tmp_path: Path, release: str, mmu: Any, order: Any) -> None:
+    """drgn's own helpers find who runs where, by the types and variables of the vmlinux."""
+    from drgn.helpers.linux import cpumask, mm, pid, sched
+    from drgn.helpers.linux import list as lists
+
+    memory = ((0, 0, 64),)
+    spec = spec_of(release, mmu=mmu, byte_order=order, memory=memory, pages=PagePlan(), cpus=3)
+    dump = crash(spec, tmp_path / "vmcore")
+    dump.machine.write_symbols(tmp_path / "vmlinux", debug_info=True)
+    program = open_in_drgn(dump)
+    program.create_loaded_modules()
+    program.main_module().try_file(tmp_path / "vmlinux", force=True)
+    tasks = [*pid.for_each_task(program)]
+    found = {t.pid.value_(): (t.tgid.value_(), t.comm.string_().decode()) for t in tasks}
+    assert found == {task.pid: (task.tgid, task.comm) for task in TASKS}
+    assert len(TASKS) == len(tasks)
+    parents = {task.pid.value_(): task.real_parent.pid.value_() for task in tasks}
+    assert parents == {task.pid: task.parent for task in TASKS}
+    waits = {task.pid.value_(): sched.task_state_to_char(task) for task in tasks}
+    idle = "S" if release == "2.6.35" else "I"
+    assert (waits[CRASHER.pid], waits[1], waits[27]) == ("R", "S", idle)
+    assert [*cpumask.for_each_online_cpu(program)] == [0, 1, 2]
+    assert sched.cpu_curr(program, 0).pid == CRASHER.pid
+    for cpu in (0, 1, 2):
+        assert sched.idle_task(program, cpu).comm.string_() == b"swapper/%d" % cpu
+        assert sched.task_cpu(sched.idle_task(program, cpu)) == cpu
+    assert sched.cpu_curr(program, 2) == sched.idle_task(program, 2)
+    for number in (1, 391, CRASHER.pid):
+        assert pid.find_task(program, number).pid == number
+    assert not pid.find_task(program, 3)
+    children = program["init_task"].children.address_of_()
+    of_init = lists.list_for_each_entry("struct task_struct", children, "sibling")
+    assert {task.pid.value_() for task in of_init} == {1, 2}
+    pages = [*mm.for_each_valid_page_range(program)] if release != "2.6.35" else []
+    assert [(start, end) for start, end, _ in pages] == [(0, 1024)][: len(pages)]
+    if release != "2.6.35":  # whose processes do not name their threads in a way drgn knows
+        assert {thread.tid for thread in program.threads()} == {task.pid for task in TASKS}
+        assert program.crashed_thread().tid == CRASHER.pid
+        assert program.stack_trace(502)[0].pc == program.stack_trace(CRASHER.pid)[0].pc
+
+
+def test_tasks_in_memory_of_the_kernel(tmp_path: Path) -> None:
+    """Where tasks lie is memory that the kernel keeps, as the struct pages say."""
+    dump = crash(spec_of("6.1", cpus=2), tmp_path / "vmcore")
+    with vmemmap.open(dump.path) as core:
+        for phys in (*dump.machine.tasks.phys.values(), *dump.machine.tasks.notes):
+            assert core.pages[phys >> 16].kind == "reserved"

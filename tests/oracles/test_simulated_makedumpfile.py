@@ -39,6 +39,7 @@ from oracles.simulated import (
     zero_pages,
 )
 from vmemmap.errors import PageExcluded
+from vmemmap.simulate import CmaArea, PagePlan
 from vmemmap.simulate.memory.image import VIRT
 
 pytestmark = makedumpfile.needed
@@ -79,6 +80,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         "debug_vm": True,
         "events": (event("add", 4096, 32, 1, online=False),),
     },
+    "CMA areas": {"release": "6.1", "cma": (CmaArea(96 << 20, 32 << 20),)},
+    "a page of 16 GiB": {
+        "release": "6.1",
+        "memory": ((0, 0, 32 << 10),),
+        "pages": PagePlan(cache=300, gigantic=16 << 14, vmalloc=4),
+    },
+    "a relocated kernel": {"release": "5.10", "page": 4096, "load_address": 32 << 20},
     "as kdump cuts it": {"release": "6.1", "form": "kdump", "crashkernel": 48 << 20, "cpus": 4},
     "one node": {"release": "6.4", "memory": ((0, 0, 256),)},
     "four nodes with holes": {
@@ -151,7 +159,7 @@ def check_levels(dump: Dump, levels: Any, *options: object) -> None:
     everything = {name: int(m.sum()) for name, m in excluded(by_frame, 31, release).items()}
     assert everything["cache"] == plan.cache
     assert everything["cache_private"] == plan.cache_private
-    assert everything["user"] - plan.anonymous in (0, plan.huge)
+    assert everything["user"] - plan.anonymous in (0, plan.huge + plan.gigantic)
     assert everything["offline"] == plan.offline
     assert everything["free"] > 1000
 

@@ -100,6 +100,44 @@ def unpacked(packed: Any) -> Any:
     return values
 
 
+@dataclass
+class Block:
+    """A block of the map: its first pfn, whether it is mixed, its words, and their pages."""
+
+    first_pfn: int
+    mixed: int
+    words: list[int]
+    pages: list[int]
+
+
+def blocks_of(runs: Any) -> list[Block]:
+    """Unpack a map's runs as the docstring of ``picture/packed_runs.py`` tells."""
+    size, lengths = 1 << runs["shift"], iter(unpacked(runs["length"]).tolist())
+    words = iter(unpacked(runs["word"]).tolist())
+    numbers = [number for low, high in runs["ranges"] for number in range(low, high)]
+    crowd, mixed = unpacked(runs["crowd"]).tolist(), unpacked(runs["mixed"]).tolist()
+    found = []
+    for number, count, how in zip(numbers, crowd, mixed, strict=True):
+        pages = [next(lengths) for _ in range(count - 1)]
+        pages.append(size - sum(pages))
+        assert min(pages) > 0
+        found.append(Block(number * size, how, [next(words) for _ in range(count)], pages))
+    assert next(lengths, None) is next(words, None) is None
+    return found
+
+
+def words_of(runs: Any) -> dict[int, int]:
+    """Give the word of each page in a block that is not mixed, by pfn."""
+    found: dict[int, int] = {}
+    for block in blocks_of(runs):
+        pfn = block.first_pfn
+        for word, pages in zip(block.words, block.pages, strict=True):
+            if not block.mixed:
+                found.update(dict.fromkeys(range(pfn, pfn + pages), word))
+            pfn += pages
+    return found
+
+
 def hash_of(text: str) -> str:
     """Give what a policy calls a script or a style by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 import vmemmap
+from compare.test_two_dumps import AFTER, BEFORE, kinds_of
+from picture.page_parts import blocks_of, parse
+from vmemmap.pages.kinds import TITLES, Kind
 from vmemmap.simulate import Machine, parse_spec
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -137,8 +141,6 @@ def test_axe_finds_nothing(browser, drawn) -> None:
 
 def _expected(core: Any, pfn: int) -> dict[str, str]:
     """Give what `vmemmap page` says, in the words of the map."""
-    from vmemmap.pages.kinds import TITLES
-
     page = core.pages[pfn]
     said = {
         "pfn": f"{pfn:#x} ({pfn})",
@@ -245,3 +247,65 @@ def test_the_largest_machine(browser, tmp_path) -> None:
         assert {name: facts[name] for name in wanted if name != "in the dump"} == {
             name: words for name, words in wanted.items() if name != "in the dump"
         }
+
+
+def test_a_mixed_block_tells_of_its_pages_together(browser, dump_of, tmp_path, monkeypatch) -> None:
+    """Where there is no room for every page: exact sums, and of which pages they are."""
+    from vmemmap.picture import report
+
+    monkeypatch.setattr(report, "_MAP_BYTES", 600)
+    with vmemmap.open(dump_of("two-nodes")) as core:
+        core.report(tmp_path / "page.html")
+        kinds = kinds_of(core)
+    runs = parse((tmp_path / "page.html").read_text()).map["runs"]
+    mixed = [block for block in blocks_of(runs) if block.mixed]
+    assert mixed
+    opened = Opened(browser, tmp_path / "page.html")
+    for block in mixed[:: max(len(mixed) // 5, 1)]:
+        opened.go(str(block.first_pfn + 3))
+        pages = range(block.first_pfn, block.first_pfn + (1 << runs["shift"]))
+        counts = Counter(TITLES[Kind(kinds[pfn])] for pfn in pages)
+        said = opened.facts()["kinds"]
+        assert said.startswith(f"of {len(pages)} pages, pfn {pages[0]:#x} to {pages[-1]:#x}: ")
+        assert sorted(said.split(": ")[1].split(", ")) == sorted(
+            f"{title} {count}" for title, count in counts.items()
+        )
+    assert opened.said == []
+
+
+def test_two_dumps_compared(browser, once, tmp_path) -> None:
+    made = [
+        once(name, lambda out, spec=spec: Machine(parse_spec(spec)).run_events().crash(out))
+        for name, spec in (("before.vmcore", BEFORE), ("after.vmcore", AFTER))
+    ]
+    with vmemmap.open(made[0]) as before, vmemmap.open(made[1]) as after:
+        before.report(tmp_path / "page.html", beside=after)
+        kinds = [kinds_of(core) for core in (before, after)]
+        entries = [{p: e.pfn_start for p, e in enumerate(core.backing)} for core in (before, after)]
+    axe = pytest.importorskip("axe_core_python.sync_playwright", exc_type=ImportError)
+    for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light")):
+        opened = Opened(browser, tmp_path / "page.html", width, scheme)
+        assert (opened.said, opened.asked) == ([], [opened.uri])
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == width
+        opened.page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+        found = axe.Axe().run(opened.page)["violations"]
+        assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+    opened = Opened(browser, tmp_path / "page.html")
+    chosen = random.Random(11)
+    every = sorted(kinds[0].keys() | kinds[1].keys())
+    turned = [pfn for pfn in every if kinds[0].get(pfn) != kinds[1].get(pfn)]
+    words = [{pfn: TITLES[Kind(kind)] for pfn, kind in each.items()} for each in kinds]
+    for pfn in chosen.sample(turned, 12) + chosen.sample(every, 8):
+        opened.go(str(pfn))
+        facts = opened.facts()
+        was, now = (each.get(pfn, "no struct page") for each in words)
+        assert (facts["before"], facts["now"]) == (was, now)
+        assert facts["changed"] == ("no" if was == now else f"{was} to {now} 1")
+        for name, known in zip(("list entry before", "list entry now"), entries, strict=True):
+            place = next((p for p, first in known.items() if first == pfn // 1024 * 1024), None)
+            assert facts[name].split(",")[0] == ("none" if place is None else str(place))
+    for mode in ("before", "kind", "changed"):
+        opened.page.check(f"input[name=map-mode][value={mode}]")
+    opened.page.press("#map-board", "Escape")
+    opened.page.check("#map-hilbert")
+    assert opened.said == []

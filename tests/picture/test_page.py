@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import vmemmap
 from conftest import SHARED
-from picture.page_parts import Page, hash_of, outside, parse, unpacked
+from picture.page_parts import Page, blocks_of, hash_of, outside, parse, unpacked, words_of
 from report.schemas import complaints
 from vmemmap.picture.report import PAGE_BYTES
 from vmemmap.simulate import Machine, parse_spec
@@ -102,9 +103,10 @@ def test_the_numbers_are_those_of_an_independent_reader(tmp_path) -> None:
         vmlinux=SHARED / "dumps" / "old" / "symbols-le-4.9-64k-hash.elf",
     )
     told, counts = page.map, truth["counts"]
-    kind, words = unpacked(told["kind"]), {number: word for number, word, _ in told["kinds"]}
-    pages = {words[number]: int((kind == number).sum()) for number in np.unique(kind).tolist()}
-    assert told["shift"] == 0
+    kind = [word & 15 for word in words_of(told["runs"]).values() if word & 15]
+    words = {number: word for number, word, _ in told["kinds"]}
+    pages = {words[number]: count for number, count in Counter(kind).items()}
+    assert told["runs"]["mixed_blocks"] == 0
     assert len(kind) == counts["pages"]
     assert pages["free"] == counts["buddy_pages"]
     assert (pages["reserved"], pages["anon"]) == (counts["reserved"], counts["anon"])
@@ -140,19 +142,33 @@ def test_what_looks_like_markup_is_text(tmp_path) -> None:
         assert words in page.words
 
 
-def test_the_map_counts_as_usage_does_in_cells_of_every_size(simulated) -> None:
+def test_the_map_has_the_kind_of_every_page(simulated) -> None:
+    """However many runs are kept and however large blocks are: sums as usage, pages as scan."""
+    from vmemmap.pages.count.map_gatherer import MapGatherer
     from vmemmap.pages.kinds import Kind
-    from vmemmap.picture.cells import CellGatherer
+    from vmemmap.picture.packed_runs import pack_runs
 
     with vmemmap.open(simulated) as core:
         plain, model = core.usage(), core.page_model
-        seen = CellGatherer(core.pages)
-        assert model.usage(onlooker=seen) == plain
-        for shift in (0, 1, 5, 12, 20):
-            cells = seen.cells(shift)
-            assert set(cells.counts.sum(axis=1).tolist()) == {1 << shift}
-            found = cells.counts.sum(axis=0)
-            assert {k.word: int(found[k]) for k in Kind if k.word in plain.kinds} == plain.kinds
+        scanned: dict[int, int] = {}
+        for chunk in core.pages.scan(("pfn", "kind")):
+            scanned |= dict(zip(chunk["pfn"].tolist(), chunk["kind"].tolist(), strict=True))
+        for most in (1 << 20, 200, 1):
+            seen = MapGatherer(core.pages, most=most)
+            assert model.usage(onlooker=seen) == plain
+            runs = seen.runs()
+            assert len(runs) <= max(most, runs.mixed.sum() * 4 + len(runs.grid))
+            for by, left in ((0, 1 << 20), (3, 1 << 20), (0, 100), (3, 50), (14, 0)):
+                coarse = runs.coarser(by).with_runs(left)
+                found = coarse.by_kind().sum(axis=0)
+                assert found.sum() == len(coarse.grid) << coarse.grid.shift
+                assert {k.word: int(found[k]) for k in Kind if k.word in plain.kinds} == plain.kinds
+                told = words_of(pack_runs(coarse, 1 << 20))
+                assert told or coarse.mixed.all()
+                assert all(scanned.get(pfn, Kind.ABSENT) == kind for pfn, kind in told.items())
+            if most == 1 << 20:
+                told = words_of(pack_runs(runs, 1 << 20))
+                assert {pfn: kind for pfn, kind in told.items() if kind} == scanned
     assert seen.zones is not None
     ends = [(run.first_pfn, run.end_pfn, run.node) for run in seen.zones]
     assert ends == [(0, 4096, 0), (16384, 18432, 1)]
@@ -160,26 +176,32 @@ def test_the_map_counts_as_usage_does_in_cells_of_every_size(simulated) -> None:
     assert tuple(np.asarray(free).tolist()) == plain.free_blocks
 
 
-def test_a_map_without_room_has_larger_cells_and_the_same_sums(simulated, monkeypatch) -> None:
-    from vmemmap.picture import cells
-    from vmemmap.picture.memory_map import make_map
+def test_a_map_without_room_has_sums_or_larger_blocks(simulated) -> None:
+    from vmemmap.picture.memory_map import look_on, make_map
 
     with vmemmap.open(simulated) as core:
-        counted = core.usage()
-        for single in (1 << 22, 0):  # kept page by page, or never
-            monkeypatch.setattr(cells, "SINGLE_PAGES_MAX", single)
-            monkeypatch.setattr(cells, "CELLS_MAX", 512)
-            seen = cells.CellGatherer(core.pages)
-            core.page_model.usage(onlooker=seen)
-            told = make_map(core._dump, seen, 100)
-            assert told["kind"] is None
-            assert told["shift"] > 2
-            assert told["counts"] is not None
-            sums = {n: int(unpacked(p).sum()) for n, p in told["counts"].items()}
-            words = {str(number): word for number, word, _ in told["kinds"]}
-            found = {words[n]: pages for n, pages in sums.items() if n in words}
-            assert found == {word: pages for word, pages in counted.kinds.items() if pages}
-            assert int(unpacked(told["stored"]).sum()) == counted.pages
+        seen = look_on(core._dump)
+        counted = core.page_model.usage(onlooker=seen)
+        runs = seen.runs()
+        for budget, mixed in ((100_000, False), (180, True), (90, True)):
+            told = make_map(core._dump, seen, runs, budget)
+            blocks = blocks_of(told["runs"])
+            assert any(block.mixed for block in blocks) is mixed
+            assert told["runs"]["mixed_blocks"] == sum(block.mixed for block in blocks)
+            sums: Counter[int] = Counter()
+            for block in blocks:
+                sums.update(dict(zip(block.words, block.pages, strict=True)) if block.mixed else {})
+                if not block.mixed:
+                    for word, pages in zip(block.words, block.pages, strict=True):
+                        sums[word] += pages
+            words = {number: word for number, word, _ in told["kinds"]}
+            found: Counter[str] = Counter()
+            for word, pages in sums.items():
+                found[words.get(word & 15, "absent")] += pages
+            assert {w: n for w, n in found.items() if w != "absent"} == {
+                word: pages for word, pages in counted.kinds.items() if pages
+            }
+            assert sum(n for word, n in sums.items() if word >> 4 == 2) == counted.pages
 
 
 DAMAGED = """

@@ -126,6 +126,67 @@ ALTMAP = history(
 )
 """From where a block of device memory comes."""
 
+RADIX_LIST = history(("4.7", "6.5", True), ("6.6", "7.3", False))
+"""Whether radix keeps it (1.4)."""
+VMEMMAP_FREE = history(
+    ("2.6.35", "3.4", "missing"), ("3.10.35", "3.16", "empty"), ("3.17", "7.3", "real")
+)
+"""What it is on powerpc (1.2)."""
+ZEROED = history(("2.6.35", "3.18", True), ("6.12.117", "7.3", False))
+"""Whether blocks and pages of nodes are cleared (7.3)."""
+SMALL_KERNEL_64K_BLOCKS = history(("2.6.35", "5.2", True), ("5.3", "7.3", False))
+"""Whether a kernel with 4 KiB pages takes 64 KiB for its blocks (2.1)."""
+
+# -- page tables (4.1, 4.3)
+
+INDEX_BITS = {
+    65536: history(
+        ("2.6.35", "3.6", (12, 12, 0, 4)),
+        ("3.8.13", "3.9", (12, 12, 0, 6)),
+        ("3.10", "4.5", (8, 10, 0, 12)),
+        ("4.7.4", "4.10", (8, 5, 5, 12)),
+        ("4.12", "4.15", (8, 10, 7, 8)),
+        ("4.18", "7.3", (8, 10, 10, 8)),
+    ),
+    4096: history(("2.6.35", "3.6", (9, 7, 7, 9)), ("3.8.13", "7.3", (9, 7, 9, 9))),
+}
+"""Of PTE, PMD, PUD and PGD on hash."""
+ENTRIES = history(
+    ("2.6.35", "4.4", "present 0x1, pointers virtual"),
+    ("4.5.0", "4.5.0", "present 0x2, leaf 0x1, pointers virtual"),
+    ("4.7", "4.19", "big-endian, present bit 63, leaf bit 62, pointers physical"),
+    ("4.20", "7.3", "and bit 63 in pointers of hash"),
+)
+
+# -- sections and hotplug (5.4, 7.1, 7.2)
+
+SECTION_ROOTS = history(("2.6.35", "4.14.0", "static"), ("4.14.355", "7.3", "allocated"))
+ONLINE_MARK = history(("2.6.35", "4.12.0", False), ("4.14.0", "7.3", True))
+EARLY_MARK = history(("2.6.35", "5.2", False), ("5.3", "7.3", True))
+PARTS = history(("2.6.35", "5.2", False), ("5.3", "7.3", True))
+"""Whether parts of sections come and go."""
+HOTPLUG_LOCK = history(
+    ("2.6.35", "2.6.35", "lock_system_sleep"),
+    ("2.6.37", "3.15", "mutex"),
+    ("3.16", "4.12.0", "mem_hotplug_begin"),
+    ("4.14.0", "7.3", "percpu rwsem"),
+)
+DEVICE_HOTPLUG_LOCK = history(("2.6.35", "4.19", False), ("4.20", "7.3", True))
+
+# -- compound pages and slabs (5.7, 5.9)
+
+COMPOUND = history(
+    ("2.6.35", "3.0", "order in lru.prev of the second page"),
+    ("3.1", "4.2", "the same, in a struct page in another order"),
+    ("4.4.155", "4.15", "compound_head; order and destructor of 4 bytes"),
+    ("4.18", "6.5", "of 1 byte, in a struct page in another order"),
+    ("6.6.0", "6.6.29", "order in the second page's flags, and a bit for hugetlb"),
+    ("6.6.30", "6.6", "a type for hugetlb"),
+    ("6.7", "6.8.8", "order in the second page's flags, and a bit for hugetlb"),
+    ("6.8.9", "7.3", "a type for hugetlb"),
+)
+SLAB_IN_MAPPING = history(("2.6.35", "6.1", False), ("6.2", "7.3", True))
+
 MMU_PAGE_16M = history(
     ("2.6.35", "3.1", 7), ("3.4", "3.13", 8), ("3.14", "4.9", 9), ("4.10", "7.3", 10)
 )

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 
+import vmemmap.simulate
 from simulate.kernel_history import (
     ALTMAP,
+    COMPOUND,
+    DEVICE_HOTPLUG_LOCK,
+    EARLY_MARK,
+    ENTRIES,
     FAILED_MAPPING,
     FLAG_BITS,
     HASH_REGIONS,
+    HOTPLUG_LOCK,
+    INDEX_BITS,
     MAP_PRINTED,
     MAX_PHYSMEM_BITS,
     MMU_PAGE_16M,
     MMU_PSIZE_DEF_BYTES,
     MOVABLE_LIST,
     NODE_ALLOCATOR,
+    ONLINE_MARK,
+    PARTS,
     POPULATED,
     RADIX_BLOCKS,
+    RADIX_LIST,
     RADIX_REGIONS,
     RELEASES_READ,
     REMOVED_SECTION,
     RESIZE_LOCK,
+    SECTION_ROOTS,
+    SLAB_IN_MAPPING,
+    SMALL_KERNEL_64K_BLOCKS,
     STRUCT_PAGE,
     STRUCT_PAGE_BYTES,
     TYPE_VALUES,
+    VMEMMAP_FREE,
     WARNING_FORM,
     WARNINGS,
+    WITHOUT_A_NODE,
+    ZEROED,
     ZONES,
     History,
     Span,
@@ -37,7 +55,7 @@ from simulate.kernel_history import (
     numbers_of,
 )
 from vmemmap.errors import SpecError
-from vmemmap.simulate.eras import Bracket, at, doubts
+from vmemmap.simulate.eras import OLDEST, Bracket, at, doubts
 from vmemmap.simulate.explain import TOPICS, EraRow, explain_era
 
 HISTORIES: dict[str, History[Any]] = {
@@ -64,6 +82,22 @@ HISTORIES: dict[str, History[Any]] = {
     "warnings": WARNINGS,
     "warning_form": WARNING_FORM,
     "map_lines": MAP_PRINTED,
+    "index_bits_64k": INDEX_BITS[65536],
+    "index_bits_4k": INDEX_BITS[4096],
+    "entry_format": ENTRIES,
+    "block_64k_in_4k": SMALL_KERNEL_64K_BLOCKS,
+    "radix_list": RADIX_LIST,
+    "node_failure": WITHOUT_A_NODE,
+    "vmemmap_free": VMEMMAP_FREE,
+    "zeroed_blocks": ZEROED,
+    "parts_of_sections": PARTS,
+    "hotplug_lock": HOTPLUG_LOCK,
+    "device_hotplug_lock": DEVICE_HOTPLUG_LOCK,
+    "section_roots": SECTION_ROOTS,
+    "section_online": ONLINE_MARK,
+    "section_early": EARLY_MARK,
+    "compound": COMPOUND,
+    "slabs_in_mapping": SLAB_IN_MAPPING,
 }
 LAST_MINOR = {3: 19, 4: 20, 5: 19, 6: 19, 7: 3}
 MINORS = [
@@ -96,6 +130,34 @@ def test_what_the_history_does_not_know_the_model_does_not_claim(name: str) -> N
         else:
             assert row is not None
             assert row.doubts or release in history, release
+
+
+@pytest.mark.parametrize("name", sorted({*TOPICS} - {*HISTORIES}))
+def test_of_what_no_history_tells_every_boundary_is_a_bracket(name: str) -> None:
+    """The facts are silent there: each row but the oldest says how sure it is."""
+    _what, table, _say = TOPICS[name]
+    for row in table[1:]:
+        assert len(row) == 3, row[0]
+
+
+def test_every_table_is_explained() -> None:
+    """No module of the model has a boundary that --explain-era does not tell."""
+    told = {id(table) for _what, table, _say in TOPICS.values()}
+    missed = [
+        f"{module.name}.{name}"
+        for module in walk_packages(vmemmap.simulate.__path__, "vmemmap.simulate.")
+        for name, value in vars(import_module(module.name)).items()
+        if is_table(value) and id(value) not in told
+    ]
+    assert missed == []
+
+
+def is_table(value: object) -> bool:
+    """Tell an `eras.Table`: rows that begin with a release, the oldest first."""
+    if not isinstance(value, tuple) or not value:
+        return False
+    first = value[0]
+    return isinstance(first, tuple) and len(first) in (2, 3) and first[0] in (OLDEST, (4, 7))
 
 
 @pytest.mark.parametrize("name", HISTORIES)

@@ -15,6 +15,7 @@ ROWS = (
     ("spec",),
     ("memory",),
     ("mm",),
+    ("sched",),
     ("crash",),
     ("trace",),
     ("machine", "designs"),

@@ -67,6 +67,15 @@ def extracted(core: vmemmap.Vmcore, folder: Path) -> bytes:
     return (folder / "extract").read_bytes()
 
 
+def compared(core: vmemmap.Vmcore) -> list[Any]:
+    """What is different in a small machine with pages of the same size."""
+    page_size = core.kernel.page_size.value
+    with vmemmap.open(Machine(memory="64M", page_size=page_size)) as later:
+        found = core.compare(later)
+    entries = None if found.entries is None else found.entries.virt.tolist()
+    return [entries, str(found.pages), found.facts_alike, sorted(found.reasons)]
+
+
 def questions(core: vmemmap.Vmcore, folder: Path) -> dict[str, Callable[[], Any]]:
     """Something to ask of each public member."""
     base = core.vmemmap_base.value
@@ -77,6 +86,7 @@ def questions(core: vmemmap.Vmcore, folder: Path) -> dict[str, Callable[[], Any]
     return {
         "backing": lambda: [core.backing.node, core.backing.phys, core.backing.virt],
         "check": lambda: core.check().findings,
+        "compare": lambda: compared(core),
         "dmesg": lambda: [(record.time_ns, record.text) for record in core.dmesg()],
         "extract": lambda: extracted(core, folder),
         "extract_note": lambda: core.extract_note,

@@ -6,6 +6,7 @@ the two descriptions that a dump has, VMCOREINFO and BTF, are held against one a
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from simulate.machines import M, small_machine, small_spec
 from vmemmap.facts.fact import Origin
 from vmemmap.facts.types.btf import Btf
 from vmemmap.facts.types.keys import may_tell, value_by_types
+from vmemmap.facts.vmlinux import SymbolFile
 from vmemmap.simulate import Machine, MemoryRange, PagePlan
 from vmemmap.simulate.crash.kernel_types import kernel_types
 from vmemmap.simulate.memory.image import VIRT
@@ -58,6 +60,26 @@ def test_types_say_what_vmcoreinfo_says(release: str, order: Any, mmu: Any) -> N
         if may_tell(key) and (said := value_by_types(types, key)) is not None:
             assert said == int(value), key
             seen.add(key.partition("(")[0])
+    assert seen == {"SIZE", "OFFSET", "LENGTH", "NUMBER"}
+
+
+@pytest.mark.parametrize(
+    ("release", "order"),
+    [("2.6.35", "big"), ("4.4", "little"), ("4.14", "big"), ("5.1", "little")],
+)
+def test_debug_information_says_what_vmcoreinfo_says(
+    release: str, order: Any, tmp_path: Path
+) -> None:
+    machine = small_machine(release, MEMORY, byte_order=order).boot()
+    machine.write_symbols(tmp_path / "vmlinux", debug_info=True)
+    seen = set()
+    with closing(SymbolFile(tmp_path / "vmlinux")) as file:
+        types = file.types
+        assert types.form == "DWARF"
+        for key, value in keys_of(machine).items():
+            if may_tell(key) and (said := value_by_types(types, key)) is not None:
+                assert said == int(value), key
+                seen.add(key.partition("(")[0])
     assert seen == {"SIZE", "OFFSET", "LENGTH", "NUMBER"}
 
 

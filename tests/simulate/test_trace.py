@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,75 @@ def test_events_by_number_and_what_cannot_be_traced() -> None:
             machine.trace(event)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="too many"):
         Machine(memory="1P", release="6.1").trace()
+
+
+@pytest.mark.parametrize(("release", "order"), [("4.9", "little"), ("6.1", "big"), ("7.2", "big")])
+def test_a_trace_of_radix_has_each_store_into_page_tables(release: str, order: Any) -> None:
+    """Put into a copy of memory as it was, they make the tables that there are afterwards."""
+    machine = small_machine(release, BOOT[:1], mmu="radix", byte_order=order).boot()
+    before = machine.memory.copy()
+    trace = machine.trace(add(8 * G))
+    entries = [step for step in trace.steps if step.kind == "entry"]
+    left_out = sum(step.omitted.entries for step in trace.steps if step.omitted)
+    assert trace.counts["entry"] == len(entries) + left_out
+    assert {step.what for step in entries} <= {f"{level} entry" for level in ("pud", "pmd", "pte")}
+    assert entries
+    for step in entries:
+        assert step.phys is not None
+        assert step.before is not None
+        assert step.after is not None
+        # Radix page tables are big-endian in every kernel (ppc64-kernel.md 4.3).
+        assert int.from_bytes(before.read(step.phys, 8), "big") == step.before
+        before.write(step.phys, step.after.to_bytes(8, "big"))
+        assert machine.memory.read(step.phys, 8) == before.read(step.phys, 8)
+    mapped = {step.phys for step in trace.steps if step.kind == "map"}
+    assert mapped
+    assert mapped <= {(step.after or 0) & ((1 << 53) - 1) & ~0xFFFF for step in entries}
+
+
+@pytest.mark.parametrize("release", ["2.6.35", "4.18", "7.2"])
+def test_on_hash_no_page_table_is_written(release: str) -> None:
+    machine = small_machine(release, BOOT[:1]).boot()
+    root = machine.memory.read(16 * M, 1 << 16)
+    trace = machine.trace(add(G, 64 * M))
+    assert trace.counts["entry"] == 0
+    assert trace.counts["bolt"] == trace.counts["map"] == 1
+    assert machine.memory.read(16 * M, 1 << 16) == root
+
+
+@pytest.mark.parametrize(
+    ("release", "online", "stored"),
+    [
+        ("4.12", True, ["PG_reserved"]),  # with the addition
+        ("4.14", True, ["PG_reserved", "itself"]),
+        ("4.18", True, ["itself"]),
+        ("4.12", False, ["PG_reserved"]),
+        ("4.14", False, ["PG_reserved"]),
+        ("4.18", False, []),
+    ],
+)
+def test_struct_pages_are_written_when_the_release_does(
+    release: str, online: bool, stored: list[str]
+) -> None:
+    machine = small_machine(release, BOOT[:1]).boot()
+    event = HotplugEvent("add", G, SECTION, online=online)
+    steps = [step for step in machine.trace(event).steps if step.kind == "pages"]
+    assert [step.what.split()[-1] for step in steps] == stored
+    assert all(step.what.startswith("256 struct pages") for step in steps)
+    assert all(step.phys == machine.vmemmap.map.find(step.after or 0) for step in steps)
+
+
+def test_the_page_shows_every_era() -> None:
+    record = traces(
+        [small_machine(release).trace("add:1G:16M") for release in ("4.9", "5.9", "6.1")]
+    )
+    text = "".join(page(record))
+    rows = re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)
+    assert {row.count("<td") for row in rows} == {3}
+    for column, trace in enumerate(record["traces"]):
+        cells = [re.findall(r"<td.*?</td>|<td></td>", row, re.DOTALL)[column] for row in rows]
+        kinds = [step["kind"] for step in trace["steps"] if step["kind"] != "leave"]
+        assert [kind for cell in cells for kind in re.findall(r'class="(\w+)"', cell)] == kinds
 
 
 ARGUMENTS = ("simulate", "--memory", "64M", "--set", "kernel.page_size=4K")

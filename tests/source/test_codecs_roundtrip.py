@@ -7,6 +7,7 @@ import sys
 import types
 import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ CODECS: list[Codec] = ["zlib", "lzo", "snappy", "zstd"]
 LIBRARIES = {
     "zlib": ("isal",),
     "lzo": ("vmemmap._compiled", "lzallright", "lzo"),
-    "snappy": ("cramjam",),
+    "snappy": ("cramjam", "snappy"),
     "zstd": ("zstandard",),
 }
 BLOCKS = [4096, 8192, 65536]
@@ -182,6 +183,32 @@ def test_a_missing_library(
             assert decoder(other)(compress(other, bytes(4096)), 4096) == bytes(4096)
     monkeypatch.undo()
     assert callable(decoder(codec))
+
+
+def test_snappy_without_cramjam_is_that_of_a_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """python-snappy's interface: it believes whatever size is declared, so nothing may reach it."""
+    import cramjam
+
+    asked = []
+
+    def uncompress(packed: bytes) -> bytes:
+        asked.append(packed)
+        return bytes(cramjam.snappy.decompress_raw(packed))
+
+    pages = [page for block in BLOCKS for page in samples(block)]
+    packed = [compress("snappy", page) for page in pages]
+    sound = compress("snappy", bytes(4096))
+    without(monkeypatch, "cramjam")
+    monkeypatch.setitem(sys.modules, "snappy", SimpleNamespace(uncompress=uncompress))
+    for page, form in zip(pages, packed, strict=True):
+        assert decoder("snappy")(form, len(page)) == page
+    told = len(asked)
+    for wrong in (sound.replace(sound[:2], b"\xff\xff\xff\xff\x0f", 1), b"\xff" * 9, b""):
+        with pytest.raises(ValueError, match="does not declare the 4096 bytes"):
+            decoder("snappy")(wrong, 4096)
+    assert len(asked) == told
+    with pytest.raises(ValueError, match="snappy"):
+        decoder("snappy")(sound[:2] + b"\xff" * 20, 4096)
 
 
 def test_zlib_without_isal_is_the_standard_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from builders.byte_order import Order
 from builders.content import address_words
 from builders.elf_core import NO_ADDRESS, PT_NULL, Segment, build_elf
 from builders.notes import kernel_notes, qemu_notes
+from vmemmap.absence import Absence
 from vmemmap.errors import NotInDump, PageExcluded, ReadError
 from vmemmap.source.base import PhysicalSource
 from vmemmap.source.detect import open_source
@@ -33,19 +34,22 @@ def stored(paddr: int, size: int, memsz: int | None = None, misalign: int = 0) -
 
 
 def check_present(source: PhysicalSource, addresses: Iterable[int]) -> None:
-    """present_many and is_present say exactly what reading the byte does."""
+    """present_many, is_present and why_absent say exactly what reading the byte does."""
     points = list(addresses)
-    readable = []
+    readable, why = [], []
     for address in points:
         blamed = address
         try:
             readable.append(len(source.read(address, 1)) == 1)
+            why.append(Absence.READ)
         except ReadError as error:
             blamed = error.phys
             readable.append(False)
+            why.append(error.code)
         assert blamed == address
     assert source.present_many(np.array(points, dtype=np.uint64)).tolist() == readable
     assert [source.is_present(address) for address in points] == readable
+    assert [source.why_absent(address) for address in points] == why
 
 
 @pytest.mark.parametrize("order", ORDERS)

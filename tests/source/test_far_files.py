@@ -160,8 +160,12 @@ def test_an_empty_object_and_a_wrong_option(served: Served) -> None:
     (served.folder / "empty").write_bytes(b"")
     with pytest.raises(vmemmap.UnreadableFile, match="it is empty"):
         vmemmap.open(f"{served.url}/empty")
-    with pytest.raises(vmemmap.UnreadableFile, match="no option 'nonsense'"):
-        vmemmap.open("s3://bucket/key", storage={"nonsense": "1"})
+    for url in ("s3://bucket/key", f"{served.url}/vmcore"):
+        with pytest.raises(vmemmap.UnreadableFile, match="no option 'nonsense'"):
+            vmemmap.open(url, storage={"nonsense": "1"})
+    # A list may have both; a web server has no region.
+    with vmemmap.open(f"{served.url}/vmcore", storage={"region": "eu-west-1"}) as core:
+        assert len(core.backing)
 
 
 def test_signed_addresses_reach_the_server_whole(served: Served) -> None:
@@ -169,6 +173,18 @@ def test_signed_addresses_reach_the_server_whole(served: Served) -> None:
     with vmemmap.open(f"{served.url}/vmcore?token=a%2Fb&x=1") as core:
         assert core.source.path == f"{served.url}/vmcore?..."
         assert len(core.backing)
+
+
+def test_a_small_dump_is_fetched_once_whatever_it_is_asked(served: Served, run_vmemmap) -> None:
+    name = "vm core+%41#1"
+    (served.folder / "vmcore").rename(served.folder / name)
+    url = f"{served.url}/vm%20core%2B%2541%231"
+    for command in ("info", "usage", "check"):
+        served.forget()
+        ran = run_vmemmap(command, url)
+        assert ran.code in (0, 1), ran.err  # usage finds that struct pages are damaged
+        assert len(served.requests) <= 4
+        assert served.sent_bytes <= (served.folder / name).stat().st_size
 
 
 @pytest.mark.parametrize(

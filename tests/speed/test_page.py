@@ -56,7 +56,7 @@ RESULT: dict[str, Any] = {
     },
     "makedumpfile": "1.7.9",
     "rows": [
-        row("count all pages, 64 GiB", 8.0, 24.0),
+        row("count all pages, 64 GiB", 8.0, 24.0, before=figure(80.0)),
         row("count all pages, 4 TiB", 7.0, 63.0, misses=["123 MiB, not 100"]),
         row("lost by a little", 10.0, 9.0),
         row("lost by much", 10.0, 1.0, misses=["0.10 times the peer, not 1.5"]),
@@ -81,6 +81,8 @@ RESULT: dict[str, Any] = {
 def test_losses_come_first_and_every_row_stands_once() -> None:
     text = page.fill(page.TEMPLATE.read_text(), RESULT)
     assert "{{" not in text
+    cells = "80 (40) | 8 (4) | 24 (12) | 3.00 | 2 (1) | 4.00 |"
+    assert text.count(f"| *count all pages, 64 GiB* | ns a page | {cells}") == 1
     order = ["## Lost", "lost by much", "lost by a little", "## Short", "4 TiB", "## The rest"]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
@@ -121,4 +123,4 @@ def test_the_picture_has_every_machine_and_everybody(tmp_path: Path) -> None:
     for words in ("64 GiB", "4 TiB", "64 TiB", "vmemmap", "makedumpfile", "one plain pass"):
         assert f">{words}<" in drawn
     # What the table has is not drawn again from the growth: three machines of ours, two of others.
-    assert drawn.count("<circle") == 3 + 2 + 2
+    assert sum(drawn.count(f"M{mark}") for mark in "0123456789") == 3 + 2 + 2

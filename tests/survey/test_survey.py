@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import vmemmap
 from breadth import trying
 from builders.flattened import build_flattened
+from builders.kdump import build_kdump
 from builders.machine import Machine, build_machine
 from range_server import serving
 from report.schemas import complaints
@@ -29,7 +31,7 @@ from vmemmap.survey.answers import ask_dump  # noqa: E402
 from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle  # noqa: E402
 from vmemmap.survey.dumps import SurveyedDump, find_dumps  # noqa: E402
 from vmemmap.survey.parts import Parts  # noqa: E402
-from vmemmap.survey.run import survey  # noqa: E402
+from vmemmap.survey.run import Surveyed, survey  # noqa: E402
 
 MACHINES: dict[str, Callable[[], tuple[Machine, bytes]]] = {}
 
@@ -130,6 +132,58 @@ def test_urls_and_lists(fleet: Path, tmp_path: Path) -> None:
         assert not any(b"hush" in path.read_bytes() for path in out.iterdir())
         again = survey([f"@{tmp_path / 'list'}"], out, ask=["list"], jobs=1)
         assert (again.asked, again.known) == (1, 1)  # what is not there has no version
+
+
+def test_members_of_a_split_dump_are_one(tmp_path: Path, run_vmemmap) -> None:
+    """Found by their headers in a folder, at URLs by their names too, or named in a line."""
+    sound, other = build_machine(blocks=12), build_machine(blocks=12, seed=2, byte_order="big")
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+
+    def write(machine: Machine, names: Sequence[str], timestamp: int) -> None:
+        end = max(machine.pages) + 1
+        borders = [0, end // 3, end // 2, end]
+        options: dict[str, Any] = {
+            "block_size": machine.page_size,
+            "order": machine.byte_order,
+            "notes": machine.notes(machine.byte_order),
+            "utsname": machine.utsname,
+            "timestamp": timestamp,
+        }
+        for name, part in zip(names, pairwise(borders), strict=True):
+            data = build_kdump(machine.kdump_pages(), split=part, **options)
+            (folder / name).write_bytes(data)
+
+    write(sound, ("core.3", "core.1", "core.2"), 1)
+    write(other, ("x", "y", "z"), 2)
+    (folder / "whole").write_bytes(sound.kdump())
+    out, pool = tmp_path / "out", ThreadPoolExecutor(1)  # and so one process for all
+    for name in ("core.1", "y"):  # asked alone before, and forgotten then
+        survey([str(folder / name)], out, ask=["list"], executor=pool)
+    assert survey([str(folder)], out, ask=["info", "list"], executor=pool) == Surveyed(3, 0, 0)
+    split, whole, big = rows_in(out)
+    assert split["address"] == str(folder / "core.3")
+    assert split["members"] == [str(folder / name) for name in ("core.3", "core.1", "core.2")]
+    assert (whole["members"], len(big["members"])) == (None, 3)
+    assert [row["incomplete"] for row in (split, whole, big)] == [False] * 3
+    assert [row["entries"] for row in (split, whole, big)] == [12, 12, len(other.entries)]
+    assert survey([str(folder)], out, ask=["info", "list"], executor=pool).known == 3
+    os.utime(folder / "core.2", (1e9, 1e9))
+    assert survey([str(folder)], out, ask=["info", "list"], executor=pool) == Surveyed(1, 0, 2)
+    with serving(folder) as served:
+        lines = [f"{served.url}/core.{number}?key=hush" for number in (1, 2, 3)]
+        (tmp_path / "list").write_text("\n".join(lines))
+        lines = [f"{served.url}/{name}?key=hush" for name in "xyz"]
+        (tmp_path / "line").write_text("\t".join(lines))
+        ran = run_vmemmap(
+            "survey", f"@{tmp_path}/list", f"@{tmp_path}/line", "-o", tmp_path / "far", "--stats"
+        )
+        first, second = rows_in(tmp_path / "far")
+        told = f"{first['requests'] + second['requests']} requests, "
+        assert told in ran.err
+    assert first["members"] == [f"{served.url}/core.{number}?..." for number in (3, 1, 2)]
+    assert second["members"] == [f"{served.url}/{name}?..." for name in "xyz"]
+    assert (first["error"], second["error"]) == (None, None)
 
 
 def silent_dump(folder: Path) -> tuple[SurveyedDump, int]:

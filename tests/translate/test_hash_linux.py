@@ -395,3 +395,17 @@ def test_every_format_is_met_in_these_tests() -> None:
     for rows in HASH_FORMATS.values():
         for one, other in pairwise(rows):
             assert one != other
+
+
+def test_the_tables_of_memory_that_moves_are_read_anew() -> None:
+    built = mapped(*ERAS[-1], byte_order="big")
+    machine, virt = built.machine, min(built.pages)
+    settled = table_of(machine, built.name)
+    moving = PageTable(
+        MachineSource(machine), settled.root, settled.form, machine.byte_order, moves=True
+    )
+    was = built.pages[virt]
+    assert settled.translate(virt) == moving.translate(virt) == was
+    machine.map_page(virt, was + machine.page_size)
+    assert moving.translate(virt) == was + machine.page_size
+    assert settled.translate(virt) == was

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from builders.machine import Machine
 from builders.vmcoreinfo import vmcoreinfo_text
+from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder
 from vmemmap.errors import NotInDump, PageExcluded, PageLost
 from vmemmap.facts.backing import BackingLayout
@@ -89,6 +90,9 @@ class MachineSource:
 
     def is_stored(self, address: int) -> bool:
         return self.is_present(address)
+
+    def why_absent(self, address: int) -> Absence:
+        return PhysicalSource.why_absent(cast(PhysicalSource, self), address)
 
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         absent = self._pages.excluded | self._pages.lost

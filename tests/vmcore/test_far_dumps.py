@@ -9,50 +9,22 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import vmemmap
 from breadth import trying
-from builders.big_list import node_image, spread_sections
 from builders.byte_order import Order
 from builders.flattened import build_flattened
 from builders.huge_kdump import write_huge_kdump
+from builders.huge_machine import MESSAGES, huge_machine
 from builders.kdump import build_kdump
-from builders.kernel_data import PAGE_OFFSET
 from builders.machine import build_machine
 from builders.machine_state import Machine
-from builders.printk import LocklessLog, Message
+from conftest import Ran
 from range_server import Served, serving
 
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
-TIB, GB, PAGE = 1 << 40, 10**9, 0x10000
-BLOCKS = 128
-"""Of 16 MiB, which describe 2 TiB of pages of 64 KiB."""
-
-
-def huge_machine(order: Order) -> tuple[Machine, list[tuple[int, int, int]]]:
-    """A machine of 2 TiB whose list, blocks and log lie high up, as boot places them.
-
-    Returns:
-        The machine; node, physical and virtual address of each entry, head first.
-    """
-    machine = build_machine(byte_order=order, blocks=1, block_shift=24, store="none")
-    machine.drop(machine.entries[0].node)
-    top = 2 * TIB - PAGE
-    node = PAGE_OFFSET + top + 24 * np.arange(BLOCKS, dtype=np.uint64)
-    phys = np.uint64(2 * TIB) - (np.arange(BLOCKS, dtype=np.uint64) + 2) * np.uint64(1 << 24)
-    virt = np.uint64(machine.vmemmap_base) + np.arange(BLOCKS, dtype=np.uint64) * np.uint64(1 << 24)
-    link = np.concatenate((np.zeros(1, np.uint64), node[:-1]))
-    machine.poke(top, node_image(np.stack((link, phys, virt), axis=1), PAGE, order).tobytes())
-    machine.poke_u64(machine.symbols["vmemmap_list"], int(node[-1]))
-    spread_sections(machine, 2 * TIB // PAGE)
-    log = LocklessLog(order, 12, 18)
-    for number in range(3000):
-        log.add(Message(b"message %d" % number, number * 10**6))
-    log.install(machine, PAGE_OFFSET + 2 * TIB - (1 << 34))
-    rows = zip(node.tolist(), phys.tolist(), virt.tolist(), strict=True)
-    return machine, list(rows)[::-1]
+TIB, GB = 1 << 40, 10**9
 
 
 @pytest.fixture
@@ -61,39 +33,110 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+class Asked:
+    """Commands asked of a dump that a server has, and held against the machine's builder.
+
+    Args:
+        served: The server.
+        machine: The machine, and its list.
+        ram_bytes: Its memory.
+        file_bytes: About how large the dump is.
+    """
+
+    def __init__(
+        self,
+        served: Served,
+        run: Callable[..., Ran],
+        machine: tuple[Machine, list[tuple[int, int, int]]],
+        ram_bytes: int,
+        file_bytes: int,
+    ) -> None:
+        self.served, self._run, self._entries = served, run, machine[1]
+        path = served.folder / "vmcore"
+        write_huge_kdump(path, machine[0], ram_bytes=ram_bytes, file_bytes=file_bytes)
+        self.size = path.stat().st_size
+
+    def ask(self, command: str) -> tuple[int, int]:
+        """Ask one command by itself, as a user runs it; give its requests and bytes."""
+        served = self.served
+        served.forget()
+        addresses = [f"{virt:#x}" for _, _, virt in self._entries[::9]] * (command == "vtop")
+        url = f"{served.url}/vmcore"
+        ran = self._run(command, url, *addresses, "--format", "json", "--stats")
+        assert ran.code == 0, ran.err
+        assert {method for method, _, _ in served.requests} == {"GET"}
+        # What is told is what the server saw.
+        assert f"{len(served.requests)} requests, " in ran.err
+        assert f"of {self.size / (1 << 30):.4g} GiB fetched" in ran.err
+        if command == "list":
+            assert [
+                tuple(int(entry[name], 16) for name in ("node", "phys", "virt"))
+                for entry in ran.json["entries"]
+            ] == self._entries
+        elif command == "vtop":
+            expected = [phys for _, phys, _ in self._entries[::9]]
+            assert [int(row["phys"], 16) for row in ran.json] == expected
+        elif command == "dmesg":
+            texts = [record["text"] for record in ran.json["records"]]
+            assert texts == [f"message {number}" for number in range(MESSAGES)]
+        return len(served.requests), served.sent_bytes
+
+
 @pytest.mark.parametrize("order", ["little", pytest.param("big", marks=pytest.mark.full)])
 def test_little_is_read_of_100_gb(order: Order, served: Served, run_vmemmap) -> None:
     """Each command by itself, as a user runs it: within 10 MiB and 40 requests."""
-    machine, entries = huge_machine(order)
-    write_huge_kdump(served.folder / "vmcore", machine, ram_bytes=2 * TIB, file_bytes=100 * GB)
-    size = (served.folder / "vmcore").stat().st_size
-    assert size > 99 * GB
-    url = f"{served.url}/vmcore"
-    addresses = [f"{virt:#x}" for _, _, virt in entries[::9]]
-    for command, *more in (["info"], ["list"], ["vtop", *addresses], ["dmesg"]):
+    machine = huge_machine(order, ram_bytes=2 * TIB)
+    asked = Asked(served, run_vmemmap, machine, 2 * TIB, 100 * GB)
+    assert asked.size > 99 * GB
+    for command in ("info", "list", "vtop", "dmesg"):
         with trying(command):
-            served.forget()
-            ran = run_vmemmap(command, url, *more, "--format", "json", "--stats")
-            assert ran.code == 0, ran.err
-            assert served.sent_bytes <= 10 << 20
-            assert len(served.requests) <= 40
-            assert {method for method, _, _ in served.requests} == {"GET"}
-            # What is told is what the server saw.
-            assert f"{len(served.requests)} requests, " in ran.err
-            assert f"of {size / (1 << 30):.4g} GiB fetched" in ran.err
-            if command == "list":
-                found = [
-                    tuple(int(entry[name], 16) for name in ("node", "phys", "virt"))
-                    for entry in ran.json["entries"]
-                ]
-                assert found == entries
-            elif command == "vtop":
-                assert [int(row["phys"], 16) for row in ran.json] == [
-                    phys for _, phys, _ in entries[::9]
-                ]
-            elif command == "dmesg":
-                texts = [record["text"] for record in ran.json["records"]]
-                assert texts == [f"message {number}" for number in range(3000)]
+            requests, size = asked.ask(command)
+            assert (requests <= 40, size <= 10 << 20) == (True, True)
+
+
+SMALL, LARGE = 1 << 37, 2 * TIB
+
+
+@pytest.mark.parametrize("ram_bytes", [SMALL, pytest.param(LARGE, marks=pytest.mark.full)])
+@pytest.mark.parametrize("place", ["top", "middle"])
+def test_of_small_pages_no_bitmap_is_fetched_whole(
+    place: str, ram_bytes: int, served: Served, run_vmemmap
+) -> None:
+    """Not where what is wanted lies at either end of memory; elsewhere half of one, and once."""
+    map_bytes = ram_bytes // 4096 // 8
+    top = None if place == "top" else ram_bytes // 2
+    machine = huge_machine("little", ram_bytes=ram_bytes, page_size=4096, top=top)
+    asked = Asked(served, run_vmemmap, machine, ram_bytes, min(100 * GB, ram_bytes // 20))
+    near_ends = 5 << 19 if ram_bytes == SMALL else 10 << 20
+    first = near_ends + map_bytes // 2 * (place == "middle")
+    for command, most in (("list", first), ("dmesg", near_ends), ("vtop", near_ends)):
+        with trying(command):
+            requests, size = asked.ask(command)
+            assert (requests <= 40, size <= most) == (True, True)
+    # The ranges of memory are all over the other map; that is fetched once, too.
+    assert asked.ask("info")[1] <= map_bytes + near_ends
+    for command in ("info", "list"):
+        with trying(("again", command)):
+            requests, size = asked.ask(command)
+            assert (requests <= 40, size <= 5 << 19) == (True, True)
+
+
+def test_of_members_each_fetches_its_part_of_the_bitmap(served: Served, run_vmemmap) -> None:
+    machine, entries = huge_machine("little", ram_bytes=SMALL, page_size=4096)
+    end = SMALL // 4096
+    middle = end // 2
+    for name, part in (("a", (0, middle)), ("b", (middle, end))):
+        path = served.folder / name
+        write_huge_kdump(path, machine, ram_bytes=SMALL, file_bytes=SMALL // 20, split=part)
+    served.forget()
+    ran = run_vmemmap("list", f"{served.url}/b", f"{served.url}/a", "--format", "json")
+    assert [int(entry["phys"], 16) for entry in ran.json["entries"]] == [row[1] for row in entries]
+    assert served.sent_bytes <= 3 << 20 < end // 8
 
 
 def forms(machine: Machine) -> dict[str, list[bytes]]:

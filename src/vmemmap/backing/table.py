@@ -149,9 +149,14 @@ class BackingTable(Sequence[Entry], Tabular):
         return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_text()
 
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
+        """The same for a notebook, and the order of the list drawn."""
         title = f"{count_text(len(self), 'entry')}, blocks of {size_text(self.block_size)}"
-        return ShortTable(title, _COLUMNS, len(self), self._shown_row).as_html()
+        table = ShortTable(title, _COLUMNS, len(self), self._shown_row).as_html()
+        if self._region is None or not len(self):
+            return table
+        from vmemmap.backing.order_picture import draw_order  # which no other question needs
+
+        return table + draw_order(self, self._region.start)[0]
 
     def _shown_row(self, index: int) -> tuple[str, ...]:
         entry = self[index]
@@ -215,22 +220,15 @@ class BackingTable(Sequence[Entry], Tabular):
 
     @cached_property
     def blocks(self) -> BlockTable:
-        """The usable entries, for translation."""
-        rows = self._usable_rows
-        return BlockTable(self.virt[rows], self.phys[rows], self.block_size or self._page_size)
+        """The usable entries, for translation; their rows are places in the list."""
+        rows = np.flatnonzero(self.usable)
+        size = self.block_size or self._page_size
+        return BlockTable(self.virt[rows], self.phys[rows], size, rows)
 
     def entry_at(self, virt: int) -> int | None:
         """Give the place in the list of the usable entry that backs a vmemmap address, or None."""
         hit = self.blocks.find(virt)
-        return None if hit is None else self.entry_of(hit.row)
-
-    def entry_of(self, row: int) -> int:
-        """Give the place in the list of a row of `blocks`."""
-        return int(self._usable_rows[row])
-
-    @cached_property
-    def _usable_rows(self) -> NDArray[np.intp]:
-        return np.flatnonzero(self.usable)
+        return None if hit is None else hit.row
 
     @cached_property
     def node_pages(self) -> int:

@@ -94,6 +94,14 @@ class Coverage:
     unread: Intervals
     on_device: Intervals
 
+    def __repr__(self) -> str:
+        """Give the counts of all memory."""
+        all_ = self.counts
+        return (
+            f"Coverage: {all_.covered} of {all_.sections} sections, {all_.covered_pages} of "
+            f"{all_.pages} pages; struct pages that can be read: {all_.readable_pages}"
+        )
+
 
 class VmemmapPart:
     """The vmemmap of some sections beside the blocks that back it, in bytes from its base.

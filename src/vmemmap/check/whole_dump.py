@@ -37,8 +37,10 @@ from vmemmap.pages.model import PageModel
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
+from vmemmap.units import count_text
 
 _ENTRIES_COMPARED = 64
+_SHOWN = 8
 _SECTIONS_ASKED = 1 << 12
 _CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
 """Facts that make the list unusable, and the finding that says so."""
@@ -63,6 +65,18 @@ class CheckReport:
     listed: Coverage | None
     entries: int
     rescued: int
+
+    def __repr__(self) -> str:
+        """Give the list's size, the first findings, and what of the memory it reaches."""
+        more = f", {self.rescued} of them rescued" if self.rescued else ""
+        count = len(self.findings)
+        title = f"CheckReport: {count_text(self.entries + self.rescued, 'entry')}{more}"
+        lines = [f"{title}, {count_text(count, 'finding')}"]
+        lines += [f"  {finding}" for finding in self.findings[:_SHOWN]]
+        lines += [f"  ... and {count - _SHOWN} more"] * (count > _SHOWN)
+        if self.coverage is not None:
+            lines.append(f"  {self.coverage!r}")
+        return "\n".join(lines)
 
 
 class CheckedDump(Protocol):

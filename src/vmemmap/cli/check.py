@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit
+from vmemmap.cli.output import EXIT_FINDINGS, emit_record
 from vmemmap.report import check as report
 
 if TYPE_CHECKING:
     from vmemmap.report.check import CheckRecord
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @format_option("sarif", "junit", help_text="sarif and junit: for a CI job to show.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too, not only for errors.")
 @reads_dump(rescue=True)
@@ -29,15 +30,8 @@ def command(dump: Opening, form: str, strict: bool) -> int:
     with dump.open() as core:
         found = core.check()
         record, path = report.record(found), core.source.path
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=record["findings"],
-            sarif=_sarif(path, record),
-            junit=_junit(path, record, failing),
-        )
+        more = {"sarif": _sarif(path, record), "junit": _junit(path, record, failing)}
+        emit_record(form, report, record, **more)
         return EXIT_FINDINGS if any(f.severity in failing for f in found.findings) else 0
 
 

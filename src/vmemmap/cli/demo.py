@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import debug_option
 from vmemmap.cli.output import EXIT_UNREADABLE, complain, write
 
@@ -76,7 +77,7 @@ _KEPT_HEAD, _KEPT_TAIL = 9, 3
 """How many lines of it, at its beginning and its end."""
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option(
     "--keep",
     "folder",

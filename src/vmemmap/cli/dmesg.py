@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import complain, emit, findings_code, show_findings
 from vmemmap.report import dmesg as report
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
 
 
-@click.command("dmesg")
+@click.command("dmesg", cls=Command)
 @format_option()
 @click.option(
     "--level",

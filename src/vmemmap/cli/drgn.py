@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, reads_dump
 from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, tell
 from vmemmap.source.urls import scheme_of
@@ -45,7 +46,7 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:end], arguments[end:]
 
 
-@click.command("drgn", context_settings={"allow_interspersed_args": False})
+@click.command("drgn", cls=Command, context_settings={"allow_interspersed_args": False})
 @click.option(
     "--symbols",
     "-s",

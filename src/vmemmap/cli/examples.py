@@ -64,7 +64,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
     "report": (
         ("report vmcore -o vmcore.html", "the dump as a page for a browser"),
-        ("report vmcore --rescue -o vmcore.html", "with what can be found of a damaged list"),
+        ("report before after -o changes.html", "what is different in a later dump"),
     ),
     "survey": (
         ("survey vmcore -o fleet", "one dump; a folder, a pattern or a prefix of a store is many"),

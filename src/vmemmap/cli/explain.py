@@ -7,15 +7,20 @@ from difflib import get_close_matches
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import debug_option, format_option, traceback_shown
 from vmemmap.cli.output import emit
 from vmemmap.explanations import explanations
 from vmemmap.report import explain as report
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @click.argument(
-    "codes", metavar="[CODE]...", help="Codes of findings; none lists them all.", nargs=-1
+    "codes",
+    cls=Argument,
+    metavar="[CODE]...",
+    help="Codes of findings; none lists them all.",
+    nargs=-1,
 )
 @format_option()
 @debug_option

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
-from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, write
+from vmemmap.cli.output import EXIT_FINDINGS, complain, emit_record, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
 from vmemmap.extract.manifest import manifest_path
@@ -21,7 +22,7 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
         context.exit()
 
 
-@click.command("extract")
+@click.command("extract", cls=Command)
 @click.option(
     "--out", "-o", metavar="FILE", help="Write the extract here, and its manifest beside it."
 )
@@ -31,8 +32,8 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
     metavar="CLASS",
     multiple=True,
     type=click.Choice([shown.value for shown in OPTIONAL]),
-    help="Put this into it, too: dmesg, the kernel's log, scrubbed; symbols; types. May be given "
-    "several times.",
+    help="Put this into it, too: dmesg, the kernel's log, scrubbed; symbols; types; crash, what "
+    "crash needs to begin a session. May be given several times.",
 )
 @click.option(
     "--hide-addresses",
@@ -93,8 +94,10 @@ def command(
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
     for written in (out, str(manifest_path(out))):
         refuse_to_replace(written, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-    if hide_addresses and {"symbols", "types"} & {*classes}:
-        raise click.UsageError("symbols are addresses: --with symbols or types cannot hide them")
+    if hide_addresses and {"symbols", "types", "crash"} & {*classes}:
+        raise click.UsageError(
+            "--with symbols, types and crash put addresses in, which --hide-addresses cannot hide"
+        )
     with dump.open() as core:
         found = core.extract(
             out,
@@ -104,13 +107,7 @@ def command(
             threads=num_threads,
         )
         made = report.record(out, found)
-        emit(
-            form,
-            made,
-            text=report.lines(made),
-            columns=report.COLUMNS,
-            rows=report.rows(made),
-        )
+        emit_record(form, report, made)
         return 0
 
 

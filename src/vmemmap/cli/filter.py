@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
-from vmemmap.cli.progress import ProgressBar, ProgressLines
+from vmemmap.cli.progress import progress_here
 from vmemmap.report import filter as report
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _codec_flags(function: Any) -> Any:
     return function
 
 
-@click.command("filter")
+@click.command("filter", cls=Command)
 @click.option(
     "--out",
     "-o",
@@ -141,7 +142,7 @@ def command(
         "drop_struct_pages": drop_struct_pages,
         "verify": verify,
     }
-    with dump.open(ProgressBar(rates=True) if sys.stderr.isatty() else ProgressLines()) as core:
+    with dump.open(progress_here(rates=True)) as core:
         try:
             made = (
                 _estimated(core, dump.dumps, arguments)

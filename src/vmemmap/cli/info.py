@@ -6,11 +6,12 @@ from contextlib import suppress
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_UNREADABLE,
     complain,
-    emit,
+    emit_record,
     findings_code,
     show_findings,
 )
@@ -19,7 +20,7 @@ from vmemmap.findings import Finding
 from vmemmap.report import info as report
 
 
-@click.command("info")
+@click.command("info", cls=Command)
 @format_option()
 @reads_dump()
 def command(dump: Opening, form: str) -> int:
@@ -41,11 +42,5 @@ def command(dump: Opening, form: str) -> int:
         if missing:
             # One thing missing makes others impossible; the first is the cause.
             complain(core.source.path, str(next(iter(missing.values()))))
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=record["facts"],
-        )
+        emit_record(form, report, record)
         return EXIT_UNREADABLE if missing else findings_code(findings)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import emit, findings_code, show_findings
 from vmemmap.report import list as report
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @format_option("crash", help_text="crash: the very lines of crash's 'help -m'.")
 @reads_dump(rescue=True)
 def command(dump: Opening, form: str) -> int:

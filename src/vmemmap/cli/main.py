@@ -41,10 +41,6 @@ class _Commands(click.Group):
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command = import_module(f"vmemmap.cli.{name}").command
         assert isinstance(command, click.Command)
-        if command.epilog is None:
-            from vmemmap.cli.examples import help_of
-
-            command.epilog = help_of(name)
         return command
 
     def resolve_command(
@@ -161,4 +157,6 @@ def _in_words(error: click.UsageError) -> str:
         near = ", ".join(sorted(error.possibilities or ()))
         hint = f" (Possible options: {near})" if near else ""
         return f"No such option: {error.option_name}{hint}"
+    if isinstance(error, click.BadParameter) and error.param is None and not error.param_hint:
+        return " ".join(error.message.split())  # Click would put "Invalid value" before it
     return " ".join(error.format_message().split())

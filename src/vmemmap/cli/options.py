@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmemmap.cli.command import Argument
 from vmemmap.cli.output import (
     EXIT_UNREADABLE,
     complain,
@@ -23,7 +24,7 @@ from vmemmap.cli.output import (
     tell,
     write,
 )
-from vmemmap.cli.progress import ProgressBar, ProgressLines
+from vmemmap.cli.progress import ProgressBar, ProgressLines, progress_here
 from vmemmap.errors import DumpError, UnwritableFile, VmemmapError
 from vmemmap.source.urls import shown as shown_address
 
@@ -51,10 +52,10 @@ class Opening:
 
     @contextmanager
     def open(self, shown: ProgressBar | ProgressLines | None = None) -> Iterator[Vmcore]:
-        """Open the dump, with a progress bar on a terminal for whatever takes long.
+        """Open the dump, and show on stderr how far it is with whatever takes long.
 
         Args:
-            shown: How else to show it, and wherever stderr goes.
+            shown: How else to show it.
 
         Raises:
             click.BadParameter: An assumption is none that can be made, or an option has no value.
@@ -63,7 +64,7 @@ class Opening:
         from vmemmap.vmcore import open_vmcore
 
         with (
-            shown or ProgressBar() as progress,
+            shown or progress_here() as progress,
             open_vmcore(
                 *self.dumps,
                 vmcoreinfo=self.vmcoreinfo,
@@ -181,7 +182,13 @@ def reads_dump(
                 return EXIT_UNREADABLE
 
         taken = click.argument(
-            "words", metavar=arguments, help=meaning, nargs=-1, required=True, type=str
+            "words",
+            cls=Argument,
+            metavar=arguments,
+            help=meaning,
+            nargs=-1,
+            required=True,
+            type=str,
         )
         kernel = click.option("--vmlinux", metavar="FILE", help=vmlinux_help)
         options = [_RESCUE, _EFFORT] * rescue + [_VMCOREINFO, kernel, _ASSUME]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar, cast
 
 if TYPE_CHECKING:
     from vmemmap.findings import Finding
     from vmemmap.report.as_json import LongRecord
     from vmemmap.vmcore import Vmcore
+
+Of = TypeVar("Of", contravariant=True)
 
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
@@ -54,6 +56,35 @@ def emit(
 
         return write(as_csv.lines(columns, rows))
     return write(text)
+
+
+class Shown(Protocol[Of]):
+    """A module of `report`: what it makes of a record."""
+
+    @property
+    def COLUMNS(self) -> Sequence[str]:  # noqa: N802 (as the modules call it)
+        """The columns of CSV."""
+        ...
+
+    def lines(self, record: Of, /) -> Iterable[str]:
+        """Make the text."""
+        ...
+
+    def rows(self, record: Of, /) -> Iterable[Mapping[str, object]]:
+        """Make the rows of CSV."""
+        ...
+
+
+def emit_record(form: str, report: Shown[Of], record: Of, **more: Iterable[str]) -> bool:
+    """Write a record as its module of `report` shows it; see `emit`."""
+    return emit(
+        form,
+        cast("Mapping[str, object]", record),
+        text=report.lines(record),
+        columns=report.COLUMNS,
+        rows=report.rows(record),
+        **more,
+    )
 
 
 def write(lines: Iterable[str]) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.addresses import page_number, resolve_each, split_pages
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings
+from vmemmap.cli.output import EXIT_FINDINGS, emit_record, findings_code, show_findings
 from vmemmap.report import page as report
 
 
-@click.command("page")
+@click.command("page", cls=Command)
 @format_option()
 @reads_dump(
     rescue=True,
@@ -29,6 +30,6 @@ def command(dump: Opening, wanted: list[str], form: str) -> int:
         asked, unknown = resolve_each(core, wanted, page_number)
         rows = [report.record(core, by, number) for by, number in asked]
         show_findings(core.source.path, core.findings)
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
+        emit_record(form, report, rows)
         wrong = any(report.is_wrong(row) for row in rows)
         return EXIT_FINDINGS if wrong or unknown else findings_code(core.findings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmemmap.cli.addresses import pfn_number
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
@@ -27,7 +28,7 @@ _FORM_OF_SUFFIX = {
 }
 
 
-@click.command("pages")
+@click.command("pages", cls=Command)
 @click.option(
     "--output",
     "-o",
@@ -62,8 +63,8 @@ def command(
 ) -> int:
     """Write struct pages to a table for polars, pandas or DuckDB, a row a page.
 
-    Parquet and Arrow need pyarrow, the extra named parquet. Pages that cannot be read have nulls,
-    the kind unknown, and the reason (exit code 1).
+    Parquet and Arrow need pyarrow, the extra named parquet; to stdout Arrow is written as a stream.
+    Pages that cannot be read have nulls, the kind unknown, and the reason (exit code 1).
     """
     from vmemmap.pages.records import SCAN_FIELDS
     from vmemmap.report.pages import write
@@ -87,11 +88,11 @@ def command(
             with new_file(output) as file:
                 rows, bad = write(core, file, chosen, form=form, choice=choice)
             tell(f"{output}: {rows} pages")
-        elif form in ("csv", "jsonl"):
-            _, bad = write(core, sys.stdout.buffer, chosen, form=form, choice=choice)
+        elif form != "parquet":
+            _, bad = write(core, sys.stdout.buffer, chosen, form=form, choice=choice, stream=True)
             sys.stdout.flush()
         else:
-            with tempfile.TemporaryFile() as whole:  # their writers want to know where they are
+            with tempfile.TemporaryFile() as whole:  # its writer wants to know where it is
                 _, bad = write(core, whole, chosen, form=form, choice=choice)
                 whole.seek(0)
                 shutil.copyfileobj(whole, sys.stdout.buffer)

@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 1.0
 LINE_SECONDS = 5.0
+LONG_SECONDS = 30.0
+"""How often a line is written for what is quick most often, so that cron has nothing to mail."""
+
+
+def progress_here(*, rates: bool = False) -> ProgressBar | ProgressLines:
+    """Give a bar on a terminal, and plain lines elsewhere.
+
+    Args:
+        rates: It is bytes that are counted, for minutes: show them, and write lines more often.
+    """
+    if sys.stderr.isatty():
+        return ProgressBar(rates=rates)
+    return ProgressLines(LINE_SECONDS if rates else LONG_SECONDS)
 
 
 class ProgressBar:
@@ -22,7 +35,7 @@ class ProgressBar:
     Where stderr is no terminal nothing is shown.
 
     Args:
-        rates: Show percent, rate and time left as well, for work that takes minutes.
+        rates: Show the rate as well, in bytes.
     """
 
     def __init__(self, *, rates: bool = False) -> None:
@@ -72,9 +85,14 @@ class ProgressBar:
 
 
 class ProgressLines:
-    """The same as plain lines, for logs and serial consoles."""
+    """The same as plain lines, for logs and serial consoles.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: How long there is none.
+    """
+
+    def __init__(self, seconds: float = LINE_SECONDS) -> None:
+        self._seconds = seconds
         self._began: dict[str, float] = {}
         self._told = 0.0
 
@@ -83,9 +101,12 @@ class ProgressLines:
         now = time.monotonic()
         began = self._began.setdefault(what, now)
         self._told = self._told or now
-        if done == total or now - self._told < LINE_SECONDS or not total:
+        if done == total or now - self._told < self._seconds or total == 0:
             return
         self._told = now
+        if total is None:
+            tell(f"vmemmap: {what}: {done >> 20} MiB")
+            return
         share, seconds = done / total, now - began
         left = seconds / share - seconds if share else 0.0
         tell(f"vmemmap: {what}: {share:.0%}, {_rate(what, done, seconds)}{left:.0f} s left")
@@ -116,8 +137,7 @@ def _make_bar(rates: bool) -> Progress:
     )
 
     columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
-    if rates:
-        columns += [TaskProgressColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    columns += [TaskProgressColumn(), *[TransferSpeedColumn()] * rates, TimeRemainingColumn()]
     return Progress(
         *columns,
         TimeElapsedColumn(),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.addresses import physical, split_physical
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
-from vmemmap.cli.output import EXIT_FINDINGS, emit, findings_code, show_findings
+from vmemmap.cli.output import EXIT_FINDINGS, emit_record, findings_code, show_findings
 from vmemmap.report import ptov as report
 
 
-@click.command("ptov")
+@click.command("ptov", cls=Command)
 @format_option()
 @reads_dump(
     rescue=True,
@@ -27,6 +28,6 @@ def command(dump: Opening, wanted: list[str], form: str) -> int:
     with dump.open() as core:
         rows = [report.record(core, physical(core, word)) for word in wanted]
         show_findings(core.source.path, core.findings)
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=report.rows(rows))
+        emit_record(form, report, rows)
         none = not all(row["virtual"] for row in rows)
         return EXIT_FINDINGS if none else findings_code(core.findings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from vmemmap.cli.addresses import byte_count, physical, resolve, split_read
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.errors import ReadError, TranslateError
@@ -25,7 +26,7 @@ _PHYSICAL_END = 1 << 60
 """Kernel addresses begin with 0xc or 0xd; no physical address is that large."""
 
 
-@click.command("read")
+@click.command("read", cls=Command)
 @format_option()
 @click.option(
     "--word",

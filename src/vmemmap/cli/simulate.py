@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmemmap.cli.command import Argument, Command
 from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, traceback_shown
-from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, write
-from vmemmap.cli.progress import ProgressBar
+from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
+from vmemmap.cli.progress import ProgressBar, ProgressLines, progress_here
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
 from vmemmap.report import designs as designs_report
 from vmemmap.report import eras as eras_report
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from vmemmap.simulate import Machine, MachineSpec
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Command)
 @click.argument(
     "spec",
+    cls=Argument,
     metavar="[SPEC.toml]",
     required=False,
     help="The machine; without it, 4 GiB on one node. See --example.",
@@ -58,6 +60,11 @@ if TYPE_CHECKING:
     "--vmlinux",
     metavar="FILE",
     help="Write the kernel's symbols here; readers of kernels before 3.13 need them.",
+)
+@click.option(
+    "--debug-info",
+    is_flag=True,
+    help="Put types and variables into that vmlinux, too (DWARF): what drgn wants.",
 )
 @click.option(
     "--compare-designs",
@@ -115,6 +122,7 @@ def command(
     memory: str | None,
     changes: tuple[str, ...],
     vmlinux: str | None,
+    debug_info: bool,
     compare_designs: bool,
     store_orders: bool,
     trace: str | None,
@@ -156,6 +164,8 @@ def command(
         raise click.BadParameter("--era and --html go with --trace")
     if html is not None:
         refuse_to_replace(html, spec)
+    if vmlinux is None and debug_info:
+        raise click.BadParameter("--debug-info goes with --vmlinux FILE")
     if out is None and paint:
         raise click.BadParameter("--paint is for the vmcore: give -o FILE")
     if out is None and container != "elf":
@@ -176,7 +186,8 @@ def command(
                 _print_designs(machine, form)
             else:
                 how = (container, codec or "zlib")
-                _crash(machine, out, how, vmlinux, damage, compare_designs, form, paint=paint)
+                symbols = (vmlinux, debug_info)
+                _crash(machine, out, how, symbols, damage, compare_designs, form, paint=paint)
     except OutputError as error:
         name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
         complain(name, str(error))
@@ -237,7 +248,7 @@ def _machine(
 
 
 def _print_designs(spec: MachineSpec, form: str) -> None:
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
         record = _designs(machine, len(machine.walk()))
     emit(
@@ -252,7 +263,7 @@ def _print_designs(spec: MachineSpec, form: str) -> None:
 def _print_store_orders(spec: MachineSpec, form: str) -> None:
     from vmemmap.simulate.store_orders import Insertion
 
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
         if not machine.kernel.keeps_list:
             raise SpecError("kernel.mmu", "this kernel keeps no list on radix to insert into")
@@ -274,7 +285,7 @@ def _print_traces(
     from vmemmap.simulate import Machine
 
     specs = [replace(spec, release=release) for release in eras] or [spec]
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         made = []
         for number, each in enumerate(specs):
             progress("tracing", number, len(specs))
@@ -286,20 +297,14 @@ def _print_traces(
 
         with new_file(html) as file:
             file.write("".join(page(record)).encode())
-    emit(
-        form,
-        record,
-        text=trace_report.lines(record),
-        columns=trace_report.COLUMNS,
-        rows=trace_report.rows(record),
-    )
+    emit_record(form, trace_report, record)
 
 
 def _crash(
     spec: MachineSpec,
     out: str,
     how: tuple[str, str],
-    vmlinux: str | None,
+    symbols: tuple[str | None, bool],
     damage: tuple[str, ...],
     designs: bool,
     form: str,
@@ -311,10 +316,11 @@ def _crash(
     from vmemmap.simulate.crash.damage import apply_damage
     from vmemmap.simulate.crash.vmcore import write_vmcore
 
-    with ProgressBar() as progress:
+    with progress_here() as progress:
         machine = _booted(spec, progress)
+        vmlinux, debug_info = symbols
         if vmlinux is not None:
-            machine.write_symbols(vmlinux)
+            machine.write_symbols(vmlinux, debug_info=debug_info)
         snapshot = machine.snapshot()
         snapshot.painted = paint
         found = list_answers(snapshot.machine)  # of the list as it was before any damage
@@ -333,7 +339,7 @@ def _crash(
     )
 
 
-def _booted(spec: MachineSpec, progress: ProgressBar) -> Machine:
+def _booted(spec: MachineSpec, progress: ProgressBar | ProgressLines) -> Machine:
     from vmemmap.simulate import Machine
 
     return Machine(spec).boot().run_events(progress)

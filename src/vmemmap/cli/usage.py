@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
     complain,
-    emit,
+    emit_record,
     findings_code,
     show_findings,
 )
@@ -17,7 +18,7 @@ from vmemmap.report import usage as report
 _DAMAGE_SHOWN = 20
 
 
-@click.command("usage")
+@click.command("usage", cls=Command)
 @format_option()
 @click.option(
     "--zero", is_flag=True, help="Count pages full of zeros too, which reads all of the dump."
@@ -44,12 +45,6 @@ def command(dump: Opening, form: str, zero: bool) -> int:
             complain(path, f"error: damaged: {counted.damaged} struct pages in all")
         if zero and zero_pages is None:
             complain(path, "warning: zero pages cannot be counted: some pages are not in the dump")
-        emit(
-            form,
-            record,
-            text=report.lines(record),
-            columns=report.COLUMNS,
-            rows=report.rows(record),
-        )
+        emit_record(form, report, record)
         bad = counted.damaged or counted.unknown
         return EXIT_FINDINGS if bad else findings_code(findings)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import click
 
 from vmemmap.cli.addresses import resolve, resolve_each, split_addresses
+from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump
 from vmemmap.cli.output import (
     EXIT_FINDINGS,
     EXIT_UNREADABLE,
     complain,
-    emit,
+    emit_record,
     findings_code,
     show_findings,
 )
 from vmemmap.report import vtop as report
 
 
-@click.command("vtop")
+@click.command("vtop", cls=Command)
 @format_option()
 @reads_dump(
     rescue=True,
@@ -49,7 +50,7 @@ def command(dump: Opening, addresses: list[str], form: str) -> int:
                 names = ", ".join(ASSUMABLE["layout"])
                 advice = "is mapped by page tables (vmalloc, I/O), --assume layout=NAME is enough"
                 complain(core.source.path, f"for what {advice}: one of {names}")
-        emit(form, rows, text=report.lines(rows), columns=report.COLUMNS, rows=rows)
+        emit_record(form, report, rows)
         if lacking is not None:
             return EXIT_UNREADABLE
         return EXIT_FINDINGS if failed or unknown else damaged

@@ -143,6 +143,7 @@ def plot(
     margins: tuple[float, float, float, float] = (28, 16, 44, 130),
     radius: float = 2,
     named: bool = False,
+    ground: str | None = None,
 ) -> str:
     """Draw points and lines over two axes.
 
@@ -155,11 +156,12 @@ def plot(
         margins: Room at the top, the right, the bottom and the left.
         radius: Of a point.
         named: Whether each line's name stands at its end.
+        ground: The colour behind it all, for a drawing that stands by itself.
     """
     (width, height), (top, right, bottom, left) = size, margins
     across = Scale(x.low, x.high, left, width - right, x.logarithmic)
     up = Scale(y.low, y.high, height - bottom, top, y.logarithmic)
-    marks = []
+    marks = [tag("rect", width=width, height=height, fill=ground)] if ground else []
     for tick in y.ticks:
         marks.append(_line(left, up.at(tick), width - right, up.at(tick), "grid"))
         marks.append(text(left - 8, up.at(tick) + 4, y.words(tick), "end", class_="axis"))

@@ -1,8 +1,7 @@
-"""What drgn calls to read memory: a dump's bytes, a page at a time from a bounded cache.
+"""What drgn calls to read memory: a dump's bytes, from pieces that are kept.
 
-drgn calls back once for every read, mostly for a few bytes, so the common case has to be short: one
-look-up and one slice. It knows nothing of which addresses are whose; see ``attaching`` and
-``program``.
+What was read before is lent without a line of Python (``lender``); what is here gets the rest. It
+knows nothing of which addresses are whose; see ``attaching`` and ``program``.
 """
 
 from __future__ import annotations
@@ -12,56 +11,41 @@ from collections.abc import Callable
 from typing import cast
 
 import drgn
+import numpy as np
 
+from vmemmap.drgn_plugin.lender import Buffer, ReadSegment, make_lender
+from vmemmap.drgn_plugin.pieces import Piece, Views, Windows
 from vmemmap.errors import FactError, ReadError, TranslateError, VmemmapError
 from vmemmap.translate.regions import Method
 from vmemmap.vmcore import Vmcore
 
-CACHE_BYTES = 64 << 20
-"""How much of decoded pages a reader keeps. Pages of an uncompressed dump are views of the file."""
 SCRATCH_BYTES = 1 << 20
-"""Up to this size reads of several pages are put together in a place of their own."""
-
-Buffer = bytes | memoryview
-
-ReadSegment = Callable[[int, int, int, bool], Buffer]
-"""drgn's callback: ``(address, count, offset, physical)`` to exactly *count* bytes."""
+"""Up to this size reads of several pieces are put together in a place of their own."""
+_FEW_PAGES = 3
+"""So many in a row are decoded one by one: to begin with all of them at once takes longer."""
 
 logger = logging.getLogger("vmemmap.drgn_plugin")
 
 
 def virtual_reader(core: Vmcore) -> ReadSegment:
     """Make the callback for segments of kernel virtual addresses."""
-    physical = _page_getter(core)
 
-    def page(virt: int, size: int) -> Buffer:
-        return physical(core.vtop(virt).phys, size)
+    def run(virt: int, size: int) -> int | None:
+        first = core.vtop(virt)
+        if virt % page_bytes + size <= page_bytes:
+            return first.phys
+        last = core.vtop(virt + size - 1)
+        alike = first.method == last.method != Method.PAGE_TABLE
+        # One block, or the linear map.
+        return first.phys if alike and first.entry == last.entry else None
 
-    def large(virt: int, size: int) -> Buffer:
-        try:
-            first, last = core.vtop(virt), core.vtop(virt + size - 1)
-            alike = first.method == last.method != Method.PAGE_TABLE
-            if alike and first.entry == last.entry:  # one block, or the linear map
-                return physical(first.phys, size)
-        except VmemmapError:
-            pass  # what can be read ends at the first byte that cannot, and it is named
-        return core.read(virt, size)
-
-    return _PageReader(page, large, _page_bytes(core), _pages_at_once(core)).callback()
+    page_bytes = _page_bytes(core)
+    return _Reader(core, run, core.read, page_bytes).callback
 
 
 def physical_reader(core: Vmcore) -> ReadSegment:
     """Make the callback for segments of physical addresses."""
-    physical, pages = _page_getter(core), _pages_at_once(core)
-    return _PageReader(physical, physical, _page_bytes(core), pages).callback()
-
-
-def _page_getter(core: Vmcore) -> Callable[[int, int], Buffer]:
-    """Give the way to a piece of physical memory: of an uncompressed dump without a copy.
-
-    Of a compressed one as bytes: small pieces of those are had a little faster.
-    """
-    return core.source.read if core.source.block_size else core.source.view
+    return _Reader(core, lambda phys, _: phys, core.source.read, _page_bytes(core)).callback
 
 
 def fault(error: VmemmapError | ValueError, address: int) -> drgn.FaultError:
@@ -83,69 +67,55 @@ def _page_bytes(core: Vmcore) -> int:
     return min(page_bytes, block_bytes)
 
 
-def _pages_at_once(core: Vmcore) -> int:
-    """Give how many pages are best put together from single ones; more are read as a whole.
-
-    Of a compressed dump as many as possible: a whole read would decode them again.
-    """
-    return SCRATCH_BYTES // _page_bytes(core) if core.source.block_size else 4
-
-
-class _PageReader:
-    """Reads by pages, which it keeps.
+class _Reader:
+    """Reads what is not kept, and keeps it.
 
     Args:
-        page: Gives the bytes at an address, for a whole page.
-        read: Gives the bytes at an address, for any size.
+        core: The dump.
+        run: Gives the physical address of the first byte of some, where all of them lie one behind
+            the other, as those of an aligned page surely do; else None.
+        read: Gives any bytes, or raises what is wrong with the first that cannot be had.
         page_bytes: Size of a page, a power of two.
-        pages_at_once: Up to how many pages a read is put together from pages.
+
+    Attributes:
+        callback: The function for drgn.
     """
 
     def __init__(
         self,
-        page: Callable[[int, int], Buffer],
-        read: Callable[[int, int], Buffer],
+        core: Vmcore,
+        run: Callable[[int, int], int | None],
+        read: Callable[[int, int], bytes],
         page_bytes: int,
-        pages_at_once: int,
     ) -> None:
-        self._get_page = page
-        self._read = read
+        self._core, self._run, self._read_any = core, run, read
         self._page_bytes = page_bytes
-        self._bytes_at_once = pages_at_once * page_bytes
-        self._most = max(CACHE_BYTES // page_bytes, 1)
-        self._pages: dict[int, Buffer] = {}
+        self._decodes = bool(core.source.block_size)
+        self._lender = make_lender(self._read, page_bytes.bit_length() - 1)
+        self.callback = self._lender.read
+        forget = self._lender.forget
+        self._pieces = (
+            Windows(self._decode, page_bytes, forget)
+            if self._decodes
+            else Views(self._view, page_bytes, forget)
+        )
+        # Of a compressed dump as much as possible: a whole read would decode it again.
+        self._joined_most = SCRATCH_BYTES if self._decodes else 4 * page_bytes
         self._scratch = memoryview(bytearray())
         self._logged: set[type[Exception]] = set()
 
-    def callback(self) -> ReadSegment:
-        """Give the function for drgn: short for what lies in the same page as the last read."""
-        pages, page_bytes, read_slowly = self._pages, self._page_bytes, self._read_slowly
-        shift, mask = page_bytes.bit_length() - 1, page_bytes - 1
-        start, page = -page_bytes, cast(Buffer, b"")  # the page of the last read: none
-
-        def read_segment(address: int, count: int, offset: int, physical: bool) -> Buffer:
-            nonlocal start, page
-            into = address - start
-            end = into + count
-            if into >= 0 and end <= page_bytes:
-                return page[into:end]
-            into = address & mask
-            end = into + count
-            if end <= page_bytes and (found := pages.get(address >> shift)) is not None:
-                start, page = address - into, found
-                return page[into:end]
-            return read_slowly(address, count)
-
-        return read_segment
-
-    def _read_slowly(self, address: int, count: int) -> Buffer:
+    def _read(self, address: int, count: int) -> Buffer:
         try:
-            if count > self._bytes_at_once:
-                return self._read(address, count)
             try:
-                return self._from_pages(address, count)
+                piece = self._pieces.find(address, count)
+                if piece is not None:
+                    self._lender.keep(piece.start, piece.data, address)
+                    return piece.data[address - piece.start :][:count]
+                if count <= self._joined_most:
+                    return self._joined(address, count)
             except VmemmapError:
-                return self._read(address, count)  # a page may be there in part
+                pass  # a page may be there in part
+            return self._read_whole(address, count)
         except (ReadError, TranslateError) as error:
             raise fault(error, address) from None
         except Exception as error:
@@ -155,31 +125,46 @@ class _PageReader:
                 logger.error("cannot read %#x: %s", address, text)
             raise drgn.FaultError(text, address) from None
 
-    def _from_pages(self, address: int, count: int) -> Buffer:
-        size = self._page_bytes
-        number, into = divmod(address, size)
-        if into + count <= size:
-            return self._page(number)[into : into + count]
+    def _joined(self, address: int, count: int) -> Buffer:
+        """Put a read together from the pieces of its pages."""
         if len(self._scratch) < count:
-            self._scratch = memoryview(bytearray(self._bytes_at_once))
+            self._scratch = memoryview(bytearray(self._joined_most))
         # drgn copies what it is given before anything else runs, so the place can be used again.
-        out = self._scratch[:count]
-        done = 0
+        out, done, page_bytes = self._scratch[:count], 0, self._page_bytes
         while done < count:
-            part = self._page(number)[into : into + count - done]
+            at = address + done
+            size = min(page_bytes - at % page_bytes, count - done)
+            start, data = cast(Piece, self._pieces.find(at, size))  # it lies in one page
+            part = data[at - start :][: count - done]
             out[done : done + len(part)] = part
             done += len(part)
-            number, into = number + 1, 0
         return out
 
-    def _page(self, number: int) -> Buffer:
-        page = self._pages.get(number)
-        if page is None:
-            page = self._get_page(number * self._page_bytes, self._page_bytes)
-            while len(self._pages) >= self._most:
-                self._pages.pop(next(iter(self._pages)))  # the oldest
-            self._pages[number] = page
-        return page
+    def _read_whole(self, address: int, count: int) -> Buffer:
+        try:
+            return self._view(address, count)
+        except VmemmapError:
+            # What can be read ends at the first byte that cannot, and it is named.
+            return self._read_any(address, count)
+
+    def _view(self, address: int, size: int) -> memoryview:
+        """Give the bytes at an address that lie in one piece; a VmemmapError where they do not."""
+        phys = self._run(address, size)
+        if phys is None:
+            raise VmemmapError(f"{address:#x} (+{size} bytes) lies in several places")
+        return self._core.source.view(phys, size)
+
+    def _decode(self, address: int, out: memoryview) -> None:
+        """Decode pages to their place, all at once where they lie one behind the other."""
+        page_bytes = self._page_bytes
+        phys = self._run(address, len(out)) if len(out) > _FEW_PAGES * page_bytes else None
+        if phys is not None:
+            self._core.source.read_into(phys, np.frombuffer(out, dtype=np.uint8))
+            return
+        for at in range(0, len(out), page_bytes):
+            phys = self._run(address + at, page_bytes)
+            assert phys is not None
+            out[at : at + page_bytes] = self._core.source.read(phys, page_bytes)
 
 
 def _in_one_line(error: Exception) -> str:

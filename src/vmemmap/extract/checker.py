@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 CLASSES = {
     *("kernel", "list", "sections", "nodes", "areas", "page_tables", "struct_pages", "rescued"),
-    *("dmesg", "symbols", "types"),
+    *("dmesg", "symbols", "types", "crash"),
 }
 NOTES = {("VMCOREINFO", 0): "vmcoreinfo_sha256", ("VMEMMAP", 1): "note_sha256"}
 MAIN_BYTES, SUB_BYTES, DESCRIPTOR_BYTES = 464, 104, 24

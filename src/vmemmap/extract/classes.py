@@ -20,9 +20,10 @@ class Shown(StrEnum):
     DMESG = "dmesg"
     SYMBOLS = "symbols"
     TYPES = "types"
+    CRASH = "crash"
 
 
-OPTIONAL = (Shown.DMESG, Shown.SYMBOLS, Shown.TYPES)
+OPTIONAL = (Shown.DMESG, Shown.SYMBOLS, Shown.TYPES, Shown.CRASH)
 """The classes that are in an extract only if they are asked for."""
 
 
@@ -91,6 +92,13 @@ CLASS_TEXTS: dict[Shown, ClassText] = {
     Shown.TYPES: ClassText(
         "BTF, the kernel's own description of its types, and symbols, by which it is found",
         "how the kernel was built and configured",
+    ),
+    Shown.CRASH: ClassText(
+        "what crash reads before it answers: the kernel's banner, masks of processors, counters of "
+        "pages, names of page flags, memory blocks; of the task that each processor ran, and its "
+        "idle one, where they and their stacks lie; the links of free blocks",
+        "who built the kernel with what, how many processors there are, kernel addresses; of tasks "
+        "no name, number, time or stack, of block devices how many pages they have in the cache",
     ),
 }
 """In the order in which one meets them."""

@@ -177,8 +177,9 @@ def _wanted(classes: Collection[str], form: str, *, hide_addresses: bool) -> fro
     wanted = {Shown(name) for name in classes}
     if Shown.TYPES in wanted:
         wanted.add(Shown.SYMBOLS)  # by which they are found
-    if hide_addresses and Shown.SYMBOLS in wanted:
-        raise ValueError("symbols are addresses, so that they cannot go with hidden ones")
+    for shown in (Shown.SYMBOLS, Shown.CRASH):
+        if hide_addresses and shown in wanted:
+            raise ValueError(f"{shown.value} has addresses, which cannot go with hidden ones")
     return frozenset(wanted)
 
 
@@ -236,7 +237,7 @@ class _Maker:
         struct_pages = pages.struct_pages
         end_pfn = int(struct_pages.sections.end_pfn.max(initial=0))
         lru = None
-        if not pages.exclusions.knowledge.reads_free_marks:
+        if Shown.CRASH in wanted or not pages.exclusions.knowledge.reads_free_marks:
             lru = dump.kernel.vmcoreinfo.offset("page.lru")
         reducer = PageReducer(pages.layout, pages.fields[0], struct_pages.base, end_pfn, lru=lru)
         self._page_runs = PageRuns(struct_pages, dump.vmemmap_runs, reducer, self.page_size)

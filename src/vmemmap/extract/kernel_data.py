@@ -78,6 +78,16 @@ class KernelPieces:
         if phys is not None:
             self.image.add(phys, data, shown)
 
+    def show_room(self, virt: int, size: int, shown: Shown) -> None:
+        """Have every page of some memory in the extract, as far as the dump has it: zero."""
+        start = linear_phys(virt)
+        if start is None or not size:
+            return
+        second = start // _PART_BYTES * _PART_BYTES + _PART_BYTES
+        for at in (start, *range(second, start + size, _PART_BYTES)):
+            if self.source.is_stored(at):
+                self.image.add(at, b"\0", shown)
+
     def show_utsname(self, kernel: KernelFacts) -> None:
         """Show utsname, without the names of the machine and its domain."""
         uts = kernel.utsname

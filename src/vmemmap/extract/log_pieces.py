@@ -19,15 +19,19 @@ from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.kernel_log.lockless_layout import LocklessLayout
 from vmemmap.kernel_log.read import read_log
 from vmemmap.kernel_log.record import LogRecord
-from vmemmap.linear_map import linear_phys
 
-_VARIABLES = {
+_BUFFERS = {
     "lockless": {"prb": 8},
-    "records": {"log_buf": 8, "log_buf_len": 4, "log_first_idx": 4, "log_next_idx": 4},
-    "characters": {"log_buf": 8, "log_buf_len": 4, "log_end": 4, "logged_chars": 4},
+    "records": {"log_buf": 8, "log_buf_len": 4},
+    "characters": {"log_buf": 8, "log_buf_len": 4},
 }
+_POSITIONS = {
+    "lockless": {},
+    "records": {"log_first_idx": 4, "log_next_idx": 4},
+    "characters": {"log_end": 4, "logged_chars": 4},
+}
+"""What says which part of the buffer is in use: zero in a log that is empty."""
 _KERNEL_FACILITY = 0
-_PAGE_BYTES = 4096
 
 
 def show_log(show: KernelPieces, info: Vmcoreinfo, scrubber: Scrubber) -> int:
@@ -57,11 +61,24 @@ def show_log(show: KernelPieces, info: Vmcoreinfo, scrubber: Scrubber) -> int:
         if record.place.text:
             of_kernel = record.facility in (None, _KERNEL_FACILITY) and not cut
             _show_text(show, record, scrubber.scrub(record.data, of_kernel=of_kernel))
-    for name, size in _VARIABLES[log.form].items():
+    for name, size in (_BUFFERS[log.form] | _POSITIONS[log.form]).items():
         with suppress(FactError):
             show.show(info.symbol(name), size, Shown.DMESG)
-    _show_rooms(show, _rooms(show, info, log.form))
+    _show_rooms(show, _rooms(show, info, log.form), Shown.DMESG)
     return count
+
+
+def show_empty_log(show: KernelPieces, info: Vmcoreinfo) -> None:
+    """Show where the kernel's log is and that it is there, empty, for those that insist on one.
+
+    Raises:
+        FactError: It is not known where it is.
+    """
+    form = read_log(info, show.memory).form
+    for name, size in _BUFFERS[form].items():
+        show.show(info.symbol(name), size, Shown.CRASH)
+    places = [(info.symbol(name), size) for name, size in _POSITIONS[form].items()]
+    _show_rooms(show, [*places, *_rooms(show, info, form, Shown.CRASH)], Shown.CRASH)
 
 
 def _show_text(show: KernelPieces, record: LogRecord, message: bytes) -> None:
@@ -79,7 +96,9 @@ def _show_text(show: KernelPieces, record: LogRecord, message: bytes) -> None:
             show.put(virt + size, b"\n", Shown.DMESG)
 
 
-def _rooms(show: KernelPieces, info: Vmcoreinfo, form: str) -> Iterator[tuple[int, int]]:
+def _rooms(
+    show: KernelPieces, info: Vmcoreinfo, form: str, shown: Shown = Shown.DMESG
+) -> Iterator[tuple[int, int]]:
     """Yield address and size of the log's buffers, after what says so was shown."""
     if form != "lockless":
         with suppress(FactError):
@@ -90,29 +109,22 @@ def _rooms(show: KernelPieces, info: Vmcoreinfo, form: str) -> Iterator[tuple[in
     prb = show.memory.number("prb", info.symbol("prb"))
 
     def value(at: int, size: int = 8) -> int:
-        show.show(prb + at, size, Shown.DMESG)
+        show.show(prb + at, size, shown)
         return show.memory.number("printk_ringbuffer", prb + at, size)
 
-    show.show(prb + layout.head_id, 8, Shown.DMESG)
-    show.show(prb + layout.tail_id, 8, Shown.DMESG)
+    if shown is Shown.DMESG:
+        show.show(prb + layout.head_id, 8, shown)
+        show.show(prb + layout.tail_id, 8, shown)
     count = 1 << value(layout.count_bits, 4)
     yield value(layout.descs), count * layout.desc_bytes
     yield value(layout.infos), count * layout.info_bytes
     yield value(layout.data), 1 << value(layout.size_bits, 4)
 
 
-def _show_rooms(show: KernelPieces, rooms: Iterable[tuple[int, int]]) -> None:
+def _show_rooms(show: KernelPieces, rooms: Iterable[tuple[int, int]], shown: Shown) -> None:
     """Have every page of the log's buffers in the extract, as far as the dump has it.
 
     Other tools read the buffers as a whole; what is in no record is zero.
     """
     for virt, size in rooms:
-        phys = linear_phys(virt)
-        if phys is None:
-            continue
-        for at in (
-            phys,
-            *range(phys // _PAGE_BYTES * _PAGE_BYTES + _PAGE_BYTES, phys + size, _PAGE_BYTES),
-        ):
-            if show.source.is_stored(at):
-                show.image.add(at, b"\0", Shown.DMESG)
+        show.show_room(virt, size, shown)

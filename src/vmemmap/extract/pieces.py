@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from vmemmap.dump import Dump
 from vmemmap.errors import FactError, ReadError
 from vmemmap.extract.classes import Shown
+from vmemmap.extract.crash_pieces import show_for_crash
 from vmemmap.extract.image import Image
 from vmemmap.extract.kernel_data import KernelPieces
 from vmemmap.extract.log_pieces import show_log
@@ -103,7 +104,14 @@ def _show_more(
     def types() -> None:
         parts(Shown.TYPES, lambda: own_types_parts(dump.own_symbols, show.memory))
 
+    def for_crash() -> None:
+        show_for_crash(
+            *(show, dump.symbols, dump.kernel.types, dump.kernel.vmcoreinfo),
+            *(dump.pages.nodes, dump.pages.pgdat_layout),
+        )
+
     for shown, name, make in (
+        (Shown.CRASH, "what crash reads", for_crash),
         (Shown.DMESG, "the kernel's log", log),
         (Shown.SYMBOLS, "the kernel's symbols", symbols),
         (Shown.TYPES, "the kernel's types", types),

@@ -51,6 +51,9 @@ class BackingFacts:
     def __init__(self, kernel: KernelFacts) -> None:
         self._kernel = kernel
 
+    def __repr__(self) -> str:
+        return f"<BackingFacts of {self._kernel!r}>"
+
     @established
     def vmemmap_list(self) -> Fact[int]:
         """Address of the head pointer ``vmemmap_list``."""

@@ -56,6 +56,11 @@ class KernelFacts:
         vmcoreinfo: As given; likewise vmlinux and types.
     """
 
+    def __repr__(self) -> str:
+        known = "OSRELEASE" in self.vmcoreinfo
+        release = self.vmcoreinfo.text("OSRELEASE") if known else "a kernel without a release"
+        return f"<KernelFacts of {release}>"
+
     def __init__(
         self,
         vmcoreinfo: Vmcoreinfo,

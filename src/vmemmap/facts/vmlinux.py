@@ -36,6 +36,9 @@ _SHN_UNDEF = 0
 _STT_SECTION, _STT_FILE = 3, 4
 _NT_GNU_BUILD_ID = 3
 _NOTES_MAX_BYTES = 1 << 20
+_MOVED_TOGETHER = ("_stext", "swapper_pg_dir", "init_uts_ns")
+_LOAD_ALIGN = 64 << 10
+"""A relocatable kernel is loaded at a multiple of this."""
 _BANNER = re.compile(rb"Linux version ([0-9]+\.[0-9][!-~]{0,63}) \(")
 _BANNER_SPAN = 64 << 20
 """The banner stands in the kernel's constants, which come early in the file."""
@@ -51,6 +54,7 @@ class SymbolFile:
     Attributes:
         build_id: What the linker gave it, in hex; empty if it has none.
         has_symbols: It has a symbol table.
+        relocation: How many bytes higher than in the file everything is in memory; see `follow`.
 
     Raises:
         DumpError: It cannot be read, is no PowerPC64 ELF file, or has neither symbols nor types.
@@ -62,6 +66,7 @@ class SymbolFile:
         else:
             self._view = open_bytes(file, "the vmlinux", storage=storage)
         self.path = self._view.path
+        self.relocation = 0
         try:
             self._file = ElfFile(self._view)
             symbols = _find_symbols(self._file)
@@ -91,7 +96,7 @@ class SymbolFile:
             rows = np.flatnonzero(self._symbols["st_name"] == at)
             if len(rows):
                 row = self._symbols[int(rows[0])]
-                return Symbol(name, int(row["st_value"]), int(row["st_size"]))
+                return Symbol(name, int(row["st_value"]) + self.relocation, int(row["st_size"]))
             at = self._names.find(wanted, at + 1)
         return None
 
@@ -116,6 +121,7 @@ class SymbolFile:
         name_at = np.append(name_at, added)
         size = np.append(size, np.full(len(rows), DESCRIPTOR_BYTES, dtype=np.uint64))
         value = np.append(np.where(code, code, value), value[rows])
+        value = value + np.uint64(self.relocation)
         order = np.lexsort((size == 0, value))
         return SymbolTable(
             names,
@@ -140,6 +146,8 @@ class SymbolFile:
         lacks += [] if self._types_in() else ["types"]
         detail = f"has {' and '.join(has)}" + (f", no {lacks[0]}" if lacks else "")
         detail += f"; build ID {self.build_id}" if self.build_id else ""
+        if self.relocation:
+            detail += f"; this kernel runs {self.relocation:#x} bytes above where it was linked"
         return Fact("vmlinux", self.path, Origin.USER, detail)
 
     def release(self) -> str:
@@ -166,6 +174,22 @@ class SymbolFile:
                 f"{key}={theirs}",
                 name="vmlinux",
             )
+
+    def follow(self, info: Vmcoreinfo) -> None:
+        """Let symbols be where the kernel of a dump has them, if it was relocated.
+
+        A relocatable kernel that is told to stay where it was loaded, as a capture kernel is, moves
+        as a whole: the symbols that VMCOREINFO has, from the text to the data, are all as far from
+        where the file has them. KERNELOFFSET does not tell, which is 0 on Book3S.
+        """
+        moved = set()
+        for name in _MOVED_TOGETHER:
+            found = self.find(name)
+            if found is None or f"SYMBOL({name})" not in info:
+                return
+            moved.add(info.symbol(name) - found.address + self.relocation)
+        by = moved.pop()
+        self.relocation = by if by > 0 and not moved and by % _LOAD_ALIGN == 0 else 0
 
     @established
     def types(self) -> Types:

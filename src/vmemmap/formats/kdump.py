@@ -84,6 +84,7 @@ class SubHeader:
     size_vmcoreinfo: int
     offset_note: int
     size_note: int
+    offset_eraseinfo: int
     max_mapnr: int
 
 
@@ -147,7 +148,7 @@ def decode_sub(data: bytes | memoryview, main: MainHeader) -> SubHeader:
     (
         _phys_base, dump_level, split, start_pfn, end_pfn,
         offset_vmcoreinfo, size_vmcoreinfo, offset_note, size_note,
-        _offset_eraseinfo, _size_eraseinfo, start_pfn_64, end_pfn_64, max_mapnr_64,
+        offset_eraseinfo, _size_eraseinfo, start_pfn_64, end_pfn_64, max_mapnr_64,
     ) = struct.unpack_from(numpy_prefix(main.order) + "QiiQQqQqQqQQQQ", padded)  # fmt: skip
     wide = version >= 6
     return SubHeader(
@@ -159,6 +160,7 @@ def decode_sub(data: bytes | memoryview, main: MainHeader) -> SubHeader:
         size_vmcoreinfo=size_vmcoreinfo,
         offset_note=offset_note,
         size_note=size_note,
+        offset_eraseinfo=offset_eraseinfo,
         max_mapnr=max_mapnr_64 if wide else main.max_mapnr,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vmemmap.absence import Absence
-from vmemmap.address import Pfn, Phys, Virt
+from vmemmap.address import Pfn, Phys, Virt, shown_in_hex
 from vmemmap.backing.table import BackingTable
 from vmemmap.mmzone.flag_fields import FlagFields
 from vmemmap.pages.blocks import NO_PFN, named_heads
@@ -30,6 +30,7 @@ _WHY_UNKNOWN = {
 }
 
 
+_IN_HEX = ("phys", "virt", "flags_raw", "page_type", "mapping", "private", "struct_phys")
 _NOT_ONLINE = (
     "its memory is present and not online: nobody has initialised its struct page, or nobody keeps "
     "it"
@@ -95,6 +96,9 @@ class PageInfo:
     struct_phys: Phys | None = None
     file_offset: int | None = None
     fields_origin: str | None = None
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, _IN_HEX)
 
     def __str__(self) -> str:
         flags = "|".join(self.flags) or "no flags"

@@ -1,8 +1,4 @@
-"""The memory map as the page carries it: what fills each cell, whether the dump has it, and more.
-
-As many details as the page has room for: single pages where they fit, else the smallest cells that
-do. What is carried is exact at every size; the script sums cells up for coarser views.
-"""
+"""The memory map as the page carries it: what every page is, whether the dump has it, and more."""
 
 from __future__ import annotations
 
@@ -10,21 +6,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vmemmap.absence import Absence
 from vmemmap.errors import FactError
 from vmemmap.intervals import Intervals, intersect, join, numbers, subtract, total
-from vmemmap.pages.kinds import TITLES, Kind
-from vmemmap.picture.cells import RUNS_MAX, CellGatherer, Cells
+from vmemmap.pages.count.map_gatherer import MapGatherer, pages_of
+from vmemmap.pages.kinds import TITLES
 from vmemmap.picture.packed import Packed, pack
+from vmemmap.picture.packed_runs import RunsRecord, pack_runs
 
 if TYPE_CHECKING:
     from vmemmap.dump import Dump
+    from vmemmap.pages.count.kind_runs import KindRuns
     from vmemmap.source.base import PhysicalSource
 
-_TURNS_PER_BYTE = 2
-"""Changes from one page to the next that a byte of the page has room for, at most."""
 _REASONS_MAX = 256
 _STORED_ASKED_MAX = 1 << 22
 _NO_BLOCK = (1 << 32) - 1
@@ -56,13 +50,9 @@ class MapRecord(TypedDict):
         struct_page_size: Bytes in a struct page.
         base: Virtual address of the struct page of pfn 0.
         pages: How many pages have a struct page.
-        shift: log2 of the pages in a cell.
-        ranges: First cell and the one after the last of each memory range.
         kinds: The kinds: number, word, title.
-        kind: The kind of each page, in the order of pfns; null where cells are larger.
-        counts: Else for each kind that there is, by its number, how many pages of each cell.
-        covered: How many pages of each cell the dump's memory ranges cover.
-        stored: How many of them are in the dump's file.
+        runs: All pages: the lower half of a word is the kind, the upper one whether the dump has
+            the page, as `Stored` tells.
         uncovered: Pages that no memory range covers, and why: first pfn, end pfn, reason.
         unread: Pages whose struct page cannot be read: first pfn, end pfn, reason; null where
             there are too many to tell.
@@ -77,13 +67,8 @@ class MapRecord(TypedDict):
     struct_page_size: int
     base: str
     pages: int
-    shift: int
-    ranges: list[list[int]]
     kinds: list[tuple[int, str, str]]
-    kind: Packed | None
-    counts: dict[str, Packed] | None
-    covered: Packed
-    stored: Packed
+    runs: RunsRecord
     uncovered: list[tuple[int, int, str]]
     unread: list[tuple[int, int, str]] | None
     zones: list[list[int]] | None
@@ -92,12 +77,47 @@ class MapRecord(TypedDict):
     why_no_entries: str
 
 
-def make_map(dump: Dump, seen: CellGatherer, budget: int) -> MapRecord:
+class ComparisonMapRecord(TypedDict):
+    """What the script draws the map of two dumps from; what is as in `MapRecord` has its name.
+
+    Attributes:
+        compared: That this is such a map.
+        runs: All pages: the lower half of a word is the kind before, the upper one the kind after.
+        entries_before: The first dump's list; *entries* is the second's.
+    """
+
+    compared: bool
+    page_size: int
+    section_pages: int
+    struct_page_size: int
+    base: str
+    kinds: list[tuple[int, str, str]]
+    runs: RunsRecord
+    entries: EntriesRecord | None
+    why_no_entries: str
+    entries_before: EntriesRecord | None
+
+
+def look_on(dump: Dump) -> MapGatherer:
+    """Give who has to look on while the pages of a dump are counted, so that it can be drawn.
+
+    Raises:
+        FactError: Where the struct pages are cannot be told.
+    """
+    array = dump.pages.array
+    pages = pages_of(array)
+    covered = _pages_of(dump.source.ranges().astype(np.int64), array.page_size, pages)
+    stored = _pages_of(_stored(dump.source, pages, array.page_size), array.page_size, covered)
+    return MapGatherer(array, None, covered, stored)
+
+
+def make_map(dump: Dump, seen: MapGatherer, runs: KindRuns, budget: int) -> MapRecord:
     """Make the map of a dump.
 
     Args:
         dump: The dump.
         seen: What was kept of a census of it.
+        runs: Its runs.
         budget: How many bytes the page has for it.
 
     Raises:
@@ -108,20 +128,14 @@ def make_map(dump: Dump, seen: CellGatherer, budget: int) -> MapRecord:
     entries, why = _entries(dump, budget // 4)
     if entries is not None:
         budget -= len(entries["block"]["data"]) + len(entries["phys"]["data"])
-    shift, ranges, kind, counts, (covered, stored) = _fitting(dump, seen, array.page_size, budget)
     return {
         "page_size": array.page_size,
         "section_pages": array.sections.pages_per_section,
         "struct_page_size": array.layout.size,
         "base": f"{dump.evidence.vmemmap_base.value:#x}",
         "pages": len(array),
-        "shift": shift,
-        "ranges": ranges.tolist(),
         "kinds": [(int(each), each.word, words) for each, words in TITLES.items()],
-        "kind": kind,
-        "counts": counts,
-        "covered": covered,
-        "stored": stored,
+        "runs": pack_runs(runs, budget),
         "uncovered": list(_uncovered(dump, seen.pages, array.page_size)),
         "unread": None
         if seen.unread is None
@@ -140,64 +154,38 @@ def make_map(dump: Dump, seen: CellGatherer, budget: int) -> MapRecord:
     }
 
 
-def _fitting(
-    dump: Dump, seen: CellGatherer, page_size: int, budget: int
-) -> tuple[int, Intervals, Packed | None, dict[str, Packed] | None, tuple[Packed, Packed]]:
-    """Give the map in the smallest cells that fit."""
-    covered = _pages_of(dump.source.ranges().astype(np.int64), page_size, seen.pages)
-    stored = _pages_of(_stored(dump.source, seen.pages, page_size), page_size, covered)
-    shift = 0
-    if seen.kinds is not None:
-        turns = np.count_nonzero(np.diff(seen.kinds)) + 2 * len(stored)
-        if turns < budget * _TURNS_PER_BYTE:
-            kind = pack(seen.kinds)
-            told = _told(covered, stored, seen.pages, 0)
-            if len(kind["data"]) + _size(told) <= budget:
-                return 0, seen.pages, kind, None, told
-        shift = max((total(seen.pages) // budget).bit_length() - 1, 1)
-    while True:
-        cells = seen.cells(shift)
-        counts = _counts(cells)
-        told = _told(covered, stored, cells.ranges, cells.shift)
-        size = sum(len(each["data"]) for each in counts.values()) + _size(told)
-        if (size <= budget and len(cells.ranges) <= RUNS_MAX) or len(cells.counts) < 1024:
-            return cells.shift, cells.ranges, None, counts, told
-        over = max(size / budget, len(cells.ranges) / RUNS_MAX)
-        shift = cells.shift + max(int(over).bit_length() - 1, 1)
+def make_comparison_map(
+    before: Dump, after: Dump, pairs: KindRuns, budget: int
+) -> ComparisonMapRecord:
+    """Make the map of two dumps.
 
+    Args:
+        before: The first.
+        after: The second.
+        pairs: Their pages.
+        budget: How many bytes the page has for it.
 
-def _size(told: tuple[Packed, Packed]) -> int:
-    return sum(len(each["data"]) for each in told)
-
-
-def _counts(cells: Cells) -> dict[str, Packed]:
+    Raises:
+        FactError: Not even the vmemmap's place is known.
+    """
+    array = after.pages.array
+    entries, why = _entries(after, budget // 6)
+    earlier, _ = _entries(before, budget // 6)
+    for each in (entries, earlier):
+        if each is not None:
+            budget -= len(each["block"]["data"]) + len(each["phys"]["data"])
     return {
-        str(int(kind)): pack(cells.counts[:, kind]) for kind in Kind if cells.counts[:, kind].any()
+        "compared": True,
+        "page_size": array.page_size,
+        "section_pages": array.sections.pages_per_section,
+        "struct_page_size": array.layout.size,
+        "base": f"{after.evidence.vmemmap_base.value:#x}",
+        "kinds": [(int(each), each.word, words) for each, words in TITLES.items()],
+        "runs": pack_runs(pairs, budget),
+        "entries": entries,
+        "why_no_entries": why,
+        "entries_before": earlier,
     }
-
-
-def _told(
-    covered: Intervals, stored: Intervals, ranges: Intervals, shift: int
-) -> tuple[Packed, Packed]:
-    """Count the pages of each cell that ranges cover, and that the file has."""
-    cells = numbers(ranges)
-    return pack(_inside(covered, cells, shift)), pack(_inside(stored, cells, shift))
-
-
-def _inside(intervals: Intervals, cells: NDArray[np.int64], shift: int) -> NDArray[np.int64]:
-    """Count for each cell how many of its pages lie in intervals."""
-    lengths = intervals[:, 1] - intervals[:, 0]
-    before = np.r_[0, np.cumsum(lengths)]
-
-    def below(pfn: NDArray[np.int64]) -> NDArray[np.int64]:
-        row = np.searchsorted(intervals[:, 0], pfn, side="right") - 1
-        some = np.maximum(row, 0)
-        if not len(intervals):
-            return np.zeros(len(pfn), dtype=np.int64)
-        into = np.minimum(pfn - intervals[some, 0], lengths[some])
-        return np.where(row < 0, 0, before[some] + into)
-
-    return below((cells + 1) << shift) - below(cells << shift)
 
 
 def _pages_of(memory: Intervals, page_size: int, among: Intervals) -> Intervals:
@@ -243,7 +231,7 @@ def _entries(dump: Dump, budget: int) -> tuple[EntriesRecord | None, str]:
     fits = backing.usable & (block < _NO_BLOCK) & (phys < _NO_BLOCK)
     block[~fits], phys[~fits] = _NO_BLOCK, 0
     packed = pack(block, grows=True), pack(phys, grows=True)
-    if _size(packed) > budget:
+    if len(packed[0]["data"]) + len(packed[1]["data"]) > budget:
         return None, "the list is too long for this page: vmemmap page tells"
     return {
         "block_size": size,
@@ -251,8 +239,3 @@ def _entries(dump: Dump, budget: int) -> tuple[EntriesRecord | None, str]:
         "phys": packed[1],
         "count": len(backing),
     }, ""
-
-
-def absence_words() -> dict[str, str]:
-    """Give the words for each reason why something cannot be had."""
-    return {each.word: each.explanation for each in Absence}

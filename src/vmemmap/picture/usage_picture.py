@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.drawing.charts import Part, bar, columns
+from vmemmap.pages.count.zone_bars import zone_name
+from vmemmap.pages.kind_looks import LOOKS, style_of
 from vmemmap.pages.kinds import TITLES, Kind
-from vmemmap.picture.colours import LOOKS, part_of, style_of
 from vmemmap.units import size_text
 
 if TYPE_CHECKING:
-    from vmemmap.pages.count.usage import Usage, ZoneUsage
+    from vmemmap.pages.count.usage import Usage
 
 _ZONE_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#94a3b0")
 _CLASSES = (
@@ -74,45 +75,6 @@ def kind_rows(counted: Usage, page_size: int) -> list[KindRow]:
             )
         )
     return rows
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneRow:
-    """One zone of one node: its name, its pages, its kinds as a bar and as numbers."""
-
-    name: str
-    pages: int
-    size: str
-    picture: str
-    kinds: Sequence[tuple[str, int | None]]
-
-
-def zone_rows(counted: Usage, page_size: int) -> list[ZoneRow]:
-    """Give each zone, its bar as long as its share of the largest."""
-    most = max((zone.pages for zone in counted.zones), default=0)
-    return [_zone_row(zone, most, page_size) for zone in counted.zones]
-
-
-def zone_name(node: int | None, zone: int | None, name: str | None) -> str:
-    """Name a zone as people do."""
-    if node is None:
-        return "all memory (pages do not tell their zone)"
-    return f"node {node}, zone {name or zone}"
-
-
-def _zone_row(zone: ZoneUsage, most: int, page_size: int) -> ZoneRow:
-    name = zone_name(zone.node, zone.zone, zone.name)
-    parts = [
-        part_of(kind, pages, f"{pages} pages, {size_text(pages * page_size)}")
-        for kind in TITLES
-        if (pages := zone.kinds.get(kind.word))
-    ]
-    kinds = [
-        (title, zone.kinds[kind.word]) for kind, title in TITLES.items() if kind.word in zone.kinds
-    ]
-    return ZoneRow(
-        name, zone.pages, size_text(zone.pages * page_size), bar(name, parts, most), kinds
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,16 +31,23 @@ def require_pyarrow() -> None:
     """Say what to install where pyarrow is missing.
 
     Raises:
-        OutputError: It is missing.
+        OutputError: It is missing, or does not load, as beside a numpy that is too old for it.
     """
     try:
         import pyarrow.parquet  # noqa: F401 (only to see whether it is there)
-    except ImportError:
+    except ModuleNotFoundError:
         raise OutputError(_MISSING_EXTRA) from None
+    except ImportError as error:
+        raise OutputError(f"writing Parquet needs pyarrow, which does not load: {error}") from None
 
 
 def write_pages(
-    file: BinaryIO, chunks: Iterable[NDArray[np.void]], metadata: dict[str, str], *, arrow: bool
+    file: BinaryIO,
+    chunks: Iterable[NDArray[np.void]],
+    metadata: dict[str, str],
+    *,
+    arrow: bool,
+    stream: bool = False,
 ) -> int:
     """Write struct pages, as `PageArray.scan` gives them, to a file.
 
@@ -51,6 +58,7 @@ def write_pages(
         chunks: Structured arrays, all of one type.
         metadata: Facts to keep with the table.
         arrow: Write Arrow's own format, not Parquet.
+        stream: Write the form of Arrow that needs no file, so that whoever reads a pipe can begin.
 
     Returns:
         How many rows were written.
@@ -69,7 +77,9 @@ def write_pages(
         if writer is None:
             schema = table.schema.with_metadata(metadata)
             if arrow:
-                writer = pa.ipc.new_file(file, schema)
+                writer = (
+                    pa.ipc.new_stream(file, schema) if stream else pa.ipc.new_file(file, schema)
+                )
             else:
                 others = [name for name in schema.names if name != "pfn"]
                 writer = pyarrow.parquet.ParquetWriter(

@@ -144,6 +144,11 @@ def _counts(counts: Counts) -> CountsRecord:
     }
 
 
+def rows(record: CheckRecord) -> list[FindingRecord]:
+    """Give the rows of the CSV form."""
+    return record["findings"]
+
+
 def lines(record: CheckRecord) -> Iterator[str]:
     """Give the findings, the worst first, then what the list reaches."""
     findings, coverage = record["findings"], record["coverage"]

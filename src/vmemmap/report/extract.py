@@ -111,7 +111,7 @@ def lines(record: ExtractRecord) -> Iterator[str]:
     yield f"{record['file']}: {size}, {count_text(record['pages'], 'page')}\n"
     yield f"{record['manifest']}: what is in it, byte by byte\n\n"
     for shown in record["shown"]:
-        yield f"  {shown['name']:14}{shown['bytes']:>14} bytes\n"
+        yield f"  {shown['name']:14}{size_text(shown['bytes']):>12}\n"
     yield "\n"
     if record["rescued"]:
         yield f"{count_text(record['rescued'], 'block')} in it found without the list\n"

@@ -266,6 +266,11 @@ def _text(facts: Facts, name: str) -> str | None:
     return str(facts[name].value) if name in facts else None
 
 
+def rows(record: InfoRecord) -> list[FactRecord]:
+    """Give the rows of the CSV form."""
+    return record["facts"]
+
+
 def lines(record: InfoRecord) -> Iterator[str]:
     """Give the record as text, in colours on a terminal."""
     yield from _dump(record["dump"])

@@ -62,7 +62,13 @@ class Choice:
 
 
 def write(
-    core: Vmcore, file: BinaryIO, chosen: Sequence[str], *, form: str, choice: Choice
+    core: Vmcore,
+    file: BinaryIO,
+    chosen: Sequence[str],
+    *,
+    form: str,
+    choice: Choice,
+    stream: bool = False,
 ) -> tuple[int, int]:
     """Write struct pages of a dump to a file; tables have the facts about the kernel beside them.
 
@@ -72,6 +78,7 @@ def write(
         chosen: The columns, some of `SCAN_FIELDS`; they keep the order that they have there.
         form: ``parquet``, ``arrow``, ``csv`` or ``jsonl``.
         choice: Which pages.
+        stream: Write Arrow's stream, not its file.
 
     Returns:
         How many rows there are, and how many of them are damaged, unknown or undecided; that is 0
@@ -96,5 +103,5 @@ def write(
     if form in ("csv", "jsonl"):
         return write_lines(file, counted(read), names, form), bad
     facts = {name: fact.shown for name, fact in core.facts.items() if name != "vmcoreinfo"}
-    rows = write_pages(file, counted(names), facts, arrow=form == "arrow")
+    rows = write_pages(file, counted(names), facts, arrow=form == "arrow", stream=stream)
     return rows, bad

@@ -22,10 +22,14 @@ class GroupRecord(TypedDict):
     Attributes:
         value: What; null where it could not be told.
         dumps: How many.
+        damaged: How many of them have a finding that is an error.
+        failed: How many of them could not be asked, or not everything.
     """
 
     value: str | None
     dumps: int
+    damaged: int
+    failed: int
 
 
 class FindingCountRecord(TypedDict):
@@ -100,6 +104,7 @@ class SurveyRecord(TypedDict):
         worst: The dumps with most errors, ten at most.
         failed: The dumps that could not be asked, or not everything.
         memory: Memory by kind.
+        page: Where the page of ``--html`` was written; null without one.
     """
 
     dumps: int
@@ -113,13 +118,23 @@ class SurveyRecord(TypedDict):
     worst: list[WorstRecord]
     failed: list[FailedRecord]
     memory: list[KindBytesRecord]
+    page: str | None
 
 
-def record(fleet: Fleet, run: Surveyed | None = None) -> SurveyRecord:
-    """Make the record of a survey's rows, and of the run that made them if there was one."""
+def record(fleet: Fleet, run: Surveyed | None = None, page: str | None = None) -> SurveyRecord:
+    """Make the record of a survey's rows, of the run that made them if there was one, and a page.
+
+    Args:
+        fleet: The rows.
+        run: What the run did.
+        page: Where a page of them was written.
+    """
     groups = {
-        name: [GroupRecord(value=value, dumps=count) for value, count in counts.items()]
-        for name, counts in fleet.groups.items()
+        name: [
+            GroupRecord(value=g.value, dumps=g.dumps, damaged=g.damaged, failed=g.failed)
+            for g in found
+        ]
+        for name, found in fleet.groups.items()
     }
     return {
         "dumps": fleet.dumps,
@@ -139,7 +154,7 @@ def record(fleet: Fleet, run: Surveyed | None = None) -> SurveyRecord:
                 "errors": row["errors"] or 0,
                 "warnings": row["cautions"] or 0,
             }
-            for row in fleet.worst
+            for row in fleet.worst[:_LINES]
         ],
         "failed": [
             {
@@ -150,6 +165,7 @@ def record(fleet: Fleet, run: Surveyed | None = None) -> SurveyRecord:
             for row in fleet.failed
         ],
         "memory": [{"kind": kind, "bytes": size} for kind, size in fleet.kind_bytes.items()],
+        "page": page,
     }
 
 
@@ -180,6 +196,8 @@ def lines(record: SurveyRecord) -> Iterator[str]:
         "Memory by kind, of all together",
         [(size_text(kind["bytes"]), kind["kind"]) for kind in record["memory"] if kind["bytes"]],
     )
+    if record["page"] is not None:
+        yield f"\nThe same as a page: {plain(record['page'])}\n"
 
 
 def _failures(failed: list[FailedRecord]) -> Iterator[str]:

@@ -107,25 +107,28 @@ class OmittedRecord(TypedDict):
         blocks: How many blocks the kernel began to look at in them.
         loads: How many loads they had.
         stores: How many stores.
+        entries: How many stores into page tables.
     """
 
     blocks: int
     loads: int
     stores: int
+    entries: int
 
 
 class StepRecord(TypedDict):
     """One thing that the kernel did.
 
     Attributes:
-        kind: enter or leave (a function), load, store, alloc, free, map, unmap, lock, unlock,
-            print, warn, crash, or omitted.
+        kind: enter or leave (a function), load, store, alloc, free, map, unmap, bolt (an entry of
+            the hash page table), entry (a store into a page table), pages (stores into struct
+            pages, summed up), lock, unlock, print, warn, crash, or omitted.
         depth: How many functions it is in.
         function: The innermost of them.
         what: Of an access the name of what is there, of a function its arguments, else words.
         phys: The physical address that it is about.
         size: How many bytes.
-        before: Of a store what was there.
+        before: Of a store, also into a page table, what was there.
         after: Of a store what is there now, of a load what was found, of a mapping where.
         state_before: Of a store the state before it.
         state_after: Of a store the state after it.
@@ -243,6 +246,10 @@ def step_text(step: StepRecord) -> str:
         return f"free {size} {what} at {step['phys']}"
     if kind in ("map", "unmap"):
         return f"{kind} {step['after']} {'to' if kind == 'map' else 'from'} {step['phys']}"
+    if kind == "bolt":
+        return f"bolt {size} {what}; no page table has it"
+    if kind == "entry":
+        return f"store {what} at {step['phys']}: {step['before']} -> {step['after']}"
     if kind == "omitted":
         return _omitted_text(step)
     if kind == "warn":
@@ -270,11 +277,13 @@ def changes(step: StepRecord) -> list[str]:
 
 def _head(trace: TraceRecord) -> Iterator[str]:
     counts = trace["counts"]
+    entries = counts["entry"]
+    tables = f", {count_text(entries, 'page table entry')}" if entries else ""
     yield (
         f"{trace['release']}: {trace['what']}: {trace['result']}\n"
         f"  {count_text(counts['enter'], 'call')}, "
         f"{count_text(counts['load'], 'load')}, "
-        f"{count_text(counts['store'], 'store')}; the list: {trace['entries_before']} -> "
+        f"{count_text(counts['store'], 'store')}{tables}; the list: {trace['entries_before']} -> "
         f"{count_text(trace['entries_after'], 'entry')}\n"
     )
 
@@ -304,6 +313,10 @@ def _short(step: StepRecord) -> str:
         return step["what"].partition(" in ")[0]
     if step["kind"] in ("load", "store", "lock", "unlock", "print", "crash"):
         return f"{step['kind']} {step['what']}"
+    if step["kind"] == "entry":
+        return f"store {step['what']}"
+    if step["kind"] == "pages":
+        return f"store into {step['what'].partition(',')[0]}"
     if step["kind"] == "omitted":
         return "..."
     return f"{step['function']}()" if step["kind"] == "enter" else f"{step['kind']} {step['what']}"
@@ -320,9 +333,15 @@ def _omitted_text(step: StepRecord) -> str:
     left_out = step["omitted"]
     assert left_out is not None
     loads, stores = count_text(left_out["loads"], "load"), count_text(left_out["stores"], "store")
-    if not left_out["blocks"]:
-        return f"... as above: {loads}" + (f", {stores}" if left_out["stores"] else "")
-    return f"... as above, {count_text(left_out['blocks'], 'block')}: {loads}, {stores}"
+    entries = count_text(left_out["entries"], "page table entry") if left_out["entries"] else ""
+    if left_out["blocks"]:
+        said = [f"... as above, {count_text(left_out['blocks'], 'block')}: {loads}", stores]
+    elif left_out["loads"] or not entries:
+        said = [f"... as above: {loads}", stores if left_out["stores"] else ""]
+    else:
+        said = [f"... as above: {entries}"]
+        entries = ""
+    return ", ".join(word for word in (*said, entries) if word)
 
 
 def _trace(trace: Trace) -> TraceRecord:
@@ -357,6 +376,7 @@ def _step(step: Step) -> StepRecord:
             "blocks": left_out.blocks,
             "loads": left_out.loads,
             "stores": left_out.stores,
+            "entries": left_out.entries,
         },
     }
 

@@ -19,12 +19,14 @@ from vmemmap.report.trace import StepRecord, TraceRecord, TracesRecord, aligned,
 
 
 def page(record: TracesRecord) -> Iterator[str]:
-    """Give the page of one trace, or of the first two side by side."""
-    made = record["traces"][:2]
+    """Give the page of one trace, or of all side by side."""
+    made = record["traces"]
     folder = files("vmemmap.report")
     style = (folder / "trace_page.css").read_text(encoding="utf-8")
     script = (folder / "trace_page.js").read_text(encoding="utf-8")
-    title = " and ".join(trace["release"] for trace in made) + f": {made[0]['what']}"
+    *first, last = [trace["release"] for trace in made]
+    releases = f"{', '.join(first)} and {last}" if first else last
+    title = f"{releases}: {made[0]['what']}"
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
@@ -59,9 +61,21 @@ def page(record: TracesRecord) -> Iterator[str]:
 
 
 def _rows(made: list[TraceRecord]) -> list[list[StepRecord | None]]:
-    if len(made) == 2:
-        return [list(pair) for pair in aligned(*made)]
-    return [[step] for step in made[0]["steps"] if step["kind"] != "leave"]
+    """Put steps that are alike in a row: each kernel's beside those of the first."""
+    rows: list[list[StepRecord | None]]
+    rows = [[step] for step in made[0]["steps"] if step["kind"] != "leave"]
+    for number, trace in enumerate(made[1:], 1):
+        wider, old = [], iter(rows)
+        for left, right in aligned(made[0], trace):
+            if left is not None:
+                # What stands before has no step of the first kernel, and none of this one.
+                while (row := next(old))[0] is not left:
+                    wider.append([*row, None])
+                wider.append([*row, right])
+            else:
+                wider.append([*[None] * number, right])
+        rows = [*wider, *([*row, None] for row in old)]
+    return rows
 
 
 def _cell(step: StepRecord | None) -> str:

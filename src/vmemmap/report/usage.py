@@ -367,7 +367,7 @@ def lines(record: UsageRecord) -> Iterator[str]:
 
 def _kind_lines(record: UsageRecord) -> Iterator[str]:
     size, pages = record["page_size"], record["pages"]
-    yield f"  {'kind':22} {'pages':>14} {'':>11} {'':>7}\n"
+    yield f"  {'kind':22} {'pages':>14}\n"
     for kind, word in _WORDS.items():
         count = record["kinds"][kind]
         if count is None:

@@ -141,6 +141,11 @@ def asked_the_list(row: VtopRecord) -> bool:
     return row["method"] == "vmemmap_list"
 
 
+def rows(records: list[VtopRecord]) -> list[VtopRecord]:
+    """Give the rows of the CSV form."""
+    return records
+
+
 def lines(rows: Iterable[VtopRecord]) -> Iterator[str]:
     """Give translations as plain lines, what does not fit behind an address below it."""
     yield f"{'virtual':18}  {'physical':18}  {'method':15}  {'in dump':7}  where\n"

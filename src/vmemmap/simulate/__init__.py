@@ -11,6 +11,7 @@ eras kernel steps     what changed and when; one kernel; kernel code that stops 
 spec                  which machine to build, and whether it can be
 memory                physical memory, the kernel image in it, and who hands it out
 mm                    the kernel's memory management: sections, vmemmap, list, tables, struct pages
+sched                 tasks, their PIDs, and who runs where
 crash                 what a dump of the crashed machine holds, damage to it, the known answers
 trace                 what a kernel does, step by step, watched from outside
 machine designs       the parts joined and run; the patch's three versions compared
@@ -20,6 +21,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -31,6 +33,7 @@ from vmemmap.simulate.spec.toml import load_spec, parse_spec
 from vmemmap.simulate.trace.trace import Trace
 
 __all__ = [
+    "CmaArea",
     "FaultPlan",
     "FirmwareRange",
     "HotplugEvent",

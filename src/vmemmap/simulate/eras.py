@@ -245,8 +245,13 @@ RAM steps in since Linux commit 9ef34630a461, which came after 4.19 and reached 
 ALTMAP_END_IS_EXACT: Table[bool] = ((OLDEST, False), ((6, 6), True, Bracket("6.4.6", "6.6.9")))
 """Before, a block that described the device to its very end counted as reaching beyond it."""
 
-COMPOUND_DEVICES: Table[bool] = ((OLDEST, False), ((5, 17), True))
-"""Whether device DAX may make its memory of compound pages, by Linux commit c4386bd8ee3a."""
+COMPOUND_DEVICES: Table[bool] = (
+    (OLDEST, False),
+    ((5, 17), True, Bracket("4.12.0", "6.6.9", "5.17 by what is remembered of c4386bd8ee3a")),
+)
+"""Whether device DAX may make its memory of compound pages.
+
+A 6.6.9 has vmemmap_populate_compound_pages() for radix; no tree before was read for it."""
 COMPOUND_PFN_IS_EXACT: Table[bool] = (
     (OLDEST, False),
     ((7, 3), True, Bracket("7.1.5", "7.4", "posted for stable kernels in June 2026")),
@@ -282,10 +287,11 @@ ZEROED_BLOCKS: Table[bool] = (
 )
 """Whether vmemmap_alloc_block() clears what it hands out."""
 SUBSECTION_HOTPLUG: Table[bool] = ((OLDEST, False), ((5, 3), True))
-BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True))
+_SPARSE_INIT = Bracket("4.9.154", "6.1.0", "4.19 by what is remembered of 35fd1eb1e821")
+BOOT_STOPS_AT_FAILURE: Table[bool] = ((OLDEST, False), ((4, 19), True, _SPARSE_INIT))
 """Whether one section without struct pages costs the rest of its node's run, or only itself."""
 
-SPARSE_BUFFER: Table[bool] = ((OLDEST, False), ((4, 19), True))
+SPARSE_BUFFER: Table[bool] = ((OLDEST, False), ((4, 19), True, _SPARSE_INIT))
 """Whether boot takes memory for the struct pages of a run of sections at once, and hands it out
 from its beginning; where there is no such piece, block by block from the top as before."""
 
@@ -306,6 +312,12 @@ PGDAT_RESIZE_LOCK: Table[bool] = (
     ((5, 0), False),
 )
 """Taken in sparse_add_one_section(), but only when the struct pages are already there."""
+
+CMA: Table[bool] = (
+    (OLDEST, False),
+    ((3, 5), True, Bracket("2.6.35.6", "6.1.192", "3.5 by what is remembered of 47118af076f6")),
+)
+"""Whether pages of contiguous areas are free on lists of their own."""
 
 SECTION_ROOTS_ALLOCATED: Table[bool] = (
     (OLDEST, False),
@@ -328,8 +340,8 @@ STALE_MAP_AFTER_REMOVE: Table[bool] = (
 RADIX_HUGE_ANYWHERE: Table[bool] = (
     (OLDEST, True),
     ((6, 14, 1), True, Bracket("6.14", "6.15", "the change of 6.15 was queued for 6.14, too")),
-    ((6, 15), False),
-    ((6, 16), True),
+    ((6, 15), False, Bracket("6.14", "6.17.0", "6.15 by what is remembered")),
+    ((6, 16), True, Bracket("6.14", "6.17.0", "6.16 by what is remembered")),
 )
 """Whether 2 MiB back a part of the vmemmap that is begun in its middle, where no altmap forbids."""
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmemmap.simulate import eras
-from vmemmap.simulate.crash import dmesg, warn
+from vmemmap.simulate.crash import dmesg, kernel_types, warn
 from vmemmap.simulate.kernel import RADIX_SINCE, Kernel
-from vmemmap.simulate.mm import page_layout, pgdat
+from vmemmap.simulate.mm import page_layout, pgdat, vmalloc
+from vmemmap.simulate.sched import task_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,14 @@ def _numbers(value: tuple[int, ...]) -> str:
 
 def _words(value: tuple[str, ...]) -> str:
     return ", ".join(value) or "none"
+
+
+def _numbered(value: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in value.items())
+
+
+def _or_none(value: str) -> str:
+    return value or "none"
 
 
 def _members(value: Any) -> str:
@@ -225,11 +234,54 @@ TOPICS: dict[str, Topic] = {
     "compound": ("how a compound page is told", page_layout.COMPOUND, _members),
     "zones": ("zones without that of device memory", pgdat.ZONES, _words),
     "migrate_types": ("lists of a free area", pgdat.MIGRATE_TYPES, _members),
+    "cma": ("is there CMA", eras.CMA, _yes),
     "map_lines": (
         "lines of boot that tell the regions",
         dmesg.MAP_LINES,
         lambda value: _words(tuple(map(str.strip, value))),
     ),
+    "node_lines": (
+        "does boot tell memory by page frames",
+        dmesg.NODE_RANGES_ARE_PFNS,
+        _yes,
+    ),
     "warning_form": ("the first line of a warning", warn.FIRST_LINES, str),
+    "warning_lines": ("lines of the source that warn", warn.LINES, _numbered),
+    "warning_task": ("a warning's line of its task", warn.TASK_LINES, _or_none),
+    "warning_end": ("a warning's last line", warn.END_MARKS, _or_none),
+    "warning_gap": ("blanks between a warning's registers", warn.REGISTER_GAPS, repr),
+    "last_cpupid": ("bits of the last CPU and process", page_layout.LAST_CPUPID_BITS, str),
+    "tail_mapping": ("mapping of tail pages", page_layout.TAIL_MAPPING, hex),
+    "slab_refcount": ("_refcount of a slab's first page", page_layout.SLAB_REFCOUNT, str),
+    "slabs_in_mapping": (
+        "may mapping of a slab look like an anonymous page's",
+        page_layout.SLABS_IN_MAPPING,
+        _yes,
+    ),
+    "node_layout": ("pglist_data: size behind the zones", pgdat.PGDAT_LAYOUTS, _members),
+    "zonelist_cache": ("does a zonelist know full zones", pgdat.ZONELIST_CACHE, _yes),
+    "node_start": (
+        "bytes from nr_zones to node_start_pfn",
+        pgdat.START_AFTER_ZONES,
+        str,
+    ),
+    "vmap_area": ("offset of vmap_area.list", vmalloc.VMAP_AREA_LIST, str),
+    "task_state": ("a task's state: name and type", task_layout.TASK_STATE, " ".join),
+    "task_thread_info": ("is thread_info in the task", task_layout.THREAD_INFO_IN_TASK, _yes),
+    "task_cpu": ("is a task's processor in the task", task_layout.CPU_IN_TASK, _yes),
+    "task_links": ("do tasks hang from PIDs without a pid_link", task_layout.TGID_LINK, _yes),
+    "task_threads": ("do threads hang from signal_struct", task_layout.THREAD_HEAD, _yes),
+    "task_group": ("do threads hang from one another", task_layout.THREAD_GROUP, _yes),
+    "task_letters": ("letters of states", task_layout.STATE_LETTERS, str),
+    "pid_tree": ("are PIDs in a tree of their namespace", task_layout.PIDS_IN_IDR, _yes),
+    "pid_tree_base": ("does that tree know its first number", task_layout.IDR_BASE, _yes),
+    "pid_xarray": ("is that tree an XArray", task_layout.XARRAY, _yes),
+    "cpu_masks": ("is __cpu_online_mask the mask itself", task_layout.CPU_MASKS, _yes),
+    "panic_cpu": ("is there a panic_cpu", task_layout.PANIC_CPU, _yes),
+    "highest_section": (
+        "is there a __highest_present_section_nr",
+        kernel_types.HIGHEST_SECTION,
+        _yes,
+    ),
 }
 """Each by its name: the question, the table that answers it, and how an answer is put into text."""

@@ -36,6 +36,7 @@ class Kernel:
         byte_order: Of the kernel and all that it keeps in memory.
         mmu: Which MMU it runs on.
         struct_page_size: 56 or 64 bytes.
+        load_address: Physical address of its image; not 0 if it was relocated.
     """
 
     release: str
@@ -43,6 +44,7 @@ class Kernel:
     byte_order: ByteOrder
     mmu: Mmu
     struct_page_size: int
+    load_address: int = 0
 
     def __post_init__(self) -> None:
         if self.numbers < OLDEST_RELEASE or self.version > eras.NEWEST:
@@ -62,13 +64,14 @@ class Kernel:
         byte_order: ByteOrder,
         mmu: Mmu,
         struct_page_size: int | None = None,
+        load_address: int = 0,
     ) -> Kernel:
         """Give a kernel whose struct pages have the size of its release, unless one is given.
 
         Raises:
             SpecError: There is no such kernel.
         """
-        kernel = cls(release, page_size, byte_order, mmu, struct_page_size or 64)
+        kernel = cls(release, page_size, byte_order, mmu, struct_page_size or 64, load_address)
         size = struct_page_size or kernel.at(eras.STRUCT_PAGE_BYTES)
         return replace(kernel, struct_page_size=size)
 
@@ -161,6 +164,11 @@ class Kernel:
     def huge_pages(self) -> int:
         """Base pages in a huge page: 16 MiB on hash, 2 MiB on radix."""
         return (2 * MIB if self.mmu == "radix" else 16 * MIB) >> self.page_shift
+
+    @property
+    def gigantic_pages(self) -> int:
+        """Base pages in a gigantic page: 16 GiB on hash, 1 GiB on radix."""
+        return (GIB if self.mmu == "radix" else 16 * GIB) >> self.page_shift
 
     def block_sizes(self, boot_memory: int) -> tuple[int, ...]:
         """Give the block sizes that this kernel can end up with, the one it prefers first.

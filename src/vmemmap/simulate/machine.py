@@ -24,7 +24,7 @@ from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.kernel import MIB, SECTION_SHIFT, Kernel
-from vmemmap.simulate.memory.image import PHYS, write_image
+from vmemmap.simulate.memory.image import image_of, write_image
 from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
@@ -47,6 +47,7 @@ from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
+from vmemmap.simulate.sched.tasks import Tasks
 from vmemmap.simulate.spec.by_hand import (
     Size,
     SpecFields,
@@ -57,7 +58,6 @@ from vmemmap.simulate.spec.by_hand import (
     spec_of,
 )
 from vmemmap.simulate.spec.machine_spec import (
-    IMAGE_BYTES,
     HotplugEvent,
     MachineSpec,
     MemoryRange,
@@ -69,6 +69,7 @@ from vmemmap.write.elf_core import Progress
 
 TRACED_MOST = 1 << 17
 """So many blocks take about a minute to watch, and so many sections half of one."""
+TASK_ALIGN = 128
 _LAST_SHOWN = 2
 """So many of the events a machine's repr names."""
 
@@ -136,19 +137,23 @@ class Machine:
 
     def _build(self) -> None:
         kernel, spec = self.kernel, self.spec
-        self.memory = PhysicalMemory(kernel.byte_order)
+        self.memory = PhysicalMemory(kernel.byte_order, kernel.load_address)
         self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = Memblock(spec.memory)
-        self.memblock.reserve(0, IMAGE_BYTES)
-        for kept in (spec.reservation, *spec.firmware):
+        for image in spec.image:
+            self.memblock.reserve(image.start, image.end)
+        for kept in (spec.reservation, *spec.firmware, *spec.cma):
             if kept is not None:
                 self.memblock.reserve(kept.start, kept.end)
+        self._gigantic = self._set_gigantic_apart() if kernel.mmu == "hash" else []
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
         self.runner = Runner(spec.faults.crash_before_store)
         self.locks = HotplugLocks(kernel, self._lock_rule, hibernation=spec.hibernation)
         write_image(self.memory, kernel, self.block_size)
+        self.tasks = Tasks(kernel, self.memory, self._alloc_for_tasks, spec.cpus)
+        self.tasks.start_first()
         self.sparsemem = SparseMem(kernel, kernel_memory, self.supply.alloc_kernel)
         self.tables = PageTables(kernel, self.memory, self.supply.alloc_kernel)
         lists = {"chunks": ChunkList, "free_list": FreeListList}
@@ -203,6 +208,11 @@ class Machine:
             self.nodes.add_node(self.memory, node, self.supply.alloc_kernel(self.nodes.size, node))
         self.objects_phys = self.supply.alloc_kernel(self.kernel.page_size)
         self._finish(self._sparse_init)
+        if not self.crashed:
+            for part in spec.memory:
+                self.hotplug.init_pages(part.node, part.start, part.end, "boot")
+        if self.kernel.mmu == "radix":
+            self._gigantic = self._set_gigantic_apart()
         self._start_page_allocator()
         return self
 
@@ -317,12 +327,12 @@ class Machine:
     def _watched(self, work: Callable[[], object]) -> Trace:
         watch = self._watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
         self.runner.watch = watch.stopped
-        self.supply.watch = self.vmemmap.map.watch = watch.did
+        self.supply.watch = self.vmemmap.map.watch = self.tables.watch = watch.did
         try:
             work()
         finally:
             self._watch = self.runner.watch = None
-            self.supply.watch = self.vmemmap.map.watch = None
+            self.supply.watch = self.vmemmap.map.watch = self.tables.watch = None
         outcome = self.outcomes[-1]
         stopped = self.runner.stores == self.runner.crash_before
         return watch.end(outcome.what, outcome.word, self.crashed, stopped=stopped)
@@ -409,6 +419,7 @@ class Machine:
             vmemmap=self.vmemmap,
             nodes=self.nodes,
             locks=self.locks,
+            tasks=self.tasks,
             objects_phys=self.objects_phys,
             idle=tuple(self.idle),
             lost_sections=self.lost_sections,
@@ -447,18 +458,23 @@ class Machine:
         write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
 
-    def write_symbols(self, path: str | Path) -> None:
+    def write_symbols(self, path: str | Path, *, debug_info: bool = False) -> None:
         """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.
+
+        Args:
+            path: The file.
+            debug_info: Types and variables are in it as DWARF, too, whatever the release: what
+                drgn wants.
 
         Raises:
             UnwritableFile: The file cannot be written.
         """
-        write_symbols(self, path)
+        write_symbols(self, path, debug_info=debug_info)
 
     @property
     def list_head(self) -> int:
         """The pointer at vmemmap_list."""
-        return self.memory.load_u64(PHYS["vmemmap_list"])
+        return self.memory.load_u64(image_of(self.memory).phys["vmemmap_list"])
 
     @property
     def backing(self) -> tuple[VmemmapBacking, ...]:
@@ -467,7 +483,7 @@ class Machine:
         return tuple(self.walk())
 
     def __repr__(self) -> str:
-        kernel, load = self.kernel, self.memory.load_u32
+        kernel, load, at = self.kernel, self.memory.load_u32, image_of(self.memory).phys
         machine = (
             f"{kernel.release}, {kernel.mmu}, {kernel.page_size >> 10}K pages, "
             f"{kernel.byte_order}-endian"
@@ -486,8 +502,8 @@ class Machine:
             f"<Machine {machine}:\n"
             f" {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
             f"{blocks} block{'' if blocks == 1 else 's'} of {self.block_size >> 10}K on the list\n"
-            f" head {self.list_head:#x}, next {self.memory.load_u64(PHYS['next']):#x}, "
-            f"num_left {load(PHYS['num_left'])}, num_freed {load(PHYS['num_freed'])}\n"
+            f" head {self.list_head:#x}, next {self.memory.load_u64(at['next']):#x}, "
+            f"num_left {load(at['num_left'])}, num_freed {load(at['num_freed'])}\n"
             f" {node_page}; {events}{f'; {self.crashed}' if self.crashed else ''}>"
         )
 
@@ -542,8 +558,27 @@ class Machine:
         finally:
             self._kernel_memory.loads_are_steps = True
 
+    def _set_gigantic_apart(self) -> list[int]:
+        """Take memory for gigantic pages; give the first page frame of each.
+
+        It is hugetlb's, and not reserved when the machine runs.
+        """
+        size, taken = self.kernel.gigantic_pages << self.kernel.page_shift, []
+        for _ in range(self.spec.pages.gigantic // self.kernel.gigantic_pages):
+            phys = self.memblock.alloc(size, size, 0)
+            if phys is None:
+                raise SpecError("pages.gigantic", "no memory is left that is large enough")
+            self.memblock.reserved.remove(phys, phys + size)
+            taken.append(phys >> self.kernel.page_shift)
+        return taken
+
+    def _alloc_for_tasks(self, size: int) -> int:
+        return self.supply.alloc_kernel(size, align=max(size, TASK_ALIGN))
+
     def _start_page_allocator(self) -> None:
         """Hand what memblock has left to the page allocator, and put pages to use."""
+        if not self.crashed:
+            self.tasks.start_others()
         shift = self.kernel.page_shift
         for part in self.spec.memory:
             self.pages.adopt(part.node, part.start >> shift, part.end >> shift)
@@ -551,8 +586,12 @@ class Machine:
                 for low, high in self._with_struct_pages(start, end):
                     # A page that memblock gave out in part is not free.
                     self.pages.free_range(-(-low >> shift), high >> shift)
+        for area in self.spec.cma:  # cma_init_reserved_areas() gives them back
+            self.memblock.reserved.remove(area.start, area.end)
+            self.pages.free_cma(area.start >> shift, area.end >> shift)
         self.supply.booting = False
         if not self.crashed:
+            self.usage.place_gigantic(self._gigantic)
             self.usage.place(self.spec.pages)
             map_vmalloc(self.kernel, self.memory, self.tables, self.usage, self.objects_phys)
 

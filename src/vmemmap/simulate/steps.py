@@ -37,17 +37,20 @@ class Deed:
 
     Attributes:
         kind: What it is.
-        what: What was allocated, freed or mapped.
+        what: What was allocated, freed or mapped; which page table's entry it is; what became of
+            struct pages.
         size: How many bytes.
         phys: Their physical address; None where none could be had.
         virt: Where they are mapped, of a mapping.
+        words: Of an entry of a page table what was there, and what is there now.
     """
 
-    kind: Literal["alloc", "free", "map", "unmap"]
+    kind: Literal["alloc", "free", "map", "unmap", "bolt", "entry", "pages"]
     what: str
     size: int
     phys: int | None = None
     virt: int | None = None
+    words: tuple[int, int] | None = None
 
 
 Watcher = Callable[[Deed], None]

@@ -26,7 +26,7 @@ from typing import Literal
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.machine import Machine
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, Store, phys_of
 from vmemmap.simulate.mm.backing_list import LIST_AT, PHYS_AT, VIRT_ADDR_AT, VmemmapBacking
 from vmemmap.simulate.steps import Runner, Task
@@ -70,6 +70,7 @@ class Insertion:
         """
         self._memory: PhysicalMemory = machine.memory
         self._machine = machine
+        self._image = image_of(machine.kernel)
         self.before = machine.walk()
         none = machine.kernel.vmemmap_base - machine.block_size
         last = max((entry.virt_addr for entry in self.before), default=none)
@@ -135,7 +136,7 @@ class Insertion:
             node + PHYS_AT: "phys",
             node + VIRT_ADDR_AT: "virt_addr",
         }
-        variables = {phys: name for name, phys in PHYS.items()}
+        variables = {phys: name for name, phys in self._image.phys.items()}
         return members.get(store.phys) or variables[store.phys]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder
 from vmemmap.errors import ReadError
 from vmemmap.formats.notes import Note
@@ -113,6 +114,9 @@ class PhysicalSource(ABC):
     warnings: list[str]
     moves: bool = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*.
@@ -170,6 +174,16 @@ class PhysicalSource(ABC):
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
 
+    def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
+        """Do what `locate` does, for pages that lie apart and are looked at once.
+
+        Args:
+            runs: As for `locate`.
+            room: uint8, as many as the stretches have bytes: where those may be copied to. What is
+                given may lie in it, and is then gone with the next call.
+        """
+        return self.locate(runs)
+
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch stretches of memory that will be read soon, where reading costs requests.
 
@@ -198,6 +212,14 @@ class PhysicalSource(ABC):
         off before, or the page never have been written.
         """
         return self.is_present(address)
+
+    def why_absent(self, address: int) -> Absence:
+        """Say why the byte at physical *address* cannot be read; ``Absence.READ`` where it can."""
+        try:
+            self.read(address, 1)
+        except ReadError as error:
+            return error.code
+        return Absence.READ
 
     @abstractmethod
     def present_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -189,8 +189,8 @@ def _make_snappy() -> Decoder:
 def _make_snappy_into() -> IntoDecoder:
     try:
         from cramjam import snappy
-    except ImportError as error:
-        raise CodecUnavailable("snappy", "cramjam") from error
+    except ImportError:
+        return _make_python_snappy_into()
 
     def into(data: memoryview, page: memoryview) -> None:
         packed = bytes(data)
@@ -205,6 +205,36 @@ def _make_snappy_into() -> IntoDecoder:
             raise ValueError(f"snappy: it unpacks to {written} bytes, a page has {len(page)}")
 
     return into
+
+
+def _make_python_snappy_into() -> IntoDecoder:
+    """What distributions have that do not have cramjam."""
+    try:
+        import snappy
+    except ImportError as error:
+        raise CodecUnavailable("snappy", "cramjam") from error
+
+    def into(data: memoryview, page: memoryview) -> None:
+        packed = bytes(data)
+        if _declared_by_snappy(packed) != len(page):  # it would make as much room as they declare
+            raise ValueError(f"snappy: it does not declare the {len(page)} bytes of a page")
+        try:
+            unpacked = snappy.uncompress(packed)
+        except Exception as error:  # its exception classes differ between releases
+            raise ValueError(f"snappy: {error}") from error
+        page[:] = _require_length(unpacked, len(page))
+
+    return into
+
+
+def _declared_by_snappy(packed: bytes) -> int:
+    """Read the size before a snappy stream: seven bits a byte, the lowest first."""
+    declared = 0
+    for at, byte in enumerate(packed[:5]):
+        declared |= (byte & 0x7F) << (7 * at)
+        if byte < 0x80:
+            return declared
+    return -1
 
 
 def _make_zstd() -> Decoder:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX
 from vmemmap.errors import (
     CorruptDump,
@@ -51,6 +52,7 @@ _HEADS_AT_A_TIME = 16384
 _HEADS_BYTES_COPIED = 8 << 20
 _SMALL_HOLE_BYTES = 1 << 20
 """To look at so much of zeros costs less than another batch."""
+_FEW_PIECES = 1 << 12
 _PHYS_LIMIT = 1 << 56
 """No ppc64 machine addresses more; a segment beyond it is damage."""
 
@@ -142,7 +144,19 @@ class ElfSource(PhysicalSource):
         piece = self._find(address)
         if piece < 0 or self._kinds[piece] != _IN_FILE:
             return False
+        if not self._file.truncated:
+            return True
         return self._file.holds(self._offsets[piece] + address - self._starts[piece], 1)
+
+    def why_absent(self, address: int) -> Absence:
+        """Say why a byte cannot be read; see `PhysicalSource.why_absent`."""
+        piece = self._find(address)
+        if piece < 0:
+            return Absence.NOT_IN_DUMP
+        kind = self._kinds[piece]
+        if kind == _IN_FILE:
+            return super().why_absent(address)
+        return Absence.EXCLUDED if kind == _EXCLUDED else Absence.TRUNCATED
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`."""
@@ -178,6 +192,19 @@ class ElfSource(PhysicalSource):
             return super().locate(runs)
         data, spans = self._file.view(0, self._file.size), self._spans(runs)
         return Located(data, spans, self._file.open_file)
+
+    def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
+        """Copy stretches of memory that lie apart; see `PhysicalSource.copy`."""
+        if not isinstance(self._file, FileView) or not len(self._start):
+            return super().copy(runs, room)
+        spans = self._spans(runs)
+        ends = np.cumsum(spans[:, 1])
+        out, at, there = room.data, 0, np.ones(len(spans), dtype=np.bool_)
+        for row, (end, offset) in enumerate(zip(ends.tolist(), spans[:, 2].tolist(), strict=True)):
+            there[row] = self._file.copy(offset, out[at:end])
+            at = end
+        spans[:, 2] = ends - spans[:, 1]
+        return Located(out, spans[there])
 
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch what will be read of a far file; see `PhysicalSource.prefetch`."""
@@ -375,9 +402,13 @@ class ElfSource(PhysicalSource):
             ordered = settle_overlaps(table)
             self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
         self._start, self._end, self._offset, self._kind = np.ascontiguousarray(ordered)
-        # For one address at a time: numpy would make an object of its own of each number.
-        self._starts, self._ends = self._start.data, self._end.data
-        self._offsets, self._kinds = self._offset.data, self._kind.data
+        # For one address at a time: numpy would make an object of its own of each number, and so
+        # does a view, if faster; of few pieces a list has them made.
+        few = len(self._start) <= _FEW_PIECES
+        self._starts, self._ends, self._offsets, self._kinds = (
+            column.tolist() if few else column.data
+            for column in (self._start, self._end, self._offset, self._kind)
+        )
 
     def _find(self, address: int) -> int:
         """Give the index of the piece that covers *address*, or -1."""

@@ -27,6 +27,7 @@ Chain: TypeAlias = "tuple[array[int], array[int], array[int]]"
 RECORDS_LIMIT = 50_000_000
 CHAIN_BYTES = 8 << 20
 """How much of a far file is fetched at a time to follow the chain; larger records are passed by."""
+_KIND = "flattened"
 _INDEXING = "reading the flattened dump once, for an index"
 CRUMBS = 256
 CRUMB_BYTES = 64
@@ -58,7 +59,7 @@ class FlattenedView(ByteView):
 
     def __init__(self, file: ByteView, progress: Progress = no_progress) -> None:
         self._file = file
-        self.path, self.far = file.path, file.far
+        self.path, self.far, self.identity = file.path, file.far, file.identity
         self.warnings: list[str] = []
         self.truncated = False
         self._cut_at: int | None = None
@@ -223,17 +224,15 @@ class FlattenedView(ByteView):
 
     def _far_chain(self, progress: Progress) -> Chain:
         """Take the chain of a far file as it was kept; else read all of the file, once."""
-        from vmemmap.source.index_cache import keep_index, read_index
-
         identity = self._file.identity
-        kept = read_index(identity, self._file.size) if identity else None
+        kept = _kept_chain(identity, self._file.size) if identity else None
         if kept is not None:
             chain, cut_at = kept
             return chain if cut_at is None else self._cut_off(cut_at, *chain)
         chain = self._read_chain(progress)
         progress(_INDEXING, self._file.size, self._file.size)
         if identity:
-            keep_index(identity, chain, self._cut_at)
+            _keep_chain(identity, chain, self._cut_at)
         return chain
 
     def _read_chain(self, progress: Progress = no_progress) -> Chain:
@@ -307,3 +306,38 @@ class FlattenedView(ByteView):
         self._starts = np.ascontiguousarray(sorted_start).data
         self._ends = np.ascontiguousarray(sorted_end).data
         self._sources = np.ascontiguousarray(sorted_source).data
+
+
+def _kept_chain(identity: str, file_bytes: int) -> tuple[Chain, int | None] | None:
+    """Give the chain that was kept for a file, and where the file is cut off, if it is.
+
+    Args:
+        identity: What tells this version of the file from any other.
+        file_bytes: Its size; a chain that points beyond it is not believed.
+    """
+    from vmemmap.source.index_cache import read_arrays  # for far files only
+
+    kept = read_arrays(_KIND, identity)
+    rows, cut_at = kept.get("chain"), kept.get("cut_at")
+    if rows is None or cut_at is None or cut_at.shape or rows.ndim != 2 or len(rows) != 3:
+        return None
+    targets, sources, sizes = rows
+    inside = (targets >= 0) & (sources >= 0) & (sizes > 0) & (sources <= file_bytes - sizes)
+    if not rows.shape[1] or not inside.all():
+        return None
+    chain = (
+        array("q", targets.tobytes()),
+        array("q", sources.tobytes()),
+        array("q", sizes.tobytes()),
+    )
+    return chain, None if cut_at < 0 else int(cut_at)
+
+
+def _keep_chain(identity: str, chain: Chain, cut_at: int | None) -> None:
+    """Keep a file's chain."""
+    rows = np.stack([np.frombuffer(column, dtype=np.int64) for column in chain])
+    from vmemmap.source.index_cache import keep_arrays
+
+    keep_arrays(
+        _KIND, identity, {"chain": rows, "cut_at": np.array(-1 if cut_at is None else cut_at)}
+    )

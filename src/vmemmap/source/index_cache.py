@@ -1,7 +1,7 @@
-"""Keeps what took reading a whole far file to find out: the chain of records of a flattened one.
+"""Keeps what took reading much of a far file to find out: a chain of records, counts of pages.
 
-An index lies in ``$XDG_CACHE_HOME/vmemmap/flattened`` (``~/.cache`` without), under a name made of
-the file's identity: a file that changed has another. What is damaged there is as if it were not.
+Each kind lies in a folder of ``$XDG_CACHE_HOME/vmemmap`` (``~/.cache`` without), under a name made
+of the file's identity: a file that changed has another. What is damaged there is as if it were not.
 """
 
 from __future__ import annotations
@@ -10,78 +10,70 @@ import hashlib
 import os
 import tempfile
 import zipfile
-from array import array
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 ROOM_BYTES = 256 << 20
-"""How much all indices together may take; those unused for longest go first."""
+"""How much all of a kind together may take; those unused for longest go first."""
 _FORM = 1
 
-Chain: TypeAlias = "tuple[array[int], array[int], array[int]]"
-"""Target offsets, file offsets and sizes of the records of a flattened file."""
 
-
-def read_index(identity: str, file_bytes: int) -> tuple[Chain, int | None] | None:
-    """Give the chain that was kept for a file.
+def read_arrays(kind: str, identity: str) -> dict[str, NDArray[np.int64]]:
+    """Give what was kept of a file, by name; nothing if nothing was.
 
     Args:
+        kind: What it tells; the name of the folder.
         identity: What tells this version of the file from any other.
-        file_bytes: Its size; an index that points beyond it is not believed.
-
-    Returns:
-        The chain, and where the file is cut off (None if it is not); None if nothing was kept.
     """
-    path = _place(identity)
+    path = _place(kind, identity)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            rows, cut_at = kept["chain"], int(kept["cut_at"])
+            arrays = {name: kept[name] for name in kept.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    if rows.dtype != np.dtype("<i8") or rows.ndim != 2 or rows.shape[0] != 3 or not rows.shape[1]:
-        return None
-    if not _sound(rows, file_bytes):
-        return None
+        return {}
+    if any(array.dtype != np.dtype("<i8") for array in arrays.values()):
+        return {}
     with suppress(OSError):
         os.utime(path)
-    targets, sources, sizes = (array("q", row.astype(np.int64).tobytes()) for row in rows)
-    return (targets, sources, sizes), None if cut_at < 0 else cut_at
+    return {name: array.astype(np.int64) for name, array in arrays.items()}
 
 
-def keep_index(identity: str, chain: Chain, cut_at: int | None) -> None:
-    """Keep a file's chain; where that cannot be, it is read again the next time."""
-    rows = np.stack([np.frombuffer(column, dtype=np.int64) for column in chain]).astype("<i8")
-    path = _place(identity)
+def keep_arrays(kind: str, identity: str, arrays: Mapping[str, NDArray[np.int64]]) -> None:
+    """Keep what was found out; where that cannot be, it is found out again the next time."""
+    path = _place(kind, identity)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
         try:
             with os.fdopen(fd, "wb") as file:
-                np.savez(file, chain=rows, cut_at=np.int64(-1 if cut_at is None else cut_at))
+                _save(file, {name: array.astype("<i8") for name, array in arrays.items()})
             Path(part).replace(path)
         finally:
             Path(part).unlink(missing_ok=True)
         _make_room(path.parent, path)
 
 
-def _place(identity: str) -> Path:
+def _save(file: BinaryIO, arrays: Mapping[str, NDArray[np.int64]]) -> None:
+    """Write arrays as numpy's ``npz`` has them: each a file in an archive that is not packed."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _place(kind: str, identity: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(f"{_FORM} {identity}".encode()).hexdigest()[:32]
-    return Path(cache) / "vmemmap" / "flattened" / f"{name}.npz"
-
-
-def _sound(rows: NDArray[np.int64], file_bytes: int) -> bool:
-    targets, sources, sizes = rows
-    inside = (targets >= 0) & (sources >= 0) & (sizes > 0) & (sources <= file_bytes - sizes)
-    return bool(inside.all())
+    return Path(cache) / "vmemmap" / kind / f"{name}.npz"
 
 
 def _make_room(folder: Path, newest: Path) -> None:
-    """Remove the indices that nobody has asked for in longest, until the rest is small enough."""
+    """Remove what nobody has asked for in longest, until the rest is small enough."""
     kept = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
     total = sum(path.stat().st_size for path in kept)
     for path in kept:

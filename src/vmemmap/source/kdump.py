@@ -230,7 +230,8 @@ class KdumpSource(PhysicalSource):
         """Tell which bytes are stored; see `PhysicalSource.present_many`."""
         pfns = addresses >> np.uint64(self._shift)
         here = (pfns >= np.uint64(self._first_pfn)) & (pfns < np.uint64(self._end_pfn))
-        return self.file.stored.test_many(pfns) & here
+        here[here] = self.file.stored.test_many(pfns[here])
+        return here
 
     def present_runs(self, start: int, end: int) -> Intervals:
         """Give what the second bitmap has of memory; see `PhysicalSource.present_runs`."""
@@ -520,7 +521,7 @@ class KdumpSource(PhysicalSource):
         wanted = pfns[stored]
         order = np.argsort(wanted, kind="stable")
         numbers = np.empty(len(wanted), dtype=np.int64)
-        numbers[order] = self.file.stored.rank_many(wanted[order]) - self.file.rank_before
+        numbers[order] = self.file.stored.rank_many(wanted[order])
         if len(numbers):
             first, last = int(numbers.min()), int(numbers.max())
             count = last + 1 - first

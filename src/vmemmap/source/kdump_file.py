@@ -19,8 +19,15 @@ from vmemmap.formats.notes import (
     find_vmcoreinfo,
     walk_notes,
 )
-from vmemmap.source.bitmap import Bitmap, FarBytes
+from vmemmap.source.bitmap import Bitmap
+from vmemmap.source.descriptor_count import count_descriptors
+from vmemmap.source.far_bytes import FarBytes
 from vmemmap.source.file_view import ByteView
+from vmemmap.source.map_counts import MapCounts
+from vmemmap.source.ranks import Ranks
+
+_LARGE_BYTES = 1 << 20
+"""From this size on a bitmap is not counted where its descriptors tell how many bits are set."""
 
 
 class KdumpFile:
@@ -44,6 +51,9 @@ class KdumpFile:
         CorruptDump: Headers that contradict themselves or the file.
     """
 
+    ram: Bitmap
+    stored: Bitmap
+
     def __init__(self, view: ByteView) -> None:
         self.view = view
         self.warnings = view.warnings
@@ -57,6 +67,7 @@ class KdumpFile:
         self.notes = self._read_notes()
         self.vmcoreinfo = self._read_vmcoreinfo()
         self._place_maps()
+        self._counts = MapCounts(view, self.ram, self.stored)
 
     def _read_sub_header(self) -> layout.SubHeader:
         at, version = self.main.block_size, self.main.header_version
@@ -78,11 +89,6 @@ class KdumpFile:
             return 0, limit
         return min(self.sub.start_pfn, limit), min(self.sub.end_pfn, limit)
 
-    @cached_property
-    def rank_before(self) -> int:
-        """How many stored pages lie below the pages of this file."""
-        return self.stored.rank(self.pfn_range[0])
-
     @property
     def identity(self) -> bytes:
         """The main header without time and status, in which the members of one dump may differ."""
@@ -97,19 +103,41 @@ class KdumpFile:
 
     def close(self) -> None:
         """Release the file; the bitmaps must not be asked afterwards."""
+        self._counts.keep()
+        del self._counts  # it knows the bitmaps, too
+        self.__dict__.pop("_ranks", None)
         self.ram = self.stored = Bitmap(memoryview(b""), 0)
         self.view.close()
 
     @cached_property
     def descriptors_end(self) -> int:
         """File offset behind the last descriptor, where page data can begin."""
-        count = self.stored.rank(self.pfn_range[1]) - self.rank_before
-        return self.descriptors_at + max(count, 0) * layout.DESCRIPTOR_BYTES
+        count = self._told_count
+        if count is None:
+            count = self.stored.rank(self.pfn_range[1])
+        return self.descriptors_at + count * layout.DESCRIPTOR_BYTES
 
     def descriptor_at(self, pfn: int) -> int:
         """Give the file offset of the descriptor of a stored page."""
-        index = self.stored.rank(pfn) - self.rank_before
-        return self.descriptors_at + index * layout.DESCRIPTOR_BYTES
+        return self.descriptors_at + self._ranks.below(pfn) * layout.DESCRIPTOR_BYTES
+
+    @cached_property
+    def _ranks(self) -> Ranks:
+        """The ranks of stored pages; of a far file they are counted from both ends."""
+        if self.view.far and self._told_count is not None:
+            self.stored.ranks.anchor(self._told_count)
+        return self.stored.ranks
+
+    @cached_property
+    def _told_count(self) -> int | None:
+        """How many descriptors there are, where the file tells and counting would take long."""
+        if not self.view.far and self._map_bytes < _LARGE_BYTES:
+            return None
+        start, end = self.pfn_range
+        data_end = self.sub.offset_eraseinfo or self.view.size
+        block, order = self.main.block_size, self.main.order
+        most = max(end - start, 0)
+        return count_descriptors(self.view, self.descriptors_at, order, block, data_end, most)
 
     def _read_notes(self) -> list[Note]:
         offset, size = self.sub.offset_note, self.sub.size_note
@@ -144,7 +172,7 @@ class KdumpFile:
         main, max_mapnr = self.main, self.sub.max_mapnr
         block = main.block_size
         half_blocks = main.bitmap_blocks // 2
-        map_bytes = -(-max_mapnr // 8)
+        self._map_bytes = map_bytes = -(-max_mapnr // 8)
         two_maps = main.bitmap_blocks >= 2 * -(-map_bytes // block)
         have_bits = (half_blocks if two_maps else main.bitmap_blocks) * block * 8
         if not 1 <= max_mapnr <= min(have_bits, layout.MAX_MAPNR_LIMIT):
@@ -166,11 +194,11 @@ class KdumpFile:
                     expected=f"{map_bytes} bytes",
                     found=f"{self.view.end_text}; the dump is cut off: copy it again",
                 )
-        maps = (
+        ram, stored = (
             FarBytes(self.view, at, map_bytes) if self.view.far else self.view.view(at, map_bytes)
             for at in (first_at, second_at)
         )
-        self.ram, self.stored = (Bitmap(data, max_mapnr) for data in maps)
+        self.ram, self.stored = Bitmap(ram, max_mapnr), Bitmap(stored, max_mapnr, *self.pfn_range)
 
 
 def _read_main_header(view: ByteView) -> layout.MainHeader:

@@ -104,7 +104,7 @@ class _Tally:
     def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
         """Make the record of some lost pages, given by their places, of which there is one."""
         file, first = self._file, int(places[0])
-        pfn = file.stored.nth(file.rank_before + first)
+        pfn = file.stored.nth(first)
         least = "" if self._all_seen else "at least "
         if len(places) == self._total:
             where = ""

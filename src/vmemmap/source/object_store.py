@@ -153,6 +153,9 @@ class StoredObject(RangeReader):
         if kind == "NotSupportedError":
             why = "the server gives no ranges, only the whole file"
             return unreadable(self.path, why, "download it, and name the file", self._what)
+        if "BadScheme" in text:
+            why, hint = "its store answers without TLS", "allow that with --storage allow_http=true"
+            return unreadable(self.path, why, hint, self._what)
         if status == 416:
             return _NoSuchRange() if self.size < 0 else self._changed()
         if any(sign in text for sign in _NO_CREDENTIALS):
@@ -210,6 +213,7 @@ def open_store(
     more: dict[str, Any] = {"client_options": client, "retry_config": {"max_retries": 0}}
     try:
         if scheme in WEB:
+            _check_known(given)
             client.setdefault("allow_http", scheme == "http")
             return HTTPStore.from_url(url, **more), ""
         place, _, key = url.partition("://")[2].partition("/")
@@ -268,11 +272,36 @@ def _version(size: int, etag: str | None, modified: float) -> str:
     return f"{size} {etag or modified}"
 
 
+def _check_known(given: Mapping[str, Any]) -> None:
+    """Make sure that options are of some store, though a web server takes none of them.
+
+    A list of dumps may have both, and options are said once.
+    """
+    from obstore.exceptions import UnknownConfigurationKeyError
+    from obstore.store import from_url
+
+    def fault_of(url: str, name: str, value: Any) -> Exception | None:
+        try:
+            from_url(url, **{name: value})
+        except Exception as error:
+            return error  # one that is known may lack others
+        return None
+
+    for name, value in given.items():
+        faults = [fault_of(url, name, value) for url in ("s3://-", "gs://-", "az://-")]
+        if all(isinstance(fault, UnknownConfigurationKeyError) for fault in faults):
+            raise faults[0] or AssertionError
+
+
 def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:
     """Tell whether the user, or the environment, names an endpoint without TLS."""
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
     ends = [os.environ.get(name, "") for name in names]
-    ends += [str(value) for name, value in given.items() if "endpoint" in name.lower()]
+    ends += [
+        str(value)
+        for name, value in given.items()
+        if "endpoint" in name.lower() or "base_url" in name.lower()
+    ]
     return any(urlsplit(end).scheme == "http" for end in ends)
 
 
@@ -285,6 +314,9 @@ def _why_no_store(error: Exception) -> str:
     if type(error).__name__ == "UnknownConfigurationKeyError":
         found = re.match(r"Configuration key: '([\w.]+)'", str(error))
         return f"obstore has no option {found[1]!r} here" if found else "an option is not known"
+    text = str(error).lower()
+    if "credential" in text or "service account" in text or "pem file" in text:
+        return "the credentials are of no kind that its store takes"
     return "it is no address, or an option has a value that cannot be"
 
 
@@ -326,6 +358,10 @@ _FAILURES = (
     ("connection reset", "the server broke off"),
     ("connection closed", "the server broke off"),
     ("response body", "the server broke off in the middle of an answer"),
+    ("following redirect", "it is redirected again and again"),
+    ("content_range", "the server does not say which bytes it gave"),
+    ("content-range", "the server does not say which bytes it gave"),
+    ("requested range", "the server gave other bytes than were asked for"),
 )
 _NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount")
 """What stands in errors of looking for credentials; the address is where clouds give them."""

@@ -71,6 +71,8 @@ class RangeReader(ABC):
 class RangeView(ByteView):
     """The bytes behind a reader of ranges, with what was fetched kept within a bound.
 
+    `trim` lets go of nothing: reading it again would cost requests, and the bound holds anyway.
+
     Args:
         reader: Where they come from; closed with this view.
         cache_bytes: How much is kept, twice `WINDOW_BYTES` at least.
@@ -141,14 +143,6 @@ class RangeView(ByteView):
             runs.append((start, end))
         with self._lock:
             self._fetch([run for start, end in runs for run in self._missing(start, end)])
-
-    def trim(self) -> None:
-        """Let go of what was fetched, but for the file's beginning."""
-        with self._lock:
-            first = self._blocks.get(0)
-            self._blocks.clear()
-            if first is not None:
-                self._blocks[0] = first
 
     def close(self) -> None:
         """Close the reader; views handed out stay valid."""

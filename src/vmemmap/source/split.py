@@ -151,13 +151,19 @@ class SplitSource(PhysicalSource):
 
     def _missing_members(self) -> tuple[Loss, ...]:
         file, found = self._all[0].file, []
-        total = file.stored.rank(file.sub.max_mapnr)
+        total = file.stored.count(0, file.sub.max_mapnr) if self._missing else 0
         for start, end in self._missing:
-            count = file.stored.rank(end) - file.stored.rank(start)
+            count = file.stored.count(start, end)
             cause = f"a member of this split dump is missing, the one with pfns {start} to {end}"
             lost = f"its pages are lost, {count} of {total}"
-            found.append(Loss(cause, lost, file.stored.nth(file.stored.rank(start)) << self._shift))
+            first = int(file.stored.within(start, end)[0, 0])
+            found.append(Loss(cause, lost, first << self._shift))
         return tuple(found)
+
+    @property
+    def identity(self) -> bytes:
+        """What the members of one dump have in common, and no other dump's."""
+        return self._all[0].file.identity
 
     @property
     def traffic(self) -> Traffic | None:
@@ -187,8 +193,8 @@ class SplitSource(PhysicalSource):
             self._missing.append((reached, start))
             reached = end
         self._missing.append((reached, file.sub.max_mapnr))
-        rank = file.stored.rank
-        self._missing = [(start, end) for start, end in self._missing if rank(end) > rank(start)]
+        count = file.stored.count
+        self._missing = [(start, end) for start, end in self._missing if count(start, end)]
 
     def _member_of(self, address: int) -> KdumpSource:
         pfn = address >> self._shift

@@ -34,7 +34,7 @@ def ask_dump(
     """
     row, began = empty_row(dump, ask), time.monotonic()
     try:
-        with open_vmcore(dump.opened_as, storage=storage) as core:
+        with open_vmcore(dump.opened_as, *dump.more, storage=storage) as core:
             for name in ask:
                 try:
                     row |= QUESTIONS[name](core)
@@ -55,6 +55,7 @@ def empty_row(dump: SurveyedDump, ask: Sequence[str]) -> Row:
         "address": dump.address,
         "version": dump.version,
         "vmemmap": vmemmap.__version__,
+        "members": dump.members,
         "asked": sorted(ask),
         "surveyed_at": datetime.now(UTC),
         "error_code": None,

@@ -26,34 +26,57 @@ class SurveyedDump:
         opened_as: What it is opened by; a signed URL has secrets, and is written nowhere.
         address: What it is called: the path, or the URL without secrets.
         version: Of its content, as far as that can be told without reading it; else empty.
+        more: By what the other members of a split dump are opened; the first gives the address.
     """
 
     opened_as: str
     address: str
     version: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def members(self) -> list[str] | None:
+        """What the members of a split dump are called, the first one too; None if it is none."""
+        return [self.address, *map(_called, self.more)] if self.more else None
 
 
 def find_dumps(
     sources: Iterable[str], storage: Mapping[str, Any] | None = None
 ) -> Iterator[SurveyedDump]:
-    """Find the dumps that some words name, each once.
+    """Find the files that some words name, each once; a dump or a member of one, as far as is told.
 
     Args:
         sources: Of each kind: a file, also one that is not there; a folder, of which the files
             that begin as dumps do are taken, at any depth; a pattern with ``*``, ``?`` or ``[``;
-            a URL; a prefix of a store, a URL that ends in ``/`` or ``*``; ``@FILE``, a list of
-            these, one a line, where empty lines and those that begin with ``#`` do not count.
+            a URL; a prefix of a store, a URL that ends in ``/`` or ``*``; files and URLs with tabs
+            between, the members of one dump; ``@FILE``, a list of these, one a line, where empty
+            lines and those that begin with ``#`` do not count.
         storage: Options for URLs.
 
     Raises:
         DumpError: A list cannot be read, or a prefix not be listed.
     """
-    seen: set[str] = set()
+    found: dict[str, SurveyedDump] = {}
     for word in _words(sources):
         for dump in _of_word(word, storage):
-            if dump.address not in seen:
-                seen.add(dump.address)
-                yield dump
+            found.setdefault(dump.address, dump)
+    others = {name for dump in found.values() for name in (dump.members or ())[1:]}
+    alone = [dump for dump in found.values() if dump.address not in others]
+    yield from alone
+
+
+def joined(members: list[SurveyedDump]) -> SurveyedDump:
+    """Make one dump of its members, or of a dump alone."""
+    first, *others = members
+    if not others:
+        return first
+    versions = [member.version for member in members]
+    return SurveyedDump(
+        first.opened_as,
+        first.address,
+        " + ".join(versions) if all(versions) else "",
+        tuple(member.opened_as for member in others),
+    )
 
 
 def _words(sources: Iterable[str]) -> Iterator[str]:
@@ -71,17 +94,27 @@ def _words(sources: Iterable[str]) -> Iterator[str]:
 
 
 def _of_word(word: str, storage: Mapping[str, Any] | None) -> Iterator[SurveyedDump]:
-    if scheme_of(word) == "file" or not scheme_of(word):
+    names = [name for name in word.split("\t") if name]
+    if len(names) > 1:
+        yield joined([_single(name, storage) for name in names])
+    elif scheme_of(word) in ("", "file"):
         yield from map(_local, _paths(word))
     elif word.endswith(("/", "*")):
         for url, version in list_prefix(word.rstrip("*"), storage):
             yield SurveyedDump(url, shown(url), version)
     else:
-        try:
-            version = StoredObject(word, storage, start_bytes=1).version
-        except DumpError:
-            version = ""  # whoever opens it says why
-        yield SurveyedDump(word, shown(word), version)
+        yield _single(word, storage)
+
+
+def _single(name: str, storage: Mapping[str, Any] | None) -> SurveyedDump:
+    """Give the dump, or the member of one, that a path or a URL names."""
+    if scheme_of(name) in ("", "file"):
+        return _local(name)
+    try:
+        version = StoredObject(name, storage, start_bytes=1).version
+    except DumpError:
+        version = ""  # whoever opens it says why
+    return SurveyedDump(name, shown(name), version)
 
 
 def _paths(word: str) -> Iterator[str]:
@@ -115,6 +148,10 @@ def _local(name: str) -> SurveyedDump:
         version = f"{status.st_size} {status.st_mtime_ns}"
     except OSError:
         version = ""
-    if not scheme_of(name):
-        name = str(path.absolute())
+    name = _called(name)
     return SurveyedDump(name, name, version)
+
+
+def _called(name: str) -> str:
+    """Give what a file or a URL is called in rows."""
+    return shown(name) if scheme_of(name) else str(Path(name).absolute())

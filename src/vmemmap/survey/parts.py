@@ -1,7 +1,8 @@
 """The rows of a survey as Parquet files in a folder: ``part-*.parquet``.
 
 A part appears under its name when it is whole, and never changes. Of an address that was asked
-several times the latest row counts; older ones are taken out when a survey begins and ends.
+several times the latest row counts, and none of a member that was asked with the others of its dump
+since; older ones are taken out when a survey begins and ends.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def schema() -> pa.Schema:
             ("surveyed_at", pa.timestamp("us", tz="UTC")),
             ("seconds", pa.float64()),
             ("incomplete", pa.bool_()),
+            ("members", pa.list_(pa.string())),
             ("asked", pa.list_(pa.string())),
             ("warnings", pa.list_(pa.string())),
             ("findings", pa.list_(finding)),
@@ -105,13 +107,18 @@ class Parts:
         Raises:
             UnwritableFile: A part cannot be read, or is none.
         """
-        wanted = None if columns is None else [*{"address", "surveyed_at", *columns}]
+        wanted = None if columns is None else [*{"address", "surveyed_at", "members", *columns}]
         found: dict[str, Row] = {}
         for path in self._paths():
             for row in self._read(path, wanted):
                 before = found.get(row["address"])
                 if before is None or before["surveyed_at"] <= row["surveyed_at"]:
                     found[row["address"]] = row
+        for row in list(found.values()):
+            for member in row["members"] or ():
+                alone = found.get(member, row)
+                if alone is not row and alone["surveyed_at"] <= row["surveyed_at"]:
+                    del found[member]
         return [found[address] for address in sorted(found)]
 
     def tidy(self) -> None:
@@ -121,7 +128,7 @@ class Parts:
         }
         for path in self._paths():
             rows = self._read(path, None)
-            kept = [row for row in rows if latest[row["address"]] == row["surveyed_at"]]
+            kept = [row for row in rows if latest.get(row["address"]) == row["surveyed_at"]]
             if len(kept) == len(rows):
                 continue
             if kept:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from vmemmap.progress import Progress, no_progress
 from vmemmap.survey.answers import QUESTIONS, Row, failed_row
 from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle
 from vmemmap.survey.dumps import SurveyedDump, find_dumps
+from vmemmap.survey.members import join_members
 from vmemmap.survey.parts import Parts, key_of
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ class Surveyed:
         asked: How many dumps were asked.
         failed: How many of them have an error in their row.
         known: How many had been asked before.
+        requests: How many requests those at URLs took.
+        fetched_bytes: How many bytes they fetched.
     """
 
     asked: int
     failed: int
     known: int
+    requests: int = 0
+    fetched_bytes: int = 0
 
 
 def survey(
@@ -90,15 +95,15 @@ def survey(
     sources, parts = list(sources), Parts(out)
     with parts.held():
         parts.tidy()
-        dumps = list(find_dumps(sources, storage))
+        dumps = join_members(list(find_dumps(sources, storage)), storage)
         if not dumps and not parts.latest(()):
             raise DumpError("there is no dump", path=", ".join(sources))
         known = _known(parts, ask, retry)
         new = [dump for dump in dumps if key_of(dump, vmemmap.__version__) not in known]
         with _pool(executor, jobs) as pool:
-            failed = _ask_all(pool, new, parts, (tuple(ask), bounds, storage), progress)
+            asked = _ask_all(pool, new, parts, (tuple(ask), bounds, storage), progress)
         parts.tidy()
-    return Surveyed(len(new), failed, len(dumps) - len(new))
+    return replace(asked, known=len(dumps) - len(new))
 
 
 def _known(parts: Parts, ask: Sequence[str], retry: bool) -> set[tuple[str, str, str]]:
@@ -135,26 +140,32 @@ def _ask_all(
     parts: Parts,
     how: tuple[tuple[str, ...], Bounds, Mapping[str, Any] | None],
     progress: Progress,
-) -> int:
-    """Ask dumps, keep their rows, and give how many failed."""
+) -> Surveyed:
+    """Ask dumps, keep their rows, and tell what that came to."""
     ask, bounds, storage = how
     left = iter(dumps)
     running: dict[Future[Row], SurveyedDump] = {}
     rows: list[Row] = []
-    done = failed = 0
+    came_to = Surveyed(0, 0, 0)
     written = time.monotonic()
     try:
         while True:
             for dump in islice(left, WAITING - len(running)):
                 running[pool.submit(ask_bounded, dump, ask, bounds, storage)] = dump
             if not running:
-                return failed
+                return came_to
             finished, _ = wait(running, timeout=PART_SECONDS, return_when=FIRST_COMPLETED)
             for future in finished:
-                rows.append(_row_of(future, running.pop(future), ask))
-                failed += rows[-1]["error"] is not None
-            done += len(finished)
-            progress("surveying", done, len(dumps))
+                row = _row_of(future, running.pop(future), ask)
+                rows.append(row)
+                came_to = Surveyed(
+                    came_to.asked + 1,
+                    came_to.failed + (row["error"] is not None),
+                    0,
+                    came_to.requests + (row.get("requests") or 0),
+                    came_to.fetched_bytes + (row.get("fetched_bytes") or 0),
+                )
+            progress("surveying", came_to.asked, len(dumps))
             if len(rows) >= PART_ROWS or time.monotonic() - written > PART_SECONDS:
                 keeping, rows = rows, []
                 parts.add(keeping)

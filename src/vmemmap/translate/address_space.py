@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vmemmap.distinct import distinct
 from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
 from vmemmap.linear_map import linear_phys, linear_phys_many
+from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import AddressLayout, Method
@@ -49,6 +50,15 @@ class BulkTranslation(NamedTuple):
     phys: NDArray[np.uint64]
     mask: NDArray[np.bool_]
 
+    def __repr__(self) -> str:
+        """Give how many there are, and the first and the last."""
+        missing = len(self.mask) - int(self.mask.sum())
+        title = f"BulkTranslation: {len(self.phys)} addresses, {missing} without a translation"
+        return ShortTable(title, ("#", "phys"), len(self.phys), self._shown_row).as_text()
+
+    def _shown_row(self, at: int) -> tuple[str, str]:
+        return str(at), f"0x{self.phys[at]:x}" if self.mask[at] else "-"
+
 
 @dataclass(frozen=True, slots=True)
 class AddressSpace:
@@ -77,17 +87,19 @@ class AddressSpace:
         region = self.layout.find(virt)
         if region is None:
             raise NoSuchRegion(self._no_region(virt), virt=virt)
-        if region.method is Method.LINEAR:
+        method = region.method
+        if method is Method.VMEMMAP:
+            hit = self.blocks.find(virt)
+            if hit is not None:
+                return Resolved(hit.phys, "vmemmap_list", region.name, hit.row)
+            if len(self.blocks):
+                raise self._not_backed(virt)
+            if self.list_error is not None:
+                raise self.list_error.with_traceback(None)
+        elif method is Method.LINEAR:
             phys = linear_phys(virt)
             assert phys is not None
             return Resolved(phys, "linear", region.name, None)
-        if region.method is Method.VMEMMAP and self.list_error is not None:
-            raise self.list_error.with_traceback(None)
-        if region.method is Method.VMEMMAP and len(self.blocks):
-            hit = self.blocks.find(virt)
-            if hit is None:
-                raise self._not_backed(virt)
-            return Resolved(hit.phys, "vmemmap_list", region.name, hit.row)
         return Resolved(self.tables(virt).translate(virt), "page_table", region.name, None)
 
     def translate_many(self, virt: NDArray[np.uint64]) -> BulkTranslation:

@@ -53,13 +53,11 @@ class ExplainedMemory:
 
     def explain(self, phys: int) -> Absence:
         """Say why the byte at a physical address, which is not in the dump, is not."""
-        try:
-            self._dump.read(phys, 1)
-        except NotInDump:
-            pass  # why, the container cannot know
-        except ReadError as error:
-            # For whoever asks for an address it is the same how the file came to lack it.
-            return Absence.EXCLUDED if error.code is Absence.EXCLUDED else Absence.LOST
+        why = self._dump.why_absent(phys)
+        if why is Absence.EXCLUDED:
+            return why
+        if why is not Absence.NOT_IN_DUMP and why is not Absence.READ:
+            return Absence.LOST  # whoever asks for an address need not know how that came
         try:
             section = self._kernel.mem_section.find(phys)
         except (FactError, ReadError):

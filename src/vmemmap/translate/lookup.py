@@ -28,10 +28,30 @@ _CHUNK = 1 << 15
 
 
 class Hit(NamedTuple):
-    """A block found: its row in the arrays given at first, and the physical address asked for."""
+    """A block found: its row, as `BlockTable` was given it, and the physical address asked for."""
 
     row: int
     phys: int
+
+
+class _Numbered(NamedTuple):
+    """Blocks by number from the lowest block on, in Python's own numbers, to find one at a time.
+
+    Attributes:
+        lowest: Virtual address of block 0.
+        shift: log2 of the block size.
+        mask: The block size less one.
+        numbers: How many there are.
+        rows: The row of each, or -1 where there is no block.
+        phys: The physical address of each. Views: numpy makes an object of its own of a number.
+    """
+
+    lowest: int
+    shift: int
+    mask: int
+    numbers: int
+    rows: memoryview[int]
+    phys: memoryview[int]
 
 
 class BlockTable:
@@ -42,17 +62,25 @@ class BlockTable:
             address stands twice the first wins, as in crash and makedumpfile.
         phys: Physical start of each block (bytes), uint64, same length.
         block_size: Bytes in a block; a power of two.
+        rows: What to call each block, int64, same length; its place in the arrays if not given.
     """
 
-    def __init__(self, virt: NDArray[np.uint64], phys: NDArray[np.uint64], block_size: int) -> None:
+    def __init__(
+        self,
+        virt: NDArray[np.uint64],
+        phys: NDArray[np.uint64],
+        block_size: int,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
         order = np.argsort(virt, kind="stable")
         starts = virt[order]
         first = np.ones(len(starts), dtype=np.bool_)
         first[1:] = starts[1:] != starts[:-1]
-        self._row = order[first]
+        kept = order[first]
+        self._row = kept if rows is None else rows[kept]
         self._starts = starts[first]
         self._view = self._starts.data
-        self._phys = phys[self._row]
+        self._phys = phys[kept]
         self._shift = np.uint64(block_size.bit_length() - 1)
         self._mask = np.uint64(block_size - 1)
         self._block_size = block_size
@@ -61,7 +89,17 @@ class BlockTable:
         return len(self._starts)
 
     def find(self, virt: int) -> Hit | None:
-        """Find the block that holds *virt* (0 to 2**64 - 1), or None. O(log n) in blocks."""
+        """Find the block that holds *virt* (0 to 2**64 - 1), or None.
+
+        O(1) where blocks lie near one another, else O(log n) in blocks.
+        """
+        numbered = self._numbered
+        if numbered is not None:
+            lowest, shift, mask, count, rows, phys = numbered
+            number = (virt - lowest) >> shift
+            if not 0 <= number < count or (row := rows[number]) < 0:
+                return None
+            return Hit(row, phys[number] + (virt & mask))
         at = self._below(virt)
         if at < 0:
             return None
@@ -96,6 +134,19 @@ class BlockTable:
             part = virt[start : start + _CHUNK]
             translate(part, out[start : start + _CHUNK])
         return out
+
+    @cached_property
+    def _numbered(self) -> _Numbered | None:
+        """The table for one address at a time, or None where that is wasteful."""
+        slots = self._slots if len(self._starts) else None
+        if slots is None:
+            return None
+        rows = np.full(len(slots) - 1, -1, dtype=np.int64)
+        rows[(self._starts - self._starts[0]) >> self._shift] = self._row
+        size = self._block_size
+        return _Numbered(
+            int(self._starts[0]), size.bit_length() - 1, size - 1, len(rows), rows.data, slots.data
+        )
 
     @cached_property
     def _slots(self) -> NDArray[np.uint64] | None:

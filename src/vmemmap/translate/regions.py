@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.address import shown_in_hex
 from vmemmap.facts.mmu import HASH, RADIX
 from vmemmap.linear_map import PAGE_OFFSET
 
@@ -43,6 +44,9 @@ class Region:
     end: int
     method: Method
     name: str
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, ("start", "end"))
 
     def __contains__(self, virt: object) -> bool:
         return isinstance(virt, int) and self.start <= virt < self.end

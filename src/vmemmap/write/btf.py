@@ -12,6 +12,8 @@ from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.formats.btf import HEADER_BYTES, MAGIC, VERSION, BtfKind
 
 _ENUM_BYTES = 4
+_SIGNED = 1 << 24
+"""BTF_INT_SIGNED, where a number's record has it."""
 
 
 class BtfPacker:
@@ -22,14 +24,20 @@ class BtfPacker:
         self._strings = bytearray(b"\0")
         self._places = {"": 0}
         self._records: list[bytes] = []
+        self._structs: dict[str, int] = {}
+        self._named: dict[int, str] = {}
 
-    def integer(self, name: str, size: int) -> int:
+    def integer(self, name: str, size: int, *, signed: bool = False) -> int:
         """Add an integer of *size* bytes."""
-        return self._record(name, BtfKind.INT, size, 0, (8 * size,))
+        return self._record(name, BtfKind.INT, size, 0, (_SIGNED * signed | 8 * size,))
 
-    def pointer(self, target: int = 0) -> int:
-        """Add a pointer to a type; 0 is ``void``."""
-        return self._record("", BtfKind.PTR, target, 0)
+    def pointer(self, target: int | str = 0) -> int:
+        """Add a pointer to a type; 0 is ``void``, and a struct's name one that may come later."""
+        if isinstance(target, int):
+            return self._record("", BtfKind.PTR, target, 0)
+        number = self._record("", BtfKind.PTR, 0, 0)
+        self._named[number] = target
+        return number
 
     def array(self, element: int, count: int, index: int) -> int:
         """Add an array of *count* elements, counted by the integer type *index*."""
@@ -39,7 +47,10 @@ class BtfPacker:
         """Add a struct of *size* bytes; members are name, type, and offset in bytes."""
         rows = [(self._name(member), kind, 8 * at) for member, kind, at in members]
         words = [word for row in rows for word in row]
-        return self._record(name, BtfKind.STRUCT, size, len(rows), words)
+        number = self._record(name, BtfKind.STRUCT, size, len(rows), words)
+        if name:
+            self._structs[name] = number
+        return number
 
     def enum(self, name: str, values: Mapping[str, int]) -> int:
         """Add an enum; its values are unsigned numbers of 32 bits."""
@@ -52,6 +63,9 @@ class BtfPacker:
 
     def pack(self) -> bytes:
         """Give header, types and strings."""
+        for number, name in self._named.items():
+            pointer = (0, BtfKind.PTR << 24, self._structs[name])
+            self._records[number - 1] = struct.pack(self._mark + "3I", *pointer)
         types = b"".join(self._records)
         sizes = (HEADER_BYTES, 0, len(types), len(types), len(self._strings))
         header = struct.pack(self._mark + "HBB5I", MAGIC, VERSION, 0, *sizes)

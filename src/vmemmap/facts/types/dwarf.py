@@ -61,7 +61,7 @@ class Dwarf(Types):
         self._named: dict[str, list[Any]] = {}
         self._enums: dict[str, list[Any]] = {}
         self._read_units: set[int] = set()
-        self._searched: set[str] = set()
+        self._searched: set[tuple[str, str]] = set()
         try:
             found = {name: file.find(f".debug_{name}") for name in _SECTIONS}
             self._data = {n: file.unpacked(s) for n, s in found.items() if s is not None}
@@ -120,21 +120,31 @@ class Dwarf(Types):
         """Give the struct, union or typedef of this name, or None."""
         return self._choose(self._named, name)
 
+    def find_by_member(self, name: str, member: str) -> Any:
+        """Give the struct of this name out of units that speak of one of its members, or None.
+
+        Where a struct is only declared it has no members, so that a rare one leads to where it is
+        defined.
+        """
+        self._search(member, name)
+        return next(iter(self._named.get(name, [])), None)
+
     def _choose(self, table: Mapping[str, list[Any]], name: str) -> Any:
         if name not in table:
             self._search(name)
         rows = table.get(name, [])
         return rows[0] if rows else None
 
-    def _search(self, name: str) -> None:
-        """Read units that speak of *name*, until one defines it."""
-        if name not in self._searched:
-            self._searched.add(name)
+    def _search(self, name: str, wanted: str = "") -> None:
+        """Read units that speak of *name*, until one defines it, or what is *wanted* instead."""
+        wanted = wanted or name
+        if (name, wanted) not in self._searched:
+            self._searched.add((name, wanted))
             for unit in self._units_with(name):
                 if unit.cu_offset not in self._read_units:
                     self._read_units.add(unit.cu_offset)
                     self._guarded(self._read_unit, unit)
-                if name in self._named or name in self._enums:
+                if wanted in self._named or wanted in self._enums:
                     return
 
     def _units_with(self, name: str) -> Iterator[Any]:

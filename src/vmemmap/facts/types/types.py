@@ -107,6 +107,10 @@ class Types(ABC):
     def enumerators(self, name: str) -> Mapping[str, int] | None:
         """Give name and value of each enumerator of ``enum name``, in order; None without it."""
 
+    def find_by_member(self, name: str, member: str) -> Any:
+        """Give the handle of the struct of this name with this member, if `find` can miss it."""
+        return None
+
     def size(self, name: str) -> int | None:
         """Give the size in bytes of a struct, union or typedef, or None if there is none such.
 
@@ -130,8 +134,12 @@ class Types(ABC):
             FactInvalid: The description contradicts itself.
         """
         owner, *names = path.split(".")
+        if not names:
+            return None
         handle = self.find(owner)
-        if handle is None or not names:
+        if handle is None:
+            handle = self.find_by_member(owner, names[0])
+        if handle is None:
             return None
         at, found = 0, None
         for name in names:

@@ -10,34 +10,12 @@ from typing import Any
 
 from vmemmap.findings import Finding
 from vmemmap.frames import Tabular
-from vmemmap.mmzone.nodes import ZoneInfo
 from vmemmap.pages.blocks import DamagedPage
+from vmemmap.pages.count.zone_usage import ZoneUsage as ZoneUsage
 from vmemmap.shown import ShortTable
 from vmemmap.units import count_text
 
 Counts = dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneUsage:
-    """The pages whose flags name one zone.
-
-    Attributes:
-        node: NUMA node; None where the flags' layout cannot be known.
-        zone: Index of the zone, likewise.
-        name: Its name; None if it cannot be had.
-        pages: How many pages name it.
-        kinds: Pages by kind; kinds without any are left out, and None is given for kinds that
-            undecided pages may be.
-        info: What the kernel says of the zone; None if that cannot be read.
-    """
-
-    node: int | None
-    zone: int | None
-    name: str | None
-    pages: int
-    kinds: dict[str, int | None]
-    info: ZoneInfo | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,8 +80,13 @@ class Usage(Tabular):
         return self._short.as_text()
 
     def _repr_html_(self) -> str:
-        """Give the kinds as a table for a notebook."""
-        return self._short.as_html()
+        """Give the kinds as a table for a notebook, and the zones as bars."""
+        from html import escape
+
+        from vmemmap.pages.count.zone_bars import zone_rows  # which no other question needs
+
+        bars = (f"<p>{escape(row.name)}</p>{row.picture}" for row in zone_rows(self.zones))
+        return self._short.as_html() + "".join(bars)
 
     @property
     def _short(self) -> ShortTable:

@@ -1,12 +1,19 @@
 "use strict";
 
-const ABSENT = 0, UNKNOWN = 13;
+const ABSENT = 0, FREE = 11, UNKNOWN = 13;
 const ROWS_AT_MOST = 150;
 const PANELS_AT_MOST = 60;
 
+/* The kind that most pages are of; that there are none counts only where nothing else is. */
+function most(kinds) {
+  let found = ABSENT;
+  for (let kind = 1; kind < 16; kind++) if (kinds[kind] > (found ? kinds[found] : 0)) found = kind;
+  return found;
+}
+
 /*
- * The memory map: a raster of blocks, each block some cells in a row. At the top it shows all ranges;
- * each level below shows a part of one, in smaller blocks, down to single cells.
+ * The memory map: a raster of cells, each cell some pages in a row. At the top it shows all ranges;
+ * each level below shows a part of one, in smaller cells, down to single pages.
  */
 class MemoryMap {
   constructor(memory, parts, looks) {
@@ -31,7 +38,7 @@ class MemoryMap {
     this.narrow = room < 640;
     this.gutter = this.narrow ? 84 : 138;
     const columns = this.narrow ? 64 : 256;
-    const section = Math.max(this.memory.told.section_pages / this.memory.cellPages, 1);
+    const section = Math.max(this.memory.told.section_pages, 1);
     let per = Math.max(section / columns, 1);
     const rows = (each) => this.memory.ranges.reduce(
       (sum, range) => sum + Math.ceil(range.end / each) - Math.floor(range.first / each), 0);
@@ -53,13 +60,12 @@ class MemoryMap {
     return this.looks[dark && !this.printing ? "dark" : "light"];
   }
 
-  /* The block of cells that an index lies in: from its own row's start on, cut to the range. */
-  blockOf(index, per = this.levels[this.level].per) {
+  /* The cell that an index lies in, cut to the range: the indices of its pages. */
+  cellOf(index, per = this.levels[this.level].per) {
     const range = this.memory.rangeOfIndex(index);
-    const cell = range.first + index - range.index;
-    const first = Math.max(Math.floor(cell / per) * per, range.first);
-    const end = Math.min(Math.floor(cell / per) * per + per, range.end);
-    return { first, end, low: range.index + first - range.first, high: range.index + end - range.first };
+    const start = Math.floor((range.first + index - range.index) / per) * per;
+    const first = Math.max(start, range.first), end = Math.min(start + per, range.end);
+    return { low: range.index + first - range.first, high: range.index + end - range.first };
   }
 
   /* What is shown: panels, each some rows of one range. */
@@ -73,7 +79,7 @@ class MemoryMap {
       }
     } else {
       const range = this.memory.rangeOfIndex(this.cursor);
-      const row = Math.floor(this.memory.cellAt(this.cursor) / span);
+      const row = Math.floor(this.memory.pfnAt(this.cursor) / span);
       const least = Math.floor(range.first / span), most = Math.ceil(range.end / span);
       let top = this.top;
       if (top === undefined || row < top || row >= top + level.rows) top = row - (level.rows >> 1);
@@ -95,20 +101,47 @@ class MemoryMap {
   }
 
   draw() {
-    if (!this.levels || !this.memory.cells) return;
-    if (this.hilbert) this.drawHilbert();
-    else this.drawRaster();
+    if (!this.levels || !this.memory.pages) return;
+    const view = this.view();
+    if (view !== this.drawn) {
+      if (this.hilbert) this.drawHilbert();
+      else this.drawRaster();
+      this.drawn = view;
+    }
+    this.show();
     this.tell();
   }
 
+  /* What the picture depends on: while it is the same only the outline moves. */
+  view() {
+    const { panels } = this.layOut(), { range, top } = panels[0];
+    return [
+      this.parts.board.clientWidth, window.devicePixelRatio, this.look === this.looks.dark, this.printing,
+      this.level, range.first, top, this.mode, this.hilbert, ...this.only,
+    ].join(" ");
+  }
+
+  show() {
+    const { canvas } = this.parts, { sheet } = this, pen = canvas.getContext("2d");
+    if (canvas.width !== sheet.width || canvas.height !== sheet.height) {
+      [canvas.width, canvas.height] = [sheet.width, sheet.height];
+      canvas.style.height = `${sheet.high}px`;
+    }
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(sheet, 0, 0);
+    pen.setTransform(sheet.dots, 0, 0, sheet.dots, 0, 0);
+    this.mark(pen);
+  }
+
   start(width, height) {
-    const { canvas } = this.parts, dots = Math.min(window.devicePixelRatio || 1, 2);
-    canvas.width = Math.round(width * dots);
-    canvas.height = Math.round(height * dots);
-    canvas.style.height = `${height}px`;
-    const pen = canvas.getContext("2d");
+    const dots = Math.min(window.devicePixelRatio || 1, 2), sheet = document.createElement("canvas");
+    sheet.width = Math.round(width * dots);
+    sheet.height = Math.round(height * dots);
+    Object.assign(sheet, { dots, high: height });
+    this.sheet = sheet;
+    const pen = sheet.getContext("2d");
     pen.setTransform(dots, 0, 0, dots, 0, 0);
-    pen.clearRect(0, 0, width, height);
     this.hatch = hatches(pen, this.look);
     return pen;
   }
@@ -122,41 +155,42 @@ class MemoryMap {
     const more = this.memory.ranges.length - PANELS_AT_MOST;
     this.parts.more.textContent = !this.level && more > 0
       ? `${count(more, "more range")} are not drawn here: go to an address to see them.` : "";
-    this.mark(pen);
   }
 
   drawPanel(pen, panel, shown, width) {
     const { range, top, rows, y } = panel, { per, span, rowHeight: high, blockWidth: wide } = shown;
-    const pageSize = this.memory.told.page_size * this.memory.cellPages;
+    const pageSize = this.memory.told.page_size;
     pen.font = `${this.narrow ? 10 : 12}px ui-monospace, monospace`;
     pen.textBaseline = "middle";
     if (!this.level) this.drawHeading(pen, panel, width);
     let labelled = -100;
     for (let row = 0; row < rows; row++) {
-      const rowCell = (top + row) * span, at = y + row * high;
+      const rowPfn = (top + row) * span, at = y + row * high;
       if (at - labelled >= 18) {
         pen.fillStyle = this.look.ink;
         pen.textAlign = "right";
-        const address = BigInt(Math.max(rowCell, range.first)) * BigInt(pageSize);
+        const address = BigInt(Math.max(rowPfn, range.first)) * BigInt(pageSize);
         pen.fillText(inHex(address), this.gutter - 8, at + high / 2);
         labelled = at;
       }
       for (let column = 0; column < shown.columns; column++) {
-        const first = Math.max(rowCell + column * per, range.first);
-        const end = Math.min(rowCell + (column + 1) * per, range.end);
-        const x = this.gutter + column * wide;
+        const first = Math.max(rowPfn + column * per, range.first);
+        const end = Math.min(rowPfn + (column + 1) * per, range.end);
+        // On whole pixels: colours that let the ground through would add up where cells overlap.
+        const x = Math.round(this.gutter + column * wide);
+        const width = Math.round(this.gutter + (column + 1) * wide) - x;
         if (first >= end) {
-          this.fill(pen, x, at, wide, high, ABSENT, 1, "absent");
+          this.fill(pen, x, at, width, high, ABSENT, 1, "absent");
           continue;
         }
         const low = range.index + first - range.first;
-        this.paint(pen, x, at, wide, high, this.memory.sum(low, low + end - first));
+        this.paint(pen, x, at, width, high, this.memory.sum(low, low + end - first));
       }
     }
   }
 
   drawHeading(pen, panel, width) {
-    const { range } = panel, each = this.memory.told.page_size * this.memory.cellPages;
+    const { range } = panel, each = this.memory.told.page_size;
     const before = this.memory.ranges[this.memory.ranges.indexOf(range) - 1];
     const hole = (range.first - (before ? before.end : 0)) * each;
     pen.textAlign = "left";
@@ -173,36 +207,49 @@ class MemoryMap {
     pen.fillText(size((range.end - range.first) * each), x, panel.hole + 12);
   }
 
-  /* One block, by what the map shows. */
+  /* One cell, by what the map shows. */
   paint(pen, x, y, wide, high, sum) {
-    if (this.mode === "kind") {
-      let most = ABSENT;
-      for (let kind = 1; kind < 16; kind++) if (sum.kinds[kind] > (most ? sum.kinds[most] : 0)) most = kind;
-      const share = sum.kinds[most] / (sum.pages + sum.kinds[ABSENT]);
-      const word = this.looks.words[most] || "absent";
-      const dim = this.only.size && ![...this.only].some((kind) => sum.kinds[kind]);
-      if (this.only.size && !dim) {
-        const wanted = [...this.only].reduce((a, b) => (sum.kinds[b] > sum.kinds[a] ? b : a));
-        const part = sum.kinds[wanted] / (sum.pages + sum.kinds[ABSENT]);
-        this.fill(pen, x, y, wide, high, wanted, 0.35 + 0.65 * part, this.looks.words[wanted]);
-      } else this.fill(pen, x, y, wide, high, most, dim ? 0.08 : 0.35 + 0.65 * share, word);
-      if (sum.pages && !sum.covered && most !== UNKNOWN) this.lay(pen, x, y, wide, high, "uncovered");
-    } else if (this.mode === "stored") {
+    if (this.mode === "stored") {
       const share = sum.pages ? sum.stored / sum.pages : 0;
       pen.fillStyle = this.look.excluded;
-      pen.fillRect(x, y, wide + 0.5, high + 0.5);
+      pen.fillRect(x, y, wide, high);
       pen.globalAlpha = share;
       pen.fillStyle = this.look.stored;
-      pen.fillRect(x, y, wide + 0.5, high + 0.5);
+      pen.fillRect(x, y, wide, high);
       pen.globalAlpha = 1;
       if (!sum.covered) this.lay(pen, x, y, wide, high, sum.pages ? "uncovered" : "absent");
+      return;
     }
+    if (sum.untold) {
+      this.lay(pen, x, y, wide, high, "stripes");
+      return;
+    }
+    const total = sum.high - sum.low;
+    if (this.mode === "changed") {
+      const now = most(sum.kinds);
+      this.fill(pen, x, y, wide, high, now, 0.14, now ? this.looks.words[now] : "absent");
+      if (sum.moved) this.paintMost(pen, x, y, wide, high, sum.changed, total, true);
+      return;
+    }
+    this.paintMost(pen, x, y, wide, high, this.mode === "before" ? sum.before : sum.kinds, total, false);
+    if (sum.pages && !sum.covered && sum.kinds[UNKNOWN] < total) this.lay(pen, x, y, wide, high, "uncovered");
+  }
+
+  /* A cell in the colour of what most of its pages are, or of the chosen kind that most of them are. */
+  paintMost(pen, x, y, wide, high, kinds, total, strong) {
+    const chosen = [...this.only].filter((kind) => kinds[kind]);
+    const dim = this.only.size && !chosen.length;
+    const shown = chosen.length ? chosen.reduce((a, b) => (kinds[b] > kinds[a] ? b : a)) : most(kinds);
+    const least = strong ? 0.55 : 0.35, strength = dim ? 0.08 : least + ((1 - least) * kinds[shown]) / total;
+    const word = shown || strong ? this.looks.words[shown] : "absent";
+    this.fill(pen, x, y, wide, high, shown, strength, shown === ABSENT && strong ? "gone" : word);
+    if (strong && shown === FREE && !dim) this.lay(pen, x, y, wide, high, "dots");
   }
 
   fill(pen, x, y, wide, high, kind, strength, word) {
     pen.globalAlpha = strength;
     pen.fillStyle = this.look.colours[kind];
-    pen.fillRect(x, y, wide + (wide < 8 ? 0.5 : -1), high + (high < 8 ? 0 : -1));
+    pen.fillRect(x, y, wide + (wide < 8 ? 0 : -1), high + (high < 8 ? 0 : -1));
     pen.globalAlpha = 1;
     const pattern = this.looks.patterns[kind];
     if (pattern && (wide >= 5 || kind === ABSENT || kind === UNKNOWN || pattern === "cross")) {
@@ -212,12 +259,12 @@ class MemoryMap {
 
   lay(pen, x, y, wide, high, name) {
     pen.fillStyle = this.hatch[name];
-    pen.fillRect(x, y, wide + (wide < 8 ? 0.5 : -1), high + (high < 8 ? 0 : -1));
+    pen.fillRect(x, y, wide + (wide < 8 ? 0 : -1), high + (high < 8 ? 0 : -1));
   }
 
   drawHilbert() {
     const level = this.levels[this.level], width = this.parts.board.clientWidth;
-    let low = 0, high = this.memory.cells, per = level.per;
+    let low = 0, high = this.memory.pages, per = level.per;
     if (this.level) {
       const shown = this.layOut(), [panel] = shown.panels, { range } = panel;
       const first = Math.max(panel.top * shown.span, range.first);
@@ -235,13 +282,14 @@ class MemoryMap {
     for (let nth = 0; low + nth * per < high; nth++) {
       const [x, y] = hilbertPlace(order, nth);
       const at = low + nth * per;
-      this.paint(pen, x * each, y * each, each, each, this.memory.sum(at, Math.min(at + per, high)));
+      const left = Math.round(x * each), top = Math.round(y * each);
+      const wide = Math.round((x + 1) * each) - left, tall = Math.round((y + 1) * each) - top;
+      this.paint(pen, left, top, wide, tall, this.memory.sum(at, Math.min(at + per, high)));
     }
     this.parts.more.textContent = "Along the curve holes are left out; neighbours in memory stay neighbours.";
-    this.mark(pen);
   }
 
-  /* The outline of the block that is told of. */
+  /* The outline of the cell that is told of. */
   mark(pen) {
     const place = this.placeOf(this.cursor);
     if (!place) return;
@@ -262,16 +310,16 @@ class MemoryMap {
       const [x, y] = hilbertPlace(shown.order, nth);
       return [x * shown.each, y * shown.each, shown.each, shown.each];
     }
-    const cell = this.memory.cellAt(index), range = this.memory.rangeOfIndex(index);
+    const pfn = this.memory.pfnAt(index), range = this.memory.rangeOfIndex(index);
     const panel = shown.panels.find((each) => each.range === range);
-    const row = panel ? Math.floor(cell / shown.span) - panel.top : -1;
+    const row = panel ? Math.floor(pfn / shown.span) - panel.top : -1;
     if (row < 0 || row >= panel.rows) return null;
-    const column = Math.floor((cell % shown.span) / shown.per);
+    const column = Math.floor((pfn % shown.span) / shown.per);
     return [this.gutter + column * shown.blockWidth, panel.y + row * shown.rowHeight,
       shown.blockWidth, shown.rowHeight];
   }
 
-  /* The index of the cell at a place of the canvas; -1 where there is none. */
+  /* The index of the first page at a place of the canvas; -1 where there is none. */
   indexAt(x, y) {
     const shown = this.shown;
     if (!shown) return -1;
@@ -286,9 +334,9 @@ class MemoryMap {
     for (const { range, top, rows, y: start } of shown.panels) {
       const row = Math.floor((y - start) / shown.rowHeight);
       if (row < 0 || row >= rows) continue;
-      const cell = (top + row) * shown.span + column * shown.per;
-      const first = Math.max(cell, range.first);
-      return first < Math.min(cell + shown.per, range.end) ? range.index + first - range.first : -1;
+      const pfn = (top + row) * shown.span + column * shown.per;
+      const first = Math.max(pfn, range.first);
+      return first < Math.min(pfn + shown.per, range.end) ? range.index + first - range.first : -1;
     }
     return -1;
   }
@@ -331,28 +379,28 @@ class MemoryMap {
     this.zoom(-this.levels.length);
   }
 
-  /* Go to a page as closely as there is detail. */
+  /* Go to a page. */
   goTo(pfn) {
-    const cell = Math.floor(pfn / this.memory.cellPages), range = this.memory.rangeOfCell(cell);
+    const range = this.memory.rangeOfPfn(pfn);
     if (!range || pfn >= 2 ** 52) return false;
-    this.cursor = range.index + cell - range.first;
+    this.cursor = range.index + pfn - range.first;
     this.level = this.levels.length - 1;
     this.top = undefined;
     this.draw();
     return true;
   }
 
-  /* Move by so many cells; over a hole to the next range, and not beyond the last. */
+  /* Move by so many pages; over a hole to the next range, and not beyond the last. */
   move(by) {
     const range = this.memory.rangeOfIndex(this.cursor);
-    let cell = this.memory.cellAt(this.cursor) + by;
-    if (cell < range.first || cell >= range.end) {
+    let pfn = this.memory.pfnAt(this.cursor) + by;
+    if (pfn < range.first || pfn >= range.end) {
       const other = this.memory.ranges[this.memory.ranges.indexOf(range) + Math.sign(by)];
-      if (!other) cell = by < 0 ? range.first : range.end - 1;
-      else if (cell < other.first || cell >= other.end) cell = by < 0 ? other.end - 1 : other.first;
+      if (!other) pfn = by < 0 ? range.first : range.end - 1;
+      else if (pfn < other.first || pfn >= other.end) pfn = by < 0 ? other.end - 1 : other.first;
     }
-    const target = this.memory.rangeOfCell(cell);
-    this.cursor = target.index + cell - target.first;
+    const target = this.memory.rangeOfPfn(pfn);
+    this.cursor = target.index + pfn - target.first;
     this.draw();
   }
 
@@ -366,8 +414,8 @@ class MemoryMap {
       ArrowDown: () => this.move(row),
       PageUp: () => this.move(-10 * row),
       PageDown: () => this.move(10 * row),
-      Home: () => this.move(-(this.memory.cellAt(this.cursor) % row)),
-      End: () => this.move(row - per - (this.memory.cellAt(this.cursor) % row)),
+      Home: () => this.move(-(this.memory.pfnAt(this.cursor) % row)),
+      End: () => this.move(row - per - (this.memory.pfnAt(this.cursor) % row)),
       Enter: () => this.zoom(1),
       "+": () => this.zoom(1),
       "-": () => this.zoom(-1),
@@ -382,16 +430,15 @@ class MemoryMap {
   /* Say in words what is under the cursor. */
   tell() {
     const per = this.shown.hilbert ? this.shown.per : this.levels[this.level].per;
-    const block = this.shown.hilbert
+    const cell = this.shown.hilbert
       ? { low: this.cursor, high: Math.min(this.cursor + per, this.shown.high) }
-      : this.blockOf(this.cursor);
-    const sum = this.memory.sum(block.low, block.high), { cellPages } = this.memory;
-    const first = this.memory.cellAt(block.low) * cellPages;
-    const last = this.memory.cellAt(block.high - 1) * cellPages + cellPages - 1;
+      : this.cellOf(this.cursor);
+    const sum = this.memory.sum(cell.low, cell.high);
+    const first = this.memory.pfnAt(cell.low), last = this.memory.pfnAt(cell.high - 1);
     this.parts.tell(describe(this.memory, this.looks, first, last, sum));
-    const each = this.memory.told.page_size * cellPages * per;
+    const each = this.memory.told.page_size * per;
     this.parts.scale.textContent =
-      `one cell is ${count(cellPages * per, "page")}, ${size(each)}; ` +
+      `one cell is ${count(per, "page")}, ${size(each)}; ` +
       `zoom ${this.level + 1} of ${this.levels.length}`;
     this.parts.out.disabled = !this.level;
     this.parts.all.disabled = !this.level;
@@ -405,10 +452,25 @@ function describe(memory, looks, first, last, sum) {
   const span = (of) => (one ? inHex(of(first)) : `${inHex(of(first))} to ${inHex(of(last))}`);
   rows.push(["pfn", one ? `${inHex(first)} (${first})` : `${inHex(first)} to ${inHex(last)}`]);
   rows.push(["physical", span((pfn) => memory.phys(pfn))]);
-  const kinds = [...sum.kinds.entries()].filter(([, pages]) => pages).sort((a, b) => b[1] - a[1]);
-  const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
-  if (kinds.length === 1) rows.push(["kind", (one ? "" : "all: ") + name(kinds[0][0])]);
-  else rows.push(["kinds", kinds.map(([kind, pages]) => `${name(kind)} ${pages.toLocaleString("en")}`).join(", ")]);
+  const list = (counts) => {
+    const kinds = [...counts.entries()].filter(([, pages]) => pages).sort((a, b) => b[1] - a[1]);
+    const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
+    if (kinds.length === 1) return (one ? "" : "all: ") + name(kinds[0][0]);
+    const words = kinds.map(([kind, pages]) => `${name(kind)} ${pages.toLocaleString("en")}`).join(", ");
+    if (!sum.vague) return words;
+    const where = `${inHex(memory.pfnAt(sum.low))} to ${inHex(memory.pfnAt(sum.high - 1))}`;
+    return `of ${count(sum.high - sum.low, "page")}, pfn ${where}: ${words}`;
+  };
+  const label = (counts) => (counts.filter((pages) => pages).length > 1 ? "kinds" : "kind");
+  if (told.compared) {
+    if (sum.untold) rows.push(["kinds", "not compared here: they change too often"]);
+    else rows.push(["before", list(sum.before)], ["now", list(sum.kinds)], ["changed", turnWords(looks, sum)]);
+    rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
+    rows.push(["list entry before", entryWords(memory.entriesBefore, "unknown", first, last)]);
+    rows.push(["list entry now", entryWords(memory.entries, told.why_no_entries, first, last)]);
+    return { one, first, rows };
+  }
+  rows.push([label(sum.kinds), list(sum.kinds)]);
   if (told.unread) {
     const why = memory.among(told.unread, first, last + 1, (run) => run[2]);
     if (why.length) rows.push(["unknown since", why.map((word) => looks.absences[word] || word).join("; ")]);
@@ -422,24 +484,36 @@ function describe(memory, looks, first, last, sum) {
     rows.push(["zone", words.join("; ") || "unknown"]);
   } else rows.push(["zone", "unknown"]);
   rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
-  rows.push(["list entry", entryWords(memory, first, last)]);
+  rows.push(["list entry", entryWords(memory.entries, told.why_no_entries, first, last)]);
   rows.push(["in the dump", storedWords(memory, looks, first, last, sum)]);
   return { one, first, rows };
 }
 
-function entryWords(memory, first, last) {
-  if (!memory.told.entries) return memory.told.why_no_entries;
-  const low = memory.entryOf(first);
+function entryWords(entries, why, first, last) {
+  if (!entries) return why;
+  const low = entries.of(first);
   if (first === last) {
-    return low < 0 ? "none" : `${low}, physical ${inHex(memory.structPhys(first, low))}`;
+    return low < 0 ? "none" : `${low}, physical ${inHex(entries.structPhys(first, low))}`;
   }
-  const high = memory.entryOf(last);
+  const high = entries.of(last);
   if (low === high) return low < 0 ? "none at either end" : String(low);
   return `${low < 0 ? "none" : low} at the start, ${high < 0 ? "none" : high} at the end`;
 }
 
+/* What became what, the most pages first. */
+function turnWords(looks, sum) {
+  const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
+  const turns = [...sum.turns].sort((a, b) => b[1] - a[1]).slice(0, 5);
+  const words = turns.map(([word, pages]) => `${name(word & 15)} to ${name(word >> 4)} ${pages.toLocaleString("en")}`);
+  if (sum.turns.size > turns.length) words.push("and others");
+  return words.join(", ") || "no";
+}
+
 function storedWords(memory, looks, first, last, sum) {
   if (!sum.pages) return "no: no memory";
+  if (sum.vague && sum.stored && sum.stored < sum.pages) {
+    return `${sum.stored.toLocaleString("en")} of these ${sum.pages.toLocaleString("en")} pages`;
+  }
   const parts = [];
   if (sum.stored === sum.pages) return first === last ? "yes" : "yes, all of it";
   if (sum.stored) parts.push(`${sum.stored.toLocaleString("en")} of ${sum.pages.toLocaleString("en")}`);

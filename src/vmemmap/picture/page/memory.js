@@ -12,72 +12,157 @@ function lastAtOrBefore(rows, value, of) {
 }
 
 /*
- * What the page knows of the machine's memory. A cell is 2**shift pages, numbered pfn >> shift; its
- * index counts only cells in memory ranges, without the holes between them.
+ * Pages as runs, as picture/packed_runs.py packs them: of each block of 2**shift pages some words, each
+ * with how many pages have it. In a mixed block they are sums in no order; one of mixed 2 tells nothing.
+ */
+class Runs {
+  static async load(told) {
+    const runs = new Runs(), crowd = await unpack(told.crowd), lengths = await unpack(told.length);
+    runs.size = 2 ** told.shift;
+    runs.mixed = await unpack(told.mixed);
+    runs.word = await unpack(told.word);
+    runs.start = new Uint32Array(crowd.length + 1);
+    runs.pages = new Uint32Array(runs.word.length);
+    let from = 0, at = 0;
+    for (let block = 0; block < crowd.length; block++) {
+      let rest = runs.size;
+      for (let turn = 1; turn < crowd[block]; turn++) rest -= runs.pages[at++] = lengths[from++];
+      runs.pages[at++] = rest;
+      runs.start[block + 1] = at;
+    }
+    return runs;
+  }
+
+  /* Show some pages, given by index, as words: *see* gets a word and how many pages. Gives the pages
+   * that the words are of, which are more where a block is mixed. */
+  each(low, high, see) {
+    const { size } = this;
+    let [first, end] = [low, high];
+    for (let block = Math.floor(low / size); block * size < high; block++) {
+      const begin = block * size;
+      if (this.mixed[block] || (begin >= low && begin + size <= high)) {
+        for (let at = this.start[block]; at < this.start[block + 1]; at++) {
+          see(this.word[at], this.pages[at], this.mixed[block]);
+        }
+        first = Math.min(first, begin);
+        end = Math.max(end, begin + size);
+        continue;
+      }
+      let place = begin;
+      for (let at = this.start[block]; at < this.start[block + 1] && place < high; at++) {
+        const stop = place + this.pages[at], many = Math.min(stop, high) - Math.max(place, low);
+        if (many > 0) see(this.word[at], many, 0);
+        place = stop;
+      }
+    }
+    return { low: first, high: end, vague: first < low || end > high };
+  }
+}
+
+/* The list's entries, by the block of the vmemmap that each backs. */
+class Entries {
+  static async load(told, structPageSize) {
+    const entries = new Entries(), block = await unpack(told.block);
+    Object.assign(entries, { size: told.block_size, each: structPageSize, block });
+    entries.phys = await unpack(told.phys);
+    // Block and place as one number, which sorts a million of them in a tenth of a second.
+    const keys = new Float64Array(block.length);
+    let many = 0;
+    for (let at = 0; at < block.length; at++) {
+      if (block[at] !== 0xffffffff) keys[many++] = block[at] * block.length + at;
+    }
+    entries.places = Uint32Array.from(keys.subarray(0, many).sort(), (key) => key % block.length);
+    return entries;
+  }
+
+  /* The place in the list of the entry that backs a page's struct page; -1 if none does. */
+  of(pfn) {
+    const wanted = Math.floor((pfn * this.each) / this.size);
+    const row = lastAtOrBefore(this.places, wanted, (place) => this.block[place]);
+    const place = row >= 0 ? this.places[row] : -1;
+    return place >= 0 && this.block[place] === wanted ? place : -1;
+  }
+
+  structPhys(pfn, entry) {
+    const into = BigInt(pfn * this.each) % BigInt(this.size);
+    return BigInt(this.phys[entry]) * BigInt(this.size) + into;
+  }
+}
+
+/*
+ * What the page knows of the machine's memory. A page's index counts only pages in memory ranges,
+ * without the holes between them.
  */
 class Memory {
   constructor(told) {
     this.told = told;
-    this.cellPages = 2 ** told.shift;
     this.ranges = [];
     let index = 0;
-    for (const [first, end] of told.ranges) {
+    const block = 2 ** told.runs.shift;
+    for (const [low, high] of told.runs.ranges) {
+      const first = low * block, end = high * block;
       this.ranges.push({ first, end, index });
       index += end - first;
     }
-    this.cells = index;
+    this.pages = index;
   }
 
   static async load(told) {
     const memory = new Memory(told);
-    if (told.kind) memory.kind = await unpack(told.kind);
-    else {
-      memory.counts = [];
-      for (const [kind, packed] of Object.entries(told.counts)) {
-        memory.counts.push([Number(kind), await unpack(packed)]);
-      }
-    }
-    memory.covered = await unpack(told.covered);
-    memory.stored = await unpack(told.stored);
-    if (told.entries) {
-      const block = await unpack(told.entries.block);
-      memory.entryPhys = await unpack(told.entries.phys);
-      const places = [];
-      for (let at = 0; at < block.length; at++) if (block[at] !== 0xffffffff) places.push(at);
-      places.sort((a, b) => block[a] - block[b]);
-      memory.entryPlaces = places;
-      memory.entryBlock = block;
+    memory.runs = await Runs.load(told.runs);
+    if (told.entries) memory.entries = await Entries.load(told.entries, told.struct_page_size);
+    if (told.entries_before) {
+      memory.entriesBefore = await Entries.load(told.entries_before, told.struct_page_size);
     }
     return memory;
   }
 
-  rangeOfCell(cell) {
-    const row = lastAtOrBefore(this.ranges, cell, (range) => range.first);
-    return row >= 0 && cell < this.ranges[row].end ? this.ranges[row] : null;
+  rangeOfPfn(pfn) {
+    const row = lastAtOrBefore(this.ranges, pfn, (range) => range.first);
+    return row >= 0 && pfn < this.ranges[row].end ? this.ranges[row] : null;
   }
 
   rangeOfIndex(index) {
     return this.ranges[lastAtOrBefore(this.ranges, index, (range) => range.index)];
   }
 
-  cellAt(index) {
+  pfnAt(index) {
     const range = this.rangeOfIndex(index);
     return range.first + index - range.index;
   }
 
-  /* The pages of some cells, given by index: how many of each kind, covered, stored. */
+  /* Some pages, given by index: how many of each kind, covered by the dump's ranges, in its file. */
   sum(low, high) {
+    if (this.told.compared) return this.sumCompared(low, high);
     const kinds = new Float64Array(16);
     let covered = 0, stored = 0;
-    if (this.kind) for (let at = low; at < high; at++) kinds[this.kind[at]]++;
-    else for (const [kind, column] of this.counts) {
-      for (let at = low; at < high; at++) kinds[kind] += column[at];
-    }
-    for (let at = low; at < high; at++) {
-      covered += this.covered[at];
-      stored += this.stored[at];
-    }
-    return { kinds, covered, stored, pages: (high - low) * this.cellPages - kinds[0] };
+    const of = this.runs.each(low, high, (word, pages) => {
+      kinds[word & 15] += pages;
+      if (word >> 4) covered += pages;
+      if (word >> 4 === 2) stored += pages;
+    });
+    return { kinds, covered, stored, ...of, pages: of.high - of.low - kinds[0] };
+  }
+
+  /* The same of two dumps: kinds before and now, and of the pages that changed what they are now. */
+  sumCompared(low, high) {
+    const kinds = new Float64Array(16), before = new Float64Array(16), changed = new Float64Array(16);
+    const turns = new Map();
+    let moved = 0, untold = 0;
+    const of = this.runs.each(low, high, (word, pages, mixed) => {
+      if (mixed === 2) {
+        untold += pages;
+        return;
+      }
+      before[word & 15] += pages;
+      kinds[word >> 4] += pages;
+      if ((word & 15) === word >> 4) return;
+      changed[word >> 4] += pages;
+      moved += pages;
+      turns.set(word, (turns.get(word) || 0) + pages);
+    });
+    const pages = of.high - of.low;
+    return { kinds, before, changed, moved, turns, untold, ...of, pages, covered: pages, stored: pages };
   }
 
   /* What a stretch of pages has in a table of runs: the values, each once, with null for no run. */
@@ -90,22 +175,6 @@ class Memory {
       if (!found.includes(said)) found.push(said);
     }
     return found;
-  }
-
-  /* The place in the list of the entry that backs a page's struct page; -1 if none does. */
-  entryOf(pfn) {
-    const { entries, struct_page_size: each } = this.told;
-    if (!entries) return -1;
-    const wanted = Math.floor((pfn * each) / entries.block_size);
-    const row = lastAtOrBefore(this.entryPlaces, wanted, (place) => this.entryBlock[place]);
-    const place = row >= 0 ? this.entryPlaces[row] : -1;
-    return place >= 0 && this.entryBlock[place] === wanted ? place : -1;
-  }
-
-  structPhys(pfn, entry) {
-    const { entries, struct_page_size: each } = this.told;
-    const into = BigInt(pfn * each) % BigInt(entries.block_size);
-    return BigInt(this.entryPhys[entry]) * BigInt(entries.block_size) + into;
   }
 
   structVirt(pfn) {
@@ -124,7 +193,7 @@ class Memory {
     if (!/^0x[0-9a-f]{1,16}$/.test(text)) return null;
     const address = BigInt(text), base = BigInt(this.told.base);
     const last = this.ranges[this.ranges.length - 1];
-    const end = last ? this.structVirt(last.end * this.cellPages) : base;
+    const end = last ? this.structVirt(last.end) : base;
     if (address >= base && address < end) {
       return Number((address - base) / BigInt(this.told.struct_page_size));
     }

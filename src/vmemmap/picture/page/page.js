@@ -32,6 +32,7 @@ async function showMap() {
     map.draw();
   });
   for (const choice of document.querySelectorAll("input[name=map-mode]")) {
+    if (choice.checked) map.mode = choice.value;
     choice.addEventListener("change", () => {
       map.mode = choice.value;
       map.draw();

@@ -11,7 +11,7 @@ from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.kernel import SECTION_BYTES, Kernel
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import phys_of
 from vmemmap.simulate.mm.backing_list import NODE_BYTES
 from vmemmap.simulate.mm.usage import Use
@@ -63,10 +63,10 @@ def list_answers(machine: CrashedMachine) -> ListAnswers:
     """Count the list."""
     nodes = [entry.node for entry in machine.walk()]
     memory, page = machine.memory, machine.kernel.page_size
-    freed = memory.load_u32(PHYS["num_freed"])
-    left = memory.load_u32(PHYS["num_left"])
+    freed = memory.load_u32(image_of(memory).phys["num_freed"])
+    left = memory.load_u32(image_of(memory).phys["num_left"])
     # The pages are those of the linked nodes, of the freed ones, and of where fresh ones go on.
-    following, stack = memory.load_u64(PHYS["next"]), []
+    following, stack = memory.load_u64(image_of(memory).phys["next"]), []
     for _ in range(freed):
         stack.append(following)
         following = memory.load_u64(phys_of(following))

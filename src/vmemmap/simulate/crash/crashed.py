@@ -16,6 +16,7 @@ from vmemmap.simulate.mm.pgdat import Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
+from vmemmap.simulate.sched.tasks import Tasks
 from vmemmap.simulate.spec.machine_spec import HotplugEvent, MachineSpec
 
 
@@ -36,6 +37,7 @@ class CrashedMachine:
         vmemmap: The struct pages: how they are backed and mapped, and what of it went wrong.
         nodes: The node structures.
         locks: What kept two hotplug operations apart.
+        tasks: The tasks, and what each processor has.
         objects_phys: Physical address of the page of kernel objects.
         idle: Memory that is there and not in use, by the events that added it: devices, and RAM
             that did not come online.
@@ -55,6 +57,7 @@ class CrashedMachine:
     vmemmap: Vmemmap
     nodes: Pgdat
     locks: HotplugLocks
+    tasks: Tasks
     objects_phys: int
     idle: tuple[HotplugEvent, ...]
     lost_sections: int

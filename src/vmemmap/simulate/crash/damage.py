@@ -13,7 +13,6 @@ from vmemmap.errors import SpecError
 from vmemmap.simulate.crash import list_edits as edits
 from vmemmap.simulate.crash.list_edits import Edit, ListEditor
 from vmemmap.simulate.crash.snapshot import Snapshot
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR
 from vmemmap.simulate.memory.physical import phys_of, virt_of
 from vmemmap.simulate.mm.backing_list import PHYS_AT, VIRT_ADDR_AT
 
@@ -147,7 +146,7 @@ DAMAGE_KINDS: dict[str, DamageKind] = {
     ),
     "block_over_kernel": DamageKind(
         ("block_over_kernel",), "a block lies over the kernel",
-        edits.member(PHYS_AT, lambda e, _: e.block_around(SWAPPER_PG_DIR)),
+        edits.member(PHYS_AT, lambda e, _: e.block_around(e.image.swapper_pg_dir)),
     ),
     "psize_index": DamageKind(
         ("psize_index",), "mmu_vmemmap_psize is no index", edits.variable("mmu_vmemmap_psize", 99)

@@ -1,4 +1,4 @@
-"""BTF: the kernel's own description of what this model keeps in memory, for kernels since 5.2.
+"""The types of what this model keeps in memory: as BTF in kernels since 5.2, and as DWARF.
 
 Only structs and members that are really there are described, with what VMCOREINFO lacks of them,
 so that a reader that goes by types finds what one finds that goes by VMCOREINFO.
@@ -8,11 +8,12 @@ Source: Linux kernel/bpf/btf.c, include/linux/{mm_types,mmzone,page-flags}.h.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import UTS_FIELD_BYTES, uts_name_offset
+from vmemmap.simulate.memory.image import LINKED, UTS_FIELD_BYTES, uts_name_offset
 from vmemmap.simulate.mm import pgdat
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
@@ -22,9 +23,17 @@ from vmemmap.simulate.mm.page_layout import (
     PAGE_TYPES,
 )
 from vmemmap.simulate.mm.sparsemem import SparseMem
+from vmemmap.simulate.sched import task_layout
+from vmemmap.simulate.sched.task_layout import TaskLayout
 from vmemmap.write.btf import BtfPacker
+from vmemmap.write.dwarf import DwarfPacker
 
 BTF_SINCE = (5, 2)
+VMEMMAP_VARIABLE_SINCE = (4, 7)
+HIGHEST_SECTION: eras.Table[bool] = (
+    (eras.OLDEST, False),
+    ((4, 13), True, eras.Bracket("4.12.0", "4.14.0", "4.13 by what is remembered of c4e1be9ec113")),
+)
 TYPES_AS_ENUM_SINCE = (6, 11)
 TYPE_BYTES_SINCE = (6, 12)
 """Page types are an enum of flags that are cleared, and since 6.12 the byte at the top."""
@@ -57,21 +66,70 @@ def kernel_types(machine: DescribedKernel) -> bytes:
     kernel = machine.kernel
     if kernel.version < BTF_SINCE:
         return b""
-    return _Types(kernel, machine.nodes, machine.sparsemem.entry_bytes).pack()
+    packer = BtfPacker(kernel.byte_order)
+    _Types(packer, machine).add()
+    return packer.pack()
+
+
+def debug_sections(machine: DescribedKernel) -> dict[str, bytes]:
+    """Give the sections that a vmlinux with debugging information has, by name.
+
+    They describe the same types, in every release, and the variables that have one.
+    """
+    packer = DwarfPacker(machine.kernel.byte_order, "vmemmap.simulate")
+    types = _Types(packer, machine)
+    types.add()
+    for name, kind in types.variables():
+        packer.variable(name, kind, LINKED.symbol(machine.kernel, name))
+    return packer.pack()
+
+
+class TypePacker(Protocol):
+    """What both packers have."""
+
+    def integer(self, name: str, size: int, *, signed: bool = False) -> int:
+        """Add an integer."""
+        ...
+
+    def pointer(self, target: int | str = 0) -> int:
+        """Add a pointer."""
+        ...
+
+    def array(self, element: int, count: int, index: int) -> int:
+        """Add an array."""
+        ...
+
+    def structure(self, name: str, size: int, members: Iterable[Member]) -> int:
+        """Add a struct."""
+        ...
+
+    def enum(self, name: str, values: Mapping[str, int]) -> int:
+        """Add an enum."""
+        ...
+
+    def alias(self, name: str, target: int) -> int:
+        """Add a typedef."""
+        ...
 
 
 class _Types:
     """The types of one kernel."""
 
-    def __init__(self, kernel: Kernel, nodes: pgdat.Pgdat, section_bytes: int) -> None:
-        self._kernel, self._nodes, self._section_bytes = kernel, nodes, section_bytes
-        packer = self._packer = BtfPacker(kernel.byte_order)
+    def __init__(self, packer: TypePacker, machine: DescribedKernel) -> None:
+        kernel = machine.kernel
+        self._kernel, self._nodes = kernel, machine.nodes
+        self._section_bytes = machine.sparsemem.entry_bytes
+        self._section_roots = machine.sparsemem.length
+        self._layout = TaskLayout(kernel)
+        self._packer = packer
+        self._structs: dict[str, int] = {}
         self._u64 = packer.integer("long unsigned int", 8)
         self._u32 = packer.integer("unsigned int", 4)
         self._u16 = packer.integer("short unsigned int", 2)
         self._u8 = packer.integer("unsigned char", 1)
-        self._int = packer.integer("int", 4)
-        self._char = packer.integer("char", 1)
+        self._int = packer.integer("int", 4, signed=True)
+        self._long = packer.integer("long int", 8, signed=True)
+        self._char = packer.integer("char", 1, signed=True)
         self._pointer = packer.pointer()
         self._atomic = packer.alias(
             "atomic_t", packer.structure("", 4, [("counter", self._int, 0)])
@@ -79,17 +137,90 @@ class _Types:
         self._atomic_long = packer.alias(
             "atomic_long_t", packer.structure("", 8, [("counter", self._u64, 0)])
         )
-        links = [("next", self._pointer, 0), ("prev", self._pointer, 8)]
+        link = packer.pointer("list_head")
+        links = [("next", link, 0), ("prev", link, 8)]
         self._list_head = packer.structure("list_head", pgdat.LIST_HEAD_BYTES, links)
 
-    def pack(self) -> bytes:
-        """Give all of them."""
+    def add(self) -> None:
+        """Pack all of them."""
         self._page()
         self._memory()
         self._tracking()
         self._names()
         self._enums()
-        return self._packer.pack()
+        self._tasks()
+
+    def variables(self) -> Iterator[tuple[str, int]]:
+        """Yield the variables of the release, each with its type."""
+        kernel, packer, structs = self._kernel, self._packer, self._structs
+        yield "vmemmap_list", packer.pointer("vmemmap_backing")
+        yield "next", packer.pointer("vmemmap_backing")
+        yield "num_left", self._int
+        if kernel.at(eras.TRACKERS) == "free_list":
+            yield "num_freed", self._int
+        yield "mmu_vmemmap_psize", self._int
+        yield "init_uts_ns", structs["uts_namespace"]
+        yield "node_data", self._array(packer.pointer("pglist_data"), 256)
+        if kernel.version >= VMEMMAP_VARIABLE_SINCE:
+            yield "vmemmap", packer.pointer("page")
+        section = packer.pointer("mem_section")
+        if kernel.at(eras.SECTION_ROOTS_ALLOCATED):
+            yield "mem_section", packer.pointer(section)
+        else:
+            yield "mem_section", self._array(section, self._section_roots)
+        if kernel.at(HIGHEST_SECTION):
+            yield "__highest_present_section_nr", self._u64
+        yield from (("init_task", structs["task_struct"]), ("init_mm", structs["mm_struct"]))
+        yield "init_pid_ns", structs["pid_namespace"]
+        yield "init_struct_pid", structs["pid"]
+        if not kernel.at(task_layout.PIDS_IN_IDR):
+            yield "pid_hash", packer.pointer("hlist_head")
+            yield "pidhash_shift", self._u32
+        yield "runqueues", structs["rq"]
+        yield "__per_cpu_offset", self._array(self._u64, task_layout.NR_CPUS)
+        yield "nr_cpu_ids", self._u32
+        masks = kernel.at(task_layout.CPU_MASKS)
+        for name in ("online", "possible", "present"):
+            kind = structs["cpumask"] if masks else packer.pointer("cpumask")
+            yield f"__cpu_{name}_mask" if masks else f"cpu_{name}_mask", kind
+        note = packer.alias("note_buf_t", self._array(self._u32, task_layout.NOTE_WORDS))
+        yield "crash_notes", packer.pointer(note)
+        yield "crashing_cpu", self._int
+        if kernel.at(task_layout.PANIC_CPU):
+            yield "panic_cpu", self._atomic
+        letters = len(kernel.at(task_layout.STATE_LETTERS))
+        yield "task_state_array", self._array(packer.pointer(self._char), letters)
+
+    def _tasks(self) -> None:
+        """Pack the structs of tasks, PIDs and run queues."""
+        packer = self._packer
+        links = [("next", packer.pointer("hlist_node"), 0), ("pprev", self._pointer, 8)]
+        known = {
+            "u8": self._u8,
+            "u32": self._u32,
+            "u64": self._u64,
+            "int": self._int,
+            "long": self._long,
+            "char": self._char,
+            "atomic_t": self._atomic,
+            "list_head": self._list_head,
+            "*": self._pointer,
+            "hlist_node": packer.structure("hlist_node", 16, links),
+            "hlist_head": packer.structure(
+                "hlist_head", 8, [("first", packer.pointer("hlist_node"), 0)]
+            ),
+        }
+        for name, struct in self._layout.structs.items():
+            members = []
+            for member, field in struct.fields.items():
+                kind = field.kind
+                if kind not in known:
+                    known[kind] = packer.pointer(kind[1:])
+                one = known[kind]
+                number = self._array(one, field.count) if field.count else one
+                members.append((member, number, field.at))
+            self._structs[name] = known[name] = packer.structure(name, struct.size, members)
+        packer.enum("pid_type", self._layout.pid_types)
 
     def _array(self, element: int, count: int) -> int:
         return self._packer.array(element, count, self._u32)
@@ -107,16 +238,19 @@ class _Types:
             ("index", self._u64, fields.index),
             ("private", self._u64, fields.private),
             ("_mapcount", self._atomic, fields.mapcount),
-            ("_refcount", self._atomic, fields.refcount),
+            ("_refcount" if kernel.version >= (4, 7) else "_count", self._atomic, fields.refcount),
         ]
         if compound.head_at is not None:
             name = "compound_info" if kernel.version >= (7, 1) else "compound_head"
             members.append((name, self._u64, compound.head_at))
+        else:
+            members.append(("first_page", self._packer.pointer("page"), fields.private))
         size = kernel.struct_page_size
-        if compound.dtor_at is not None:
+        if compound.dtor_at is not None and compound.head_at is not None:
+            widths = {1: self._u8, 2: self._u16, 4: self._u32}
             words: list[Member] = [
-                ("_dtor", self._u8, compound.dtor_at),
-                ("_order", self._u8, compound.order_at),
+                ("_dtor", widths[compound.dtor_bytes], compound.dtor_at),
+                ("_order", widths[compound.order_bytes], compound.order_at),
             ]
             if kernel.version < (6, 3):
                 members += [(f"compound{name}", kind, at) for name, kind, at in words]
@@ -172,7 +306,8 @@ class _Types:
         size = len(rows) * UTS_FIELD_BYTES
         names = self._packer.structure("new_utsname", size, rows)
         at = uts_name_offset(self._kernel)
-        self._packer.structure("uts_namespace", at + size, [("name", names, at)])
+        known = self._packer.structure("uts_namespace", at + size, [("name", names, at)])
+        self._structs["uts_namespace"] = known
 
     def _enums(self) -> None:
         kernel, packer = self._kernel, self._packer

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.kernel import SECTION_SHIFT
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import phys_of, virt_of
 from vmemmap.simulate.mm.backing_list import LIST_AT, PHYS_AT, VIRT_ADDR_AT, VmemmapBacking
 
@@ -40,6 +40,7 @@ class ListEditor:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.machine = snapshot.machine
+        self.image = image_of(self.machine.kernel)
         self.entries = list(self.machine.walk())
         self.block_size = self.machine.vmemmap.block_size
 
@@ -61,7 +62,7 @@ class ListEditor:
         if index:
             self.poke(self.entries[index - 1].node, LIST_AT, target)
         else:
-            self.machine.memory.store_u64(PHYS["vmemmap_list"], target)
+            self.machine.memory.store_u64(self.image.phys["vmemmap_list"], target)
 
     def hide(self, start: int, end: int) -> None:
         """Let the dump not cover ``[start, end)`` (physical addresses)."""
@@ -127,9 +128,9 @@ def pointer(index: Callable[[ListEditor], int], target: Callable[[ListEditor], i
 def stale_pointer(editor: ListEditor) -> Place:
     """Lead the list into the stack of freed nodes."""
     memory = editor.machine.memory
-    if not memory.load_u32(PHYS["num_freed"]):
+    if not memory.load_u32(editor.image.phys["num_freed"]):
         raise SpecError("damage", "this kind needs nodes that were freed: remove memory")
-    freed = memory.load_u64(PHYS["next"])
+    freed = memory.load_u64(editor.image.phys["next"])
     editor.point(editor.at(2), freed)
     return Place(freed)
 
@@ -214,8 +215,8 @@ def variable(name: str, value: int) -> Edit:
     """Overwrite a variable of 4 bytes."""
 
     def edit(editor: ListEditor) -> Place:
-        editor.machine.memory.store_u32(PHYS[name], value)
-        return Place(phys=PHYS[name])
+        editor.machine.memory.store_u32(editor.image.phys[name], value)
+        return Place(phys=editor.image.phys[name])
 
     return edit
 
@@ -224,7 +225,7 @@ def psize_shift(editor: ListEditor) -> Place:
     """Overwrite the page shift by which the block size is told."""
     memory = editor.machine.memory
     shift = editor.block_size.bit_length() - 1
-    at = PHYS["mmu_psize_defs"]
+    at = editor.image.phys["mmu_psize_defs"]
     while memory.load_u32(at) != shift:
         at += 8
     memory.store_u32(at, 77)
@@ -244,7 +245,7 @@ def radix_mmu(editor: ListEditor) -> Place:
 
 def hide_head(editor: ListEditor) -> Place:
     """Leave out the page of the variable vmemmap_list."""
-    head = PHYS["vmemmap_list"]
+    head = editor.image.phys["vmemmap_list"]
     editor.hide(*editor.page_around(head))
     return Place(phys=head)
 

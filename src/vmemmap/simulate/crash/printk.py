@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmemmap.address import numpy_prefix
-from vmemmap.simulate.kernel import KIB, MIB, Kernel
-from vmemmap.simulate.memory.image import PHYS, VIRT
+from vmemmap.simulate.kernel import KIB, Kernel
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 
-LOG_AT = 18 * MIB
 LOG_BYTES = 64 * KIB
-DESCS_AT = LOG_AT + LOG_BYTES
+DESCS_AT = LOG_BYTES
 COUNT_BITS = 9
 DESC_BYTES = 24
 INFOS_AT = DESCS_AT + (DESC_BYTES << COUNT_BITS)
@@ -58,7 +57,7 @@ class Message:
 
 def write_log(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
     """Write the log into the buffer that this kernel has."""
-    memory.clear(LOG_AT, INFOS_AT + (INFO_BYTES << COUNT_BITS) - LOG_AT)
+    memory.clear(image_of(memory).log, INFOS_AT + (INFO_BYTES << COUNT_BITS))
     if kernel.version < CHARACTER_RING_UNTIL:
         _write_characters(memory, messages)
     elif kernel.version < RECORD_RING_UNTIL:
@@ -77,16 +76,16 @@ def log_keys(kernel: Kernel) -> Iterator[tuple[str, int | str]]:
         if kernel.version >= CLEAR_IDX_SINCE:
             names.insert(3, "clear_idx")
         for name in names:
-            yield f"SYMBOL({name})", f"{VIRT[name]:x}"
+            yield f"SYMBOL({name})", f"{image_of(kernel).virt[name]:x}"
         if not old:
             record = "log" if kernel.version < (3, 11) else "printk_log"
             yield f"SIZE({record})", RECORD_BYTES
             for offset, member in ((0, "ts_nsec"), (8, "len"), (10, "text_len"), (12, "dict_len")):
                 yield f"OFFSET({record}.{member})", offset
         return
-    yield "SYMBOL(prb)", f"{VIRT['prb']:x}"
-    yield "SYMBOL(printk_rb_static)", f"{VIRT['printk_rb_static']:x}"
-    yield "SYMBOL(clear_seq)", f"{VIRT['clear_seq']:x}"
+    yield "SYMBOL(prb)", f"{image_of(kernel).virt['prb']:x}"
+    yield "SYMBOL(printk_rb_static)", f"{image_of(kernel).virt['printk_rb_static']:x}"
+    yield "SYMBOL(clear_seq)", f"{image_of(kernel).virt['clear_seq']:x}"
     for name, (size, members) in RING_OFFSETS.items():
         yield f"SIZE({name})", size
         for member, offset in members.items():
@@ -115,6 +114,8 @@ def _fitting(sizes: list[int], room: int, most: int) -> int:
 
 
 def _write_characters(memory: PhysicalMemory, messages: list[Message]) -> None:
+    image = image_of(memory)
+    log = image.log
     lines = [
         f"<{m.level}>[{m.time_ns // 10**9:5}.{m.time_ns // 1000 % 10**6:06}] {m.text}\n"
         for m in messages
@@ -123,32 +124,36 @@ def _write_characters(memory: PhysicalMemory, messages: list[Message]) -> None:
     ring = bytearray(LOG_BYTES)
     for at in range(max(0, len(text) - LOG_BYTES), len(text)):
         ring[at % LOG_BYTES] = text[at]
-    memory.write(LOG_AT, bytes(ring))
-    memory.store_u64(PHYS["log_buf"], virt_of(LOG_AT))
-    memory.store_u32(PHYS["log_buf_len"], LOG_BYTES)
-    memory.store_u32(PHYS["log_end"], len(text))
-    memory.store_u32(PHYS["logged_chars"], min(len(text), LOG_BYTES))
+    memory.write(log, bytes(ring))
+    memory.store_u64(image.phys["log_buf"], virt_of(log))
+    memory.store_u32(image.phys["log_buf_len"], LOG_BYTES)
+    memory.store_u32(image.phys["log_end"], len(text))
+    memory.store_u32(image.phys["logged_chars"], min(len(text), LOG_BYTES))
 
 
 def _write_records(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
+    image = image_of(memory)
+    log = image.log
     order = numpy_prefix(kernel.byte_order)
     texts = [message.text.encode() for message in messages]
     sizes = [-(-(RECORD_BYTES + len(text)) // 8) * 8 for text in texts]
     kept = _fitting(sizes, LOG_BYTES - RECORD_BYTES, len(messages))
-    at = LOG_AT
+    at = log
     first = len(messages) - kept
     for message, text, size in zip(messages[first:], texts[first:], sizes[first:], strict=True):
         flags = _bit_fields(kernel, message.level)
         header = struct.pack(order + "QHHHBB", message.time_ns, size, len(text), 0, 0, flags)
         memory.write(at, header + text)
         at += size
-    memory.store_u64(PHYS["log_buf"], virt_of(LOG_AT))
-    memory.store_u32(PHYS["log_buf_len"], LOG_BYTES)
-    memory.store_u32(PHYS["log_first_idx"], 0)
-    memory.store_u32(PHYS["log_next_idx"], at - LOG_AT)
+    memory.store_u64(image.phys["log_buf"], virt_of(log))
+    memory.store_u32(image.phys["log_buf_len"], LOG_BYTES)
+    memory.store_u32(image.phys["log_first_idx"], 0)
+    memory.store_u32(image.phys["log_next_idx"], at - log)
 
 
 def _write_lockless(memory: PhysicalMemory, kernel: Kernel, messages: list[Message]) -> None:
+    image = image_of(memory)
+    log = image.log
     order = numpy_prefix(kernel.byte_order)
     texts = [message.text.encode() for message in messages]
     sizes = [-(-(8 + len(text)) // 8) * 8 for text in texts]
@@ -159,21 +164,26 @@ def _write_lockless(memory: PhysicalMemory, kernel: Kernel, messages: list[Messa
         message, text, size = messages[number], texts[number], sizes[number]
         identity = FIRST_ID + number
         slot = identity % (1 << COUNT_BITS)
-        memory.write(LOG_AT + position % LOG_BYTES, struct.pack(order + "Q", identity) + text)
+        memory.write(log + position % LOG_BYTES, struct.pack(order + "Q", identity) + text)
         memory.write(
-            DESCS_AT + slot * DESC_BYTES,
+            log + DESCS_AT + slot * DESC_BYTES,
             struct.pack(order + "3Q", FINALIZED | identity, position, position + size),
         )
         flags = _bit_fields(kernel, message.level)
         info = struct.pack(order + "QQHBBI", number, message.time_ns, len(text), 0, flags, 1)
-        memory.write(INFOS_AT + slot * INFO_BYTES, info)
+        memory.write(log + INFOS_AT + slot * INFO_BYTES, info)
         position += size
-    ring = PHYS["printk_rb_static"]
-    memory.store_u64(PHYS["prb"], virt_of(ring))
+    ring = image.phys["printk_rb_static"]
+    memory.store_u64(image.phys["prb"], virt_of(ring))
     memory.store_u32(ring, COUNT_BITS)
     last = FIRST_ID + len(messages) - 1
-    words = {8: virt_of(DESCS_AT), 16: virt_of(INFOS_AT), 24: last, 32: FIRST_ID + first}
-    text_ring = {8: virt_of(LOG_AT), 16: position, 24: tail}
+    words = {
+        8: virt_of(log + DESCS_AT),
+        16: virt_of(log + INFOS_AT),
+        24: last,
+        32: FIRST_ID + first,
+    }
+    text_ring = {8: virt_of(log), 16: position, 24: tail}
     for offset, value in words.items():
         memory.store_u64(ring + offset, value)
     memory.store_u32(ring + 48, LOG_BYTES.bit_length() - 1)

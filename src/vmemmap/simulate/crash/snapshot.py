@@ -9,6 +9,7 @@ Source: Linux fs/proc/vmcore.c, kernel/vmcore_info.c.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,11 +20,12 @@ from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.paint import paint, without_frames
 from vmemmap.simulate.crash.printk import write_log
+from vmemmap.simulate.crash.registers import write_crash
 from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
 from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.memory.extents import Extents
-from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, VMCOREINFO_NOTE
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
 from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
@@ -65,24 +67,29 @@ class Snapshot:
     def __init__(self, machine: CrashedMachine) -> None:
         self.machine = machine
         self.painted = False
-        kernel = machine.kernel
+        kernel, image = machine.kernel, image_of(machine.kernel)
         objects = virt_of(machine.objects_phys)
         self.owners = _owners(machine)
         self.struct_pages = StructPagePainter(
             kernel,
             self.owners,
             Objects(
-                objects + MAPPING_AT, objects + ANON_VMA_AT, objects + BUFFERS_AT, FREE_HUGE_PAGE
+                objects + MAPPING_AT,
+                objects + ANON_VMA_AT,
+                objects + BUFFERS_AT,
+                image.free_huge_page,
             ),
             machine.nodes,
             debug_vm=machine.spec.debug_vm,
         )
         lru = self.struct_pages.lru_of(0)
-        machine.nodes.write(machine.memory, machine.pages, self.owners.blocks, lru)
+        blocks = self.owners.blocks, self.owners.cma_blocks
+        machine.nodes.write(machine.memory, machine.pages, *blocks, lru)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
+        write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))
         note = pack_note(kernel.byte_order, "VMCOREINFO", 0, self.vmcoreinfo)
-        machine.memory.write(VMCOREINFO_NOTE, note)
+        machine.memory.write(image.vmcoreinfo_note, note)
         self.missing: list[tuple[int, int]] = []
         virt, phys = machine.vmemmap.map.columns()
         # What several places of the vmemmap share is in memory once, and all of them say the same.
@@ -224,12 +231,22 @@ class Snapshot:
 
     @property
     def _marked_runs(self) -> list[PageRun]:
-        """The pages that are given a mark, as far as nothing else was written there."""
+        """The pages that are given a mark, as far as nothing else was written there.
+
+        Of a gigantic page that is the first, for a file has no room for so many marks.
+        """
+        most = self.machine.kernel.free_area_orders
+        return [
+            replace(run, end=run.start + 1) if run.order >= most else run for run in self._used_runs
+        ]
+
+    @property
+    def _used_runs(self) -> list[PageRun]:
         return [run for run in self.owners.runs if run.use not in UNMARKED]
 
     def _idle_memory(self, start: int, end: int) -> npt.NDArray[np.int64]:
         """Give the parts of ``[start, end)`` that hold no structure of the kernel's: (n, 2)."""
-        used = np.array([(run.start, run.end) for run in self._marked_runs], np.int64)
+        used = np.array([(run.start, run.end) for run in self._used_runs], np.int64)
         pages = np.concatenate([used.reshape(-1, 2), self.owners.free])
         bounds = np.clip(pages << self.machine.kernel.page_shift, start, end)
         return join(bounds[:, 0], bounds[:, 1])
@@ -261,7 +278,9 @@ def _owners(machine: CrashedMachine) -> Owners:
     """Ask the allocators who owns what."""
     pages, shift = machine.pages, machine.kernel.page_shift
     valid = _valid_frames(machine)
-    free = [part for node in pages.nodes for part in pages.free_ranges(node)]
+    sets = [pages.free_ranges(node) for node in pages.nodes]
+    sets += [pages.cma_ranges(node) for node in pages.nodes]
+    free = [part for ranges in sets for part in ranges]
     reserved = machine.memblock.reserved.as_array()
     frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
     return Owners(
@@ -270,6 +289,7 @@ def _owners(machine: CrashedMachine) -> Owners:
         reserved=frames,
         free=np.array(sorted(free), np.int64).reshape(-1, 2),
         blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
+        cma_blocks={node: dict(pages.cma_blocks(node)) for node in pages.nodes},
         runs=sorted(machine.usage.runs, key=lambda run: run.start),
     )
 

@@ -14,31 +14,37 @@ from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.kernel_types import kernel_types
-from vmemmap.simulate.kernel import MIB, Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR, TEXT_BYTES, VARIABLES, VIRT
-from vmemmap.simulate.memory.physical import PhysicalMemory, phys_of, virt_of
+from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.memory.image import LINKED, TEXT_BYTES, VARIABLES, Image, image_of
+from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.write.elf_symbols import ElfSymbol
 
-KALLSYMS_AT = 18 * MIB + (1 << 19)
-BTF_AT = 19 * MIB
 TOLD_SINCE = (6, 0)
 PLACE_RELATIVE_SINCE = (7, 0)
 """Offsets were from one base in memory until 6.19; then each is from its own place."""
 TOKENS = 256
 
 
-def kernel_symbols(kernel: Kernel, btf_bytes: int = 0) -> list[ElfSymbol]:
-    """Give the symbols of a kernel, and where its BTF is if it has so many bytes of it."""
-    stext = ElfSymbol("_stext", virt_of(0), TEXT_BYTES, is_function=True)
-    root = ElfSymbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR), 1 << 16)
-    variables = [ElfSymbol(name, VIRT[name], size) for name, size in VARIABLES.items()]
+def kernel_symbols(kernel: Kernel, btf_bytes: int = 0, image: Image = LINKED) -> list[ElfSymbol]:
+    """Give the symbols of a kernel, and where its BTF is if it has so many bytes of it.
+
+    Args:
+        kernel: The kernel.
+        btf_bytes: The length of its BTF.
+        image: Where it lies; as the linker has it, a vmlinux knows nothing of being relocated.
+    """
+    stext = ElfSymbol("_stext", virt_of(image.start), TEXT_BYTES, is_function=True)
+    root = ElfSymbol("swapper_pg_dir", virt_of(image.swapper_pg_dir), 1 << 16)
+    variables = [
+        ElfSymbol(name, image.symbol(kernel, name), size) for name, size in VARIABLES.items()
+    ]
     size = kernel.at(eras.PSIZE_DEF_BYTES)
     count = len(kernel.at(eras.MMU_PAGE_SHIFTS))
-    table = ElfSymbol("mmu_psize_defs", VIRT["mmu_psize_defs"], size * count)
+    table = ElfSymbol("mmu_psize_defs", image.virt["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
     symbols = [stext, root, table, *known]
     if btf_bytes:
-        start = virt_of(BTF_AT)
+        start = virt_of(image.btf)
         symbols.append(ElfSymbol("__start_BTF", start, btf_bytes))
         symbols.append(ElfSymbol("__stop_BTF", start + btf_bytes, 0))
     return symbols
@@ -51,10 +57,13 @@ def write_own_description(machine: CrashedMachine) -> list[tuple[str, int]]:
         The symbols of kallsyms' tables, which VMCOREINFO names, with their addresses.
     """
     types = kernel_types(machine)
-    machine.memory.write(BTF_AT, types)
+    image = image_of(machine.kernel)
+    machine.memory.write(image.btf, types)
     if machine.kernel.version < TOLD_SINCE:
         return []
-    symbols = sorted(kernel_symbols(machine.kernel, len(types)), key=lambda each: each.address)
+    symbols = sorted(
+        kernel_symbols(machine.kernel, len(types), image), key=lambda each: each.address
+    )
     return list(_write_kallsyms(machine.memory, machine.kernel, symbols))
 
 
@@ -66,7 +75,8 @@ def _write_kallsyms(
     names = b"".join(_stored(symbol) for symbol in symbols)
     tokens = b"".join(bytes([max(code, 1)]) + b"\0" for code in range(TOKENS))
     index = struct.pack(f"{mark}{TOKENS}H", *range(0, 2 * TOKENS, 2))
-    at = KALLSYMS_AT
+    image = image_of(kernel)
+    at = image.kallsyms
     for name, data in (
         ("kallsyms_names", names),
         ("kallsyms_num_syms", struct.pack(mark + "I", len(symbols))),
@@ -77,7 +87,7 @@ def _write_kallsyms(
         yield name, virt_of(at)
         at = -(-(at + len(data)) // 8) * 8
     yield "kallsyms_offsets", virt_of(at)
-    base, relative = virt_of(0), kernel.version < PLACE_RELATIVE_SINCE
+    base, relative = virt_of(image.start), kernel.version < PLACE_RELATIVE_SINCE
     for number, symbol in enumerate(symbols):
         place = at + 4 * number
         offset = symbol.address - (base if relative else virt_of(place))
@@ -86,7 +96,7 @@ def _write_kallsyms(
         at = -(-(at + 4 * len(symbols)) // 8) * 8
         memory.store_u64(at, base)
         yield "kallsyms_relative_base", virt_of(at)
-    assert phys_of(virt_of(at)) < BTF_AT
+    assert at < image.btf
 
 
 def _stored(symbol: ElfSymbol) -> bytes:

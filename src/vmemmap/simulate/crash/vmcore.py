@@ -10,18 +10,17 @@ Source: Linux fs/proc/vmcore.c, arch/powerpc/kexec/.
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 
-from vmemmap.address import numpy_prefix
 from vmemmap.intervals import touched
-from vmemmap.simulate.crash.crashed import CrashedMachine
-from vmemmap.simulate.crash.kernel_types import DescribedKernel, kernel_types
+from vmemmap.simulate.crash.kernel_types import DescribedKernel, debug_sections, kernel_types
+from vmemmap.simulate.crash.registers import registers_note
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.spool import Spool
 from vmemmap.simulate.crash.symbols import kernel_symbols
+from vmemmap.simulate.crash.vmcoreinfo import build_id
 from vmemmap.simulate.memory.image import uts_names
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.write.elf_core import Progress, Segment, check_room, write_elf_core
@@ -30,14 +29,11 @@ from vmemmap.write.flattened import FlattenedOutput
 from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.new_file import new_file
-from vmemmap.write.notes import Note, pack_notes
+from vmemmap.write.notes import Note, pack_note, pack_notes
 from vmemmap.write.output import FileOutput
 from vmemmap.write.page_bits import PageBits
 
-NT_PRSTATUS = 1
-PRSTATUS_BYTES = 504
-PRSTATUS_PID, PRSTATUS_REGISTERS = 32, 112
-GPR1, NIP, MSR = 1, 32, 33
+NT_GNU_BUILD_ID = 3
 EF_PPC64_ABI = {"little": 2, "big": 1}
 """e_flags of fadump's headers, which says by them what ABI the kernel has; kexec's have 0."""
 
@@ -84,8 +80,8 @@ def write_vmcore(
 def dump_notes(snapshot: Snapshot) -> list[Note]:
     """Give the notes of a snapshot's vmcore."""
     machine = snapshot.machine
-    notes = [Note("CORE", NT_PRSTATUS, _prstatus(machine, cpu)) for cpu in range(machine.spec.cpus)]
-    return [*notes, Note("VMCOREINFO", 0, snapshot.vmcoreinfo)]
+    registers = [registers_note(machine, cpu) for cpu in range(machine.spec.cpus)]
+    return [*registers, Note("VMCOREINFO", 0, snapshot.vmcoreinfo)]
 
 
 def _write_kdump(
@@ -123,33 +119,23 @@ def _write_kdump(
             flat.end()
 
 
-def write_symbols(machine: DescribedKernel, path: str | Path) -> None:
+def write_symbols(machine: DescribedKernel, path: str | Path, *, debug_info: bool = False) -> None:
     """Write the symbols of a kernel as a vmlinux without code, and its types if it has BTF.
 
-    For kernels before 3.13, which do not say in VMCOREINFO where the list is, and for dumps whose
-    VMCOREINFO is lost.
+    For kernels before 3.13, which do not say in VMCOREINFO where the list is, for dumps whose
+    VMCOREINFO is lost, and with *debug_info*, the types and variables as DWARF, for debuggers.
     """
     with new_file(path) as file:
-        file.write(pack_symbols(machine))
+        file.write(pack_symbols(machine, debug_info=debug_info))
 
 
-def pack_symbols(machine: DescribedKernel) -> bytes:
+def pack_symbols(machine: DescribedKernel, *, debug_info: bool = False) -> bytes:
     """Give what `write_symbols` writes."""
-    types = kernel_types(machine)
-    symbols = kernel_symbols(machine.kernel, len(types))
-    return pack_elf_symbols(machine.kernel.byte_order, symbols, types)
-
-
-def _prstatus(machine: CrashedMachine, cpu: int) -> bytes:
-    """Give the registers of a processor: the first one crashed, the others idled."""
-    order = numpy_prefix(machine.kernel.byte_order)
-    data = bytearray(PRSTATUS_BYTES)
-    struct.pack_into(order + "I", data, PRSTATUS_PID, 1 if cpu == 0 else 0)
-    registers = {
-        GPR1: virt_of(machine.objects_phys),
-        NIP: virt_of(0x10000),
-        MSR: 0x8000000000001033,
-    }
-    for number, value in registers.items():
-        struct.pack_into(order + "Q", data, PRSTATUS_REGISTERS + 8 * number, value)
-    return bytes(data)
+    types, kernel = kernel_types(machine), machine.kernel
+    symbols = kernel_symbols(kernel, len(types))
+    sections = {".BTF": types}
+    if debug_info:
+        desc = bytes.fromhex(build_id(kernel))
+        note = pack_note(kernel.byte_order, "GNU", NT_GNU_BUILD_ID, desc)
+        sections |= {".note.gnu.build-id": note, **debug_sections(machine)}
+    return pack_elf_symbols(kernel.byte_order, symbols, sections)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.printk import log_keys
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import FREE_HUGE_PAGE, SWAPPER_PG_DIR, VIRT, uts_name_offset
+from vmemmap.simulate.memory.image import image_of, uts_name_offset
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.mm import pgdat
 from vmemmap.simulate.mm.page_layout import (
@@ -54,12 +55,12 @@ def _lines(machine: CrashedMachine, kallsyms: Sequence[tuple[str, int]]) -> Iter
     if kernel.version >= (5, 14):
         yield "BUILD-ID", build_id(kernel)
     yield "PAGESIZE", kernel.page_size
-    yield _symbol("init_uts_ns", VIRT["init_uts_ns"])
+    yield _symbol("init_uts_ns", image_of(kernel).virt["init_uts_ns"])
     if kernel.version >= (5, 11):
         yield "OFFSET(uts_namespace.name)", uts_name_offset(kernel)
-    yield _symbol("node_online_map", VIRT["node_online_map"])
-    yield _symbol("swapper_pg_dir", virt_of(SWAPPER_PG_DIR))
-    yield _symbol("_stext", virt_of(0))
+    yield _symbol("node_online_map", image_of(kernel).virt["node_online_map"])
+    yield _symbol("swapper_pg_dir", virt_of(image_of(kernel).swapper_pg_dir))
+    yield _symbol("_stext", virt_of(kernel.load_address))
     yield from _vmalloc(kernel)
     yield from _sections(kernel, machine.sparsemem)
     yield from _struct_page(kernel, machine.nodes)
@@ -76,9 +77,9 @@ def _vmalloc(kernel: Kernel) -> Iterator[Line]:
         yield "NUMBER(VMALLOC_START)", f"0x{kernel.regions.vmalloc.start:x}"
         yield _symbol("vmemmap", kernel.vmemmap_base)
     elif kernel.version >= (3, 10):
-        yield _symbol("vmap_area_list", VIRT["vmap_area_list"])
+        yield _symbol("vmap_area_list", image_of(kernel).virt["vmap_area_list"])
     else:
-        yield _symbol("vmlist", VIRT["vmlist"])
+        yield _symbol("vmlist", image_of(kernel).virt["vmlist"])
 
 
 def _sections(kernel: Kernel, sparsemem: SparseMem) -> Iterator[Line]:
@@ -174,7 +175,7 @@ def _hugetlb(kernel: Kernel) -> Iterator[Line]:
     version = kernel.version
     types = kernel.at(PAGE_TYPES)
     if (3, 16) <= version < (4, 6):
-        yield _symbol("free_huge_page", FREE_HUGE_PAGE)
+        yield _symbol("free_huge_page", image_of(kernel).free_huge_page)
     elif (4, 6) <= version < (6, 6):
         yield "NUMBER(HUGETLB_PAGE_DTOR)", HUGETLB_PAGE_DTOR
     elif (bit := kernel.at(COMPOUND).hugetlb_bit) is not None:
@@ -186,11 +187,11 @@ def _hugetlb(kernel: Kernel) -> Iterator[Line]:
 def _powerpc(kernel: Kernel) -> Iterator[Line]:
     version = kernel.version
     if kernel.numbers >= (2, 6, 37):
-        yield _symbol("node_data", VIRT["node_data"])
+        yield _symbol("node_data", image_of(kernel).virt["node_data"])
         yield "LENGTH(node_data)", 256
     if version >= (3, 13):
         for name in ("vmemmap_list", "mmu_vmemmap_psize", "mmu_psize_defs"):
-            yield _symbol(name, VIRT[name])
+            yield _symbol(name, image_of(kernel).virt[name])
         yield "SIZE(vmemmap_backing)", 24
         for offset, name in enumerate(("list", "phys", "virt_addr")):
             yield f"OFFSET(vmemmap_backing.{name})", offset * 8
@@ -198,7 +199,7 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
         yield "OFFSET(mmu_psize_def.shift)", 0
     if kernel.numbers >= (6, 6, 9):
         # Known in 6.6.9 and not in 6.4.6: a 6.6.0 does not say which MMU it runs on.
-        yield _symbol("cur_cpu_spec", VIRT["cur_cpu_spec"])
+        yield _symbol("cur_cpu_spec", image_of(kernel).virt["cur_cpu_spec"])
         if version >= (6, 8):
             yield "OFFSET(cpu_spec.cpu_features)", 16
         yield "OFFSET(cpu_spec.mmu_features)", 32
@@ -209,4 +210,5 @@ def _powerpc(kernel: Kernel) -> Iterator[Line]:
 
 def build_id(kernel: Kernel) -> str:
     """Give what stands for the 20 bytes that a linker puts into a build: the same for the same."""
-    return hashlib.sha1(repr(kernel).encode(), usedforsecurity=False).hexdigest()
+    build = repr(replace(kernel, load_address=0))
+    return hashlib.sha1(build.encode(), usedforsecurity=False).hexdigest()

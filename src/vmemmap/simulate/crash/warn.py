@@ -27,6 +27,7 @@ LINES: eras.Table[dict[str, int]] = (
     (
         (3, 17),
         {"vmemmap_list_alloc": 154, "vmemmap_list_populate": 173, "vmemmap_list_free": 268},
+        eras.Bracket("2.6.35", "5.9", "read in these two"),
     ),
 )
 """The lines in 2.6.35 and in 5.9; other releases between have others."""
@@ -38,7 +39,11 @@ FIRST_LINES: eras.Table[str] = (
 TASK_LINES: eras.Table[str] = (
     (eras.OLDEST, ""),
     ((3, 11), "CPU: 0 PID: {pid} Comm: {comm} {taint} {release} #1", _OLD_LOGS),
-    ((6, 11), "CPU: 0 UID: 0 PID: {pid} Comm: {comm} {taint} {release} #1"),
+    (
+        (6, 11),
+        "CPU: 0 UID: 0 PID: {pid} Comm: {comm} {taint} {release} #1",
+        eras.Bracket("6.2", "6.11", "no log between was read"),
+    ),
 )
 END_MARKS: eras.Table[str] = (
     (eras.OLDEST, ""),
@@ -90,25 +95,27 @@ def warning_lines(kernel: Kernel, warned: Warned, warner: Warner) -> Iterator[st
     if task_line:
         yield "Modules linked in:"
         yield task_line
-    here, caller = _address(warned.function) + 0x8C, _address(functions[1]) + 0x40
+    here = _address(kernel, warned.function) + 0x8C
+    caller = _address(kernel, functions[1]) + 0x40
     yield f"NIP:{gap}{here:016x} LR: {caller:016x} CTR: {0:016x}"
-    yield f"REGS: {virt_of(STACK_AT):016x} TRAP: 0700   {taint}  ({kernel.release})"
+    stack = virt_of(kernel.load_address + STACK_AT)
+    yield f"REGS: {stack:016x} TRAP: 0700   {taint}  ({kernel.release})"
     yield f"NIP [{here:016x}] {where}"
     yield f"LR [{caller:016x}] {_place(kernel, functions[1], 0x40)}"
     yield "Call Trace:"
     for depth, function in enumerate(functions[1:], 1):
-        stack = virt_of(STACK_AT + depth * FRAME_BYTES)
-        address = _address(function) + 0x40
-        yield f"[{stack:016x}] [{address:016x}] {_place(kernel, function, 0x40)}"
+        address = _address(kernel, function) + 0x40
+        frame = stack + depth * FRAME_BYTES
+        yield f"[{frame:016x}] [{address:016x}] {_place(kernel, function, 0x40)}"
     mark = kernel.at(END_MARKS).format(**words)
     if mark:
         yield mark
 
 
-def _address(function: str) -> int:
+def _address(kernel: Kernel, function: str) -> int:
     """Give a function an address in the kernel's text, the same each time."""
     number = sum(byte * 31**at for at, byte in enumerate(function.encode())) % 8192
-    return virt_of(TEXT_AT + number * FUNCTION_BYTES)
+    return virt_of(kernel.load_address + TEXT_AT + number * FUNCTION_BYTES)
 
 
 def _place(kernel: Kernel, function: str, offset: int) -> str:

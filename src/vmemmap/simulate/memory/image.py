@@ -1,28 +1,37 @@
 """The kernel image: where the model keeps the kernel's own variables, and what boot puts there.
 
-The image lies at physical address 0, as on every ppc64 machine that was not relocated. Addresses
-are this model's; VMCOREINFO tells a reader where each one is.
+The image lies at physical address 0, unless a boot loader put a relocatable kernel elsewhere and
+told it to stay there, as kexec does with a capture kernel. Which place in the image each variable
+has is this model's; VMCOREINFO tells a reader where each one is.
 
 Source: Linux arch/powerpc/kernel/head_64.S, kernel/vmcore_info.c.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Protocol
+
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES
 
-SWAPPER_PG_DIR = 16 * MIB
+SWAPPER_PG_DIR_AT = 16 * MIB
 """64 KiB, aligned to its size: the radix root is that large."""
-STATIC_ROOTS = SWAPPER_PG_DIR + (1 << 16)
+STATIC_ROOTS_AT = SWAPPER_PG_DIR_AT + (1 << 16)
 """mem_section[] of kernels before 4.15; at most 32,768 pointers with their 46 bits."""
-VMCOREINFO_NOTE = STATIC_ROOTS + (1 << 19)
+VMCOREINFO_NOTE_AT = STATIC_ROOTS_AT + (1 << 19)
 """The note that the kernel keeps for its own crash, page-aligned."""
 TEXT_BYTES = 12 * MIB
-FREE_HUGE_PAGE = virt_of(0x8000)
+FREE_HUGE_PAGE_AT = 0x8000
 """The function free_huge_page(), by whose address kernels before 4.6 mark huge pages."""
-DATA = VMCOREINFO_NOTE + (1 << 16)
+DATA_AT = VMCOREINFO_NOTE_AT + (1 << 16)
+LOG_AT = 18 * MIB
+KALLSYMS_AT = LOG_AT + (1 << 19)
+BTF_AT = 19 * MIB
+INIT_STACK_AT = IMAGE_BYTES - (64 << 10)
+"""Of the first task, aligned to its size."""
 
 VARIABLES = {
     # name: bytes. The four of the tracker first; they share a cache line in the kernel, too.
@@ -51,25 +60,99 @@ VARIABLES = {
     "log_first_idx": 4,
     "log_next_idx": 4,
     "clear_idx": 4,
+    "__highest_present_section_nr": 8,
+    # Tasks, and the processors that they run on.
+    "init_task": 1024,
+    "init_signals": 128,
+    "init_struct_pid": 128,
+    "init_pid_ns": 128,
+    "init_mm": 64,
+    "pid_hash": 8,
+    "pidhash_shift": 4,
+    "runqueues": 128,
+    "__per_cpu_end": 640,
+    "crash_notes": 8,
+    "__per_cpu_offset": 2048 * 8,
+    "__cpu_online_mask": 2048 // 8,
+    "__cpu_possible_mask": 2048 // 8,
+    "__cpu_present_mask": 2048 // 8,
+    "cpu_online_mask": 8,
+    "cpu_possible_mask": 8,
+    "cpu_present_mask": 8,
+    "nr_cpu_ids": 4,
+    "panic_cpu": 4,
+    "crashing_cpu": 4,
+    "task_state_array": 384,
 }
 UTS_FIELD_BYTES = 65
 MMU_FTR_TYPE_RADIX = 0x40
 
 
 def _place() -> dict[str, int]:
-    """Give each variable an address, aligned to 8, and to 128 where a cache line begins."""
-    addresses, at = {}, DATA
+    """Give each variable a place, aligned to 8, and to 128 where a cache line begins."""
+    places, at = {}, DATA_AT
     for name, size in VARIABLES.items():
-        addresses[name] = at
+        places[name] = at
         at += -(-size // 128) * 128 if size > 8 else 8
-    assert at <= IMAGE_BYTES
-    return addresses
+    assert at <= LOG_AT
+    return places
 
 
-PHYS = _place()
-"""Physical address of each variable."""
-VIRT = {name: virt_of(phys) for name, phys in PHYS.items()}
-"""Kernel virtual address of each variable."""
+_PLACES = _place()
+
+
+class Image:
+    """Where all of a kernel lies.
+
+    Attributes:
+        start: Physical address at which it was loaded.
+        phys: Physical address of each variable.
+        virt: Kernel virtual address of each variable.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.phys = {name: start + at for name, at in _PLACES.items()}
+        self.virt = {name: virt_of(phys) for name, phys in self.phys.items()}
+        self.swapper_pg_dir = start + SWAPPER_PG_DIR_AT
+        self.static_roots = start + STATIC_ROOTS_AT
+        self.vmcoreinfo_note = start + VMCOREINFO_NOTE_AT
+        self.log = start + LOG_AT
+        self.kallsyms = start + KALLSYMS_AT
+        self.btf = start + BTF_AT
+        self.init_stack = start + INIT_STACK_AT
+        self.free_huge_page = virt_of(start + FREE_HUGE_PAGE_AT)
+
+    def symbol(self, kernel: Kernel, name: str) -> int:
+        """Give the kernel virtual address of a variable, as its symbol has it."""
+        if name == "mem_section" and not kernel.at(eras.SECTION_ROOTS_ALLOCATED):
+            return virt_of(self.static_roots)
+        return self.virt[name]
+
+
+class Loaded(Protocol):
+    """What knows where its kernel was loaded: the kernel, and its memory."""
+
+    @property
+    def load_address(self) -> int:
+        """Physical address of the kernel's first byte."""
+        ...
+
+
+def image_of(loaded: Loaded) -> Image:
+    """Give the image of a kernel, also by its memory."""
+    return _image_at(loaded.load_address)
+
+
+@lru_cache(16)
+def _image_at(start: int) -> Image:
+    return Image(start)
+
+
+LINKED = _image_at(0)
+"""As the linker made it, and where it stays on machines whose kernel was not relocated."""
+PHYS, VIRT = LINKED.phys, LINKED.virt
+SWAPPER_PG_DIR, FREE_HUGE_PAGE = LINKED.swapper_pg_dir, LINKED.free_huge_page
 
 
 def psize_index(kernel: Kernel, block_size: int) -> int:
@@ -86,13 +169,14 @@ def write_image(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None
         kernel: Whose image it is.
         block_size: The vmemmap block size that this boot has chosen, in bytes.
     """
+    image = image_of(memory)
     _write_text(memory)
     _write_psizes(memory, kernel, block_size)
     _write_uts(memory, kernel)
     radix = MMU_FTR_TYPE_RADIX if kernel.mmu == "radix" else 0
-    memory.store_u64(PHYS["cur_cpu_spec"], VIRT["cpu_spec"])
-    memory.store_u64(PHYS["cpu_spec"] + 32, radix)
-    memory.store_u64(PHYS["vmemmap"], kernel.vmemmap_base)
+    memory.store_u64(image.phys["cur_cpu_spec"], image.virt["cpu_spec"])
+    memory.store_u64(image.phys["cpu_spec"] + 32, radix)
+    memory.store_u64(image.phys["vmemmap"], kernel.vmemmap_base)
 
 
 def uts_name_offset(kernel: Kernel) -> int:
@@ -102,30 +186,32 @@ def uts_name_offset(kernel: Kernel) -> int:
 
 def uts_names(memory: PhysicalMemory, kernel: Kernel) -> bytes:
     """Give the six texts of init_uts_ns, as memory has them."""
-    return memory.read(PHYS["init_uts_ns"] + uts_name_offset(kernel), 6 * UTS_FIELD_BYTES)
+    image = image_of(memory)
+    return memory.read(image.phys["init_uts_ns"] + uts_name_offset(kernel), 6 * UTS_FIELD_BYTES)
 
 
 def _write_text(memory: PhysicalMemory) -> None:
     """Put something into the text's page frames, so that none of them is a page of zeros."""
     for at in range(0, TEXT_BYTES, 4096):
-        memory.store_u64(at, 0x6000000060000000 | at << 4)
+        memory.store_u64(memory.load_address + at, 0x6000000060000000 | at << 4)
 
 
 def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
+    image = image_of(memory)
     size = kernel.at(eras.PSIZE_DEF_BYTES)
     shifts = kernel.at(eras.MMU_PAGE_SHIFTS)
     hardware = {12, 16, 24, 34} if kernel.mmu == "hash" else {12, 16, 21, 30}
     for index, shift in enumerate(shifts):
         if shift in hardware:
-            memory.store_u32(PHYS["mmu_psize_defs"] + index * size, shift)
+            memory.store_u32(image.phys["mmu_psize_defs"] + index * size, shift)
     if kernel.keeps_list:  # radix without a list leaves it at 0, which is 4K and means nothing
-        memory.store_u32(PHYS["mmu_vmemmap_psize"], psize_index(kernel, block_size))
+        memory.store_u32(image.phys["mmu_vmemmap_psize"], psize_index(kernel, block_size))
 
 
 def _write_uts(memory: PhysicalMemory, kernel: Kernel) -> None:
     machine = "ppc64le" if kernel.byte_order == "little" else "ppc64"
     names = ("Linux", "simulated", kernel.release, "#1 SMP vmemmap.simulate", machine, "(none)")
-    at = PHYS["init_uts_ns"] + uts_name_offset(kernel)
+    at = image_of(memory).phys["init_uts_ns"] + uts_name_offset(kernel)
     for name in names:
         memory.write(at, name.encode()[: UTS_FIELD_BYTES - 1].ljust(UTS_FIELD_BYTES, b"\0"))
         at += UTS_FIELD_BYTES

@@ -30,6 +30,7 @@ class PageAllocator:
         self.orders = orders
         self._free: dict[int, Extents] = {}
         self._homes: dict[int, Extents] = {}
+        self._cma: dict[int, Extents] = {}
         self._hints: dict[tuple[int, int], int] = {}
 
     @property
@@ -59,6 +60,19 @@ class PageAllocator:
     def free_ranges(self, node: int) -> Extents:
         """Give the free page frames of a node."""
         return self._free[node]
+
+    def free_cma(self, start: int, end: int) -> None:
+        """Give the page frames of a CMA area back: free, but only for pages that can be moved away.
+
+        The model has none that go there, so that they stay free.
+        """
+        for node, home in self._homes.items():
+            for part in home.within(start, end):
+                self._cma.setdefault(node, Extents()).add(*part)
+
+    def cma_ranges(self, node: int) -> Extents:
+        """Give the free page frames of a node's CMA areas, which `free_ranges` has not."""
+        return self._cma.get(node, Extents())
 
     def is_free(self, start: int, end: int) -> bool:
         """Tell whether all of ``[start, end)`` is free."""
@@ -118,10 +132,17 @@ class PageAllocator:
         Orders ascend; frames ascend. A block is aligned to its size and as large as its
         surroundings allow.
         """
+        return self._blocks_of(self._free[node])
+
+    def cma_blocks(self, node: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Yield those on the lists of CMA areas, as `free_blocks` does the others."""
+        return self._blocks_of(self.cma_ranges(node))
+
+    def _blocks_of(self, free: Extents) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         largest = 1 << (self.orders - 1)
         small: dict[int, list[int]] = {order: [] for order in range(self.orders)}
         whole = []
-        for start, end in self._free[node]:
+        for start, end in free:
             first = min(end, -(-start // largest) * largest)
             last = max(first, end // largest * largest)
             for low, high in ((start, first), (last, end)):

@@ -23,10 +23,16 @@ LINEAR_MASK = (1 << 60) - 1
 
 
 class PhysicalMemory:
-    """Sparse bytes at physical addresses."""
+    """Sparse bytes at physical addresses.
 
-    def __init__(self, order: ByteOrder) -> None:
+    Attributes:
+        order: Byte order of its words.
+        load_address: Where the kernel was loaded; its own variables are found by that.
+    """
+
+    def __init__(self, order: ByteOrder, load_address: int = 0) -> None:
         self.order: ByteOrder = order
+        self.load_address = load_address
         self._frames: dict[int, bytearray] = {}
         prefix = numpy_prefix(order)
         self._u64 = struct.Struct(prefix + "Q")
@@ -34,7 +40,7 @@ class PhysicalMemory:
 
     def copy(self) -> PhysicalMemory:
         """Give a copy, which stays as it is when this memory changes."""
-        other = PhysicalMemory(self.order)
+        other = PhysicalMemory(self.order, self.load_address)
         other._frames = {number: bytearray(frame) for number, frame in self._frames.items()}
         return other
 

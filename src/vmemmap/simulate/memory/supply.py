@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmemmap.errors import SpecError
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.memblock import Memblock
@@ -160,19 +161,21 @@ class Supply:
         if self.watch is not None:
             self.watch(deed)
 
-    def alloc_kernel(self, size: int, node: int = 0) -> int:
+    def alloc_kernel(self, size: int, node: int = 0, *, align: int | None = None) -> int:
         """Take zeroed memory for the kernel's tables; whole pages once the machine runs.
 
+        At boot it is aligned to *align*; if that is None to its size, but to a page at most.
+
         Raises:
-            MemoryError: The simulated machine has none left.
+            SpecError: The simulated machine has none left.
         """
         if self.booting:
-            align = min(max(size, 128), self.kernel.page_size)
+            align = align or min(max(size, 128), self.kernel.page_size)
             phys = self.memblock.alloc(size, align, node)
         else:
             phys = self._from_pages(size, node)
         if phys is None:
-            raise MemoryError(f"the simulated machine has no {size} bytes left for its tables")
+            raise SpecError("memory", f"none is left where the kernel itself needs {size} bytes")
         self.memory.clear(phys, size)
         return phys
 

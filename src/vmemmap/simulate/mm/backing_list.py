@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS, VIRT
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, phys_of
 from vmemmap.simulate.steps import Steps, Task, kernel_function
 
@@ -51,7 +51,7 @@ def walk_list(memory: PhysicalMemory) -> Iterator[VmemmapBacking]:
     It trusts the list, and only ends where a node comes that was there before;
     `vmemmap.open` on the dump is the careful way.
     """
-    node = memory.load_u64(PHYS["vmemmap_list"])
+    node = memory.load_u64(image_of(memory).phys["vmemmap_list"])
     seen = set()
     while node and node not in seen:
         seen.add(node)
@@ -75,6 +75,7 @@ class ChunkList:
         warn: Warn,
     ) -> None:
         self.memory = memory
+        self._virt = image_of(kernel).virt
         self.nodes_per_page = kernel.page_size // NODE_BYTES
         self.warning = kernel.at(eras.LIST_WARNS)
         self.alloc_page = alloc_page
@@ -88,15 +89,15 @@ class ChunkList:
         between loses a slot and never hands one out twice.
         """
         memory = self.memory
-        taken = yield from memory.load(VIRT["next"])
-        left = yield from memory.load_int(VIRT["num_left"])
+        taken = yield from memory.load(self._virt["next"])
+        left = yield from memory.load_int(self._virt["num_left"])
         if not taken or not left:
             taken = yield from self._fresh_page(task, node)
             if not taken:
                 return 0
             left = self.nodes_per_page
-        yield from memory.store_int(VIRT["num_left"], left - 1)
-        yield from memory.store(VIRT["next"], taken + NODE_BYTES)
+        yield from memory.store_int(self._virt["num_left"], left - 1)
+        yield from memory.store(self._virt["next"], taken + NODE_BYTES)
         return taken
 
     @kernel_function
@@ -115,9 +116,9 @@ class ChunkList:
             return False
         yield from memory.store(entry + PHYS_AT, phys)
         yield from memory.store(entry + VIRT_ADDR_AT, start)
-        head = yield from memory.load(VIRT["vmemmap_list"])
+        head = yield from memory.load(self._virt["vmemmap_list"])
         yield from memory.store(entry + LIST_AT, head)
-        yield from memory.store(VIRT["vmemmap_list"], entry)
+        yield from memory.store(self._virt["vmemmap_list"], entry)
         return True
 
     def vmemmap_list_free(self, task: Task, start: int) -> Steps[int]:
@@ -133,9 +134,9 @@ class ChunkList:
     def _fresh_page(self, task: Task, node: int) -> Steps[int]:
         """Take a page for nodes; ``next`` is NULL when there is none."""
         page = self.alloc_page(node) or 0
-        yield from self.memory.store(VIRT["next"], page)
+        yield from self.memory.store(self._virt["next"], page)
         if page:
-            yield from self.memory.store_int(VIRT["num_left"], self.nodes_per_page)
+            yield from self.memory.store_int(self._virt["num_left"], self.nodes_per_page)
         else:
             self._warn_on(task, "vmemmap_list_alloc")
         return page
@@ -156,23 +157,23 @@ class FreeListList(ChunkList):
     def vmemmap_list_alloc(self, task: Task, node: int) -> Steps[int]:
         """Hand out the node freed last, else a fresh one; 0 when no page can be had."""
         memory = self.memory
-        freed = yield from memory.load_int(VIRT["num_freed"])
+        freed = yield from memory.load_int(self._virt["num_freed"])
         if freed:
-            yield from memory.store_int(VIRT["num_freed"], freed - 1)
-            taken = yield from memory.load(VIRT["next"])
+            yield from memory.store_int(self._virt["num_freed"], freed - 1)
+            taken = yield from memory.load(self._virt["next"])
             below = yield from memory.load(taken + LIST_AT)
-            yield from memory.store(VIRT["next"], below)
+            yield from memory.store(self._virt["next"], below)
             return taken
-        left = yield from memory.load_int(VIRT["num_left"])
+        left = yield from memory.load_int(self._virt["num_left"])
         if left:
-            taken = yield from memory.load(VIRT["next"])
+            taken = yield from memory.load(self._virt["next"])
         else:
             taken = yield from self._fresh_page(task, node)
             if not taken:
                 return 0
             left = self.nodes_per_page
-        yield from memory.store_int(VIRT["num_left"], left - 1)
-        yield from memory.store(VIRT["next"], taken + NODE_BYTES)
+        yield from memory.store_int(self._virt["num_left"], left - 1)
+        yield from memory.store(self._virt["next"], taken + NODE_BYTES)
         return taken
 
     def vmemmap_list_free(self, task: Task, start: int) -> Steps[int]:
@@ -183,7 +184,7 @@ class FreeListList(ChunkList):
         """
         self.assert_held(task)
         memory = self.memory
-        head = yield from memory.load(VIRT["vmemmap_list"])
+        head = yield from memory.load(self._virt["vmemmap_list"])
         before = entry = head
         while entry:
             if (yield from memory.load(entry + VIRT_ADDR_AT)) == start:
@@ -194,12 +195,12 @@ class FreeListList(ChunkList):
             return 0
         after = yield from memory.load(entry + LIST_AT)
         if entry == head:
-            yield from memory.store(VIRT["vmemmap_list"], after)
+            yield from memory.store(self._virt["vmemmap_list"], after)
         else:
             yield from memory.store(before + LIST_AT, after)
-        stack = yield from memory.load(VIRT["next"])
+        stack = yield from memory.load(self._virt["next"])
         yield from memory.store(entry + LIST_AT, stack)
-        yield from memory.store(VIRT["next"], entry)
-        freed = yield from memory.load_int(VIRT["num_freed"])
-        yield from memory.store_int(VIRT["num_freed"], freed + 1)
+        yield from memory.store(self._virt["next"], entry)
+        freed = yield from memory.load_int(self._virt["num_freed"])
+        yield from memory.store_int(self._virt["num_freed"], freed + 1)
         return (yield from memory.load(entry + PHYS_AT))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import phys_of
 from vmemmap.simulate.mm.backing_list import NODE_BYTES
 from vmemmap.simulate.mm.outcome import Printed
@@ -142,11 +142,12 @@ def _populate_part(vmemmap: Vmemmap, part: MemoryRange, done_to: int) -> int:
 def _populate_blocks(vmemmap: Vmemmap, start: int, count: int, node: int) -> None:
     """Back *count* blocks from *start* on, and list them, a page of nodes at a time."""
     memory = vmemmap.sparsemem.memory.physical
+    image = image_of(memory)
     memblock, size = vmemmap.supply.memblock, vmemmap.block_size
     word = numpy_prefix(vmemmap.kernel.byte_order) + "u8"
     virt = start
     while count:
-        left = memory.load_u32(PHYS["num_left"])
+        left = memory.load_u32(image.phys["num_left"])
         # On radix a block's mapping may take a page for a table before the next block is taken.
         most = 1 if vmemmap.kernel.mmu == "radix" else left or 1
         wanted = min(count, most)
@@ -162,21 +163,21 @@ def _populate_blocks(vmemmap: Vmemmap, start: int, count: int, node: int) -> Non
         if not left:
             page = vmemmap.supply.alloc_node_page(node)
             assert page is not None, "there was room for every page of nodes"
-            memory.store_u64(PHYS["next"], page)
+            memory.store_u64(image.phys["next"], page)
             left = vmemmap.kernel.page_size // NODE_BYTES
-        entry = memory.load_u64(PHYS["next"])
+        entry = memory.load_u64(image.phys["next"])
         fresh = len(phys)
         nodes = np.empty((fresh, 3), word)
-        nodes[0, 0] = memory.load_u64(PHYS["vmemmap_list"])
+        nodes[0, 0] = memory.load_u64(image.phys["vmemmap_list"])
         slots = np.uint64(entry) + np.arange(fresh, dtype=np.uint64) * np.uint64(NODE_BYTES)
         nodes[1:, 0] = slots[:-1]
         nodes[:, 1] = phys
         blocks = np.uint64(virt) + np.arange(fresh, dtype=np.uint64) * np.uint64(size)
         nodes[:, 2] = blocks
         memory.write(phys_of(entry), nodes.tobytes())
-        memory.store_u64(PHYS["vmemmap_list"], int(slots[-1]))
-        memory.store_u64(PHYS["next"], entry + fresh * NODE_BYTES)
-        memory.store_u32(PHYS["num_left"], left - fresh)
+        memory.store_u64(image.phys["vmemmap_list"], int(slots[-1]))
+        memory.store_u64(image.phys["next"], entry + fresh * NODE_BYTES)
+        memory.store_u32(image.phys["num_left"], left - fresh)
         _map_blocks(vmemmap, blocks, phys)
         virt += fresh * size
         count -= fresh

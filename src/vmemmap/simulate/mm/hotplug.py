@@ -16,13 +16,14 @@ from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import virt_of
 from vmemmap.simulate.memory.supply import Altmap
+from vmemmap.simulate.mm.init_pages import Occasion, stores_of
 from vmemmap.simulate.mm.locks import HotplugLocks
 from vmemmap.simulate.mm.outcome import Errno
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import IS_EARLY, SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
-from vmemmap.simulate.steps import Steps, Task, kernel_function
+from vmemmap.simulate.steps import Deed, Steps, Task, kernel_function
 
 
 class MemoryHotplug:
@@ -90,6 +91,8 @@ class MemoryHotplug:
                 self._altmaps[start] = altmap
             compound = compound_bytes >> self.kernel.page_shift
             error = yield from self.arch_add_memory(task, node, start, size, altmap, compound)
+            if device and not error:
+                self.init_pages(node, start, start + size, "device")
             if device or not online:
                 self._idle_nodes[start] = node
             elif not error:
@@ -159,6 +162,7 @@ class MemoryHotplug:
     def online_pages(self, node: int, start: int, size: int, altmap_bytes: int) -> None:
         """Give the pages to the page allocator, and mark the sections online."""
         shift = self.kernel.page_shift
+        self.init_pages(node, start, start + size, "online")
         self.pages.adopt(node, start >> shift, (start + size) >> shift)
         self.pages.free_range((start + altmap_bytes) >> shift, (start + size) >> shift)
         physical = self.sparsemem.memory.physical
@@ -182,7 +186,19 @@ class MemoryHotplug:
                     error = 0  # left to the check for overlapping resources, which came before
             if error:
                 return error
+            self.init_pages(node, low, high, "added")
         return 0
+
+    def init_pages(self, node: int, start: int, end: int, occasion: Occasion) -> None:
+        """Tell who watches what is stored into the struct pages of a range (bytes)."""
+        stored = stores_of(self.kernel, node, occasion)
+        if stored is None or self.vmemmap.map.watch is None:
+            return
+        first, last = self._memmap(start, end)
+        pages = (last - first) // self.kernel.struct_page_size
+        what = f"{pages} struct pages, {stored[1]} stores each: {stored[0]}"
+        phys = self.vmemmap.map.find(first)
+        self.vmemmap.map.tell(Deed("pages", what, last - first, phys, first))
 
     @kernel_function
     def __remove_pages(

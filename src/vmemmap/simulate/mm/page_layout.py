@@ -16,12 +16,25 @@ NODES_SHIFT = 8
 NODE_AT = 64 - NODES_SHIFT
 MAPPING_ANON = 1
 
-LAST_CPUPID_BITS: eras.Table[int] = ((eras.OLDEST, 0), ((3, 14), 19))
+LAST_CPUPID_BITS: eras.Table[int] = (
+    (eras.OLDEST, 0),
+    ((3, 14), 19, eras.Bracket("2.6.35", "4.9.154", "3.14 by what is remembered of 90572890d202")),
+)
 """How many bits of page.flags below the zone say which processor and process used the page last:
 11 for one of 2048 processors, 8 for a process. All ones until one did."""
-TAIL_MAPPING: eras.Table[int] = ((eras.OLDEST, 0), ((4, 5), 0x5DEADBEEF0000400))
+TAIL_MAPPING: eras.Table[int] = (
+    (eras.OLDEST, 0),
+    (
+        (4, 5),
+        0x5DEADBEEF0000400,
+        eras.Bracket("2.6.35", "4.9.154", "4.5 by what is remembered of 1c290f642101"),
+    ),
+)
 """page.mapping of tail pages but the first: a poison, not NULL."""
-SLAB_REFCOUNT: eras.Table[int] = ((eras.OLDEST, 1), ((6, 14), 0))
+SLAB_REFCOUNT: eras.Table[int] = (
+    (eras.OLDEST, 1),
+    ((6, 14), 0, eras.Bracket("6.12", "7.2", "6.14 by what is remembered of 8c6e2d122b71")),
+)
 """Pages of a slab hold no reference since slabs are made of frozen pages: 1 in 6.12, 0 in 7.2."""
 SLABS_IN_MAPPING: eras.Table[bool] = ((eras.OLDEST, False), ((6, 2), True))
 """Whether struct slab has in the place of page.mapping a count of slabs, which looks like an

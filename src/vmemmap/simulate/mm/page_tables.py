@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import SWAPPER_PG_DIR
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
+from vmemmap.simulate.steps import Deed, Watcher
 
 PTE, PMD, PUD, PGD = range(4)
+LEVELS = ("pte", "pmd", "pud", "pgd")
 _RIGHTS = 0x18E
 """Accessed, dirty, privileged, readable, writable; below every page frame number."""
 _OLD_RIGHTS = 0x180
@@ -32,6 +34,8 @@ class PageTables:
         self.kernel = kernel
         self.memory = memory
         self._alloc_page = alloc_page
+        self._root = image_of(kernel).swapper_pg_dir
+        self.watch: Watcher | None = None
         self._format = kernel.at(eras.ENTRY_FORMATS)
         self._bits = kernel.table_bits
         self._tables: dict[tuple[int, int], int] = {}
@@ -46,7 +50,7 @@ class PageTables:
         end = virt + size
         while virt < end:
             level = self._leaf_level(virt, phys, end - virt)
-            self._put(self._slot(virt, level), self._leaf(phys))
+            self._put(self._slot(virt, level), self._leaf(phys), level)
             step = 1 << self.shift(level)
             virt += step
             phys += step
@@ -59,7 +63,7 @@ class PageTables:
             leaf = 1 << self.shift(level)
             leaf_start = virt // leaf * leaf
             leaf_end = leaf_start + leaf
-            self._put(at, 0)
+            self._put(at, 0, level)
             for low, high in ((leaf_start, virt), (end, leaf_end)):
                 if low < high:
                     self.map(low, low + to_phys, high - low)
@@ -67,7 +71,7 @@ class PageTables:
 
     def _descend(self, virt: int, lowest: int) -> tuple[int, int]:
         """Follow the tables that there are for *virt*: the last entry's address and level."""
-        table, level = SWAPPER_PG_DIR, PGD
+        table, level = self._root, PGD
         while True:
             at = table + 8 * self._index(virt, level)
             below = self._tables.get((level, at))
@@ -97,7 +101,7 @@ class PageTables:
 
     def _slot(self, virt: int, level: int) -> int:
         """Give the physical address of the entry for *virt* at a level, making tables above it."""
-        table, at = SWAPPER_PG_DIR, PGD
+        table, at = self._root, PGD
         while at != level:
             table = self._table_below(table + 8 * self._index(virt, at), at)
             at = self._below(at)
@@ -115,7 +119,7 @@ class PageTables:
             value |= BIT_63 | self._bits[below]
         elif self._format.pointer_present:
             value |= BIT_63
-        self._put(entry_at, value)
+        self._put(entry_at, value, level)
         return table
 
     def _alloc_table(self, size: int) -> int:
@@ -137,7 +141,15 @@ class PageTables:
             )
         return form.present | form.leaf | _RIGHTS | phys
 
-    def _put(self, at: int, value: int) -> None:
+    def _load(self, at: int) -> int:
+        if self._format.big_endian:
+            return int.from_bytes(self.memory.read(at, 8), "big")
+        return self.memory.load_u64(at)
+
+    def _put(self, at: int, value: int, level: int) -> None:
+        if self.watch is not None:
+            deed = Deed("entry", f"{LEVELS[level]} entry", 8, at, words=(self._load(at), value))
+            self.watch(deed)
         if self._format.big_endian:
             self.memory.write(at, value.to_bytes(8, "big"))
         else:

@@ -14,15 +14,19 @@ import numpy.typing as npt
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.spec.machine_spec import MAX_NODES
 
+FreeBlocks = dict[int, dict[int, npt.NDArray[np.int64]]]
+"""First page frames of free blocks, by node and order, ascending."""
 LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
 ZONEREF_BYTES = 16
 NR_FREE_PAGES = 0
+MIGRATE_CMA = 4
+"""Behind the three that have lists of each processor's, and one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,10 @@ class PgdatLayout:
 
 PGDAT_LAYOUTS: eras.Table[PgdatLayout] = (
     (eras.OLDEST, PgdatLayout(2016, 120)),
-    ((6, 12), PgdatLayout(2528, 144)),
-    ((7, 2), PgdatLayout(2656, 144)),
+    ((6, 12), PgdatLayout(2528, 144), eras.Bracket("6.1.192", "6.12")),
+    ((7, 2), PgdatLayout(2656, 144), eras.Bracket("6.12.117", "7.2")),
 )
-"""As Debian's 6.1, 6.12 and 7.2 have them; the releases between are brackets."""
+"""As Debian's 6.1, 6.12 and 7.2 have them."""
 ZONE_DEVICE_SINCE = (6, 12)
 """Debian's 6.1 for ppc64el is built without ZONE_DEVICE, its 6.12 with it."""
 
@@ -123,8 +127,8 @@ class Pgdat:
     def add_node(self, memory: PhysicalMemory, node: int, phys: int) -> None:
         """Let a node's structure lie at *phys*; it is announced in node_data and online."""
         self.phys[node] = phys
-        memory.store_u64(PHYS["node_data"] + 8 * node, virt_of(phys))
-        word = PHYS["node_online_map"] + node // 64 * 8
+        memory.store_u64(image_of(memory).phys["node_data"] + 8 * node, virt_of(phys))
+        word = image_of(memory).phys["node_online_map"] + node // 64 * 8
         memory.store_u64(word, memory.load_u64(word) | 1 << node % 64)
         memory.store_u32(phys + self.node_id, node)
         memory.store_u32(phys + self.nr_zones, 1)
@@ -139,7 +143,8 @@ class Pgdat:
         self,
         memory: PhysicalMemory,
         pages: PageAllocator,
-        blocks: dict[int, dict[int, npt.NDArray[np.int64]]],
+        blocks: FreeBlocks,
+        cma: FreeBlocks,
         lru_of: int,
     ) -> None:
         """Write counts and list heads as they are now.
@@ -148,6 +153,7 @@ class Pgdat:
             memory: Where to.
             pages: Which page frames each node has.
             blocks: First page frames of the free blocks, by node and order.
+            cma: Those in CMA areas.
             lru_of: Virtual address of the ``lru`` member of page frame 0's struct page.
         """
         for node, phys in self.phys.items():
@@ -156,7 +162,8 @@ class Pgdat:
                 for kind in range(self.migrate_types):
                     head = self.free_list(node, order, kind)
                     first = last = head
-                    frames = blocks.get(node, {}).get(order) if kind == self._movable else None
+                    listed = {self._movable: blocks, MIGRATE_CMA: cma}.get(kind, {})
+                    frames = listed.get(node, {}).get(order)
                     if frames is not None and len(frames):
                         size = self.kernel.struct_page_size
                         first, last = (lru_of + int(f) * size for f in (frames[0], frames[-1]))
@@ -164,8 +171,8 @@ class Pgdat:
                     memory.store_u64(at, first)
                     memory.store_u64(at + 8, last)
                 at = phys + ZONE_FREE_AREA + order * self.free_area_bytes
-                found = blocks.get(node, {}).get(order)
-                count = 0 if found is None else len(found)
+                found = [listed.get(node, {}).get(order, ()) for listed in (blocks, cma)]
+                count = sum(map(len, found))
                 memory.store_u64(at + self.migrate_types * LIST_HEAD_BYTES, count)
 
     def _write_span(
@@ -176,5 +183,5 @@ class Pgdat:
         memory.store_u64(phys + self.node_start_pfn, first)
         memory.store_u64(phys + self.node_spanned_pages, last - first)
         memory.store_u64(phys + self.spanned_pages, last - first)
-        free = pages.free_ranges(node).total if home else 0
+        free = pages.free_ranges(node).total + pages.cma_ranges(node).total if home else 0
         memory.store_u64(phys + self.vm_stat + 8 * NR_FREE_PAGES, free)

@@ -20,7 +20,7 @@ from vmemmap.simulate.mm.outcome import Errno, Printed
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.sparsemem import SUBSECTIONS_PER_SECTION, SparseMem
 from vmemmap.simulate.mm.vmemmap_map import VmemmapMap
-from vmemmap.simulate.steps import KernelBug, Steps, Task, kernel_function
+from vmemmap.simulate.steps import Deed, KernelBug, Steps, Task, kernel_function
 
 MAPPING_FAILED = "vmemmap_populate: Unable to create vmemmap mapping: -2"
 """As machines without room in the hash table have printed it."""
@@ -186,6 +186,8 @@ class Vmemmap:
         self.map.map(start, phys, self.block_size)
         if self.kernel.mmu == "radix":
             self.tables.map(start, phys, self.block_size)
+        else:
+            self.map.tell(Deed("bolt", "in the hash page table", self.block_size, phys, start))
         return True
 
     def vmemmap_remove_mapping(self, start: int, phys: int) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import SECTION_BYTES, SECTION_SHIFT, SUBSECTION_BYTES, Kernel
-from vmemmap.simulate.memory.image import PHYS, STATIC_ROOTS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import KernelMemory, phys_of, virt_of
 from vmemmap.simulate.steps import Steps
 
@@ -48,6 +48,7 @@ class SparseMem:
     def __init__(self, kernel: Kernel, memory: KernelMemory, alloc: AllocKernel) -> None:
         self.kernel = kernel
         self.memory = memory
+        self._image = image_of(kernel)
         self._alloc = alloc
         self.entry_bytes = MEM_SECTION_BYTES[kernel.struct_page_size]
         self.per_root = kernel.page_size // self.entry_bytes
@@ -56,9 +57,9 @@ class SparseMem:
         self._partial: dict[int, int] = {}
         if kernel.at(eras.SECTION_ROOTS_ALLOCATED):
             self.roots_phys = alloc(self.length * 8)
-            memory.physical.store_u64(PHYS["mem_section"], virt_of(self.roots_phys))
+            memory.physical.store_u64(self._image.phys["mem_section"], virt_of(self.roots_phys))
         else:
-            self.roots_phys = STATIC_ROOTS
+            self.roots_phys = self._image.static_roots
 
     def entry_phys(self, section: int) -> int | None:
         """Give the physical address of a section's struct mem_section; None without a root."""
@@ -78,6 +79,7 @@ class SparseMem:
             table = np.zeros((len(sections), self.entry_bytes // 8), self._word)
             table[:, 0] = MARKED_PRESENT
             self.memory.physical.write(at, table.tobytes())
+            self._note_present(sections[-1])
 
     def sparse_init_sections(self, sections: npt.NDArray[np.int64], flags: int) -> None:
         """Mark many sections as having struct pages, as `sparse_init_one_section` does for one."""
@@ -95,6 +97,7 @@ class SparseMem:
         """Store where the section's struct pages are: from here on its pages are valid."""
         at = self.entry_phys(section)
         assert at is not None, f"section {section} has no root"
+        self._note_present(section)
         yield from self.memory.store(virt_of(at), self.kernel.vmemmap_base | flags)
 
     def forget_mem_map(self, section: int) -> Steps[None]:
@@ -181,6 +184,12 @@ class SparseMem:
             return True
         part = (phys & (SECTION_BYTES - 1)) // SUBSECTION_BYTES
         return bool(self.subsections(section) >> part & 1)
+
+    def _note_present(self, section: int) -> None:
+        """Keep the highest section that there has been; a search for sections ends with it."""
+        at = self._image.phys["__highest_present_section_nr"]
+        if section > self.memory.physical.load_u64(at):
+            self.memory.physical.store_u64(at, section)
 
     @property
     def _word(self) -> np.dtype[np.uint64]:

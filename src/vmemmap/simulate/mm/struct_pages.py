@@ -31,6 +31,7 @@ from vmemmap.simulate.mm.page_layout import (
     SLABS_IN_MAPPING,
     TAIL_MAPPING,
 )
+from vmemmap.simulate.mm.pgdat import MIGRATE_CMA, FreeBlocks
 from vmemmap.simulate.mm.usage import PageRun, Use
 
 _POISON = np.uint64((1 << 64) - 1)
@@ -73,6 +74,7 @@ class Owners:
         reserved: Frames that the boot allocator kept, as (n, 2).
         free: Free frames, as (n, 2).
         blocks: First frames of free buddy blocks, by node and order, ascending.
+        cma_blocks: The same of those in CMA areas, which are on lists of their own.
         runs: User pages, ascending.
     """
 
@@ -80,7 +82,8 @@ class Owners:
     idle: list[IdleFrames]
     reserved: Frames
     free: Frames
-    blocks: dict[int, dict[int, Frames]]
+    blocks: FreeBlocks
+    cma_blocks: FreeBlocks
     runs: list[PageRun]
 
 
@@ -109,7 +112,7 @@ class ListHeads(Protocol):
         """How many zones a node has; that of device memory is the last."""
         ...
 
-    def free_list(self, node: int, order: int) -> int:
+    def free_list(self, node: int, order: int, kind: int | None = None) -> int:
         """Give the virtual address of a buddy list's head."""
         ...
 
@@ -140,6 +143,7 @@ class StructPagePainter:
         self._zone_at = NODE_AT - (lists.zones - 1).bit_length()
         self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
         self._tail_mapping = kernel.at(TAIL_MAPPING)
+        self._longest_run = max((run.end - run.start for run in owners.runs), default=0)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -174,7 +178,8 @@ class StructPagePainter:
         for low, high in _overlaps(self.owners.free, first, last):
             rows["refcount"][low - first : high - first] = 0
             self._paint_untouched_lru(rows[low - first : high - first], low)
-        self._paint_blocks(rows, first, last)
+        self._paint_blocks(rows, first, last, self.owners.blocks, None)
+        self._paint_blocks(rows, first, last, self.owners.cma_blocks, MIGRATE_CMA)
         self._paint_runs(rows, first, last)
         return rows
 
@@ -261,9 +266,11 @@ class StructPagePainter:
             }
         )
 
-    def _paint_blocks(self, rows: Rows, first: int, last: int) -> None:
+    def _paint_blocks(
+        self, rows: Rows, first: int, last: int, blocks: FreeBlocks, kind: int | None
+    ) -> None:
         """Mark the first page of each free block, and link the blocks of an order in a ring."""
-        for node, orders in self.owners.blocks.items():
+        for node, orders in blocks.items():
             for order, frames in orders.items():
                 low, high = np.searchsorted(frames, [first, last])
                 if low == high:
@@ -274,14 +281,12 @@ class StructPagePainter:
                 if self.flags.buddy is not None:
                     rows["flags"][at] |= np.uint64(1 << self.flags.buddy)
                 rows["private"][at] = order
-                links = self._links(node, order, frames, int(low), int(high))
+                head = self.lists.free_list(node, order, kind)
+                links = self._links(head, frames, int(low), int(high))
                 rows["lru_prev"][at], rows["lru_next"][at] = links[:-2], links[2:]
 
-    def _links(
-        self, node: int, order: int, frames: Frames, low: int, high: int
-    ) -> npt.NDArray[np.uint64]:
+    def _links(self, head: int, frames: Frames, low: int, high: int) -> npt.NDArray[np.uint64]:
         """Give the ring's addresses from the one before block *low* to the one at *high*."""
-        head = self.lists.free_list(node, order)
         around = frames[max(low - 1, 0) : high + 1].astype(np.uint64)
         links = np.uint64(self.lru_of(0)) + around * np.uint64(self.kernel.struct_page_size)
         before = [] if low else [head]
@@ -290,9 +295,8 @@ class StructPagePainter:
 
     def _paint_runs(self, rows: Rows, first: int, last: int) -> None:
         """Mark the user pages."""
-        # A run is at most as long as the largest block, so those before that cannot reach here.
-        reach = 1 << (self.kernel.free_area_orders - 1)
-        begin = int(np.searchsorted(self._run_starts, first - reach))
+        # Those before that cannot reach here.
+        begin = int(np.searchsorted(self._run_starts, first - self._longest_run))
         end = int(np.searchsorted(self._run_starts, last))
         for run in self.owners.runs[begin:end]:
             low, high = max(run.start, first), min(run.end, last)

@@ -7,6 +7,7 @@ every order, as on a machine that has run for a while. The scatter comes from th
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -86,6 +87,12 @@ class PageUsage:
         for pfn, order in gaps:
             self.pages.free_pages(pfn, order)
 
+    def place_gigantic(self, starts: Iterable[int]) -> None:
+        """Let boot have set gigantic pages apart, by the first page frame of each."""
+        size = self.kernel.gigantic_pages
+        order = size.bit_length() - 1
+        self.runs += [PageRun(start, start + size, Use.HUGE, order) for start in starts]
+
     def move_away(self, start: int, end: int) -> bool:
         """Move user pages out of ``[start, end)``, as offline_pages() does.
 
@@ -96,6 +103,8 @@ class PageUsage:
         for run in inside:
             if run.use in (Use.SLAB, Use.VMALLOC) or not (start <= run.start and run.end <= end):
                 return False
+            if run.order >= self.pages.orders:
+                return False  # no block is as large
         left = self.pages.suspend(start, end)
         for run in inside:
             order = (run.end - run.start).bit_length() - 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS, VIRT
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.usage import PageUsage, Use
@@ -60,7 +60,7 @@ def _record_vmap_areas(
     memory: PhysicalMemory, areas: list[tuple[int, int]], at: int, link: int
 ) -> None:
     """Link struct vmap_area records into vmap_area_list, a ring, by their member at *link*."""
-    head = VIRT["vmap_area_list"]
+    head = image_of(memory).virt["vmap_area_list"]
     ring = [head, *(virt_of(at + i * VMAP_AREA_BYTES) + link for i in range(len(areas)))]
     for i, (start, end) in enumerate(areas):
         memory.store_u64(at + i * VMAP_AREA_BYTES, start)
@@ -80,4 +80,4 @@ def _record_vm_structs(memory: PhysicalMemory, areas: list[tuple[int, int]], at:
         memory.store_u64(record + 8, start)
         memory.store_u64(record + 16, end - start)
         following = virt_of(record)
-    memory.store_u64(PHYS["vmlist"], following)
+    memory.store_u64(image_of(memory).phys["vmlist"], following)

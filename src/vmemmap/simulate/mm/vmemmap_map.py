@@ -44,6 +44,11 @@ class VmemmapMap:
                 phys + offset * self.unit
             )
 
+    def tell(self, deed: Deed) -> None:
+        """Tell who watches of something that goes with a mapping."""
+        if self.watch is not None:
+            self.watch(deed)
+
     def map_many(self, virt: npt.NDArray[np.uint64], phys: npt.NDArray[np.uint64]) -> None:
         """Map many single units; *virt* and *phys* have equal lengths, *virt* ascends."""
         units = ((virt - np.uint64(self.base)) // np.uint64(self.unit)).astype(np.int64)

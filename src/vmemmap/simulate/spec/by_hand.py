@@ -14,6 +14,7 @@ from vmemmap.address import ByteOrder
 from vmemmap.errors import SpecError
 from vmemmap.simulate.kernel import Mmu
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -51,8 +52,10 @@ class SpecFields(TypedDict, total=False):
     crashkernel: Size
     crashkernel_at: Size
     firmware: tuple[FirmwareRange, ...]
+    cma: tuple[CmaArea, ...]
     hibernation: bool
     debug_vm: bool
+    load_address: Size
     nodes: int
     seed: int
 
@@ -208,9 +211,11 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "crashkernel": lambda value: size_of("dump.crashkernel", value),
     "crashkernel_at": _size_or_none("dump.crashkernel_at"),
     "firmware": lambda value: _all("firmware", value, FirmwareRange),
+    "cma": lambda value: _all("cma", value, CmaArea),
     "hibernation": lambda value: _one("kernel.hibernation", value, bool, "truth value"),
     "nodes": _number("kernel.nodes"),
     "debug_vm": lambda value: _one("kernel.debug_vm", value, bool, "truth value"),
     "seed": _number("pages.seed"),
+    "load_address": lambda value: size_of("kernel.load_address", value),
 }
 """How the value of each field is taken."""

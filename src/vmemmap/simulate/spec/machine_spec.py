@@ -25,6 +25,7 @@ MAX_NODES = 256
 """NODES_SHIFT is 8 on ppc64."""
 IMAGE_BYTES = 20 * MIB
 """What the kernel image takes at physical address 0."""
+LOAD_ALIGN = VECTOR_BYTES = 64 << 10
 MIN_BOOT_BYTES = 2 * SECTION_BYTES
 MAX_CPUS = 2048
 CRASHKERNEL_AT_MOST = 512 * MIB
@@ -108,10 +109,30 @@ class FirmwareRange:
 
 
 @dataclass(frozen=True, slots=True)
+class CmaArea:
+    """Memory that is kept for large contiguous buffers (CMA), and free until one is wanted.
+
+    Attributes:
+        start: Physical address (bytes).
+        size: Bytes.
+    """
+
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The address after the last byte."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
 class PagePlan:
     """What the memory is used for when the machine crashes, in base pages.
 
-    What is not named is free. Compound pages of *slab* and *huge* count all their pages.
+    What is not named is free. Compound pages of *slab* and *huge* count all their pages, and so do
+    *gigantic* ones, which boot sets apart: on hash the firmware offers them before (the device
+    tree's ibm,expected#pages), on radix they are asked for on the command line (hugepagesz=1G).
     """
 
     cache: int = 0
@@ -119,6 +140,7 @@ class PagePlan:
     anonymous: int = 0
     slab: int = 0
     huge: int = 0
+    gigantic: int = 0
     hwpoison: int = 0
     offline: int = 0
     vmalloc: int = 8
@@ -171,12 +193,15 @@ class MachineSpec:
         crashkernel: Bytes reserved for a capture kernel, which no dump has; 0 for none.
         crashkernel_at: Where; None for the middle of the first range, 512 MiB at most.
         firmware: Memory that is the firmware's.
+        cma: Areas of CMA, in whole 16 MiB; since 3.5.
         hibernation: Whether the kernel can hibernate; in 2.6.35 the only hotplug lock needs it.
         nodes: NUMA nodes that there can be, numbered from 0; 0 for those with memory at boot alone.
             The others get memory while the machine runs.
         debug_vm: Whether struct pages that nobody has initialised are poisoned (CONFIG_DEBUG_VM,
             since 4.17), and do not hold what lay there before.
         seed: Where the scatter of user pages comes from.
+        load_address: Physical address of the kernel's image. 0 but for a relocatable kernel that is
+            told to stay where it was loaded, as kexec tells a capture kernel.
     """
 
     memory: tuple[MemoryRange, ...]
@@ -196,10 +221,12 @@ class MachineSpec:
     crashkernel: int = 0
     crashkernel_at: int | None = None
     firmware: tuple[FirmwareRange, ...] = ()
+    cma: tuple[CmaArea, ...] = ()
     hibernation: bool = False
     debug_vm: bool = False
     nodes: int = 0
     seed: int = 1
+    load_address: int = 0
 
     def check(self) -> Kernel:
         """Check that such a machine can be.
@@ -224,9 +251,12 @@ class MachineSpec:
         if not 0 <= self.crash_time < 1 << 32:
             raise SpecError("dump.crash_time", f"{self.crash_time} is outside 0 to 2^32")
         kernel = Kernel.of(
-            self.release, self.page_size, self.byte_order, self.mmu, self.struct_page_size
+            *(self.release, self.page_size, self.byte_order, self.mmu),
+            self.struct_page_size,
+            self.load_address,
         )
         self._check_memory(kernel)
+        self._check_load_address()
         self._check_reserved(kernel)
         self._check_block_size(kernel)
         self._check_events(kernel)
@@ -261,6 +291,22 @@ class MachineSpec:
             )
 
     @property
+    def image(self) -> tuple[Run, ...]:
+        """Where the kernel is, and its exception vectors, which are at 0 in any case."""
+        image = Run(self.load_address, self.load_address + IMAGE_BYTES)
+        return (image,) if not self.load_address else (Run(0, VECTOR_BYTES), image)
+
+    def _check_load_address(self) -> None:
+        start, where = self.load_address, "kernel.load_address"
+        if start % LOAD_ALIGN or start < 0:
+            raise SpecError(where, f"{start:#x} is no multiple of {LOAD_ALIGN >> 10}K")
+        if not any(part.start <= start and start + IMAGE_BYTES <= part.end for part in self.memory):
+            end = start + IMAGE_BYTES
+            raise SpecError(
+                where, f"no range of memory has all of the kernel: {start:#x} to {end:#x}"
+            )
+
+    @property
     def reservation(self) -> Run | None:
         """Where the capture kernel's memory is; None if there is none."""
         if not self.crashkernel:
@@ -282,16 +328,33 @@ class MachineSpec:
         rows += [
             (f"firmware[{index}]", part.start, part.end) for index, part in enumerate(self.firmware)
         ]
+        rows += self._check_cma(kernel, rows)
         for name, start, end in rows:
             if start % kernel.page_size or end % kernel.page_size or end <= start:
                 raise SpecError(name, f"{start:#x} to {end:#x} are no whole pages")
-            if start < IMAGE_BYTES:
+            if any(start < image.end and image.start < end for image in self.image):
                 raise SpecError(name, f"{start:#x}: the kernel itself is there")
             if not any(part.start <= start and end <= part.end for part in self.memory):
                 raise SpecError(name, f"no range of memory has all of {start:#x} to {end:#x}")
         for below, above in pairwise(sorted(self.firmware, key=lambda part: part.start)):
             if above.start < below.end:
                 raise SpecError("firmware", f"two ranges overlap at {above.start:#x}")
+
+    def _check_cma(
+        self, kernel: Kernel, others: list[tuple[str, int, int]]
+    ) -> list[tuple[str, int, int]]:
+        if self.cma and not kernel.at(eras.CMA):
+            raise SpecError("cma", f"CMA came with 3.5, and the kernel is {kernel.release}")
+        rows = [*others]
+        for index, area in enumerate(self.cma):
+            where = f"cma[{index}]"
+            if area.start % SECTION_BYTES or area.size % SECTION_BYTES:
+                raise SpecError(where, f"{area.start:#x}, {area.size:#x}: no multiples of 16 MiB")
+            for name, start, end in rows:
+                if area.start < end and start < area.end:
+                    raise SpecError(where, f"overlaps {name}")
+            rows.append((where, area.start, area.end))
+        return rows[len(others) :]
 
     def _check_block_size(self, kernel: Kernel) -> None:
         possible = kernel.block_sizes(self.boot_bytes)
@@ -327,17 +390,19 @@ class MachineSpec:
                 )
             else:
                 present = _take_out(where, event, present)
+                if any(event.start < part.end and part.start < event.end for part in self.image):
+                    raise SpecError(f"{where}.start", "the kernel itself is there")
 
     def _check_plans(self, kernel: Kernel) -> None:
         for name in PagePlan.__slots__:
             count = getattr(self.pages, name)
             if count < 0:
                 raise SpecError(f"pages.{name}", f"{count} is less than nothing")
-        if self.pages.huge % kernel.huge_pages:
-            raise SpecError(
-                "pages.huge",
-                f"{self.pages.huge} is no multiple of {kernel.huge_pages}, the size of a huge page",
-            )
+        for name, size in (("huge", kernel.huge_pages), ("gigantic", kernel.gigantic_pages)):
+            if (count := getattr(self.pages, name)) % size:
+                raise SpecError(
+                    f"pages.{name}", f"{count} is no multiple of {size}, the size of a {name} page"
+                )
         if self.pages.offline and kernel.version < (5, 1):
             raise SpecError("pages.offline", "offline pages are marked since 5.1 only")
         if self.pages.total * self.page_size > self.boot_bytes:
@@ -481,8 +546,6 @@ def _take_out(where: str, event: HotplugEvent, present: list[_Present]) -> list[
             f"{where}.start",
             f"cannot remove {event.start:#x} to {event.end:#x}: {left:#x} bytes are not there",
         )
-    if event.start < IMAGE_BYTES:
-        raise SpecError(f"{where}.start", "the kernel itself is there")
     if len(online) > 1:
         raise SpecError(f"{where}.size", "some of it is online and some is not: remove each alone")
     return kept

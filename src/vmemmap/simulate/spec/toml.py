@@ -3,14 +3,16 @@
 ::
 
     [kernel]    release, page_size, byte_order, mmu, block_size, struct_page_size, hibernation,
-                debug_vm, nodes
+                debug_vm, nodes, load_address
     [[memory]]  node, start, size
     [[event]]   kind, start, size, node, online, device, altmap, reserve, compound,
                 lmb
-    [pages]     cache, cache_private, anonymous, slab, huge, hwpoison, offline, vmalloc, seed
+    [pages]     cache, cache_private, anonymous, slab, huge, gigantic, hwpoison, offline, vmalloc,
+                seed
     [faults]    block, node_page, mapping, crash_before_store
     [dump]      cpus, crash_time, headers_from, form, crashkernel, crashkernel_at
     [[firmware]] start, size
+    [[cma]]     start, size
 
 Sizes and addresses are integers or texts with a unit: "64K", "1G", "0x40000000".
 """
@@ -26,6 +28,7 @@ from typing import Any, TypeVar
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.spec.machine_spec import (
+    CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
@@ -47,6 +50,7 @@ _KERNEL = (
     "hibernation",
     "debug_vm",
     "nodes",
+    "load_address",
 )
 _DUMP = ("cpus", "crash_time", "headers_from", "form", "crashkernel", "crashkernel_at")
 _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "size"}) | {
@@ -56,25 +60,28 @@ _SIZES = frozenset({"page_size", "block_size", "struct_page_size", "start", "siz
     "lmb",
     "crashkernel",
     "crashkernel_at",
+    "load_address",
 }
 _TEXTS = frozenset({"release", "byte_order", "mmu", "kind", "headers_from", "form"})
 _LISTS = frozenset({"block", "node_page", "mapping"})
 _FLAGS = frozenset({"hibernation", "debug_vm", "device", "online"})
 
 EXAMPLE = """\
-# A machine for `vmemmap simulate`. Every field but [[memory]] start and size has a default.
-# Sizes and addresses are numbers, or texts such as "64K", "1.5G", "0x40000000".
+# A machine for `vmemmap simulate`. Every field has a default, but for start and
+# size of [[memory]].
+# Sizes and addresses are numbers, or texts: "64K", "1.5G", "0x40000000".
 
 [kernel]
-release = "6.1.0"           # 2.6.35 to 7.3: layouts, tracking, page flags are those of the release
+release = "6.1.0"           # 2.6.35 to 7.3: tracking and layouts are its own
 page_size = "64K"           # or "4K"
 byte_order = "little"       # or "big"
 mmu = "hash"                # or "radix"
-block_size = "64K"          # of the vmemmap; default: what this kernel prefers on this machine
+block_size = "64K"          # of the vmemmap; default: what this kernel prefers
 struct_page_size = 64       # or 56
-hibernation = false         # in 2.6.35 the hotplug lock is a no-op without it
-nodes = 4                   # so many there can be; default: those with memory at boot
-debug_vm = false            # whether struct pages of memory that is not online are poisoned
+hibernation = false         # in 2.6.35 hotplug is not locked without it
+nodes = 4                   # there can be; default: those with memory at boot
+debug_vm = false            # poisons struct pages of memory not online
+load_address = 0            # not 0: a relocated kernel, as that of a capture
 
 [[memory]]                  # what is there at boot; multiples of 16 MiB
 node = 0
@@ -91,7 +98,7 @@ kind = "add"
 start = "8G"
 size = "512M"
 node = 1
-lmb = "256M"                # in pieces; if one fails, all are taken back; default: at once
+lmb = "256M"                # in pieces; all are taken back if one fails
 
 [[event]]
 kind = "remove"
@@ -103,23 +110,24 @@ kind = "add"
 start = "12G"
 size = "256M"
 node = 1
-online = false              # present and not in use; its struct pages are nobody's yet
+online = false              # there and not in use; nobody has its struct pages
 
 [[event]]
 kind = "add"
 start = "16G"
 size = "128M"
 device = true               # pmem: struct pages and no RAM
-altmap = "1M"               # so much of its beginning may hold its own struct pages,
-reserve = "64K"             # and of that so much holds something else
-# compound = "16M"          # device DAX since 5.17: pages of 16 MiB on hash, 2 MiB, 1 GiB on radix
+altmap = "1M"               # its beginning may hold its own struct pages,
+reserve = "64K"             # and so much of that holds something else
+# compound = "16M"          # device DAX since 5.17; on radix "2M" or "1G"
 
 [pages]                     # base pages in use at the crash; the rest is free
 cache = 2000
 cache_private = 100
 anonymous = 1500
 slab = 300
-huge = 512                  # a multiple of a huge page: 16 MiB on hash, 2 MiB on radix
+huge = 512                  # a multiple of 16 MiB on hash, of 2 MiB on radix
+gigantic = 0                # a multiple of 16 GiB on hash, of 1 GiB on radix
 hwpoison = 1
 offline = 0
 vmalloc = 8
@@ -133,14 +141,18 @@ mapping = []
 
 [dump]
 cpus = 2
-headers_from = "crash"      # or "boot": memory added later is missing from the dump
+headers_from = "crash"      # or "boot": without memory that was added later
 form = "plain"              # or "kdump" or "fadump": how its segments are cut
-crashkernel = "128M"        # kept for a capture kernel: a hole in the dump; default: none
-# crashkernel_at = "512M"   # default: the middle of the first range, 512 MiB at most
+crashkernel = "128M"        # of a capture kernel: a hole; default: none
+# crashkernel_at = "512M"   # default: amid the first range, 512 MiB at most
 
-[[firmware]]                # RTAS or OPAL: reserved, and in the dump even inside that hole
+[[firmware]]                # RTAS or OPAL: in the dump even inside that hole
 start = "0x2fff0000"
 size = "64K"
+
+[[cma]]                     # kept for large buffers, free until one is wanted
+start = "1G"
+size = "64M"
 """
 
 
@@ -185,7 +197,8 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         raise SpecError("", f"is no TOML: {error}") from error
     for change in changes:
         _apply(tables, change)
-    _known("", tables, ("kernel", "memory", "event", "pages", "faults", "dump", "firmware"))
+    single = ("kernel", "pages", "faults", "dump")
+    _known("", tables, ("memory", "event", "firmware", "cma", *single))
     kernel = _table("kernel", tables.get("kernel", {}), _KERNEL)
     pages = _table("pages", tables.get("pages", {}), (*PagePlan.__slots__, "seed"))
     seed = {"seed": pages.pop("seed")} if "seed" in pages else {}
@@ -194,6 +207,7 @@ def parse_spec(text: str, changes: Sequence[str] = ()) -> MachineSpec:
         events=_rows("event", tables, HotplugEvent, {}),
         pages=PagePlan(**pages),
         firmware=_rows("firmware", tables, FirmwareRange, {}),
+        cma=_rows("cma", tables, CmaArea, {}),
         faults=FaultPlan(**_table("faults", tables.get("faults", {}), FaultPlan.__slots__)),
         **kernel,
         **seed,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.mm.backing_list import LIST_AT, NODE_BYTES, PHYS_AT, VIRT_ADDR_AT
 from vmemmap.simulate.mm.sparsemem import SparseMem
 
 MEMBERS = {LIST_AT: "list", PHYS_AT: "phys", VIRT_ADDR_AT: "virt_addr"}
-_VARIABLES = {phys: name for name, phys in PHYS.items()}
 
 
 class Names:
@@ -21,6 +20,8 @@ class Names:
         self._sparsemem = sparsemem
         self._page_size = page_size
         self.pages: set[int] = set()
+        variables = image_of(sparsemem.kernel).phys.items()
+        self._variables = {phys: name for name, phys in variables}
 
     def node_at(self, phys: int) -> int | None:
         """Give where the node begins that a word belongs to, or None for a word of no node."""
@@ -37,8 +38,8 @@ class Names:
         """Name a word; of a node only the member, and of a section without its number."""
         if (node := self.node_at(phys)) is not None:
             return f"node.{MEMBERS[phys - node]}"
-        if phys in _VARIABLES:
-            return _VARIABLES[phys]
+        if phys in self._variables:
+            return self._variables[phys]
         roots = self._sparsemem.roots_phys
         if roots <= phys < roots + 8 * self._sparsemem.length:
             return "mem_section[root]"

@@ -24,6 +24,9 @@ Kind = Literal[
     "free",
     "map",
     "unmap",
+    "bolt",
+    "entry",
+    "pages",
     "lock",
     "unlock",
     "print",
@@ -33,8 +36,9 @@ Kind = Literal[
 ]
 BLOCK_BEGINS = ("vmemmap_populated", "radix__vmemmap_populate")
 """With which function the kernel begins to look at a block."""
+IN_RUNS = ("load", "entry")
 LOADS_FIRST, LOADS_LAST = 6, 2
-"""Of more loads in a row than these together only these are kept."""
+"""Of more loads, or stores into page tables, in a row than these together only these are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,13 @@ class Omitted:
         blocks: How many blocks the kernel began to look at in them.
         loads: How many loads they had.
         stores: How many stores.
+        entries: How many stores into page tables.
     """
 
     blocks: int
     loads: int
     stores: int
+    entries: int = 0
 
 
 @dataclass(slots=True)
@@ -127,9 +133,9 @@ class Step:
         what: Of an access the name of what is there, of a function its arguments, else words.
         phys: The physical address that it is about, or None.
         size: How many bytes, or None.
-        before: Of a store what was there.
+        before: Of a store, also into a page table, what was there.
         after: Of a store what is there now; of a load what was found.
-        states: Of a store the state before and after.
+        states: Of a store, but not into a page table, the state before and after.
         omitted: What is left out here.
     """
 
@@ -147,7 +153,7 @@ class Step:
     @property
     def likeness(self) -> tuple[str, str, str]:
         """What makes it like another step: all but addresses and values."""
-        what = self.what if self.kind in ("load", "store", "print", "warn") else ""
+        what = self.what if self.kind in ("load", "store", "entry", "print", "warn") else ""
         return self.kind, self.function, what
 
 
@@ -184,22 +190,23 @@ class Shortener:
     kept: list[Step] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     _stretch: list[Step] = field(default_factory=list)
-    _loads: int = 0
-    """Loads at the end of the stretch, without anything between."""
+    _run: int = 0
+    """Loads, or entries of page tables, at the end of the stretch, with nothing else between."""
     _seen: set[tuple[tuple[str, str, str], ...]] = field(default_factory=set)
     _last: list[Step] = field(default_factory=list)
     """The latest stretch that was like another."""
     _where: tuple[int, str] = (0, "")
     """Depth and function where the first began that is left out."""
-    _omitted: list[int] = field(default_factory=lambda: [0, 0, 0])
+    _omitted: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
     def add(self, step: Step) -> None:
         """Take a step."""
         self.counts[step.kind] += 1
-        self._loads = self._loads + 1 if step.kind == "load" else 0
+        last = self._stretch[-1].kind if self._stretch else ""
+        self._run = (self._run if last == step.kind else 0) + 1 if step.kind in IN_RUNS else 0
         self._stretch.append(step)
-        if self._loads > LOADS_FIRST + LOADS_LAST:
-            self._leave_out_load()
+        if self._run > LOADS_FIRST + LOADS_LAST:
+            self._leave_out()
 
     def take_back(self, step: Step) -> None:
         """Forget the step that was taken last: it did not happen after all."""
@@ -219,7 +226,7 @@ class Shortener:
             self._seen.add(like)
             self._flush(with_last=False)
             self.kept += self._stretch
-        self._stretch, self._loads = [], 0
+        self._stretch, self._run = [], 0
 
     def end(self) -> list[Step]:
         """Take the last step as the last; give what is kept."""
@@ -232,12 +239,11 @@ class Shortener:
         if not with_last:
             self._count(self._last)
             self._last = []
-        blocks, loads, stores = self._omitted
-        if blocks or loads or stores:
-            left_out = Omitted(blocks, loads, stores)
+        if any(self._omitted):
+            left_out = Omitted(*self._omitted)
             self.kept.append(Step("omitted", *self._where, "", omitted=left_out))
         self.kept += self._last
-        self._last, self._omitted = [], [0, 0, 0]
+        self._last, self._omitted = [], [0, 0, 0, 0]
 
     def _count(self, stretch: list[Step]) -> None:
         if stretch and not any(self._omitted):
@@ -247,14 +253,17 @@ class Shortener:
             self._omitted[0] += step.kind == "enter" and step.function in BLOCK_BEGINS
             self._omitted[1] += inside.loads if inside else step.kind == "load"
             self._omitted[2] += step.kind == "store"
+            self._omitted[3] += inside.entries if inside else step.kind == "entry"
 
-    def _leave_out_load(self) -> None:
-        """Take the load before the last ones out of the run at the stretch's end."""
+    def _leave_out(self) -> None:
+        """Take the step before the last ones out of the run at the stretch's end."""
         at = len(self._stretch) - LOADS_LAST - 1
         gone = self._stretch.pop(at)
         before = self._stretch[at - 1]
+        is_load = gone.kind == "load"
+        one = Omitted(0, int(is_load), 0, int(not is_load))
         if before.omitted is None:
-            step = Step("omitted", gone.depth, gone.function, "", omitted=Omitted(0, 1, 0))
-            self._stretch.insert(at, step)
+            self._stretch.insert(at, Step("omitted", gone.depth, gone.function, "", omitted=one))
         else:
-            before.omitted = Omitted(0, before.omitted.loads + 1, 0)
+            loads, entries = before.omitted.loads, before.omitted.entries
+            before.omitted = Omitted(0, loads + one.loads, 0, entries + one.entries)

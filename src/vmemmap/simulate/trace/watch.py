@@ -13,7 +13,7 @@ from types import GeneratorType
 from typing import Any, TypeAlias, get_args
 
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import PHYS
+from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import KernelMemory, phys_of, virt_of
 from vmemmap.simulate.mm.backing_list import VmemmapBacking, walk_list
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
@@ -116,13 +116,13 @@ class Watch:
     def did(self, deed: Deed) -> None:
         """Note what the kernel did that is no access: an allocation, a mapping."""
         self._settle()
+        still = tuple(function for function in self._inner if function.gi_frame is not None)
+        self._sync_inner(still)
         self._sync_outer()
-        self._sync_inner(
-            tuple(function for function in self._inner if function.gi_frame is not None)
-        )
         if deed.what == "page of nodes" and deed.phys is not None:
             self._names.pages.add(deed.phys)
-        self._add(deed.kind, deed.what, deed.phys, deed.size, after=deed.virt)
+        before, after = deed.words or (None, deed.virt)
+        self._add(deed.kind, deed.what, deed.phys, deed.size, before=before, after=after)
 
     def said(self, said: Printed | Warned) -> None:
         """Note a line of the log, or a warning."""
@@ -265,7 +265,7 @@ class Watch:
         """Keep the list's entries known without walking it for each store."""
         assert step.phys is not None
         node = self._names.node_at(step.phys)
-        if step.phys != PHYS["vmemmap_list"] and (
+        if step.phys != image_of(self.kernel).phys["vmemmap_list"] and (
             node is None or virt_of(node) not in self._where or step.what == "node.phys"
         ):
             return
@@ -331,7 +331,7 @@ class Watch:
         return VmemmapBacking(node, self._load(at + 8, 8), self._load(at + 16, 8))
 
     def _word(self, name: str, size: int = 8) -> int:
-        return self._load(PHYS[name], size)
+        return self._load(image_of(self.kernel).phys[name], size)
 
     def _load(self, phys: int, size: int) -> int:
         physical = self._memory.physical

@@ -71,6 +71,11 @@ class PageTable:
         self._beyond = _BELOW_REGION >> form.va_bits << form.va_bits
         self._pieces: dict[int, bytes] = {}
         self._pieces_kept = 0 if moves else _PIECES_KEPT
+        # Where the last table on the way is, by the part of the address space that it maps: from
+        # there on a neighbour is one step.
+        self._last_levels = self._levels[-1:]
+        self._last_span = self._levels[-1].shift + self._levels[-1].bits
+        self._last_tables: dict[int, int] = {}
 
     def translate(self, virt: int) -> int:
         """Walk the tables for a kernel virtual address.
@@ -85,14 +90,17 @@ class PageTable:
             UnsupportedMmu: An entry leads to a hugepd, which maps user memory only.
             ReadError: A table is not in the dump; the message says of which level.
         """
-        form, table = self.form, self.root
+        form, table, levels = self.form, self.root, self._levels
         if virt & self._beyond:
             raise NoSuchRegion(
                 f"{virt:#x} lies beyond the {form.va_bits} bits of address that this kernel's page "
                 f"tables ({form.name}) look at",
                 virt=virt,
             )
-        for level in self._levels:
+        last = self._last_tables.get(virt >> self._last_span)
+        if last is not None:
+            table, levels = last, self._last_levels
+        for level in levels:
             at = table + 8 * (virt >> level.shift & ((1 << level.bits) - 1))
             try:
                 entry = self._entry(at)
@@ -105,6 +113,8 @@ class PageTable:
             if level.name == "pte" or entry & form.leaf:
                 if not form.maps(entry, level):
                     raise self._not_present(virt, level, entry, at)
+                if last is None and level is self._last_levels[0]:
+                    self._keep_last(virt, table)
                 inside = (1 << level.shift) - 1
                 return form.phys_of(entry) & ~inside | virt & inside
             if not entry or entry & form.upper_present != form.upper_present:
@@ -122,6 +132,13 @@ class PageTable:
                 raise self._not_present(virt, level, entry, at, ", which is no pointer to a table")
             table = pointer
         raise AssertionError("the last level always ends the walk")
+
+    def _keep_last(self, virt: int, table: int) -> None:
+        """Remember where the last table on the way to an address is."""
+        if len(self._last_tables) >= self._pieces_kept:
+            self._last_tables.clear()
+        if self._pieces_kept:
+            self._last_tables[virt >> self._last_span] = table
 
     def _not_present(
         self, virt: int, level: Level, entry: int, at: int, why: str = ""

@@ -1,0 +1,1 @@
+"""Two dumps of one machine: what is different, page by page, entry by entry, fact by fact."""

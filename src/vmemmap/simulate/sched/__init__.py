@@ -1,0 +1,1 @@
+"""Tasks, what links them, and who runs where."""
