@@ -119,7 +119,11 @@ def test_full_disk_leaves_nothing_and_the_next_level_is_tried(tmp_path, dump, mo
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(fd, data, offset)
 
+    def full_too(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "copy_file_range", full_too, raising=False)
     (tmp_path / "out").write_bytes(b"as it was")
     with vmemmap.open(dump.path) as core:
         with pytest.raises(UnwritableFile, match="cannot be written: No space left on device"):
@@ -241,5 +245,6 @@ def test_corrupt_copy_does_not_pass_verification(tmp_path, dump, monkeypatch) ->
         return real(fd, data, offset)
 
     monkeypatch.setattr(os, "pwrite", flipped)
+    monkeypatch.delattr(os, "copy_file_range", raising=False)
     with vmemmap.open(dump.path) as core, pytest.raises(UnwritableFile, match="does not read back"):
         core.filter(tmp_path / "out", 31, "none", verify=True)
