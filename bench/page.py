@@ -71,7 +71,7 @@ def _head(result: Record) -> str:
             *((_both(limit, clock), f"{row['distance']:.2f}") if limit else ("", "")),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else "It was not measured in this run."
 
 
 def _lost(result: Record) -> str:
@@ -141,8 +141,16 @@ def _machine(result: Record) -> str:
         f"{count} processor{'s' * (count != 1)} ({machine['processor']}), "
         f"Python {machine['python']}, "
         f"{'with' if machine['compiled'] else 'without'} the compiled module; "
-        f"load {machine['load_at_start']:.1f} when it began"
+        f"load {machine['load_at_start']:.1f} when it began{_renewed(result)}"
     )
+
+
+def _renewed(result: Record) -> str:
+    """Say what was measured at another time, where anything was."""
+    again = result.get("renewed")
+    if not again:
+        return ""
+    return f" (later, at a load of {again['load']:.1f}: {', '.join(again['sections'])})"
 
 
 def _makedumpfile(result: Record) -> str:

@@ -113,6 +113,12 @@ def test_losses_come_first_and_every_row_stands_once() -> None:
     assert "| counting | 100.0 | 25% |" in text
 
 
+def test_what_was_measured_later_is_named() -> None:
+    later = RESULT | {"renewed": {"sections": ["drgn", "Lists"], "load": 9.87}}
+    text = page.fill(page.TEMPLATE.read_text(), later)
+    assert "load 0.2 when it began (later, at a load of 9.9: drgn, Lists); dumps" in text
+
+
 def test_without_losses_and_without_makedumpfile() -> None:
     alone = RESULT | {"rows": [row("alone", 6.0)], "makedumpfile": None}
     text = page.fill(page.TEMPLATE.read_text(), alone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import random
 import sys
@@ -16,10 +18,14 @@ from numpy.typing import NDArray
 
 from breadth import examples, trying
 from builders.content import address_words
-from vmemmap.errors import UnreadableFile
+from vmemmap.errors import OutputTooLarge, UnreadableFile
 from vmemmap.memory import OpenFile
 from vmemmap.source.codecs import decoder
+from vmemmap.source.flattened import FlattenedView
+from vmemmap.source.opening import open_bytes
 from vmemmap.write.compress import CODECS, FLAG_OF_CODEC
+from vmemmap.write.flattened import FlattenedOutput
+from vmemmap.write.output import FileOutput
 from vmemmap.write.packing import CONTENT, LOST, PLAIN, ZERO, Packed, Packer, PageBatch
 
 compiled = pytest.importorskip("vmemmap._compiled")
@@ -154,6 +160,57 @@ def test_a_file_that_ends_too_early_is_an_error_of_one_line(tmp_path: Path) -> N
     os.close(fd)
     with pytest.raises(UnreadableFile, match="cannot read the dump: Bad file descriptor"):
         packer.pack(batch_of(size, OpenFile(fd, str(path)), bytes(4 * size)))
+
+
+@pytest.mark.parametrize("how", ["system", "across", "elsewhere", "stuck"])
+def test_long_runs_are_copied_from_file_to_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """By the system, or by reading and writing where it does not, and never but what is there."""
+
+    def fails(*_: object) -> int:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    if how == "across":
+        monkeypatch.setattr(os, "copy_file_range", fails, raising=False)
+    elif how == "elsewhere":
+        monkeypatch.delattr(os, "copy_file_range", raising=False)
+    elif how == "stuck":
+        monkeypatch.setattr(os, "copy_file_range", lambda *_: 0, raising=False)
+    size, count = 65536, 9
+    texts = [bytes([number]) * size for number in range(1, count + 1)]
+    texts[6] = bytes(size)
+    (tmp_path / "in").write_bytes(b"before" + b"".join(texts))
+    data = (tmp_path / "in").read_bytes()
+    offset, full = 6 + np.arange(count) * size, np.full(count, size)
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("w+b") as out:
+        file = OpenFile(source.fileno(), "in")
+        batch = PageBatch(memoryview(data), offset, full, np.full(count, PLAIN), file)
+        packed = Packer("zstd", size, find_zero(size)).pack(batch)
+        assert packed.runs is not None
+        assert packed.runs.tolist() == [[6, 6 * size], [6 + 7 * size, 2 * size]]
+        assert packed.zero.tolist() == [False] * 6 + [True, False, False]
+        assert (packed.copied, bool(packed.flags.any())) == (8, False)
+        output, stream = FileOutput(out, "out", 10 + 8 * size), io.BytesIO()
+        flat, at = FlattenedOutput(stream), 10
+        for start, length in packed.runs.tolist():
+            output.copy(at, file, start, length)
+            flat.copy(at, file, start, length)
+            at += length
+        flat.end()
+        expected = bytes(10) + b"".join(texts[:6] + texts[7:])
+        assert (tmp_path / "out").read_bytes() == expected
+        (tmp_path / "flat").write_bytes(stream.getvalue())
+        view = FlattenedView(open_bytes(tmp_path / "flat"))
+        assert bytes(view.view(10, len(expected))) == expected[10:]
+        view.close()
+        with pytest.raises(OutputTooLarge):
+            output.copy(at - size + 1, file, 6, size)
+        with pytest.raises(UnreadableFile, match="it has become shorter"):
+            output.copy(10, file, 6 + (count - 1) * size, size + 1)
+        mixed = PageBatch(memoryview(data), offset, full, np.full(count, CONTENT), file)
+        assert Packer("zstd", size, find_zero(size)).pack(mixed).runs is None
+        assert Packer("none", size, find_zero(size)).pack(mixed).runs is not None
 
 
 @pytest.mark.parametrize(

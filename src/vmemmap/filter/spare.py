@@ -55,10 +55,11 @@ def _spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> Interva
             stays = np.concatenate(here)
             begin, stop = low * size // page_size, -(-high * size // page_size)
             rows = struct_pages.places(begin * page_size, stop * page_size) // page_size
-            for page, pfn, count in rows.tolist():
-                at = np.arange(page, page + count) * page_size
-                starts, ends = at // size, -(-(at + page_size) // size)
-                free = np.flatnonzero(~touches(stays, starts, ends - starts)) + pfn
-                found.append(join(free, free + 1))
+            place, pfn, count = rows.T
+            into = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+            at = (np.repeat(place, count) + into) * page_size
+            starts, ends = at // size, -(-(at + page_size) // size)
+            free = (np.repeat(pfn, count) + into)[~touches(stays, starts, ends - starts)]
+            found.append(join(free, free + 1))
     rows = np.concatenate(found)
     return join(rows[:, 0], rows[:, 1])

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from vmemmap.errors import OutputTooLarge
 from vmemmap.formats import flattened
-from vmemmap.write.output import Bytes
+from vmemmap.memory import OpenFile
+from vmemmap.write.output import Bytes, read_pieces
 
 
 class FlattenedOutput:
@@ -40,6 +41,17 @@ class FlattenedOutput:
         if data:
             self._write(flattened.RECORD.pack(offset, len(data)))
             self._write(data)
+
+    def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
+        """Write records of what another file has; see `Output.copy`.
+
+        Raises:
+            OutputTooLarge, OSError: As for `put`.
+            UnreadableFile: The other file cannot be read so far.
+        """
+        for data in read_pieces(file, start, size):
+            self.put(offset, data)
+            offset += len(data)
 
     def end(self) -> None:
         """Write the record that ends the stream, without which it counts as cut off."""

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
-from vmemmap.errors import OutputTooLarge, UnwritableFile
+from vmemmap.errors import OutputTooLarge, UnreadableFile, UnwritableFile
+from vmemmap.memory import OpenFile
 
 Bytes = bytes | bytearray | memoryview
+_PIECE_BYTES = 1 << 20
 
 
 class Output(Protocol):
@@ -18,6 +21,10 @@ class Output(Protocol):
 
     def put(self, offset: int, data: Bytes) -> None:
         """Write *data* at *offset* (bytes); what is never written reads as zero."""
+        ...
+
+    def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
+        """Write at *offset* the *size* bytes that another file has from *start* on."""
         ...
 
 
@@ -40,10 +47,7 @@ class FileOutput:
             OutputTooLarge: It would reach beyond the limit.
             UnwritableFile: The file cannot be written.
         """
-        if self._limit is not None and offset + len(data) > self._limit:
-            raise OutputTooLarge(
-                f"would be larger than the {self._limit} bytes that it may have", path=self._path
-            )
+        self._check_limit(offset + len(data))
         left = memoryview(data)
         while left:
             try:
@@ -52,3 +56,52 @@ class FileOutput:
                 reason = f"cannot be written: {error.strerror or error}"
                 raise UnwritableFile(reason, path=self._path) from error
             left, offset = left[written:], offset + written
+
+    def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
+        """Write what another file has, by the system alone where it can; see `Output.copy`.
+
+        Raises:
+            OutputTooLarge, UnwritableFile: As for `put`.
+            UnreadableFile: The other file cannot be read so far.
+        """
+        self._check_limit(offset + size)
+        while size and hasattr(os, "copy_file_range"):
+            try:
+                done = os.copy_file_range(file.fd, self._fd, size, start, offset)
+            except OSError:
+                break  # not here, or not between these two; if it is an error it comes again
+            if not done:
+                break
+            start, offset, size = start + done, offset + done, size - done
+        for data in read_pieces(file, start, size):
+            self.put(offset, data)
+            offset += len(data)
+
+    def _check_limit(self, end: int) -> None:
+        if self._limit is not None and end > self._limit:
+            raise OutputTooLarge(
+                f"would be larger than the {self._limit} bytes that it may have", path=self._path
+            )
+
+
+def read_pieces(file: OpenFile, start: int, size: int) -> Iterator[bytes]:
+    """Read a part of a file, about a mebibyte at a time.
+
+    Raises:
+        UnreadableFile: It cannot be read, or ends before.
+    """
+    while size:
+        try:
+            data = os.pread(file.fd, min(size, _PIECE_BYTES), start)
+        except OSError as error:
+            raise unreadable_input(file, error) from error
+        if not data:
+            raise unreadable_input(file, None)
+        yield data
+        start, size = start + len(data), size - len(data)
+
+
+def unreadable_input(file: OpenFile, error: OSError | None) -> UnreadableFile:
+    """Make the error for a dump that cannot be read any more, or that ends where it did not."""
+    why = error.strerror if error is not None else "it has become shorter"
+    return UnreadableFile(f"cannot read the dump: {why}", path=file.path)
