@@ -299,6 +299,8 @@ class KdumpSource(PhysicalSource):
                 _, once, times = np.unique(key, return_index=True, return_counts=True)
                 new = [i for i in once.tolist() if int(key[i]) not in shared]
                 shared.update(key[once[times > 1]].tolist()[:SHARED_MAX])
+                if self._view.far:
+                    self._prefetch(found[new])
                 rows = zip(pfns[new].tolist(), found[new].tolist(), strict=True)
                 yield self._heads_of(rows, unit_bytes, head_bytes, start / limit)
                 if len(found) < len(pfns):
@@ -423,17 +425,21 @@ class KdumpSource(PhysicalSource):
 
     def _fetched(self, parts: list[Part], batch: _Batch) -> Iterator[list[Part]]:
         """Yield parts of a batch a few at a time, when what their pages are made of was fetched."""
-        offset, size = (batch.found[name].astype(np.int64) for name in ("offset", "size"))
-        size = np.minimum(size, self.block_size)
+        size = np.minimum(batch.found["size"].astype(np.int64), self.block_size)
         few: list[Part] = []
         for part in parts:
             few.append(part)
             some = slice(few[0][0], part[1])
             if part is parts[-1] or int(size[some].sum()) >= FETCHED_BYTES:
-                order = np.argsort(offset[some], kind="stable")
-                self._view.prefetch(offset[some][order], size[some][order])
+                self._prefetch(batch.found[some])
                 yield few
                 few = []
+
+    def _prefetch(self, found: NDArray[np.void]) -> None:
+        """Have what some pages are made of fetched together."""
+        offset, size = (found[name].astype(np.int64) for name in ("offset", "size"))
+        order = np.argsort(offset, kind="stable")
+        self._view.prefetch(offset[order], np.minimum(size, self.block_size)[order])
 
     def _decode_parts(
         self, parts: list[Part], batch: _Batch
