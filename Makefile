@@ -70,7 +70,13 @@ corpus: .venv/.wheel
 packages: .venv/.tools
 	@$(BIN)/python tools/packages.py
 
+# With a cross compiler, where it can be had, the compiled module is tried there, too.
 userland: .venv/.tools
+	@command -v powerpc64le-linux-gnu-gcc > /dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && echo "installing a cross compiler" && \
+	    apt-get -q update > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q -y install \
+	    --no-install-recommends qemu-user-static gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross \
+	    > /dev/null; } || true
 	@PYTHONPATH=tools:tests $(BIN)/python -m lab.userland
 
 lock:

@@ -71,7 +71,7 @@ def _head(result: Record) -> str:
             *((_both(limit, clock), f"{row['distance']:.2f}") if limit else ("", "")),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else "It was not measured in this run."
 
 
 def _lost(result: Record) -> str:
@@ -141,8 +141,16 @@ def _machine(result: Record) -> str:
         f"{count} processor{'s' * (count != 1)} ({machine['processor']}), "
         f"Python {machine['python']}, "
         f"{'with' if machine['compiled'] else 'without'} the compiled module; "
-        f"load {machine['load_at_start']:.1f} when it began"
+        f"load {machine['load_at_start']:.1f} when it began{_renewed(result)}"
     )
+
+
+def _renewed(result: Record) -> str:
+    """Say what was measured at another time, where anything was."""
+    again = result.get("renewed")
+    if not again:
+        return ""
+    return f" (later, at a load of {again['load']:.1f}: {', '.join(again['sections'])})"
 
 
 def _makedumpfile(result: Record) -> str:
@@ -182,6 +190,28 @@ def _many(result: Record) -> str:
     )
 
 
+def _survey(result: Record) -> str:
+    survey = result["survey"]
+    return (
+        f"{survey['dumps']:,} times one of {survey['kinds']} small simulated dumps asked what "
+        f"`vmemmap survey` asks, in one process: {survey['cpu_ms_each']:.1f} ms of processor time "
+        f"each, {survey['wall_ms_each']:.1f} by the clock; {survey['settled_mib']:.1f} MiB "
+        f"resident after {survey['settled_after']}, {survey['at_end_mib']:.1f} at the end, "
+        f"which is {survey['grown_mib']:+.1f}."
+    )
+
+
+def _far(result: Record) -> str:
+    rows = ["| dump | command | the first time | the second time |", "|---|---|---|---|"]
+    for row in result["far"]:
+        seen = (
+            f"{row[time]['mib']:.1f} MiB in {row[time]['requests']} requests"
+            for time in ("first", "again")
+        )
+        rows.append(f"| {row['dump']} | `{row['command']}` | {' | '.join(seen)} |")
+    return "\n".join(rows)
+
+
 _PLACES: dict[str, Callable[[Record], str]] = {
     "machine": _machine,
     "makedumpfile": _makedumpfile,
@@ -192,4 +222,6 @@ _PLACES: dict[str, Callable[[Record], str]] = {
     "growth": _growth,
     "steps": _steps,
     "many": _many,
+    "survey": _survey,
+    "far": _far,
 }

@@ -2,6 +2,7 @@
 
     make bench                        all of it: a table, build/bench.json, docs/speed.md
     python bench/run.py --only Lists  some sections, as a table
+    ... --only Lists --renew          and they take the place of what build/bench.json had of them
     python bench/run.py --page        docs/speed.md again, from build/bench.json
 
 All is measured in processor time beside wall time, and everybody in turn, so that no quiet machine
@@ -25,6 +26,7 @@ import vmemmap
 from builders.busy_machine import write_busy_machine
 from drgn_reads import bench_drgn
 from dumps import bench_decode, bench_many, bench_open
+from far import bench_far, bench_survey
 from filtering import bench_copies, bench_filter
 from lists import bench_check, bench_list, bench_walk
 from peer import VARIABLE, Makedumpfile, find_makedumpfile
@@ -68,11 +70,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description="Measure the speed of vmemmap.")
     options.add_argument("--only", action="append", choices=SECTIONS, default=[])
     options.add_argument("--page", action="store_true", help="no measuring: only docs/speed.md")
+    options.add_argument("--renew", action="store_true", help="keep what --only measures")
     asked = options.parse_args()
     if not asked.page:
         result = measure_sections(asked.only or list(SECTIONS), more=not asked.only)
-        if asked.only:
+        if asked.only and not asked.renew:
             return
+        if asked.only:
+            result = renewed(json.loads(JSON.read_text()), result, asked.only)
         JSON.parent.mkdir(exist_ok=True)
         JSON.write_text(json.dumps(result, indent=1) + "\n")
     result = json.loads(JSON.read_text())
@@ -88,7 +93,8 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
 
     Args:
         names: Of `SECTIONS`.
-        more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps.
+        more: Also what is no row: growth to 64 TiB, steps of a command, a thousand dumps, and
+            what a web server sees.
     """
     begun = time.perf_counter()
     result: dict[str, Any] = {
@@ -126,9 +132,20 @@ def measure_sections(names: list[str], *, more: bool) -> dict[str, Any]:
             ]
             result["steps"] = bench_steps(folder)
             result["many"] = bench_many(folder)
+            result["survey"] = bench_survey(folder)
+            result["far"] = bench_far(folder)
     result["machine"]["load_at_end"] = os.getloadavg()[0]
     result["seconds"] = time.perf_counter() - begun
     return result
+
+
+def renewed(whole: dict[str, Any], part: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Put the rows of some sections in the place of those that a whole run has of them."""
+    order = [*SECTIONS, "Growth"]
+    rows = [row for row in whole["rows"] if row["section"] not in names] + part["rows"]
+    rows.sort(key=lambda row: order.index(row["section"]))
+    again = {"sections": names, "load": part["machine"]["load_at_start"]}
+    return whole | {"rows": rows, "renewed": again}
 
 
 def processor() -> str:

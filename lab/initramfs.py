@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from lab import plant_program
+
 PROGRAMS = ("usr/bin/busybox", "usr/sbin/kexec", "usr/bin/makedumpfile")
 MODULES = ("virtio_pci", "9pnet_virtio", "9p")
 LOADER = "usr/lib/powerpc64le-linux-gnu/ld64.so.2"
@@ -75,6 +77,7 @@ def build(init: Path, tools: Path, modules: Path) -> bytes:
     archive.file("init", init.read_bytes())
     for program in PROGRAMS:
         archive.file(f"bin/{Path(program).name}", (tools / program).read_bytes())
+    archive.file("bin/plant", plant_program.build())
     archive.link("lib64", "lib")
     for name, content in _libraries(tools):
         archive.file(f"lib/{name}", content)

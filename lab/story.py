@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab import initramfs, qemu, results
+from lab import initramfs, plant_program, qemu, results
 from lab.matrix import Spec
 from lab.packages import Kernel, Unpacked
 from lab.results import Dump, Result
@@ -40,7 +40,8 @@ class Cast:
     def digest(self) -> str:
         """A digest of all that the machine's dumps depend on, the lab's own story included."""
         parts = [json.dumps([self.spec.table, self.kernel.versions, self.tools.versions])]
-        sources = (*qemu.GUEST_SCRIPTS.iterdir(), Path(qemu.__file__), Path(__file__))
+        modules = (qemu.__file__, plant_program.__file__, __file__)
+        sources = (*qemu.GUEST_SCRIPTS.iterdir(), *map(Path, modules))
         parts += [path.read_text() for path in sorted(sources)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -106,6 +107,7 @@ async def _live(machine: qemu.Qemu, spec: Spec, target: Path, say: Say) -> list[
         say(f"memory {step.name}: {step.action}")
     if spec.reload:
         await machine.run("guest", "load_capture", SCRIPT_SECONDS)
+    await machine.run("guest", "plant", SCRIPT_SECONDS)
     await machine.run("guest", "facts", SCRIPT_SECONDS)
     if "kcore" in spec.dumps:
         await machine.run("guest", "kcore", SCRIPT_SECONDS, MIB=str(spec.nodes[0]))

@@ -32,6 +32,7 @@ class Served:
         breaks: So many of the next answers end in the middle.
         wait_seconds: How long it waits before an answer.
         etags: Whether it sends entity tags.
+        dates: Whether it says when a file was changed.
         needs: A text that a request's query must have, or it is forbidden.
         requests: Every request: method, path and what range it asked for.
         sent_bytes: Of all answers together, without headers.
@@ -45,6 +46,7 @@ class Served:
     breaks: int = 0
     wait_seconds: float = 0.0
     etags: bool = True
+    dates: bool = True
     needs: str = ""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     sent_bytes: int = 0
@@ -110,7 +112,8 @@ def serving(folder: Path) -> Iterator[Served]:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
             if served.etags:
                 self.send_header("ETag", f'"{tag}"')
-            self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
+            if served.dates:
+                self.send_header("Last-Modified", self.date_time_string(int(path.stat().st_mtime)))
             self.end_headers()
             if body:
                 self.send(path, start, start + (end - start) // 2 if breaks else end)

@@ -44,8 +44,13 @@ def test_every_public_object_has_a_docstring() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     for module in pkgutil.walk_packages(vmemmap.__path__, "vmemmap."):
-        if module.name != "vmemmap.__main__":
+        if module.name == "vmemmap.__main__":
+            continue
+        try:
             assert importlib.import_module(module.name).__doc__, module.name
+        except ModuleNotFoundError as missing:  # packagers need not have it
+            if missing.name != "drgn":
+                raise
 
 
 def test_importing_the_library_reads_no_codec_and_no_command_library() -> None:

@@ -85,3 +85,22 @@ def test_kcore_copied_out_has_the_same_list(machine: Result) -> None:
         assert [record.line for record in core.dmesg()][:100] == [
             record.line for record in later.dmesg()
         ][:100]
+
+
+def test_drgn_finds_the_tasks_of_a_relocated_kernel(
+    capture: vmemmap.Vmcore, machine: Result, captures_kallsyms: list[Symbol]
+) -> None:
+    """Without being told where it was moved it would read those of the kernel that crashed."""
+    pytest.importorskip("drgn", reason="drgn is not installed")
+    from drgn.helpers.linux.pid import for_each_task
+
+    from vmemmap.drgn_plugin import load_debug_info, open_program
+
+    if machine.debug_vmlinux is None:
+        pytest.skip("there is no debugging information")
+    program = open_program(capture)
+    assert load_debug_info(program, [machine.debug_vmlinux]) is None
+    places = {row.name: row.address for row in captures_kallsyms}
+    assert program.symbol("schedule").address == places["schedule"]
+    names = {task.comm.string_() for task in for_each_task(program, idle=True)}
+    assert {b"swapper/0", b"kthreadd"} <= names

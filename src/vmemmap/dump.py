@@ -715,7 +715,10 @@ class Dump:
 
 
 def _block_runs(table: BackingTable) -> BlockRuns:
-    return BlockRuns(table.virt[table.usable], table.phys[table.usable], table.block_size)
+    virt, phys, usable = table.virt, table.phys, table.usable
+    if not usable.all():
+        virt, phys = virt[usable], phys[usable]
+    return BlockRuns(virt, phys, table.block_size)
 
 
 def _linear(virt: int) -> int:

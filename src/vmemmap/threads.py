@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["in_order"]
+__all__ = ["all_at_once", "in_order"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,3 +47,51 @@ def in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def all_at_once(work: Callable[[T], R], things: Sequence[T], threads: int) -> list[R]:
+    """Run *work*, which waits for a network, on all things, several at a time.
+
+    The threads do not hold up the end of the process, as a pool's would: whoever interrupts it
+    while a server is silent does not wait for that.
+
+    Args:
+        work: What is done with one; several threads call it at once.
+        things: All of them.
+        threads: How many at a time.
+
+    Returns:
+        The results in the order of *things*.
+
+    Raises:
+        BaseException: What *work* raised first; what had not been begun then is given up.
+    """
+    left = deque(enumerate(things))
+    found: dict[int, R] = {}
+    failed: list[BaseException] = []
+
+    def take() -> None:
+        while True:
+            try:
+                number, thing = left.popleft()
+            except IndexError:
+                return
+            try:
+                found[number] = work(thing)
+            except BaseException as error:
+                failed.append(error)
+                left.clear()
+                return
+
+    running = [Thread(target=take, daemon=True) for _ in range(min(threads, len(things)))]
+    try:
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+    except BaseException:
+        left.clear()
+        raise
+    if failed:
+        raise failed[0]
+    return [found[number] for number in range(len(things))]

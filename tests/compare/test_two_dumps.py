@@ -110,6 +110,7 @@ def test_pages_and_entries_are_paired(two) -> None:
     assert {fate for _, fate in told} == {"same", "new", "gone"}
     kinship = found.kinship
     assert [str(c.answer) for c in (kinship.machine, kinship.kernel, kinship.boot)] == ["yes"] * 3
+    assert kinship.seconds == 20  # two more events, ten seconds each
     assert (found.findings_new, found.findings_gone) == ((), ())
     assert [change.name for change in found.facts] == ["uptime", "list_head"]
 
@@ -183,12 +184,16 @@ def test_what_cannot_be_compared_is_refused(two, run_vmemmap, tmp_path) -> None:
 
 def test_dumps_of_two_kernels_say_so_first(two, tmp_path) -> None:
     spec = BEFORE.replace("6.1.0", "5.10.0")
-    Machine(parse_spec(spec)).boot().crash(tmp_path / "other")
-    with vmemmap.open(two[0]) as before, vmemmap.open(tmp_path / "other") as after:
+    other = tmp_path / "<img src=x onerror=y()>"
+    Machine(parse_spec(spec)).boot().crash(other)
+    with vmemmap.open(two[0]) as before, vmemmap.open(other) as after:
         before.report(tmp_path / "page.html", beside=after)
         found = before.compare(after)
     assert found.kinship.kernel.answer == "no"
-    assert "Not one kernel" in parse((tmp_path / "page.html").read_text()).words
+    page = parse((tmp_path / "page.html").read_text())
+    assert (page.wrong, outside(page)) == ([], [])
+    assert "Not one kernel" in page.words
+    assert str(other) in page.words
 
 
 def test_members_of_split_dumps_stand_together(run_vmemmap, tmp_path) -> None:

@@ -16,8 +16,13 @@ from oracles.simulated import crash, spec_of
 from vmemmap.address import ByteOrder
 from vmemmap.errors import FactMissing
 from vmemmap.extract.classes import Shown
-from vmemmap.extract.crash_machine import show_machine
-from vmemmap.extract.crash_memory import show_block_devices, show_flag_names, show_memory_blocks
+from vmemmap.extract.crash_machine import show_machine, show_taints
+from vmemmap.extract.crash_memory import (
+    show_block_devices,
+    show_flag_names,
+    show_huge_pages,
+    show_memory_blocks,
+)
 from vmemmap.extract.image import Image
 from vmemmap.extract.kernel_data import KernelPieces
 from vmemmap.extract.shown_structs import ShownStructs
@@ -37,6 +42,8 @@ SYMBOLS = {
     "memory_subsys": (0x600, 64),
     "pageflag_names": (0x700, 96),
     "blockdev_superblock": (0x800, 8),
+    "hstates": (0x900, 64),
+    "taint_flags": (0x980, 64),
 }
 MEMBERS = {
     "rq.nr_uninterruptible": 0,
@@ -64,7 +71,7 @@ MEMBERS = {
     "inode.i_sb_list": 64,
 }
 SIZES = {"rq": 64, "task_struct": 512, "cpumask": 8, "thread_union": 0x4000}
-SIZES |= {"inode": 128, "address_space": 64}
+SIZES |= {"inode": 128, "address_space": 64, "hstate": 0, "taint_flag": 0}
 
 
 class Kernel:
@@ -201,6 +208,14 @@ def test_of_block_devices_their_pages_are_counted_and_a_circle_ends() -> None:
     seen = kernel.seen()
     assert seen[0x2210] == (7).to_bytes(8, "little")
     assert 0x3210 not in seen
+
+
+def test_types_that_have_no_size_end_nothing() -> None:
+    kernel = Kernel("little")
+    for show in (show_huge_pages, show_taints):
+        with pytest.raises(FactMissing, match="the size of"):
+            show(kernel.shown())
+    assert not kernel.seen()
 
 
 def test_names_of_flags_end_where_no_name_is() -> None:

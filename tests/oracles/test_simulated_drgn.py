@@ -186,3 +186,20 @@ def test_tasks_in_memory_of_the_kernel(tmp_path: Path) -> None:
     with vmemmap.open(dump.path) as core:
         for phys in (*dump.machine.tasks.phys.values(), *dump.machine.tasks.notes):
             assert core.pages[phys >> 16].kind == "reserved"
+
+
+def test_a_relocated_kernel_through_the_plugin(tmp_path: Path) -> None:
+    """drgn asks KERNELOFFSET how far variables are from where the vmlinux has them."""
+    from drgn.helpers.linux.pid import for_each_task
+
+    from vmemmap.drgn_plugin import load_debug_info, open_program
+
+    dump = crash(spec_of("6.1", load_address=48 << 20, pages=PagePlan()), tmp_path / "vmcore")
+    dump.machine.write_symbols(tmp_path / "vmlinux", debug_info=True)
+    for given in (tmp_path / "vmlinux", None):
+        with vmemmap.open(dump.path, vmlinux=given) as core:
+            program = open_program(core)
+            assert load_debug_info(program, [str(tmp_path / "vmlinux")]) is None
+            found = {task.pid.value_(): task.comm.string_() for task in for_each_task(program)}
+            assert found == {task.pid: task.comm.encode() for task in TASKS}
+            assert program["init_task"].address_ == VIRT["init_task"] + (48 << 20)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import vmemmap
-from simulate.machines import M, small_spec
+from simulate.machines import small_spec
 from vmemmap.errors import SpecError
 from vmemmap.simulate import Machine, MemoryRange, PagePlan
 
@@ -45,9 +45,11 @@ def test_one_is_a_compound_page_of_its_size(release: str, gib: int, more: dict[s
 
 
 def test_it_does_not_leave_with_its_memory() -> None:
-    memory = (MemoryRange(0, 0, G), MemoryRange(0, 16 * G, 16 * G))
+    """Not even where there is room for another: no allocation is as large."""
+    memory = (MemoryRange(0, 0, G), MemoryRange(0, 16 * G, 48 * G))
     machine = Machine(small_spec("6.1", memory, pages=PagePlan(gigantic=16 << 14))).boot()
-    assert machine.remove_memory(16 * G, 256 * M).word != "done"
+    assert machine.pages.is_free(16 << 14, 32 << 14)
+    assert machine.remove_memory(48 * G, 16 * G).word == "-EBUSY"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from breadth import pairs
+from breadth import singles
 from builders.byte_order import Order
 from builders.flattened import build_flattened
 from builders.kdump import LOST, PageContent, plan_kdump
@@ -57,7 +57,7 @@ KINDS = ("no zeros", "a few zeros", "zeros at the end", "all zeros", "lost")
 
 @pytest.mark.parametrize(
     ("kind", "order", "share", "more"),
-    pairs(
+    singles(
         (kind, order, share, more)
         for kind in KINDS
         for order in ("little", "big")
@@ -75,8 +75,7 @@ def test_it_is_that_of_the_builder(
     assert told_of(data) == len(plan.descriptor_pfns)
 
 
-@pytest.mark.parametrize("more", [b"", b"more"])
-@pytest.mark.parametrize("cut", [0, 1, 5000])
+@pytest.mark.parametrize(("cut", "more"), [(0, b""), (0, b"more"), (1, b""), (5000, b"")])
 def test_a_file_that_is_cut_off_or_has_more_behind_it_tells_nothing(cut: int, more: bytes) -> None:
     data, plan = plan_kdump(some_pages("a few zeros"), block_size=BLOCK)
     expected = None if cut or more else len(plan.descriptor_pfns)

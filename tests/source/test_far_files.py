@@ -179,7 +179,7 @@ def test_a_small_dump_is_fetched_once_whatever_it_is_asked(served: Served, run_v
     name = "vm core+%41#1"
     (served.folder / "vmcore").rename(served.folder / name)
     url = f"{served.url}/vm%20core%2B%2541%231"
-    for command in ("info", "usage", "check"):
+    for command in ("usage", "check"):
         served.forget()
         ran = run_vmemmap(command, url)
         assert ran.code in (0, 1), ran.err  # usage finds that struct pages are damaged
@@ -227,6 +227,17 @@ def test_a_flattened_file_is_read_whole_once(served: Served, tmp_path: Path) -> 
     assert fetched() < size * 2 // 3
     os.utime(path, (1e9, 1e9))
     assert fetched() >= size
+
+
+def test_of_a_file_that_cannot_be_told_from_another_nothing_is_kept(
+    served: Served, tmp_path: Path
+) -> None:
+    served.etags = served.dates = False
+    (served.folder / "flat").write_bytes(build_flattened(build_machine().kdump()))
+    with vmemmap.open(f"{served.url}/flat") as core:
+        assert len(core.backing)
+    assert object_store.StoredObject(f"{served.url}/flat").version == ""
+    assert not (tmp_path / "cache").exists()
 
 
 class Odd(io.BytesIO):

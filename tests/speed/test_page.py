@@ -75,6 +75,24 @@ RESULT: dict[str, Any] = {
         "grown_mib": -0.5,
         "cpu_ms_each": 13.6,
     },
+    "survey": {
+        "dumps": 1000,
+        "kinds": 16,
+        "settled_after": 100,
+        "settled_mib": 60.0,
+        "at_end_mib": 61.5,
+        "grown_mib": 1.5,
+        "cpu_ms_each": 12.5,
+        "wall_ms_each": 13.5,
+    },
+    "far": [
+        {
+            "dump": "pages of 64 KiB",
+            "command": "list",
+            "first": {"requests": 7, "mib": 0.88},
+            "again": {"requests": 6, "mib": 0.5},
+        }
+    ],
 }
 
 
@@ -93,6 +111,12 @@ def test_losses_come_first_and_every_row_stands_once() -> None:
     assert f"| count all pages, 64 GiB | ns a page | {cells}, 100 MiB |" in rest
     assert "which is -0.5" in text
     assert "| counting | 100.0 | 25% |" in text
+
+
+def test_what_was_measured_later_is_named() -> None:
+    later = RESULT | {"renewed": {"sections": ["drgn", "Lists"], "load": 9.87}}
+    text = page.fill(page.TEMPLATE.read_text(), later)
+    assert "load 0.2 when it began (later, at a load of 9.9: drgn, Lists); dumps" in text
 
 
 def test_without_losses_and_without_makedumpfile() -> None:

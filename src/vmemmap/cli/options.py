@@ -1,6 +1,7 @@
 """What the commands take alike, as decorators: the dump and how to open it, and the output's form.
 
-A command is a function with ``@click.command("name")`` over them, which gives its exit code.
+A command is a function with ``@click.command("name", cls=Command)`` over them, and gives its exit
+code.
 """
 
 from __future__ import annotations

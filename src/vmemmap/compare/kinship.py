@@ -132,11 +132,13 @@ def _messages(dump: Dump) -> tuple[set[tuple[int, bytes]], bool]:
 
 
 def _between(before: Dump, after: Dump, boot: Common) -> tuple[int | None, str]:
-    for name, words in (("crash_time", "by the times of the crashes"), ("uptime", "by the log")):
+    clocks = [("crash_time", "by the times of the crashes")]
+    if boot.answer is Answer.YES:
+        clocks.insert(0, ("uptime", "by the last messages of their logs"))
+    for name, words in clocks:
         one, other = _system(before, name), _system(after, name)
-        known = one is not None and other is not None
-        if known and (name == "crash_time" or boot.answer is Answer.YES):
-            seconds = int(other or 0) - int(one or 0)
+        if one is not None and other is not None:
+            seconds = int(other) - int(one)
             when = "after" if seconds >= 0 else "BEFORE"
             return seconds, f"{duration_text(abs(seconds))} {when} the first, {words}"
     return None, "nothing tells how far they are apart"

@@ -14,8 +14,10 @@ import os
 import struct
 
 from vmemmap.address import ByteOrder, numpy_prefix
+from vmemmap.facts.vmlinux import LOAD_ALIGN
 from vmemmap.formats import elf64
 from vmemmap.formats.notes import PRSTATUS, PRSTATUS_PID_AT, is_prstatus, prstatus_in_order
+from vmemmap.linear_map import linear_phys
 from vmemmap.vmcore import Vmcore
 
 _ALIGN = 4
@@ -37,7 +39,7 @@ def open_notes_core(core: Vmcore) -> int:
     """
     order: ByteOrder = core.kernel.order
     # drgn wants a newline behind the last line, too.
-    text = core.vmcoreinfo_text.rstrip(b"\n") + b"\n"
+    text = _with_offset(core.vmcoreinfo_text.rstrip(b"\n") + b"\n", core)
     notes = [("VMCOREINFO", 0, text)]
     notes += [("CORE", PRSTATUS, desc) for desc in registers(core, order)]
     content = _elf(b"".join(_note(*note, order) for note in notes), order)
@@ -49,6 +51,23 @@ def open_notes_core(core: Vmcore) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _with_offset(text: bytes, core: Vmcore) -> bytes:
+    """Let KERNELOFFSET say how far a kernel was moved, by which drgn finds its variables.
+
+    On Book3S it is 0 also where a kernel was relocated, as a capture kernel is.
+    """
+    vmlinux = core.kernel.vmlinux
+    if vmlinux is not None:
+        moved = vmlinux.relocation
+    else:  # the linker puts the text at the linear map's beginning
+        start = core.kernel.optional_symbol("_stext")
+        moved = linear_phys(start) or 0 if start is not None else 0
+    if not moved or moved % LOAD_ALIGN:
+        return text
+    lines = [line for line in text.splitlines(True) if not line.startswith(b"KERNELOFFSET=")]
+    return b"".join(lines) + b"KERNELOFFSET=%x\n" % moved
 
 
 def registers(core: Vmcore, order: ByteOrder) -> list[bytes]:

@@ -22,6 +22,7 @@ _NAMES_MAX = 128
 _TABLE_MAX = 1 << 20
 _STACK_MAX = 1 << 16
 _BANNER = re.compile(rb"Linux version [\x20-\x7e]{1,1000}\n?")
+_TAINT = re.compile(rb"[A-Z][A-Z ][\0\1]")
 _STATE = re.compile(rb"[A-Za-z] \([a-z -]{1,24}\)")
 
 
@@ -78,8 +79,8 @@ def _show_masks(kernel: ShownStructs) -> list[int]:
 
 def _show_processors(kernel: ShownStructs, cpus: list[int]) -> None:
     """Show where the data of each processor is, and of its queue the two tasks."""
-    # The first of them is asked for the struct: of its own name DWARF has too many others.
-    _, idle, current = kernel.members("rq.nr_uninterruptible", "rq.idle", "rq.curr")
+    kernel.optional("rq.nr_uninterruptible")  # finds the struct: many names in DWARF end like its
+    idle, current = kernel.members("rq.idle", "rq.curr")
     size = kernel.size("rq")
     queue = kernel.find("runqueues", "per_cpu__runqueues")
     offsets, room = kernel.variable("__per_cpu_offset")
@@ -164,7 +165,12 @@ def show_process_table(kernel: ShownStructs) -> None:
 def show_taints(kernel: ShownStructs) -> None:
     """Show the letters by which crash says why a kernel is tainted, constants likewise."""
     first, room = kernel.variable("taint_flags")
-    kernel.stretch(first, min(room, 4 * _NAMES_MAX))
+    size = kernel.size("taint_flag")
+    for at in range(first, first + min(room, size * _NAMES_MAX), size):
+        letters = kernel.memory.read(at, 3)
+        if not _TAINT.fullmatch(letters):
+            return
+        kernel.put(at, letters)
 
 
 def show_states(kernel: ShownStructs) -> None:

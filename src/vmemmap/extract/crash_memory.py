@@ -27,11 +27,12 @@ def show_statistics(kernel: ShownStructs) -> None:
     for name, (enum, last) in STATISTICS.items():
         count = (kernel.types.enumerators(enum) or {}).get(last, 0)
         if at := kernel.find(name):
-            kernel.stretch(at, 8 * min(count, _NAMES_MAX))
+            for number in range(min(count, _NAMES_MAX)):
+                kernel.counter(at + 8 * number)
     if (at := kernel.find("vm_committed_as")) and (
         place := kernel.optional("percpu_counter.count")
     ) is not None:
-        kernel.word(at + place)
+        kernel.counter(at + place)
 
 
 def show_huge_pages(kernel: ShownStructs) -> None:
@@ -43,7 +44,7 @@ def show_huge_pages(kernel: ShownStructs) -> None:
     kernel.room(first, room)
     for at in range(first, first + room // size * size, size):
         for place, width in zip(places, (4, 8, 8), strict=True):
-            kernel.word(at + place, width)
+            kernel.counter(at + place, width)
         if name is not None:
             kernel.text(at + name, _HUGE_NAME)
 

@@ -8,10 +8,8 @@ Source: crash 8.0.6, ``kernel_init``, ``task_init``, ``vm_init``, ``ppc64_init``
 
 from __future__ import annotations
 
+ADDRESSES = ("high_memory", "mem_section", "vmemmap")
 NUMBERS = {
-    "high_memory": 8,
-    "mem_section": 8,
-    "vmemmap": 8,
     "_totalram_pages": 8,
     "totalram_pages": 8,
     "_totalhigh_pages": 8,
@@ -34,7 +32,7 @@ NUMBERS = {
     "mt_slots": 4,
     "mt_pivots": 4,
 }
-"""Variables that are shown as they are, and their bytes."""
+"""Variables, and their bytes."""
 
 PLACES = (
     *("shadow_timekeeper", "timekeeper", "xtime", "jiffies_64", "avenrun"),

@@ -13,7 +13,7 @@ from contextlib import suppress
 from vmemmap.errors import FactError, ReadError
 from vmemmap.extract import crash_machine, crash_memory
 from vmemmap.extract.classes import Shown
-from vmemmap.extract.crash_needs import NUMBERS, PLACES
+from vmemmap.extract.crash_needs import ADDRESSES, NUMBERS, PLACES
 from vmemmap.extract.kernel_data import KernelPieces
 from vmemmap.extract.log_pieces import show_empty_log
 from vmemmap.extract.shown_structs import ShownStructs
@@ -47,8 +47,10 @@ def show_for_crash(
     """
     kernel = ShownStructs(show, symbols, types, Shown.CRASH)
     crash_machine.show_machine(kernel)
+    for name in ADDRESSES:
+        kernel.address(kernel.find(name))
     for name, size in NUMBERS.items():
-        kernel.word(kernel.find(name), size)
+        kernel.counter(kernel.find(name), size)
     for name in PLACES:
         kernel.room(*kernel.variable(name))
     parts: tuple[Callable[[ShownStructs], None], ...] = (

@@ -24,6 +24,7 @@ _STRUCT_MAX = 1 << 16
 _ARRAY_MAX = 1 << 20
 _TEXT_MAX = 1024
 _LIST_MAX = 1 << 16
+_COUNTER_END = 1 << 48
 _REGIONS = (0xC, 0xD, 0xF)
 """The highest four bits of the kernel's addresses."""
 
@@ -81,17 +82,13 @@ class ShownStructs:
     def size(self, name: str) -> int:
         """Give the size of a struct; a FactMissing if that is not known."""
         found = self.types.compared(f"SIZE({name})")
-        if found is None:
+        if found is None or found.value < 1:
             raise FactMissing(f"the size of {name} is not known", name=name)
         return min(found.value, _STRUCT_MAX)
 
     def put(self, virt: int, data: bytes) -> None:
         """Show these bytes."""
         self._show.put(virt, data, self._shown)
-
-    def stretch(self, virt: int, size: int) -> None:
-        """Show bytes as they are, if the dump has them."""
-        self._show.show(virt, size, self._shown)
 
     def word(self, virt: int, size: int = 8) -> int:
         """Show a number, and give it; 0 for what cannot be read."""
@@ -121,6 +118,13 @@ class ShownStructs:
             if self.memory.word(virt, size) < end:
                 return self.word(virt, size)
         return 0
+
+    def counter(self, virt: int, size: int = 8) -> None:
+        """Show a number that may be negative; nothing if no counter gets that far from zero."""
+        with suppress(ReadError):
+            value = self.memory.word(virt, size)
+            if min(value, (1 << 8 * size) - value) < _COUNTER_END:
+                self.word(virt, size)
 
     def text(self, virt: int, expected: re.Pattern[bytes]) -> bytes:
         """Show a text if it is as it should be, and give it."""

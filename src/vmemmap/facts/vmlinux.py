@@ -37,7 +37,7 @@ _STT_SECTION, _STT_FILE = 3, 4
 _NT_GNU_BUILD_ID = 3
 _NOTES_MAX_BYTES = 1 << 20
 _MOVED_TOGETHER = ("_stext", "swapper_pg_dir", "init_uts_ns")
-_LOAD_ALIGN = 64 << 10
+LOAD_ALIGN = 64 << 10
 """A relocatable kernel is loaded at a multiple of this."""
 _BANNER = re.compile(rb"Linux version ([0-9]+\.[0-9][!-~]{0,63}) \(")
 _BANNER_SPAN = 64 << 20
@@ -189,7 +189,7 @@ class SymbolFile:
                 return
             moved.add(info.symbol(name) - found.address + self.relocation)
         by = moved.pop()
-        self.relocation = by if by > 0 and not moved and by % _LOAD_ALIGN == 0 else 0
+        self.relocation = by if by > 0 and not moved and by % LOAD_ALIGN == 0 else 0
 
     @established
     def types(self) -> Types:

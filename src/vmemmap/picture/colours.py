@@ -18,7 +18,8 @@ def style_sheet() -> str:
         if ground == "light":
             rules.append(f":root{{{own}}}")
         else:
-            rules.append(f"@media (prefers-color-scheme:dark){{:root:not([data-ground]){{{own}}}}}")
+            scheme = "@media screen and (prefers-color-scheme:dark)"
+            rules.append(f"{scheme}{{:root:not([data-ground]){{{own}}}}}")
     printed = "".join(f"--{style_of(kind)}:{look.light};" for kind, look in LOOKS.items())
     rules.append(f"@media print{{:root,:root[data-ground]{{{printed}}}}}")
     return "".join(rules)

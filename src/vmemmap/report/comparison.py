@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from vmemmap.report.members import FindingRecord, HexAddress, finding_records, hex_address
-from vmemmap.report.text import count_text, fitted, named, plain, size_text, wrapped
+from vmemmap.report.text import count_text, duration_text, fitted, named, plain, size_text, wrapped
 
 if TYPE_CHECKING:
     from vmemmap.compare.comparison import Comparison
@@ -320,6 +320,10 @@ def lines(record: ComparisonRecord) -> Iterator[str]:
         common = record[what]
         words = {"yes": "one", "no": "NOT ONE", "unknown": "unknown whether one"}[common["answer"]]
         yield from named(what, f"{words}: {plain(common['evidence'])}")
+    seconds = record["seconds"]
+    if seconds is not None:
+        order = "" if seconds >= 0 else ": the second was taken BEFORE the first"
+        yield from named("apart", duration_text(abs(seconds)) + order)
     yield from _page_lines(record["pages"], record["page_size"])
     yield from _entry_lines(record["entries"])
     yield from _fact_lines(record)

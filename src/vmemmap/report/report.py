@@ -90,17 +90,19 @@ def rows(record: ReportRecord) -> Iterator[dict[str, object]]:
 
 def lines(record: ReportRecord) -> Iterator[str]:
     """Say what is different, what was written, and what is missing from it."""
-    if record["comparison"] is not None:
-        yield from comparison.lines(record["comparison"])
+    compared = record["comparison"]
+    if compared is not None:
+        yield from comparison.lines(compared)
     if record["path"] is not None:
         size = size_text(record["bytes"] or 0)
         yield f"Wrote {plain(record['path'])}: {size}, one page without links\n"
+    told = set() if compared is None else {part["reason"] for part in compared["missing"]}
     for section in record["sections"]:
-        if section["reason"] is not None:
+        if section["reason"] is not None and section["reason"] not in told:
             yield from fitted(
                 f"  not in it: {section['section']}:", plain(section["reason"]).split(), " "
             )
     found = [finding for finding in record["findings"] if finding["severity"] != "info"]
-    if found and record["comparison"] is None:
+    if found and compared is None:
         codes = dict.fromkeys(finding["code"] for finding in found)
         yield from fitted(f"  {count_text(len(found), 'finding')}:", codes)

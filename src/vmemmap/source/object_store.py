@@ -53,7 +53,8 @@ class StoredObject(RangeReader):
     Attributes:
         etag: What the server calls this version of the object; None if it does not say.
         modified: When it was last changed, in seconds since 1970.
-        version: What tells this content of the object from any other.
+        version: What tells this content of the object from any other; empty if the server sends
+            neither a tag nor a date.
 
     Raises:
         UnreadableFile: It cannot be had; says why. Or obstore is not installed.
@@ -81,7 +82,7 @@ class StoredObject(RangeReader):
             raise empty(self.path, what)
         self.traffic.file_bytes = self.size
         self.version = _version(self.size, self.etag, self.modified)
-        self.identity = f"{self.path} {self.version}"
+        self.identity = f"{self.path} {self.version}" if self.version else ""
 
     def read(self, start: int, end: int) -> bytes:
         """Read the bytes ``[start, end)``; see `RangeReader.read`."""
@@ -269,7 +270,8 @@ def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[
 
 
 def _version(size: int, etag: str | None, modified: float) -> str:
-    return f"{size} {etag or modified}"
+    """Give what tells a content from another; a date of 0 is one that was not sent."""
+    return f"{size} {etag or modified}" if etag or modified else ""
 
 
 def _check_known(given: Mapping[str, Any]) -> None:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
-from threading import RLock, Thread
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.traffic import Traffic
+from vmemmap.threads import all_at_once
 
 BLOCK_BYTES = 64 << 10
 CACHE_BYTES = 48 << 20
@@ -233,57 +234,6 @@ def read_together(reader: RangeReader, pieces: Sequence[tuple[int, int]]) -> lis
     Raises:
         UnreadableFile: One cannot be had; the others are given up.
     """
-    return _Together(reader, pieces).results()
-
-
-class _Together:
-    """Some ranges that several threads read.
-
-    The threads do not hold up the end of the process, as a pool's would: whoever interrupts it
-    while a server is silent does not wait for that.
-    """
-
-    def __init__(self, reader: RangeReader, pieces: Sequence[tuple[int, int]]) -> None:
-        self._reader = reader
-        self._left = deque(enumerate(pieces))
-        self._found: list[bytes] = [b""] * len(pieces)
-        self._failed: list[BaseException] = []
-
-    def results(self) -> list[bytes]:
-        """Read all of them.
-
-        Returns:
-            The bytes of each.
-
-        Raises:
-            UnreadableFile: One cannot be had; the others are given up.
-        """
-        count = min(self._reader.at_once, len(self._left))
-        if count == 1 and self._reader.at_once == 1:
-            self._work()
-        else:
-            threads = [Thread(target=self._work, daemon=True) for _ in range(count)]
-            try:
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-            except BaseException:
-                self._left.clear()
-                raise
-        if self._failed:
-            raise self._failed[0]
-        return self._found
-
-    def _work(self) -> None:
-        while True:
-            try:
-                number, (start, end) = self._left.popleft()
-            except IndexError:
-                return
-            try:
-                self._found[number] = self._reader.read(start, end)
-            except BaseException as error:
-                self._failed.append(error)
-                self._left.clear()
-                return
+    if reader.at_once == 1:
+        return [reader.read(*piece) for piece in pieces]
+    return all_at_once(lambda piece: reader.read(*piece), pieces, reader.at_once)

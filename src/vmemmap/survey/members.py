@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.opening import open_bytes
 from vmemmap.source.urls import scheme_of
 from vmemmap.survey.dumps import SurveyedDump, joined
+from vmemmap.threads import all_at_once
 
 _AT_ONCE = 8
 _START_BYTES = 128 << 10
@@ -49,8 +49,7 @@ def join_members(
         The dumps, by the first of the members of each; members by rising pfn.
     """
     looked_at = _candidates(dumps)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        heads = list(pool.map(lambda dump: _look(dump.opened_as, storage), looked_at))
+    heads = all_at_once(lambda dump: _look(dump.opened_as, storage), looked_at, _AT_ONCE)
     together: dict[tuple[str, bytes, bytes], list[tuple[tuple[int, int], SurveyedDump]]]
     together = defaultdict(list)
     for dump, member in zip(looked_at, heads, strict=True):

@@ -47,10 +47,16 @@ class BlockRuns:
 
     def __init__(self, virt: NDArray[np.uint64], phys: NDArray[np.uint64], block_size: int) -> None:
         order = np.argsort(virt, kind="stable")
-        leaves = np.empty((len(order), 3), dtype=np.uint64)
-        leaves[:, 0], leaves[:, 1], leaves[:, 2] = virt[order], phys[order], block_size
-        self._runs = merge(leaves)
-        self._starts = np.ascontiguousarray(self._runs[:, 0]).data
+        virt, phys = virt[order], phys[order]
+        del order  # of a million blocks each of these arrays counts
+        first = _first_of_runs(virt, phys, np.uint64(block_size))
+        if len(first) < len(virt):
+            sizes = np.diff(first, append=len(virt)).astype(np.uint64) * np.uint64(block_size)
+            virt, phys = virt[first], phys[first]
+        else:  # none lies beside another, as boot leaves them
+            sizes = np.broadcast_to(np.uint64(block_size), virt.shape)
+        self._virt, self._phys, self._size = virt, phys, sizes
+        self._starts = virt.data
 
     def clip(self, start: int, end: int) -> Iterator[MappedRun]:
         """Yield the runs inside ``[start, end)``; see `VmemmapRuns.clip`."""
@@ -59,7 +65,8 @@ class BlockRuns:
     def rows(self, start: int, end: int) -> NDArray[np.uint64]:
         """Give the runs that reach into ``[start, end)``; see `VmemmapRuns.rows`."""
         at = max(bisect_right(self._starts, start) - 1, 0)
-        return self._runs[at : bisect_right(self._starts, end - 1)]
+        some = slice(at, bisect_right(self._starts, end - 1))
+        return np.stack([self._virt[some], self._phys[some], self._size[some]], axis=1)
 
 
 class TableRuns:
@@ -111,10 +118,19 @@ def merge(leaves: NDArray[np.uint64]) -> NDArray[np.uint64]:
     if not len(leaves):
         return leaves
     virt, phys, size = leaves.T
-    new = np.r_[True, (virt[1:] != virt[:-1] + size[:-1]) | (phys[1:] != phys[:-1] + size[:-1])]
-    first = np.flatnonzero(new)
+    first = _first_of_runs(virt, phys, size[:-1])
     last = np.r_[first[1:] - 1, len(leaves) - 1]
     return np.stack([virt[first], phys[first], virt[last] + size[last] - virt[first]], axis=1)
+
+
+def _first_of_runs(
+    virt: NDArray[np.uint64], phys: NDArray[np.uint64], size: NDArray[np.uint64] | np.uint64
+) -> NDArray[np.int64]:
+    """Give the rows that do not follow the row before in both; *size* is of all but the last."""
+    new = np.ones(len(virt), dtype=np.bool_)
+    np.not_equal(virt[1:], virt[:-1] + size, out=new[1:])
+    new[1:] |= phys[1:] != phys[:-1] + size
+    return np.flatnonzero(new)
 
 
 def cut(runs: NDArray[np.uint64], start: int, end: int) -> Iterator[MappedRun]:

@@ -18,6 +18,9 @@ ET_EXEC = 2
 SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOTE, SHT_NOBITS = 1, 2, 3, 7, 8
 GLOBAL_OBJECT, GLOBAL_FUNC = 0x11, 0x12
 SHF_WRITE_ALLOC, SHF_ALLOC_EXEC = 3, 6
+PF_RWX = 7
+LINEAR_MASK = (1 << 60) - 1
+"""Of a kernel's virtual address what is the physical one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def pack_elf_symbols(
     first = min((symbol.address for symbol in symbols), default=0)
     size = max((symbol.address + symbol.size for symbol in symbols), default=0) - first
 
-    symtab_at = elf64.HEADER_BYTES
+    symtab_at = elf64.HEADER_BYTES + elf64.PROGRAM_HEADER_BYTES
     strtab_at = symtab_at + len(table)
     shstrtab_at = strtab_at + len(names)
     further_at = -(-(shstrtab_at + len(labels)) // 8) * 8
@@ -91,16 +94,19 @@ def pack_elf_symbols(
         elf64.EM_PPC64,
         elf64.EV_CURRENT,
         first,
-        0,
+        elf64.HEADER_BYTES,
         headers_at,
         2 if order == "little" else 1,
         elf64.HEADER_BYTES,
-        0,
-        0,
+        elf64.PROGRAM_HEADER_BYTES,
+        1,
         elf64.SECTION_HEADER_BYTES,
         len(rows),
         len(rows) - 1,
     )
     ident = elf64.MAGIC + bytes([elf64.CLASS_64, 1 if order == "little" else 2, 1])
+    # Nothing of the kernel is in the file; debuggers tell by this where it is.
+    segment = (elf64.PT_LOAD, PF_RWX, 0, first, first & LINEAR_MASK, 0, size, 1 << 16)
+    start += struct.pack(word + "2I6Q", *segment)
     content = ident.ljust(16, b"\0") + start + bytes(table) + names + labels
     return content.ljust(further_at, b"\0") + body + headers.tobytes()

@@ -23,7 +23,7 @@ from vmemmap.pages.one_pass import Sound, copy_members
 from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import Window
 
-RUNS_KEPT = 1 << 20
+RUNS_KEPT = 1 << 19
 """How many runs of pages are kept: several times what a page of 1 MB can hold."""
 FEW_RUNS = 2048
 """How many runs of pages of one zone, or without a readable struct page, are kept."""

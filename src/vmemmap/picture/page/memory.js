@@ -65,13 +65,19 @@ class Entries {
     const entries = new Entries(), block = await unpack(told.block);
     Object.assign(entries, { size: told.block_size, each: structPageSize, block });
     entries.phys = await unpack(told.phys);
-    // Block and place as one number, which sorts a million of them in a tenth of a second.
+    // Block and place as one number, since numbers are sorted at once; a list as boot leaves it is
+    // sorted already, the other way round.
     const keys = new Float64Array(block.length);
-    let many = 0;
-    for (let at = 0; at < block.length; at++) {
-      if (block[at] !== 0xffffffff) keys[many++] = block[at] * block.length + at;
+    let many = 0, sorted = true;
+    for (let at = block.length - 1; at >= 0; at--) {
+      if (block[at] === 0xffffffff) continue;
+      keys[many] = block[at] * block.length + at;
+      sorted = sorted && (!many || keys[many] > keys[many - 1]);
+      many++;
     }
-    entries.places = Uint32Array.from(keys.subarray(0, many).sort(), (key) => key % block.length);
+    if (!sorted) keys.subarray(0, many).sort();
+    entries.places = new Uint32Array(many);
+    for (let at = 0; at < many; at++) entries.places[at] = keys[at] % block.length;
     return entries;
   }
 

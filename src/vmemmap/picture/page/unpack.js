@@ -2,7 +2,8 @@
 
 /* Arrays as picture/packed.py packs them: planes of bytes, deflated, in base64. */
 async function unpack(packed) {
-  const pressed = Uint8Array.from(atob(packed.data), (letter) => letter.charCodeAt(0));
+  const text = atob(packed.data), pressed = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) pressed[at] = text.charCodeAt(at);
   const stream = new Blob([pressed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const count = packed.count;
