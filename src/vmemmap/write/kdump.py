@@ -154,16 +154,17 @@ class _PageWriter:
         size, zero, lost, written = packed.size, packed.zero, packed.lost, self.written
         zeros, losses = int(np.count_nonzero(zero)), int(np.count_nonzero(lost))
         offset = self._data_at + np.cumsum(size) - size
-        before, whole = 0, int(size.sum())
+        end = int(size.sum())
+        before = 0
         if zeros and self._zero_at < 0:
             # In front of the first that is one, however many pages came together.
             first = int(np.argmax(zero))
             self._zero_at = int(offset[first])
             before = self._zero_at - self._data_at
             offset[first:] += self._header.page_size
-            self._put_pages(packed, 0, before)
+            self._put_part(packed, 0, before)
             self._put_data(bytes(self._header.page_size))
-        self._put_pages(packed, before, whole)
+        self._put_part(packed, before, end)
         if zeros:
             offset[zero] = self._zero_at
             size[zero] = self._header.page_size
@@ -187,18 +188,18 @@ class _PageWriter:
         self.written.file_bytes = self._data_at
         assert self.written.pages == self.total, (self.written.pages, self.total)
 
-    def _put_pages(self, packed: Packed, start: int, end: int) -> None:
-        """Write a part of the bytes of some pages, wherever they are."""
+    def _put_part(self, packed: Packed, start: int, end: int) -> None:
+        """Write the bytes ``[start, end)`` of what was packed, from memory or out of their file."""
         if packed.runs is None or packed.file is None:
             if start < end:
                 self._put_data(memoryview(packed.data)[start:end])
             return
-        at = 0  # of all their bytes
-        for place, length in packed.runs.tolist():
-            first, stop = max(start - at, 0), min(end - at, length)
-            if first < stop:
-                self._out.copy(self._data_at, packed.file, place + first, stop - first)
-                self._data_at += stop - first
+        at = 0
+        for offset, length in packed.runs.tolist():
+            first, last = max(start - at, 0), min(end - at, length)
+            if first < last:
+                self._out.copy(self._data_at, packed.file, offset + first, last - first)
+                self._data_at += last - first
             at += length
 
     def _put_data(self, data: Bytes) -> None:
