@@ -116,7 +116,9 @@ class ElfDump:
             size = min(_LOAD_BYTES, end - at)
             located = self._source.locate(np.array([[at, at, size]], dtype=np.int64))
             for phys, length, offset in located.spans.tolist():
-                for first, stop in _data_runs(located.file, offset, offset + length):
+                for first, stop in _data_runs(
+                    located.file, offset, offset + length, self._page_size
+                ):
                     yield from self._not_zero(phys + first - offset, located.data[first:stop])
             self._note_lost(at, size, located.spans)
             self._source.trim()
@@ -167,19 +169,28 @@ class ElfDump:
         return np.asarray(zero)
 
 
-def _data_runs(file: OpenFile | None, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a file that its holes leave; what is in those is zero, and not read."""
+def _data_runs(
+    file: OpenFile | None, start: int, end: int, page_size: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the pages of a file that its holes leave; what is in those is zero, and not read.
+
+    They are whole, counted from *start*, so that the file written is the same however fine the
+    holes of the file read are.
+    """
     if file is None or not hasattr(os, "SEEK_DATA"):
         yield start, end
         return
-    while start < end:
+    at = start
+    while at < end:
         try:
-            first = os.lseek(file.fd, start, os.SEEK_DATA)
+            first = os.lseek(file.fd, at, os.SEEK_DATA)
             stop = os.lseek(file.fd, first, os.SEEK_HOLE)
         except OSError as error:
             if error.errno != errno.ENXIO:  # there is no more data, or the question is not known
-                yield start, end
+                yield at, end
             return
+        first = max(start + (first - start) // page_size * page_size, at)
+        stop = start - (start - max(stop, first + 1)) // page_size * page_size
         if first < end:
-            yield first, min(max(stop, first + 1), end)
-        start = max(stop, first + 1)
+            yield first, min(stop, end)
+        at = stop
