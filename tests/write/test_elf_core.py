@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from contextlib import closing
 
 import pytest
 
 import vmemmap.write.elf_core as writer
-from vmemmap.errors import UnwritableFile
+from vmemmap.errors import OutputTooLarge, UnwritableFile
 from vmemmap.formats.elf64 import PN_XNUM
 from vmemmap.source.detect import open_source
 from vmemmap.write.elf_core import Segment, write_elf_core
 from vmemmap.write.notes import pack_note
+from vmemmap.write.output import FileOutput
 
 MIB = 1 << 20
 LINEAR = 0xC << 60
@@ -78,10 +81,29 @@ def test_more_segments_than_fit_the_header(tmp_path) -> None:
         assert source.read(7 << 17, 5) == b"seven"
 
 
-def test_small_pieces_are_joined_and_large_ones_kept_apart(monkeypatch) -> None:
+def test_small_pieces_go_together_and_large_ones_apart(monkeypatch) -> None:
     monkeypatch.setattr(writer, "RUN_MAX_BYTES", 10)
     pieces = [(0, b"abcd"), (4, b"efgh"), (8, b"ijkl"), (20, b"mn"), (22, b"o")]
-    assert list(writer._joined(pieces)) == [(0, b"abcdefgh"), (8, b"ijkl"), (20, b"mno")]
+    assert list(writer._side_by_side(pieces)) == [
+        *((0, [b"abcd", b"efgh"]), (8, [b"ijkl"]), (20, [b"mn", b"o"]))
+    ]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 4, 5, 9])
+def test_parts_are_written_whole_however_much_the_system_takes(
+    tmp_path, monkeypatch, taken: int
+) -> None:
+    def some(fd: int, parts: list[bytes], offset: int) -> int:
+        if not taken:
+            raise OSError(errno.EAGAIN, "not now")
+        return os.pwrite(fd, b"".join(parts)[:taken], offset)
+
+    monkeypatch.setattr(os, "pwritev", some)
+    with (tmp_path / "out").open("w+b") as file:
+        FileOutput(file, "out", limit=12).put_parts(3, [b"abcd", b"", b"efghi"])
+        assert file.read() == b"\0\0\0abcdefghi"
+        with pytest.raises(OutputTooLarge):
+            FileOutput(file, "out", limit=11).put_parts(3, [b"abcd", b"efghi"])
 
 
 def test_size_that_the_file_system_cannot_hold_is_told_at_once(tmp_path) -> None:

@@ -30,7 +30,9 @@ from vmemmap.write.output import FileOutput, Output
 
 DATA_ALIGNMENT = 1 << 16
 RUN_MAX_BYTES = 1 << 20
-"""Up to this size small pieces are joined to one write; a larger piece is one of its own."""
+"""Up to this size small pieces go together in one write; a larger piece is one of its own."""
+_PARTS_MAX = 1024
+"""The system takes no more at once."""
 RIGHTS_ALL = 7
 
 Contents = Callable[[int, int], Iterable[tuple[int, bytes | memoryview]]]
@@ -116,9 +118,9 @@ def write_elf(
     done = 0
     for segment in segments:
         start, size = segment.phys, segment.file_bytes
-        for phys, data in _joined(contents(start, start + size)) if size else ():
-            out.put(offset + phys - start, data)
-            end = offset + phys - start + len(data)
+        for phys, parts in _side_by_side(contents(start, start + size)) if size else ():
+            out.put_parts(offset + phys - start, parts)
+            end = offset + phys - start + sum(map(len, parts))
             progress("writing", done + phys - start, total)
         offset += _aligned(size)
         done += size
@@ -215,18 +217,20 @@ def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags:
     return header + table.tobytes() + section.tobytes() + notes
 
 
-def _joined(
+def _side_by_side(
     pieces: Iterable[tuple[int, bytes | memoryview]],
-) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Join pieces that lie side by side, up to 1 MiB, so that small ones make few writes."""
+) -> Iterator[tuple[int, list[bytes | memoryview]]]:
+    """Put together pieces that touch, up to 1 MiB, so that small ones make few writes."""
     start, parts, size = 0, [], 0  # type: tuple[int, list[bytes | memoryview], int]
     for phys, data in pieces:
-        if parts and (phys != start + size or size + len(data) > RUN_MAX_BYTES):
-            yield start, parts[0] if len(parts) == 1 else b"".join(parts)
+        if parts and (
+            phys != start + size or size + len(data) > RUN_MAX_BYTES or len(parts) == _PARTS_MAX
+        ):
+            yield start, parts
             parts, size = [], 0
         if not parts:
             start = phys
         parts.append(data)
         size += len(data)
     if parts:
-        yield start, parts[0] if len(parts) == 1 else b"".join(parts)
+        yield start, parts

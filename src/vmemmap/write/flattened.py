@@ -8,6 +8,7 @@ Source: makedumpfile.c, write_start_flat_header(), write_buffer() with -F.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from vmemmap.errors import OutputTooLarge
@@ -41,6 +42,12 @@ class FlattenedOutput:
         if data:
             self._write(flattened.RECORD.pack(offset, len(data)))
             self._write(data)
+
+    def put_parts(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write one record of several parts; see `Output.put_parts`, errors as for `put`."""
+        self._write(flattened.RECORD.pack(offset, sum(map(len, parts))))
+        for part in parts:
+            self._write(part)
 
     def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
         """Write records of what another file has; see `Output.copy`.

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Protocol
 
 from vmemmap.errors import OutputTooLarge, UnreadableFile, UnwritableFile
@@ -21,6 +22,10 @@ class Output(Protocol):
 
     def put(self, offset: int, data: Bytes) -> None:
         """Write *data* at *offset* (bytes); what is never written reads as zero."""
+        ...
+
+    def put_parts(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write bytes that are in several places, one behind the other from *offset* on."""
         ...
 
     def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
@@ -56,6 +61,24 @@ class FileOutput:
                 reason = f"cannot be written: {error.strerror or error}"
                 raise UnwritableFile(reason, path=self._path) from error
             left, offset = left[written:], offset + written
+
+    def put_parts(self, offset: int, parts: Sequence[Bytes]) -> None:
+        """Write what is in several places without joining it; see `Output.put_parts`.
+
+        Raises:
+            OutputTooLarge, UnwritableFile: As for `put`.
+        """
+        written, size = 0, sum(map(len, parts))
+        if len(parts) > 1 and hasattr(os, "pwritev"):
+            self._check_limit(offset + size)
+            # If it is an error it comes again, and is told there.
+            with suppress(OSError):
+                written = os.pwritev(self._fd, parts, offset)
+            if written == size:
+                return
+        for part in parts:
+            self.put(offset + min(written, len(part)), part[min(written, len(part)) :])
+            offset, written = offset + len(part), max(written - len(part), 0)
 
     def copy(self, offset: int, file: OpenFile, start: int, size: int) -> None:
         """Write what another file has, by the system alone where it can; see `Output.copy`.
