@@ -250,3 +250,10 @@ def test_what_the_file_says_cannot_write_to_the_terminal(run_vmemmap, tmp_path) 
     ran = run_vmemmap("list", path)
     assert "\x1b" not in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("simulate", "x", "-f"), ("info", "--form"), ("list",)])
+def test_wrong_use_names_the_help_of_the_command_it_is_of(run_vmemmap, words) -> None:
+    ran = run_vmemmap(*words)
+    assert ran.code == 2
+    assert ran.err.rstrip().endswith(f" {words[0]} --help)")

@@ -36,6 +36,14 @@ class Argument(click.Argument):
 class Command(click.Command):
     """A command whose help has its arguments, and ends with its examples."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as Click does; an error names the command that it is of, whatever it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Leave them to `format_options`, which every Click calls."""
 
