@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 import vmemmap
+from extract.painted import memory_of
 from vmemmap import Vmcore
 from vmemmap.extract.checker import check
+from vmemmap.extract.manifest import manifest_path
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 EXTRACTS = sorted(path.name for path in CORPUS.glob("extract-*"))
@@ -117,3 +119,16 @@ def test_manifest_has_all_of_it(
     run = max(manifest["runs"], key=lambda run: int(run["size"]))
     run["sha256"] = "0" * 64
     assert len(check(str(out), manifest)) == 1
+
+
+def test_an_extract_of_it_leaves_nothing_out(
+    name: str, core: Vmcore, corpus_dump: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """What was shown of the whole dump is shown today: the same pages, the same runs."""
+    was = json.loads((CORPUS / name / "dump.manifest.json").read_text())
+    again = tmp_path / "again"
+    core.extract(again, hide_addresses=was["hidden_addresses"], form=core.source.format)
+    assert memory_of(again) == memory_of(corpus_dump(name))
+    manifest = json.loads(manifest_path(again).read_text())
+    assert manifest["runs"] == was["runs"]
+    assert manifest["classes"] == was["classes"]
