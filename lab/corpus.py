@@ -3,8 +3,8 @@
     python -m lab.corpus [NAME ...] [--into DIR]
 
 Boots what is needed (the set ``corpus`` of lab/matrix.toml), asks crash about the full-size dumps,
-and cuts them down with the recipes beside the fixtures (tests/corpus/cut.py, expect.py). A fixture
-is replaced only when its new one is complete.
+and cuts them down with the recipes beside the fixtures (tests/corpus/cut.py, expect.py), or makes
+extracts of them. A fixture is replaced only when its new one is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from lab import __main__ as lab_main
 from lab.checks.machine_facts import misread_by_peers
 from lab.checks.peer_crash import OPTIONS, is_complete
 from lab.checks.peer_run import EMULATOR, NATIVE
-from lab.corpus_questions import Questions, questions
+from lab.corpus_extract import COMMANDS, said_of_memory
+from lab.corpus_questions import Questions, of_an_extract, questions
 from lab.results import Result, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,10 @@ HOW = (
 LOG_HOW = (
     "kmsg.txt.xz as it was read: syslog prefix, sequence number, microseconds, flags; text. "
     "/dev/kmsg does not give the last message out before another follows"
+)
+EXTRACT_HOW = (
+    "; kmem -i, kmem -f and kmem -n for the counts. The guest's zoneinfo and meminfo, a moment "
+    "before, for its zones (lab/corpus_extract.py)"
 )
 AIDED = (
     " Crash reads only one page of the root table, which is 64 KiB long whatever the page size. It "
@@ -82,15 +87,23 @@ def make(name: str, row: dict[str, Any], results: Path, into: Path) -> str:
                 asked, arguments = None, ["--log"]
             else:
                 asked = questions(machine, core, areas=row.get("areas", False))
+                if "extract" in row:
+                    asked = of_an_extract(asked, core, COMMANDS)
                 vtop = [f"{at:x}" for at in asked.vtop]
-                arguments = ["--blocks", row["blocks"], "--vtop", *vtop]
+                arguments = ["--blocks", row.get("blocks", "all"), "--vtop", *vtop]
         if asked is None:
             packed = lzma.compress((machine.folder / "guest" / "kmsg").read_bytes(), preset=9)
             (fresh / "kmsg.txt.xz").write_bytes(packed)
         else:
             logs = _sessions(machine, dump, asked, Path(work))
-            (fresh / "expected.json").write_bytes(_recipe("expect.py", *logs))
-        _recipe("cut.py", dump, fresh / "dump.xz", *arguments)
+            said = _recipe("expect.py", *logs)
+            if "extract" in row:
+                said = _with_counts(said, machine, row["dump"], logs)
+            (fresh / "expected.json").write_bytes(said)
+        if "extract" in row:
+            _extract(dump, fresh, row["extract"])
+        else:
+            _recipe("cut.py", dump, fresh / "dump.xz", *arguments)
         data = lzma.decompress((fresh / "dump.xz").read_bytes())
         origin["sha256"] = hashlib.sha256(data).hexdigest()
         (fresh / "origin.toml").write_text(_as_toml(origin))
@@ -120,6 +133,25 @@ def _sessions(machine: Result, dump: Path, asked: Questions, work: Path) -> list
         log = _crash(machine, aided, dump, asked.script(prefix), work / f"{prefix:x}.log")
         logs.append(f"{log}:{prefix:x}")
     return logs
+
+
+def _with_counts(said: bytes, machine: Result, dump: str, logs: list[str]) -> bytes:
+    """Add what crash and the guest count; crash has to have read all of the page tables itself."""
+    if misread_by_peers(machine):
+        raise Unmade(f"{machine.name}: crash is no witness of its pages")
+    try:
+        counts = said_of_memory(machine, dump, Path(logs[0]).read_text(errors="replace"))
+    except ValueError as error:
+        raise Unmade(f"{machine.name}: {error}") from None
+    return json.dumps(json.loads(said) | counts, indent=1).encode() + b"\n"
+
+
+def _extract(dump: Path, fresh: Path, options: list[str]) -> None:
+    """Let the command write the extract, as users do, and pack it; its manifest stays beside it."""
+    out = fresh / "dump"
+    _run("vmemmap extract", ["-m", "vmemmap", "extract", dump, "-o", out, "-f", "json", *options])
+    (fresh / "dump.xz").write_bytes(lzma.compress(out.read_bytes(), preset=9))
+    out.unlink()
 
 
 def _crash(machine: Result, vmlinux: Path, dump: Path, script: str, log: Path) -> Path:
@@ -162,8 +194,13 @@ def _move_root(aided: Path, address: int) -> None:
 
 
 def _recipe(name: str, *arguments: object) -> bytes:
+    return _run(name, [RECIPES / name, *arguments])
+
+
+def _run(name: str, words: list[object]) -> bytes:
+    """Let Python run something; give what it prints."""
     done = subprocess.run(
-        [sys.executable, RECIPES / name, *map(str, arguments)],
+        [sys.executable, *map(str, words)],
         stdout=subprocess.PIPE,
         timeout=CUT_SECONDS,
         check=False,
@@ -181,13 +218,19 @@ def _origin(machine: Result, core: vmemmap.Vmcore, row: dict[str, Any]) -> dict[
         n for n in sorted(machine.versions) if n.startswith("linux-") and machine.release in n
     )
     what = "a kernel log that has gone round" if row.get("log") else "vmemmap_list and page tables"
-    if row.get("areas"):
+    if "extract" in row:
+        what = "an extract"
+    elif row.get("areas"):
         what = "every vmalloc and I/O area"
     makes = {
         "vmcore.elf": "/proc/vmcore copied as it was",
         "qemu.elf": "dumped by QEMU's dump-guest-memory",
     }
     made = makes.get(row["dump"], f"makedumpfile {machine.versions['makedumpfile']}: {row['dump']}")
+    recipe, container = "tests/corpus/cut.py", core.source.format
+    if "extract" in row:
+        recipe = " ".join(["vmemmap extract", *row["extract"]])
+        container = "elf" if "-E" in row["extract"] else "kdump"
     origin: dict[str, Any] = {
         "title": f"Linux {kernel.release.value} ppc64le, {spec['mmu']} MMU, "
         f"{page_size >> 10} KiB pages: {what}",
@@ -195,10 +238,10 @@ def _origin(machine: Result, core: vmemmap.Vmcore, row: dict[str, Any]) -> dict[
         "memory_byte_order": kernel.order,
         "mmu": spec["mmu"],
         "page_size": page_size,
-        "container": core.source.format,
+        "container": container,
         "sha256": "",
         "made_by": f"the lab's machine {machine.name} under QEMU (memory: "
-        f"{', '.join(spec['memory']) or 'as booted'}); {made}; then tests/corpus/cut.py",
+        f"{', '.join(spec['memory']) or 'as booted'}); {made}; then {recipe}",
         "consent": CONSENT,
     }
     if not row.get("log") and len(core.backing):
@@ -211,6 +254,8 @@ def _origin(machine: Result, core: vmemmap.Vmcore, row: dict[str, Any]) -> dict[
             "debug information, on the full-size dump"
         )
         how = HOW + (AIDED if misread_by_peers(machine) else "")
+        if "extract" in row:
+            how += EXTRACT_HOW
     origin["witness"] = {"tool": tool, "how": how}
     return origin
 

@@ -28,14 +28,16 @@ class Questions:
     Attributes:
         vtop: Addresses to translate.
         words: Address and count of runs of 64-bit words to read.
+        commands: Further commands.
     """
 
     vtop: list[int]
     words: list[tuple[int, int]]
+    commands: tuple[str, ...] = ()
 
     def script(self, prefix: int | None = None) -> str:
         """Write crash's script; with *prefix* only for addresses whose upper 16 bits it is."""
-        lines = ["help -m"]
+        lines = ["help -m", *self.commands]
         lines += [f"rd -64 {at:x} {n}" for at, n in self.words if prefix in (None, at >> 48)]
         lines += [f"vtop {at:x}" for at in self.vtop if prefix in (None, at >> 48)]
         return "\n".join([*lines, "q", ""])
@@ -76,6 +78,30 @@ def questions(machine: Result, core: vmemmap.Vmcore, *, areas: bool) -> Question
             vtop += [at + 8 * (at // page % 64) for at in every[::step]]
             vtop.append(area.end - 1)
     return Questions(list(dict.fromkeys(vtop)), list(dict.fromkeys(words)))
+
+
+def of_an_extract(asked: Questions, core: vmemmap.Vmcore, commands: tuple[str, ...]) -> Questions:
+    """Ask instead what an extract can answer.
+
+    Args:
+        asked: What was to be asked; all its addresses stay.
+        core: The dump.
+        commands: Further commands.
+
+    Returns:
+        The words are those that an extract shows as they are: of nodes, and of struct pages the one
+        with both counts.
+    """
+    nodes = {int(entry.node) for entry in core.backing}
+    words = [run for run in asked.words if run[0] in nodes]
+    layout, base = core.page_model.layout, int(core.facts["vmemmap_base"].value)
+    if layout.mapcount is not None and layout.refcount is not None:
+        assert layout.mapcount // 8 == layout.refcount // 8
+        for at, _ in asked.words:
+            if at not in nodes:
+                page_at = base + (at - base) // layout.size * layout.size
+                words.append((page_at + layout.mapcount // 8 * 8, 1))
+    return Questions(asked.vtop, list(dict.fromkeys(words)), commands)
 
 
 def _spaced(entries: list[vmemmap.Entry]) -> list[vmemmap.Entry]:
