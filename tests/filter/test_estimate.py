@@ -45,7 +45,7 @@ def dump(request, tmp_path):
 )
 def test_size_and_savings(dump, tmp_path, monkeypatch, form: str, codec: str) -> None:
     monkeypatch.setattr(estimate, "_SAMPLE_BYTES", 1)
-    monkeypatch.setattr(estimate, "_ROUNDS_MAX", 1)
+    monkeypatch.setattr(estimate, "_SAMPLE_BYTES_MOST", 1)
     with vmemmap.open(dump) as core:
         said = core.filter_estimate(31, codec, form=form)
         assert said.sampled < said.kept / 5

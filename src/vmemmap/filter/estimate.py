@@ -28,9 +28,9 @@ CLASS_BYTES = 24 << 20
 """About how much is looked at of each class of pages that go."""
 _SAMPLE_BYTES = 128 << 20
 _SAMPLE_PAGES_MIN = 4096
-_ROUNDS_MAX = 3
-"""Each round looks at twice as many pages as the one before."""
-_ERROR_ENOUGH = 0.025
+_SAMPLE_BYTES_MOST = 512 << 20
+"""About how much is looked at where pages differ much: a second or two."""
+_ERROR_ENOUGH = 0.03
 """An error, which 1 of 20 exceeds, that is small enough to be at most 0.05 in practice."""
 _AT_ONCE_BYTES = 2 << 20
 
@@ -166,21 +166,24 @@ class Estimator:
     def _sample(
         self, stored: Callable[[], Iterable[Intervals]], count: int, sample: int, fixed_bytes: int
     ) -> tuple[NDArray[np.int64], float]:
-        """Look at pages until their sizes tell enough of the file's, and say what error is left."""
+        """Look at pages, and at more if their sizes do not tell enough; say what error is left."""
         sizes: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        for number in range(_ROUNDS_MAX):
-            pages = sample << number
-            if number and 2 * pages >= count:
-                pages = count  # to look at all of them takes hardly longer
-                sizes = sizes[:0]
-            here = self._sizes(_every_so_many(stored(), count, pages, number)).clip(min=0)
+        wanted = sample
+        for lot in range(2):
+            pages = wanted - len(sizes)
+            if 2 * wanted >= count:
+                pages, sizes = max(count, 1), sizes[:0]  # all of them take hardly longer
+            here = self._sizes(_every_so_many(stored(), count, pages, lot)).clip(min=0)
             sizes = np.concatenate([sizes, here])
             if pages >= count:
                 return sizes, 0.0
-            error = 2 * float(sizes.std()) / len(sizes) ** 0.5 * count
-            if error <= _ERROR_ENOUGH * (fixed_bytes + float(sizes.mean()) * count):
+            spread, mean = float(sizes.std()), float(sizes.mean())
+            enough = _ERROR_ENOUGH * (fixed_bytes / count + mean)
+            most = max(_SAMPLE_BYTES_MOST // self._header.page_size, sample)
+            wanted = min(int((2 * spread / max(enough, 1e-9)) ** 2) + 1, most)
+            if wanted <= len(sizes):
                 break
-        return sizes, error
+        return sizes, 2 * spread / len(sizes) ** 0.5 * count
 
     def _sizes(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give how many bytes each page would take: 0 for those of zeros, -1 if it is lost."""
