@@ -28,7 +28,7 @@ CLASS_BYTES = 24 << 20
 """About how much is looked at of each class of pages that go."""
 _SAMPLE_BYTES = 128 << 20
 _SAMPLE_PAGES_MIN = 4096
-_SAMPLE_BYTES_MOST = 512 << 20
+_SAMPLE_BYTES_MOST = 384 << 20
 """About how much is looked at where pages differ much: a second or two."""
 _ERROR_ENOUGH = 0.03
 """An error, which 1 of 20 exceeds, that is small enough to be at most 0.05 in practice."""
