@@ -39,6 +39,11 @@ from vmemmap.source.detect import open_source
 
 MACHINES: dict[str, dict[str, Any]] = {
     "2.6.35 4K big": {"release": "2.6.35", "page": 4096, "byte_order": "big"},
+    "2.6.35 that has mapped nothing": {
+        "release": "2.6.35",
+        "memory": ((0, 0, 32),),
+        "pages": PagePlan(vmalloc=0),
+    },
     "3.7": {"release": "3.7"},
     "4.4 big": {"release": "4.4", "byte_order": "big"},
     "4.18 4K": {"release": "4.18", "page": 4096},

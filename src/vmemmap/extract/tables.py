@@ -17,6 +17,7 @@ from vmemmap.extract.classes import Shown
 from vmemmap.extract.image import Image
 from vmemmap.extract.words import only
 from vmemmap.source.base import PhysicalSource
+from vmemmap.translate.page_tables.choice import FORMATS
 from vmemmap.translate.page_tables.table_format import Format
 
 _TABLES_MAX = 1 << 20
@@ -42,6 +43,7 @@ def show_tables(
         part of them, they are no tables, or there are too many.
     """
     word = np.dtype(f"{numpy_prefix(form.order(order))}u8")
+    _show_nothing(image, source, root, form)
     tables, seen, left_out = [root], {root}, 0
     for level in form.levels:
         below: list[int] = []
@@ -62,6 +64,19 @@ def show_tables(
             seen.update(new)
         tables = below
     return left_out
+
+
+def _show_nothing(image: Image, source: PhysicalSource, root: int, form: Format) -> None:
+    """Show that the place of the root is empty, as far as any format of this MMU has a root.
+
+    A kernel that has mapped nothing does not tell its format: that all of it is zero is what the
+    choice rests on, and what lies behind a root that is in use says nothing.
+    """
+    rivals = next((rows for rows in FORMATS.values() if form in rows), (form,))
+    size = max(8 << each.levels[0].bits for each in rivals)
+    raw, whole = _read(source, root, size)
+    if whole and not raw.any():
+        image.add(root, raw.tobytes(), Shown.PAGE_TABLES)
 
 
 def _read(source: PhysicalSource, at: int, size: int) -> tuple[NDArray[np.uint8], bool]:
