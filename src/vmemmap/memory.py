@@ -6,6 +6,8 @@ It says nothing of where bytes come from (``vmemmap.source``) nor of virtual add
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -27,6 +29,22 @@ class OpenFile:
 
     fd: int
     path: str
+
+    def next_data(self, offset: int, end: int) -> int:
+        """Give the first offset in ``[offset, end)`` that is not known to be zero, or *end*."""
+        try:
+            return min(os.lseek(self.fd, offset, os.SEEK_DATA), end)
+        except OSError as error:
+            return end if error.errno == errno.ENXIO else offset
+        except AttributeError:
+            return offset  # no such question on this system
+
+    def data_end(self, offset: int, end: int) -> int:
+        """Give where the next hole of a sparse file begins behind *offset*, *end* at most."""
+        try:
+            return min(max(os.lseek(self.fd, offset, os.SEEK_HOLE), offset + 1), end)
+        except (OSError, AttributeError):
+            return end
 
 
 class Memory(Protocol):

@@ -556,7 +556,13 @@ class Vmcore:
             progress=self._progress,
         )
 
-    def report(self, path: str | os.PathLike[str], *, beside: Vmcore | None = None) -> Report:
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        beside: Vmcore | None = None,
+        found: Comparison | None = None,
+    ) -> Report:
         """Write one self-contained page that shows the dump: ``vmemmap report``.
 
         It can be opened in any browser without a network, and is below 1 MB for any dump. Whatever
@@ -566,6 +572,7 @@ class Vmcore:
             path: The HTML file to write.
             beside: A later dump of the same machine: then the page shows what is different there,
                 as `compare` finds it.
+            found: What `compare` did find in it, so that it need not be asked again.
 
         Returns:
             The page, with what it lacks and what is wrong with the dump, or with both.
@@ -575,12 +582,13 @@ class Vmcore:
             FactError: As for `compare`.
         """
         if beside is not None:
-            from vmemmap.picture.comparison_page import write_comparison
+            from vmemmap.picture.comparison_page import make_comparison
 
-            return write_comparison(self._dump, beside._dump, self.compare(beside), os.fspath(path))
-        from vmemmap.picture.report import write_report  # which no other question needs
+            found = found or self.compare(beside)
+            return make_comparison(self._dump, beside._dump, found).write(os.fspath(path))
+        from vmemmap.picture.report import make_report  # which no other question needs
 
-        return write_report(self._dump, os.fspath(path))
+        return make_report(self._dump).write(os.fspath(path))
 
     def compare(self, later: Vmcore) -> Comparison:
         """Find what is different in a later dump of the same machine: ``vmemmap report A B``.

@@ -88,7 +88,7 @@ def command(dump: Opening, later: list[str], form: str, out: str | None) -> int:
             other = opened.enter_context(replace(dump, dumps=later).open())
             compared = core.compare(other)
             if out is not None:
-                made = core.report(out, beside=other)
+                made = core.report(out, beside=other, found=compared)
         elif out is not None:
             made = core.report(out)
         record = report.record(out, made, compared)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.compare.fate import Fate
+from vmemmap.distinct import distinct, is_among
 
 if TYPE_CHECKING:
     from vmemmap.backing.table import BackingTable
@@ -56,7 +57,7 @@ def compare_entries(before: BackingTable, after: BackingTable) -> EntryChanges |
             f"{table.block_size:#x} bytes" for table in (before, after)
         )
     one, other = ((table.virt[table.usable], table.phys[table.usable]) for table in (before, after))
-    virt = np.union1d(one[0], other[0])
+    virt = distinct(np.concatenate([one[0], other[0]]))
     (phys_before, was), (phys_after, still) = (_column(virt, *each) for each in (one, other))
     fate = np.full(len(virt), Fate.SAME, dtype=np.uint8)
     fate[was & still & (phys_before != phys_after)] = Fate.MOVED
@@ -69,7 +70,7 @@ def compare_entries(before: BackingTable, after: BackingTable) -> EntryChanges |
         phys_before=phys_before,
         phys_after=phys_after,
         order_kept=bool(
-            np.array_equal(one[0][np.isin(one[0], other[0])], other[0][np.isin(other[0], one[0])])
+            np.array_equal(one[0][is_among(one[0], other[0])], other[0][is_among(other[0], one[0])])
         ),
     )
 

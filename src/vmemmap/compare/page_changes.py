@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.pages.count.kind_runs import KIND_MASK, UNTOLD, KindRuns, merged
 from vmemmap.pages.kinds import Kind
 
@@ -59,7 +60,7 @@ def pair(before: KindRuns, after: KindRuns) -> PageChanges:
         turn = np.cumsum(np.r_[True, block[1:] != block[:-1]]) - 1 if len(block) else block
         starts.append(block * size + np.cumsum(pages) - pages - turn * size)
         kinds.append(runs.word[told] & KIND_MASK)
-    start = np.union1d(*starts)
+    start = distinct(np.concatenate(starts))
     word = np.zeros(len(start), dtype=np.uint8)
     for shift, own, kind in zip((0, AFTER_SHIFT), starts, kinds, strict=True):
         word |= kind[np.searchsorted(own, start, side="right") - 1] << np.uint8(shift)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
 from vmemmap.filter.sample import Sample
@@ -215,7 +216,7 @@ def _every_so_many(
     """Give about so many pages, one of each of as many equal parts, others for each *lot*."""
     step = max(total / sample, 1.0)
     within = np.random.default_rng(lot).random(min(sample, total))
-    ranks = np.unique(((np.arange(min(sample, total)) + within) * step).astype(np.int64))
+    ranks = distinct(((np.arange(min(sample, total)) + within) * step).astype(np.int64))
     ranks = ranks[ranks < total] if step > 1 else np.arange(total)
     found, before = [np.empty(0, dtype=np.int64)], 0
     for intervals in stored:

@@ -9,8 +9,6 @@ Source: makedumpfile.c, write_elf_pages_cyclic().
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -177,20 +175,12 @@ def _data_runs(
     They are whole, counted from *start*, so that the file written is the same however fine the
     holes of the file read are.
     """
-    if file is None or not hasattr(os, "SEEK_DATA"):
+    if file is None:
         yield start, end
         return
     at = start
-    while at < end:
-        try:
-            first = os.lseek(file.fd, at, os.SEEK_DATA)
-            stop = os.lseek(file.fd, first, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # there is no more data, or the question is not known
-                yield at, end
-            return
-        first = max(start + (first - start) // page_size * page_size, at)
-        stop = start - (start - max(stop, first + 1)) // page_size * page_size
-        if first < end:
-            yield first, min(stop, end)
-        at = stop
+    while (data := file.next_data(at, end)) < end:
+        first = start + (data - start) // page_size * page_size
+        stop = start - (start - file.data_end(data, end)) // page_size * page_size
+        at = min(stop, end)
+        yield first, at

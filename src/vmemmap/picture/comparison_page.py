@@ -6,32 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmemmap.errors import FactError, VmemmapError
+from vmemmap.errors import VmemmapError
 from vmemmap.picture.comparison_sections import ComparisonSections
 from vmemmap.picture.looks import looks
 from vmemmap.picture.memory_map import make_comparison_map
 from vmemmap.picture.rendering import render_page
-from vmemmap.picture.report import PAGE_BYTES, Report
+from vmemmap.picture.report import Report, smaller
 from vmemmap.picture.sections import Attempts
-from vmemmap.write.new_file import new_file
 
 if TYPE_CHECKING:
     from vmemmap.compare.comparison import Comparison
     from vmemmap.dump import Dump
 
 _MAP_BYTES = 450_000
-
-
-def write_comparison(before: Dump, after: Dump, found: Comparison, path: str) -> Report:
-    """Make the page of two dumps, and write it: all of it or nothing.
-
-    Raises:
-        UnwritableFile: The file cannot be written.
-    """
-    made = make_comparison(before, after, found)
-    with new_file(path) as file:
-        file.write(made.html.encode())
-    return made
 
 
 def make_comparison(before: Dump, after: Dump, found: Comparison) -> Report:
@@ -42,11 +29,9 @@ def make_comparison(before: Dump, after: Dump, found: Comparison) -> Report:
         after: The second.
         found: What is different.
     """
-    for share in (1.0, 0.5, 0.2):
-        report = _Page(before, after, found, Attempts()).made(int(_MAP_BYTES * share))
-        if len(report.html.encode()) < PAGE_BYTES:
-            break
-    return report
+    return smaller(
+        lambda share: _Page(before, after, found, Attempts()).made(int(_MAP_BYTES * share))
+    )
 
 
 @dataclass(slots=True)
@@ -89,6 +74,6 @@ class _Page:
         """Give where the vmemmap of both begins, if that is one place."""
         try:
             bases = {dump.evidence.vmemmap_base.value for dump in (self.before, self.after)}
-        except (FactError, VmemmapError):
+        except VmemmapError:
             return None
         return bases.pop() if len(bases) == 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ PAGE_BYTES = 1_000_000
 """How large a page may be."""
 _MAP_BYTES = 380_000
 _LOG_BYTES = 220_000
+_SHARES = (1.0, 0.5, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,16 @@ class Report:
     findings: tuple[Finding, ...]
     faults: tuple[str, ...]
 
+    def write(self, path: str) -> Report:
+        """Write the page, all of it or nothing; give it back.
+
+        Raises:
+            UnwritableFile: The file cannot be written.
+        """
+        with new_file(path) as file:
+            file.write(self.html.encode())
+        return self
+
 
 def make_report(dump: Dump) -> Report:
     """Make the page of a dump.
@@ -57,16 +69,17 @@ def make_report(dump: Dump) -> Report:
     return _Page(dump, Attempts()).made()
 
 
-def write_report(dump: Dump, path: str) -> Report:
-    """Make the page of a dump, and write it: all of it or nothing.
+def smaller(make: Callable[[float], Report]) -> Report:
+    """Make a page that is no larger than it may be.
 
-    Raises:
-        UnwritableFile: The file cannot be written.
+    Args:
+        make: Makes it, with this share of what its map may take.
     """
-    made = make_report(dump)
-    with new_file(path) as file:
-        file.write(made.html.encode())
-    return made
+    for share in _SHARES:
+        report = make(share)
+        if len(report.html.encode()) < PAGE_BYTES:
+            break
+    return report
 
 
 @dataclass(slots=True)
@@ -82,11 +95,9 @@ class _Page:
         log = ask("log", self._read_log)
         check = ask("check", lambda: self.dump.check_report)
         seen, runs, counted = ask("usage", self._count) or (None, None, None)
-        for share in (1.0, 0.5, 0.2):
-            report = self._render(log, check, seen, runs, counted, int(_MAP_BYTES * share))
-            if len(report.html.encode()) < PAGE_BYTES:
-                return report
-        return report
+        return smaller(
+            lambda share: self._render(log, check, seen, runs, counted, int(_MAP_BYTES * share))
+        )
 
     def _read_log(self) -> LogView:
         return view_log(self.dump.log(), _LOG_BYTES)

@@ -7,7 +7,6 @@ is mapped still ends the process with a bus error. It knows no format.
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import stat
@@ -199,19 +198,11 @@ class FileView(ByteView):
 
     def next_data(self, offset: int) -> int:
         """Give the first offset from *offset* on that the file system does not know to be zero."""
-        try:
-            return os.lseek(self._fd, offset, os.SEEK_DATA)
-        except OSError as error:
-            return self.size if error.errno == errno.ENXIO else offset
-        except AttributeError:
-            return offset  # no such question on this system
+        return OpenFile(self._fd, self.path).next_data(offset, self.size)
 
     def data_end(self, offset: int) -> int:
         """Give where the next hole of a sparse file is, or where the file ends."""
-        try:
-            return max(os.lseek(self._fd, offset, os.SEEK_HOLE), offset + 1)
-        except (OSError, AttributeError):
-            return super().data_end(offset)
+        return max(OpenFile(self._fd, self.path).data_end(offset, self.size), offset + 1)
 
     def trim(self) -> None:
         """Unmap what was read; it stays in the system's page cache."""

@@ -181,10 +181,7 @@ class Packer:
         form[form == CONTENT] = PLAIN
         has = size > 0
         start, end = batch.offset[has], ends[has]
-        if not len(start):
-            return np.empty((0, 2), dtype=np.int64)
-        first = np.flatnonzero(np.r_[True, start[1:] != end[:-1]])
-        last = np.r_[first[1:], len(start)] - 1
+        first, last = _side_by_side(start, end)
         return np.column_stack([start[first], end[last] - start[first]])
 
     def release(self, packed: Packed) -> None:
@@ -257,6 +254,24 @@ def _compiled_pack(page_size: int) -> Callable[..., Any] | None:
     return pack_pages
 
 
+def _side_by_side(
+    start: NDArray[np.int64], end: NDArray[np.int64], which: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give the first and the last row of each run of pages that lie one behind the other.
+
+    Args:
+        start: Where each page begins.
+        end: Where it ends.
+        which: In which of two buffers it is, if there are two.
+    """
+    apart = np.ones(len(start), dtype=np.bool_)
+    apart[1:] = start[1:] != end[:-1]
+    if which is not None:
+        apart[1:] |= which[1:] != which[:-1]
+    first = np.flatnonzero(apart)
+    return first, np.append(first[1:], len(start))[: len(first)] - 1
+
+
 def _parts(
     data: memoryview,
     packed: memoryview,
@@ -266,10 +281,7 @@ def _parts(
 ) -> list[memoryview]:
     """Give the bytes of pages in order, from two buffers; what lies together is one piece."""
     rows = np.flatnonzero(size)
-    if not len(rows):
-        return []
     start, end, which = offset[rows], (offset + size)[rows], is_packed[rows]
-    first = np.flatnonzero(np.r_[True, (which[1:] != which[:-1]) | (start[1:] != end[:-1])])
-    last = np.r_[first[1:], len(rows)] - 1
+    first, last = _side_by_side(start, end, which)
     pieces = zip(which[first].tolist(), start[first].tolist(), end[last].tolist(), strict=True)
     return [(packed if own else data)[at:stop] for own, at, stop in pieces]

@@ -36,11 +36,10 @@ MAX_EVENTS = 1024
 EventKind = Literal["add", "remove"]
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRange:
-    """Memory that is there at boot: *size* bytes from *start*, on NUMA node *node*."""
+class _Stretch:
+    """What lies at *start* and has *size* bytes."""
 
-    node: int
+    __slots__ = ()
     start: int
     size: int
 
@@ -51,7 +50,16 @@ class MemoryRange:
 
 
 @dataclass(frozen=True, slots=True)
-class HotplugEvent:
+class MemoryRange(_Stretch):
+    """Memory that is there at boot: *size* bytes from *start*, on NUMA node *node*."""
+
+    node: int
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HotplugEvent(_Stretch):
     """Memory that comes or goes while the machine runs.
 
     Attributes:
@@ -84,14 +92,9 @@ class HotplugEvent:
     online: bool = True
     lmb: int = 0
 
-    @property
-    def end(self) -> int:
-        """The address after the last byte."""
-        return self.start + self.size
-
 
 @dataclass(frozen=True, slots=True)
-class FirmwareRange:
+class FirmwareRange(_Stretch):
     """Memory that is the firmware's (RTAS, OPAL): reserved at boot, and in the dump in any form.
 
     Attributes:
@@ -102,14 +105,9 @@ class FirmwareRange:
     start: int
     size: int
 
-    @property
-    def end(self) -> int:
-        """The address after the last byte."""
-        return self.start + self.size
-
 
 @dataclass(frozen=True, slots=True)
-class CmaArea:
+class CmaArea(_Stretch):
     """Memory that is kept for large contiguous buffers (CMA), and free until one is wanted.
 
     Attributes:
@@ -119,11 +117,6 @@ class CmaArea:
 
     start: int
     size: int
-
-    @property
-    def end(self) -> int:
-        """The address after the last byte."""
-        return self.start + self.size
 
 
 @dataclass(frozen=True, slots=True)
