@@ -2,7 +2,9 @@
 
 Of every so many pages one is looked at, and compressed; the others are taken to be like it. Which
 one is drawn by lot, since what memory holds often repeats every so many pages; the lots are always
-the same. Where pages differ so much that this says too little, more of them are looked at.
+the same. Where pages differ so much that this says too little, more of them are looked at. The
+error counts what the sample tells of the others, and what it cannot tell: pages so few that none of
+them may have been drawn.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ _SAMPLE_BYTES_MOST = 384 << 20
 """About how much is looked at where pages differ much: a second or two."""
 _ERROR_ENOUGH = 0.03
 """An error, which 1 of 20 exceeds, that is small enough to be at most 0.05 in practice."""
+_UNSEEN = 3.0
+"""Of what is not in a sample of n at most so many in n are elsewhere, 19 times of 20."""
 _AT_ONCE_BYTES = 2 << 20
 
 
@@ -178,13 +182,13 @@ class Estimator:
             sizes = np.concatenate([sizes, here])
             if pages >= count:
                 return sizes, 0.0
-            spread, mean = float(sizes.std()), float(sizes.mean())
-            enough = _ERROR_ENOUGH * (fixed_bytes / count + mean)
-            most = max(_SAMPLE_BYTES_MOST // self._header.page_size, sample)
-            wanted = min(int((2 * spread / max(enough, 1e-9)) ** 2) + 1, most)
+            spread, page_size = float(sizes.std()), self._header.page_size
+            enough = _ERROR_ENOUGH * (fixed_bytes / count + float(sizes.mean()))
+            most = max(_SAMPLE_BYTES_MOST // page_size, sample)
+            wanted = min(_sample_for(enough, spread, page_size), most)
             if wanted <= len(sizes):
                 break
-        return sizes, 2 * spread / len(sizes) ** 0.5 * count
+        return sizes, _error(len(sizes), spread, page_size) * count
 
     def _sizes(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give how many bytes each page would take: 0 for those of zeros, -1 if it is lost."""
@@ -208,6 +212,21 @@ class Estimator:
                 out.append(stored)
             contents.trim()
         return np.concatenate(out)
+
+
+def _error(sample: int, spread: float, page_size: int) -> float:
+    """Give by how many bytes a page the mean of so many is off at most, 19 times of 20.
+
+    Twice the standard error, and what may have been missed: pages of which *sample* draws find none
+    are, 19 times of 20, at most 3 in *sample* (``0.05 = exp(-3)``), and each is off by a page.
+    """
+    return 2 * spread / sample**0.5 + _UNSEEN * page_size / sample
+
+
+def _sample_for(error: float, spread: float, page_size: int) -> int:
+    """Give how many pages are enough for an `_error`."""
+    root = (spread**2 + _UNSEEN * page_size * error) ** 0.5  # of a quadratic equation in n ** 0.5
+    return int(((spread + root) / max(error, 1e-9)) ** 2) + 1
 
 
 def _every_so_many(
