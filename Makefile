@@ -1,6 +1,7 @@
 # make demo       a simulated machine, crashed and read    make bench  the speed figures
 # make test       the tests, on the built wheel            make lock   renew requirements/dev.txt
 # make test-full  every case, and four times the examples  make clean  remove what is made here
+#                 (EXAMPLES=random: others each time)
 # make check      style, types, layers
 # make docs       the documentation, into build/docs, and man pages into build/man
 # make lab        real kernels in QEMU, crashed and compared; MATRIX=all for every machine
@@ -32,8 +33,11 @@ WORKERS := -n auto --dist loadfile
 test: .venv/.wheel
 	$(BIN)/python -m pytest $(WORKERS)
 
+# Examples of properties: the same ones every time, or random.
+EXAMPLES ?= full
+
 test-full: .venv/.wheel chromium
-	$(BIN)/python -m pytest $(WORKERS) -m '' --hypothesis-profile full
+	$(BIN)/python -m pytest $(WORKERS) -m '' --hypothesis-profile $(EXAMPLES)
 
 # It opens the pages of `vmemmap report`; where it cannot be had those tests are skipped.
 chromium:
