@@ -1,7 +1,8 @@
 """Compression of pages, each by itself, many in one call so that threads really work side by side.
 
 The forms are those that makedumpfile writes, at its levels: zlib 1, LZO1X-1, snappy, zstd 1; but
-small pages in a quicker way where they hardly become larger by it. The libraries are imported when the first page is compressed. A compressor belongs to one thread.
+small pages in a quicker way where they hardly become larger by it. The libraries are imported when
+the first page is compressed. A compressor belongs to one thread.
 
 Source: makedumpfile.c, write_kdump_pages_cyclic(); measurements in docs/filter.md.
 """
@@ -29,8 +30,8 @@ CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
 FLAG_OF_CODEC = {codec: flag for flag, codec in kdump.CODEC_OF_FLAG.items()} | {"none": 0}
 _ZSTD_LEVEL = 1
 _ZSTD_QUICK = {"target_length": 1, "min_match": 4}
-"""Level 1 with literals as they are: a table of codes for those of one page of 4 KiB costs a third of
-the time, and leaves the page 5 to 7 % smaller. With 64 KiB it is worth its while."""
+"""Level 1 with literals as they are: a table of codes for those of one page of 4 KiB takes a third of
+the time, and makes the page 5 to 7 % smaller. With 64 KiB it is worth its while."""
 _ZSTD_QUICK_PAGE_MAX = 8 << 10
 _ZLIB_LEVEL = 1
 _ISAL_LEVEL = 2
