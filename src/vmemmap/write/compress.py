@@ -30,8 +30,8 @@ CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
 FLAG_OF_CODEC = {codec: flag for flag, codec in kdump.CODEC_OF_FLAG.items()} | {"none": 0}
 _ZSTD_LEVEL = 1
 _ZSTD_QUICK = {"target_length": 1, "min_match": 4}
-"""Level 1 with literals as they are: a table of codes for those of one page of 4 KiB takes a third of
-the time, and makes the page 5 to 7 % smaller. With 64 KiB it is worth its while."""
+"""Level 1 with literals as they are: a table of codes for those of a page of 4 KiB takes a third of
+the time, and makes it 5 to 7 % smaller. With 64 KiB it is worth its while."""
 _ZSTD_QUICK_PAGE_MAX = 8 << 10
 _ZLIB_LEVEL = 1
 _ISAL_LEVEL = 2
