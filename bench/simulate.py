@@ -9,7 +9,7 @@ from pathlib import Path
 import child
 from rows import Row, Spent, Target, measure, spent
 from vmemmap.simulate import Machine, MachineSpec, MemoryRange
-from vmemmap.simulate.spec.machine_spec import PagePlan
+from vmemmap.simulate.spec.parts import PagePlan
 
 GROWTH_TIB = (1, 4, 16, 64)
 IN_USE = PagePlan(cache=40_000, cache_private=4_000, anonymous=28_000, slab=8_000)

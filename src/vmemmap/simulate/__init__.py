@@ -20,12 +20,12 @@ explain store_orders  what the tables hold for a release; one insertion under we
 """
 
 from vmemmap.simulate.machine import Machine
-from vmemmap.simulate.spec.machine_spec import (
+from vmemmap.simulate.spec.machine_spec import MachineSpec
+from vmemmap.simulate.spec.parts import (
     CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
-    MachineSpec,
     MemoryRange,
     PagePlan,
 )

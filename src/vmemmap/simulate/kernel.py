@@ -24,6 +24,8 @@ MAX_RELEASE = 64
 """__NEW_UTS_LEN."""
 _RELEASE = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?([-.+~_][-.+~_0-9A-Za-z]*)?")
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+IMAGE_BYTES = 20 * MIB
+"""What the kernel image takes, at physical address 0 but for a relocated one."""
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,8 @@ from vmemmap.simulate.spec.by_hand import (
     size_of,
     spec_of,
 )
-from vmemmap.simulate.spec.machine_spec import (
-    HotplugEvent,
-    MachineSpec,
-    MemoryRange,
-)
+from vmemmap.simulate.spec.machine_spec import MachineSpec
+from vmemmap.simulate.spec.parts import HotplugEvent, MemoryRange
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
 from vmemmap.simulate.trace.trace import Trace
 from vmemmap.simulate.trace.watch import Watch

@@ -17,7 +17,8 @@ from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.sched.tasks import Tasks
-from vmemmap.simulate.spec.machine_spec import HotplugEvent, MachineSpec
+from vmemmap.simulate.spec.machine_spec import MachineSpec
+from vmemmap.simulate.spec.parts import HotplugEvent
 
 
 @dataclass(frozen=True, slots=True)

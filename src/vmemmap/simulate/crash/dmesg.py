@@ -15,7 +15,7 @@ from vmemmap.simulate.crash.printk import Message
 from vmemmap.simulate.crash.warn import Warner, warning_lines
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.mm.outcome import Printed
-from vmemmap.simulate.spec.machine_spec import MemoryRange
+from vmemmap.simulate.spec.parts import MemoryRange
 
 EMERG, WARN, NOTICE, INFO, DEBUG = 0, 4, 5, 6, 7
 EVENT_NS = 10 * 10**9

@@ -11,7 +11,7 @@ from vmemmap.simulate.memory.supply import Altmap
 from vmemmap.simulate.mm.owners import Frames, IdleFrames, Owners
 from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
 from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.spec.machine_spec import HotplugEvent
+from vmemmap.simulate.spec.parts import HotplugEvent
 
 
 def owners_of(machine: CrashedMachine) -> Owners:

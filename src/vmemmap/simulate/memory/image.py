@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from vmemmap.simulate import eras
-from vmemmap.simulate.kernel import MIB, Kernel
+from vmemmap.simulate.kernel import IMAGE_BYTES, MIB, Kernel
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
-from vmemmap.simulate.spec.machine_spec import IMAGE_BYTES
 
 SWAPPER_PG_DIR_AT = 16 * MIB
 """64 KiB, aligned to its size: the radix root is that large."""

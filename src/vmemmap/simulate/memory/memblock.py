@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.simulate.memory.extents import Extents
-from vmemmap.simulate.spec.machine_spec import MemoryRange
+from vmemmap.simulate.spec.parts import MemoryRange
 
 
 class Memblock:

@@ -15,7 +15,7 @@ from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
-from vmemmap.simulate.spec.machine_spec import FaultPlan
+from vmemmap.simulate.spec.parts import FaultPlan
 from vmemmap.simulate.steps import Deed, Watcher
 
 

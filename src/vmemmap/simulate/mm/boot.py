@@ -24,7 +24,7 @@ from vmemmap.simulate.memory.physical import phys_of
 from vmemmap.simulate.mm.backing_list import NODE_BYTES
 from vmemmap.simulate.mm.outcome import Printed
 from vmemmap.simulate.mm.populate import Vmemmap
-from vmemmap.simulate.spec.machine_spec import MemoryRange
+from vmemmap.simulate.spec.parts import MemoryRange
 from vmemmap.simulate.steps import Steps, Task
 
 BOOT_CALLS = ("start_kernel", "setup_arch", "sparse_init")

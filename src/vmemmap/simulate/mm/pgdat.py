@@ -17,7 +17,7 @@ from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
-from vmemmap.simulate.spec.machine_spec import MAX_NODES
+from vmemmap.simulate.spec.checks import MAX_NODES
 
 FreeBlocks = dict[int, dict[int, npt.NDArray[np.int64]]]
 """First page frames of free blocks, by node and order, ascending."""

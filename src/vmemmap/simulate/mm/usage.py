@@ -14,7 +14,7 @@ from enum import IntEnum
 from vmemmap.errors import SpecError
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.page_allocator import PageAllocator
-from vmemmap.simulate.spec.machine_spec import PagePlan
+from vmemmap.simulate.spec.parts import PagePlan
 
 
 class Use(IntEnum):

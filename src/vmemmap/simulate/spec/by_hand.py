@@ -13,12 +13,12 @@ from typing import Any, Literal, TypedDict, TypeVar
 from vmemmap.address import ByteOrder
 from vmemmap.errors import SpecError
 from vmemmap.simulate.kernel import Mmu
-from vmemmap.simulate.spec.machine_spec import (
+from vmemmap.simulate.spec.machine_spec import MachineSpec
+from vmemmap.simulate.spec.parts import (
     CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
-    MachineSpec,
     MemoryRange,
     PagePlan,
 )

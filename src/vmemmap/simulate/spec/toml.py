@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vmemmap.errors import SpecError
-from vmemmap.simulate.spec.machine_spec import (
+from vmemmap.simulate.spec.machine_spec import MachineSpec
+from vmemmap.simulate.spec.parts import (
     CmaArea,
     FaultPlan,
     FirmwareRange,
     HotplugEvent,
-    MachineSpec,
     MemoryRange,
     PagePlan,
 )
