@@ -16,7 +16,8 @@ SRC = ROOT / "src" / "vmemmap"
 
 GROUND = {
     *("absence", "address", "distinct", "errors", "established", "explanations", "findings"),
-    *("frames", "intervals", "linear_map", "memory", "progress", "shown", "threads", "units"),
+    *("frames", "given", "intervals", "linear_map", "memory", "progress", "shown", "threads"),
+    "units",
 }
 """Modules that all others may import; they import only one another."""
 

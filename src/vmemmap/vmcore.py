@@ -29,6 +29,7 @@ from vmemmap.facts.symbols.table import (
     may_be_in_image,
 )
 from vmemmap.findings import Finding
+from vmemmap.given import address_of, addresses_of, files_of, symbol_and_offset
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
@@ -114,7 +115,7 @@ def open_vmcore(
         from vmemmap.facts.vmlinux import SymbolFile
 
         symbols = SymbolFile(vmlinux, storage)
-    files = _files(paths)
+    files = files_of(paths)
     try:
         source = open_source(*files, progress=progress, storage=storage)
     except DumpError as error:
@@ -125,28 +126,6 @@ def open_vmcore(
 
         symbols = SymbolFile(source.symbols)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
-
-
-def _files(paths: Sequence[Opened | Dumpable | Sequence[Opened | Dumpable]]) -> list[Any]:
-    """Give what was named, one by one or as lists.
-
-    Raises:
-        TypeError: There is none, or one is a number, which is the name of nothing.
-    """
-    found: list[Any] = []
-    for path in paths:
-        if isinstance(path, (list, tuple)):
-            found += _files(path)
-        elif path is None or isinstance(path, (int, float)):
-            raise TypeError(
-                "expected the path or URL of a dump, an object with read and seek, or a list of "
-                f"these, found {path!r}"
-            )
-        else:
-            found.append(path)
-    if not found:
-        raise TypeError("expected the path of a dump: vmemmap.open('vmcore')")
-    return found
 
 
 class Vmcore:
@@ -384,7 +363,7 @@ class Vmcore:
         Raises:
             FactError: As for `backing`.
         """
-        return self._dump.virtual(_address(phys))
+        return self._dump.virtual(address_of(phys))
 
     def _at(self, virt: int | str) -> int:
         """Take an address, or the name of one: a symbol, with a hex offset or without.
@@ -394,13 +373,9 @@ class Vmcore:
             TypeError, ValueError: It is neither.
         """
         if not isinstance(virt, str):
-            return _address(virt)
-        name, plus, offset = virt.partition("+")
-        try:
-            into = int(offset, 16) if plus else 0
-        except ValueError:
-            raise ValueError(f"expected a symbol as in 'schedule+0x10', found {virt!r}") from None
-        return _address(self.symbol(name).address + into)
+            return address_of(virt)
+        name, offset = symbol_and_offset(virt)
+        return address_of(self.symbol(name).address + offset)
 
     def vtop_many(self, addresses: NDArray[np.uint64]) -> BulkTranslation:
         """Translate kernel virtual addresses in bulk.
@@ -417,7 +392,7 @@ class Vmcore:
             ValueError: *addresses* is not one-dimensional uint64.
             FactError: VMCOREINFO lacks what the translation needs.
         """
-        dump, virt = self._dump, _addresses(addresses)
+        dump, virt = self._dump, addresses_of(addresses)
         return dump.space.translate_many(virt)
 
     def read(self, virt: int | str, size: int) -> bytes:
@@ -783,34 +758,3 @@ class Vmcore:
             FactMissing: VMCOREINFO does not say where the log is.
         """
         return self._dump.log()
-
-
-def _addresses(given: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Take many addresses.
-
-    Raises:
-        ValueError: They are no uint64, or not one-dimensional; says how they become that.
-    """
-    virt = np.asarray(given)
-    if virt.dtype.newbyteorder("=") == np.uint64 and virt.ndim == 1:
-        return np.ascontiguousarray(virt, dtype=np.uint64)
-    found = f"found {virt.dtype} of shape {virt.shape}"
-    hint = ""
-    if not isinstance(given, np.ndarray):
-        found = f"found a {type(given).__name__}"
-        hint = ": np.array(addresses, dtype=np.uint64) makes one"
-    elif virt.dtype == np.int64:
-        hint = ": addresses.view(np.uint64) makes one"
-    raise ValueError(f"expected a one-dimensional uint64 array, {found}{hint}")
-
-
-def _address(virt: int) -> int:
-    """Take an address of 64 bits, be it numpy's, which would overflow in what follows."""
-    try:
-        virt = index(virt)
-    except TypeError:
-        many = "; vtop_many() takes many" if isinstance(virt, (Sequence, np.ndarray)) else ""
-        raise TypeError(f"expected an address as an integer, found {virt!r}{many}") from None
-    if not 0 <= virt <= U64_MAX:
-        raise ValueError(f"expected an address of 64 bits, found {virt:#x}")
-    return virt

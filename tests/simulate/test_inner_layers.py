@@ -18,6 +18,7 @@ ROWS = (
     ("sched",),
     ("crash",),
     ("trace",),
+    ("journal", "events"),
     ("machine", "designs"),
     ("explain", "store_orders"),
 )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Unpack, get_args
 
@@ -23,9 +22,11 @@ from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
+from vmemmap.simulate.events import HotplugEvents
+from vmemmap.simulate.journal import Journal
 from vmemmap.simulate.kernel import MIB, SECTION_SHIFT, Kernel
+from vmemmap.simulate.memory.handover import boot_allocator, free_what_is_left, set_gigantic_apart
 from vmemmap.simulate.memory.image import image_of, write_image
-from vmemmap.simulate.memory.memblock import Memblock
 from vmemmap.simulate.memory.page_allocator import PageAllocator
 from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_of
 from vmemmap.simulate.memory.supply import Faults, Supply
@@ -39,12 +40,12 @@ from vmemmap.simulate.mm.backing_list import (
 )
 from vmemmap.simulate.mm.hotplug import MemoryHotplug
 from vmemmap.simulate.mm.locks import HotplugLocks, LockRule
-from vmemmap.simulate.mm.outcome import Errno, Outcome, Printed, Warned
+from vmemmap.simulate.mm.outcome import Outcome
 from vmemmap.simulate.mm.page_tables import PageTables
 from vmemmap.simulate.mm.pgdat import ZONES, Pgdat
 from vmemmap.simulate.mm.populate import Vmemmap
 from vmemmap.simulate.mm.radix_vmemmap import RadixVmemmap
-from vmemmap.simulate.mm.sparsemem import SparseMem
+from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP, SparseMem
 from vmemmap.simulate.mm.usage import PageUsage
 from vmemmap.simulate.mm.vmalloc import map_vmalloc
 from vmemmap.simulate.sched.tasks import Tasks
@@ -53,9 +54,9 @@ from vmemmap.simulate.spec.by_hand import (
     SpecFields,
     TracedEvent,
     event_of,
+    given_spec,
     number_of,
     size_of,
-    spec_of,
 )
 from vmemmap.simulate.spec.machine_spec import MachineSpec
 from vmemmap.simulate.spec.parts import HotplugEvent, MemoryRange
@@ -71,9 +72,6 @@ _LAST_SHOWN = 2
 """So many of the events a machine's repr names."""
 
 
-ROLLED_BACK = "pseries-hotplug-mem: Memory indexed-count-add failed, removing any added LMBs"
-
-
 class Machine:
     """A machine made from a spec.
 
@@ -81,7 +79,6 @@ class Machine:
         spec: What it was made from.
         kernel: The kernel that it runs.
         block_size: The vmemmap block size, in bytes.
-        outcomes: What became of boot and of each event so far.
         crashed: Why it stopped by itself, or None.
         lost_sections: Sections that got no struct pages at boot.
     """
@@ -111,38 +108,25 @@ class Machine:
         if lock_rule not in get_args(LockRule):
             rules = ", ".join(get_args(LockRule))
             raise ValueError(f"lock_rule {lock_rule!r} is none of {rules}")
-        if spec is None:
-            spec = spec_of(memory, fields)
-        elif not isinstance(spec, MachineSpec):
-            raise TypeError(
-                f"expected a MachineSpec, found {spec!r}: load_spec() reads one from a file, and "
-                "memory= says how much memory there is"
-            )
-        elif fields:
-            raise TypeError(f"a spec is given, and beside it {', '.join(fields)}")
+        spec = given_spec(spec, memory, fields)
         self.kernel: Kernel = spec.check()
         self.spec = spec
         self.block_size = spec.block_size or self.kernel.block_sizes(spec.boot_bytes)[0]
-        self.outcomes: list[Outcome] = []
+        self._journal = Journal()
         self.crashed: str | None = None
         self.lost_sections = 0
         self._events_run = 0
         self._step_by_step = step_by_step
         self._lock_rule: LockRule = lock_rule
-        self._watch: Watch | None = None
         self._build()
 
     def _build(self) -> None:
-        kernel, spec = self.kernel, self.spec
+        kernel, spec, journal = self.kernel, self.spec, self._journal
         self.memory = PhysicalMemory(kernel.byte_order, kernel.load_address)
         self._kernel_memory = kernel_memory = KernelMemory(self.memory)
-        self.memblock = Memblock(spec.memory)
-        for image in spec.image:
-            self.memblock.reserve(image.start, image.end)
-        for kept in (spec.reservation, *spec.firmware, *spec.cma):
-            if kept is not None:
-                self.memblock.reserve(kept.start, kept.end)
-        self._gigantic = self._set_gigantic_apart() if kernel.mmu == "hash" else []
+        self.memblock = boot_allocator(spec)
+        on_hash = kernel.mmu == "hash"
+        self._gigantic = set_gigantic_apart(kernel, spec, self.memblock) if on_hash else []
         self.pages = PageAllocator(kernel.free_area_orders)
         faults = Faults(spec.faults)
         self.supply = Supply(kernel, self.memory, self.memblock, self.pages, faults)
@@ -159,7 +143,7 @@ class Machine:
             kernel,
             self.supply.alloc_node_page,
             self.locks.assert_held,
-            self._note_warning,
+            journal.warned,
         )
         make = Vmemmap if kernel.keeps_list else RadixVmemmap
         self.vmemmap = make(
@@ -169,8 +153,8 @@ class Machine:
             self.supply,
             self.tracker,
             self.tables,
-            self._note_call,
-            self._note_said,
+            journal.called,
+            journal.said,
         )
         self.usage = PageUsage(kernel, self.pages, spec.seed)
         self.hotplug = MemoryHotplug(
@@ -182,7 +166,7 @@ class Machine:
             self.usage,
         )
         self.nodes = Pgdat(kernel, has_devices=any(event.device for event in spec.events))
-        self.idle: list[HotplugEvent] = []
+        self._events = HotplugEvents(self.hotplug, self.memory, self.supply, self.nodes, journal)
 
     def boot(self) -> Machine:
         """Boot: memory, node structures, struct pages, then the page allocator and its users.
@@ -194,7 +178,7 @@ class Machine:
             SpecError: The planned pages do not fit into what is free.
         """
         spec = self.spec
-        self.outcomes.append(Outcome("boot"))
+        self._journal.begin("boot")
         for part in spec.memory:
             self.sparsemem.memory_present(part.start, part.end)
         if self.kernel.mmu == "radix":
@@ -209,7 +193,7 @@ class Machine:
             for part in spec.memory:
                 self.hotplug.init_pages(part.node, part.start, part.end, "boot")
         if self.kernel.mmu == "radix":
-            self._gigantic = self._set_gigantic_apart()
+            self._gigantic = set_gigantic_apart(self.kernel, spec, self.memblock)
         self._start_page_allocator()
         return self
 
@@ -322,13 +306,13 @@ class Machine:
             )
 
     def _watched(self, work: Callable[[], object]) -> Trace:
-        watch = self._watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
+        watch = self._journal.watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
         self.runner.watch = watch.stopped
         self.supply.watch = self.vmemmap.map.watch = self.tables.watch = watch.did
         try:
             work()
         finally:
-            self._watch = self.runner.watch = None
+            self._journal.watch = self.runner.watch = None
             self.supply.watch = self.vmemmap.map.watch = self.tables.watch = None
         outcome = self.outcomes[-1]
         stopped = self.runner.stores == self.runner.crash_before
@@ -338,8 +322,8 @@ class Machine:
         """Run one hotplug event to its end, or to the machine's."""
         size = f"{event.size // MIB} MiB at {event.start:#x}"
         target = f" to node {event.node}" if event.kind == "add" else ""
-        outcome = Outcome(f"{event.kind} {size}{target}{' (device)' if event.device else ''}")
-        self.outcomes.append(outcome)
+        device = " (device)" if event.device else ""
+        outcome = self._journal.begin(f"{event.kind} {size}{target}{device}")
         task = Task(f"hotplug-{len(self.outcomes)}")
         outcome.result = self._finish(lambda: self._run_alone(self.event_steps(task, event)))
         return outcome
@@ -349,51 +333,7 @@ class Machine:
 
         Returns, when driven to its end, 0 or a negative errno.
         """
-        if event.kind == "add":
-            if event.node not in self.nodes.phys:  # its first memory
-                home = self.supply.alloc_kernel(self.nodes.size, event.node)
-                self.nodes.add_node(self.memory, event.node, home)
-            result = yield from self._add_by_lmb(task, event)
-            if not result and (event.device or not event.online):
-                self.idle.append(event)
-            return result
-        idle = [d for d in self.idle if d.start < event.end and event.start < d.end]
-        device = any(part.device for part in idle)
-        result = yield from self.hotplug.remove_memory(
-            task, event.start, event.size, device=device, online=not idle
-        )
-        if not result:
-            self.idle = [part for part in self.idle if part not in idle]
-            for part in idle:
-                for low, high in ((part.start, event.start), (event.end, part.end)):
-                    if low < high:
-                        self.idle.append(replace(part, start=low, size=high - low))
-        return result
-
-    def _add_by_lmb(self, task: Task, event: HotplugEvent) -> Steps[int]:
-        """Add memory, piece by piece where DLPAR does it; a piece that fails costs all of them.
-
-        Source: Linux arch/powerpc/platforms/pseries/hotplug-memory.c, dlpar_memory_add_by_ic().
-        """
-        step, result = event.lmb or event.size, 0
-        for start in range(event.start, event.end, step):
-            result = yield from self.hotplug.add_memory(
-                task,
-                event.node,
-                start,
-                step,
-                event.altmap,
-                device=event.device,
-                reserve=event.reserve,
-                compound_bytes=event.compound,
-                online=event.online,
-            )
-            if result and event.lmb:
-                self._note_said(Printed(3, ROLLED_BACK))
-                for added in range(event.start, start, step):
-                    yield from self.hotplug.remove_memory(task, added, step, online=event.online)
-                return -Errno.EINVAL
-        return result
+        return self._events.steps(task, event)
 
     def snapshot(self) -> Snapshot:
         """Freeze what memory holds now, as a capture kernel would find it."""
@@ -418,7 +358,7 @@ class Machine:
             locks=self.locks,
             tasks=self.tasks,
             objects_phys=self.objects_phys,
-            idle=tuple(self.idle),
+            idle=tuple(self._events.idle),
             lost_sections=self.lost_sections,
             outcomes=tuple(self.outcomes),
             stores=self.runner.stores,
@@ -467,6 +407,16 @@ class Machine:
             UnwritableFile: The file cannot be written.
         """
         write_symbols(self, path, debug_info=debug_info)
+
+    @property
+    def idle(self) -> list[HotplugEvent]:
+        """Memory that is there and not in use: devices, and RAM that is not online."""
+        return self._events.idle
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What became of boot and of each event so far."""
+        return self._journal.outcomes
 
     @property
     def list_head(self) -> int:
@@ -549,25 +499,11 @@ class Machine:
 
     def _run_alone(self, steps: Steps[int]) -> int:
         """Drive kernel code to its end with nothing beside it but who watches."""
-        self._kernel_memory.loads_are_steps = self._watch is not None
+        self._kernel_memory.loads_are_steps = self._journal.watch is not None
         try:
             return self.runner.run(steps)
         finally:
             self._kernel_memory.loads_are_steps = True
-
-    def _set_gigantic_apart(self) -> list[int]:
-        """Take memory for gigantic pages; give the first page frame of each.
-
-        It is hugetlb's, and not reserved when the machine runs.
-        """
-        size, taken = self.kernel.gigantic_pages << self.kernel.page_shift, []
-        for _ in range(self.spec.pages.gigantic // self.kernel.gigantic_pages):
-            phys = self.memblock.alloc(size, size, 0)
-            if phys is None:
-                raise SpecError("pages.gigantic", "no memory is left that is large enough")
-            self.memblock.reserved.remove(phys, phys + size)
-            taken.append(phys >> self.kernel.page_shift)
-        return taken
 
     def _alloc_for_tasks(self, size: int) -> int:
         return self.supply.alloc_kernel(size, align=max(size, TASK_ALIGN))
@@ -576,28 +512,16 @@ class Machine:
         """Hand what memblock has left to the page allocator, and put pages to use."""
         if not self.crashed:
             self.tasks.start_others()
-        shift = self.kernel.page_shift
-        for part in self.spec.memory:
-            self.pages.adopt(part.node, part.start >> shift, part.end >> shift)
-            for start, end in self.memblock.free_ranges(part.node).within(part.start, part.end):
-                for low, high in self._with_struct_pages(start, end):
-                    # A page that memblock gave out in part is not free.
-                    self.pages.free_range(-(-low >> shift), high >> shift)
-        for area in self.spec.cma:  # cma_init_reserved_areas() gives them back
-            self.memblock.reserved.remove(area.start, area.end)
-            self.pages.free_cma(area.start >> shift, area.end >> shift)
+        flags = self.sparsemem.flags
+        free_what_is_left(
+            *(self.pages, self.memblock, self.spec, self.kernel.page_shift),
+            (lambda section: bool(flags(section) & HAS_MEM_MAP)) if self.lost_sections else None,
+        )
         self.supply.booting = False
         if not self.crashed:
             self.usage.place_gigantic(self._gigantic)
             self.usage.place(self.spec.pages)
             map_vmalloc(self.kernel, self.memory, self.tables, self.usage, self.objects_phys)
-
-    def _with_struct_pages(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Leave out the sections that got no struct pages."""
-        if not self.lost_sections:
-            return [(start, end)]
-        edges = [start, *range((start >> 24) + 1 << 24, end, 1 << 24), end]
-        return [(low, high) for low, high in pairwise(edges) if self.sparsemem.flags(low >> 24) & 2]
 
     def _finish(self, work: Callable[[], int]) -> int | None:
         """Do some of the kernel's work; note it if the machine stops in the middle."""
@@ -611,21 +535,3 @@ class Machine:
             return None
         self.outcomes[-1].result = result
         return result
-
-    def _note_call(self, task: Task, name: str) -> None:
-        task.calls.append(name)
-        calls = self.outcomes[-1].calls if self.outcomes else []
-        if name not in calls:
-            calls.append(name)
-        if self._watch is not None:
-            self._watch.called(task)
-
-    def _note_said(self, said: Printed | Warned) -> None:
-        if self.outcomes:
-            self.outcomes[-1].said.append(said)
-        if self._watch is not None:
-            self._watch.said(said)
-
-    def _note_warning(self, task: Task, function: str) -> None:
-        callers = [name for name in reversed(task.calls) if name != function]
-        self._note_said(Warned(function, tuple(callers)))

@@ -74,6 +74,27 @@ def spec_of(memory: Size | Sequence[MemoryRange], fields: SpecFields) -> Machine
     return MachineSpec(**_known({"memory": memory, **fields}))
 
 
+def given_spec(
+    spec: MachineSpec | None, memory: Size | Sequence[MemoryRange], fields: SpecFields
+) -> MachineSpec:
+    """Take the description of a machine, or else describe one as `spec_of` does.
+
+    Raises:
+        SpecError: As for `spec_of`.
+        TypeError: It is no description, or there are fields beside it.
+    """
+    if spec is None:
+        return spec_of(memory, fields)
+    if not isinstance(spec, MachineSpec):
+        raise TypeError(
+            f"expected a MachineSpec, found {spec!r}: load_spec() reads one from a file, and "
+            "memory= says how much memory there is"
+        )
+    if fields:
+        raise TypeError(f"a spec is given, and beside it {', '.join(fields)}")
+    return spec
+
+
 def changed(spec: MachineSpec, fields: Mapping[str, Any]) -> MachineSpec:
     """Describe a machine that is like another but for some fields; raises as `spec_of`."""
     return replace(spec, **_known(fields))
