@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _TEXTS = ("address", "version", "vmemmap", "error_code", "error", "format", "release", "machine")
 _MORE_TEXTS = ("memory_byte_order", "mmu", "layout")
 _NUMBERS = (
-    *("dump_level", "ram_bytes", "page_size", "struct_page_size", "entries", "block_size"),
-    *("vmemmap_bytes", "errors", "cautions", "pages", "requests", "fetched_bytes"),
+    *("dump_level", "ram_bytes", "stored_bytes", "page_size", "struct_page_size", "entries"),
+    *("block_size", "vmemmap_bytes", "errors", "cautions", "pages", "requests", "fetched_bytes"),
 )
 
 
