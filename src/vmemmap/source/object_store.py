@@ -111,18 +111,17 @@ class StoredObject(RangeReader):
             options["if_match"] = self.etag
         try:
             answer = self._store.get(self._key, options=options)
-            meta, given = answer.meta, tuple(answer.range)
-            self._check(meta)
-            data = bytes(answer.bytes())
-        except UnreadableFile:
+            self._check(answer.meta)
+            wanted = (start, min(end, self.size))
+            if tuple(answer.range) != wanted:
+                raise _Failed(_OTHER_BYTES)
+            data = _body(answer, wanted[1] - wanted[0])
+        except (UnreadableFile, _Failed):
             raise
         except Exception as error:
             raise self._in_words(error) from None
         finally:
             self.traffic.count(len(data), again=again)
-        wanted = (start, min(end, self.size))
-        if given != wanted or len(data) != wanted[1] - wanted[0]:
-            raise _Failed("the server gave other bytes than were asked for")
         return data
 
     def _check(self, meta: Mapping[str, Any]) -> None:
@@ -157,7 +156,7 @@ class StoredObject(RangeReader):
         if "BadScheme" in text:
             why, hint = "its store answers without TLS", "allow that with --storage allow_http=true"
             return unreadable(self.path, why, hint, self._what)
-        if status == 416:
+        if status == 416 or "object was only 0 bytes long" in text:
             return _NoSuchRange() if self.size < 0 else self._changed()
         if any(sign in text for sign in _NO_CREDENTIALS):
             hint = _access_hint(self.path)
@@ -167,6 +166,23 @@ class StoredObject(RangeReader):
             why = f"the server refuses it with status {status}"
             return unreadable(self.path, why, hint, self._what)
         return _Failed(_failure(text, status))
+
+
+def _body(answer: Any, size: int) -> bytes:
+    """Take the bytes of an answer, and no more of them than it should have.
+
+    Raises:
+        _Failed: It has more, or fewer, whatever its headers say.
+    """
+    parts, length = [], 0
+    for part in answer.stream(min_chunk_size=max(size, 1)):
+        parts.append(bytes(part))
+        length += len(part)
+        if length > size:
+            break
+    if length != size:
+        raise _Failed(_OTHER_BYTES)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class _Failed(Exception):
@@ -349,6 +365,7 @@ def _failure(text: str, status: int) -> str:
     return f"the server answers with status {status}" if status else "the request failed"
 
 
+_OTHER_BYTES = "the server gave other bytes than were asked for"
 _FAILURES = (
     ("dns error", "the server's name is not known, or there is no network"),
     ("connection refused", "nothing answers at that address"),
@@ -363,7 +380,12 @@ _FAILURES = (
     ("following redirect", "it is redirected again and again"),
     ("content_range", "the server does not say which bytes it gave"),
     ("content-range", "the server does not say which bytes it gave"),
-    ("requested range", "the server gave other bytes than were asked for"),
+    ("requested range", _OTHER_BYTES),
+    ("unexpectedrange", _OTHER_BYTES),
+    ("content-length header missing", "the server does not say how long its answer is"),
+    ("without location", "it is redirected, and not said where to"),
+    ("invalid last modified", "the server says that it was changed on a date that is none"),
+    ("parse(", "the server's answer is not HTTP, or has headers that are too long"),
 )
 _NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount")
 """What stands in errors of looking for credentials; the address is where clouds give them."""
