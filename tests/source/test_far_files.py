@@ -243,6 +243,19 @@ def test_of_a_file_that_cannot_be_told_from_another_nothing_is_kept(
     assert not (tmp_path / "cache").exists()
 
 
+def test_without_a_home_nothing_is_kept(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is nobody that it knows."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    (served.folder / "flat").write_bytes(build_flattened(build_machine().kdump()))
+    with vmemmap.open(f"{served.url}/flat") as core:
+        assert len(core.backing)
+
+
 class Odd(io.BytesIO):
     """A file that does as many remote ones do: short reads, and a seek that gives nothing."""
 
