@@ -224,7 +224,7 @@ def marked(
     low = int(np.searchsorted(intervals[:, 1], first[0], side="right"))
     high = int(np.searchsorted(intervals[:, 0], end[-1], side="left"))
     near = intervals[low:high]
-    cuts = np.unique(near[(near > first[0]) & (near < end[-1])])
+    cuts = near[(near > first[0]) & (near < end[-1])]
     if len(cuts):
         run = np.searchsorted(first, cuts, side="right") - 1
         within = (cuts > first[run]) & (cuts < end[run])
