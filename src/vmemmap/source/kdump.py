@@ -209,10 +209,22 @@ class KdumpSource(PhysicalSource):
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap; see `PhysicalSource.ranges`."""
-        runs, cut = self.file.ram.runs(RANGES_LIMIT)
+        runs, cut = self.file.ram_as_told.runs(RANGES_LIMIT)
         if cut:
             self._warn(f"only the first {RANGES_LIMIT} memory ranges are shown")
         return runs << np.uint64(self._shift)
+
+    def ranges_cost(self) -> int:
+        """Tell what fetching the first bitmap takes; see `PhysicalSource.ranges_cost`."""
+        return self.file.ram_as_told.runs_cost(RANGES_LIMIT)
+
+    def memory_end(self) -> int:
+        """Give the end of the last page of RAM; see `PhysicalSource.memory_end`."""
+        return self.file.ram_as_told.last_end() << self._shift
+
+    def stored_bytes(self) -> int:
+        """Tell how much memory has a descriptor; see `PhysicalSource.stored_bytes`."""
+        return self.file.descriptors << self._shift
 
     def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
         """Tell what the file lacks of its pages; see `PhysicalSource.losses`."""
