@@ -6,42 +6,26 @@ What a reader of the dump would stop at becomes a finding here, as far as it con
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vmemmap.address import Run
 from vmemmap.backing.list_eras import may_leave_removed
 from vmemmap.backing.rescue import kernel_image, start_search
 from vmemmap.backing.rescue_nodes import find_nodes
 from vmemmap.backing.table import BackingTable
-from vmemmap.backing.walk import Walk
 from vmemmap.check.audit import AuditContext, audit_coverage, audit_list
-from vmemmap.check.coverage import Coverage, Sections, VmemmapPart, measure
+from vmemmap.check.checked_dump import CheckedDump
+from vmemmap.check.coverage import Coverage
+from vmemmap.check.reach import Reach
 from vmemmap.check.sharing import audit_sharing
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError
-from vmemmap.facts.backing import BackingFacts
-from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import radix_from_vmcoreinfo
 from vmemmap.findings import Finding, Severity
-from vmemmap.formats.extract_note import ExtractNote
-from vmemmap.intervals import Intervals, join, total, touched
-from vmemmap.mmzone.mem_section import MemSection
-from vmemmap.mmzone.read_sections import read_section_table
-from vmemmap.mmzone.section_table import SectionTable
-from vmemmap.pages.model import PageModel
-from vmemmap.source.base import PhysicalSource
-from vmemmap.translate.evidence import LayoutEvidence
-from vmemmap.translate.runs import NoRuns, TableRuns, VmemmapRuns
 from vmemmap.units import count_text
 
 _ENTRIES_COMPARED = 64
 _SHOWN = 8
-_SECTIONS_ASKED = 1 << 12
 _CODES = {"mmu_vmemmap_psize": "psize_index", "block_size": "psize_shift", "layout": "mmu_conflict"}
 """Facts that make the list unusable, and the finding that says so."""
 
@@ -79,76 +63,6 @@ class CheckReport:
         return "\n".join(lines)
 
 
-class CheckedDump(Protocol):
-    """What is checked: the layers of a dump; each may raise a FactError."""
-
-    source: PhysicalSource
-
-    @property
-    def extract_note(self) -> ExtractNote | None:
-        """What it says of itself if it is an extract."""
-        ...
-
-    @property
-    def kernel(self) -> KernelFacts:
-        """Facts about the kernel."""
-        ...
-
-    @property
-    def list_facts(self) -> BackingFacts:
-        """Facts about the list and its blocks."""
-        ...
-
-    @property
-    def evidence(self) -> LayoutEvidence:
-        """Which MMU and which address layout."""
-        ...
-
-    @property
-    def mem_section(self) -> MemSection:
-        """The kernel's table of sections."""
-        ...
-
-    @property
-    def walk(self) -> Walk:
-        """What a walk of the list met."""
-        ...
-
-    @property
-    def listed(self) -> BackingTable:
-        """The list."""
-        ...
-
-    @property
-    def backing(self) -> BackingTable:
-        """The list with what was rescued of it, where that was asked for."""
-        ...
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What is known to be wrong with it by itself."""
-        ...
-
-    @property
-    def region(self) -> Run | None:
-        """The vmemmap, or None where it is not known."""
-        ...
-
-    @property
-    def vmemmap_tables(self) -> VmemmapRuns:
-        """What the page tables map of the vmemmap."""
-        ...
-
-    @property
-    def pages(self) -> PageModel:
-        """Sections, nodes and zones."""
-        ...
-
-    def runs_of(self, table: BackingTable) -> VmemmapRuns:
-        """Give what a list's entries map."""
-        ...
-
-
 def check_dump(dump: CheckedDump) -> CheckReport:
     """Check the list of a dump.
 
@@ -166,8 +80,7 @@ class _Check:
         self._kernel = dump.kernel
         self._findings: list[Finding] = []
         self._page_size = dump.kernel.page_size.value
-        self._mapped: NDArray[np.uint64] | None = None
-        self._section_table: tuple[SectionTable | None, int] | None = None
+        self._reach = Reach(dump, self._findings)
 
     def report(self) -> CheckReport:
         table = self._list()
@@ -185,7 +98,7 @@ class _Check:
             whole = self._dump.backing
             rescued = int(np.count_nonzero(whole.rescued))
             if rescued:
-                listed, coverage = coverage, self._measure(whole, base)
+                listed, coverage = coverage, self._reach.measure(whole, base)
         order = (Severity.ERROR, Severity.WARNING, Severity.INFO)
         ranked = sorted(self._findings, key=lambda finding: order.index(finding.severity))
         return CheckReport((*self._lacks(), *ranked), coverage, listed, entries, rescued)
@@ -252,7 +165,7 @@ class _Check:
         except FactError as error:
             self._note("struct_page_size", Severity.WARNING, f"{error}; nothing can be compared")
             return None
-        sections = self._sections(table, base)
+        sections = self._reach.sections(table, base)
         context = AuditContext(
             source=self._dump.source,
             page_size=self._page_size,
@@ -263,110 +176,18 @@ class _Check:
             image=kernel_image(self._kernel),
             leaves_removed=may_leave_removed(self._kernel.parsed_release),
             complete=self._dump.walk.complete if table is not None else False,
-            lost_table=self._lost_table,
+            lost_table=self._reach.lost_table,
         )
         if table is not None:
             self._findings += audit_list(table, context)
-        coverage = self._measure(table, base)
+        coverage = self._reach.measure(table, base)
         if sections is not None and (table is None or not table.usable.any()):
-            self._findings += audit_sharing(self._backed(table, sections, base, size), context)
+            self._findings += audit_sharing(
+                self._reach.backed(table, sections, base, size), context
+            )
         if table is not None and coverage is not None:
             self._findings += audit_coverage(table, coverage, context)
         return coverage
-
-    def _measure(self, table: BackingTable | None, base: int) -> Coverage | None:
-        """Count what a list reaches."""
-        sections = self._sections(table, base)
-        if sections is None:
-            return None
-        size = self._kernel.struct_page_size.value
-        part = VmemmapPart(sections, base, size, self._backed(table, sections, base, size))
-        return measure(part, self._dump.source, self._page_size, self._homes(sections))
-
-    def _sections(self, table: BackingTable | None, base: int) -> Sections | None:
-        found, per = self._read_sections(base)
-        if found is not None:
-            pfns = np.column_stack([found.first_pfn, found.end_pfn])
-            return Sections(pfns, found.flags, per, "mem_section")
-        if table is None or not table.usable.any():
-            return None
-        if table.pfn_start is None or table.pfn_end is None:
-            return None
-        rows = np.column_stack([table.pfn_start[table.usable], table.pfn_end[table.usable]])
-        numbers = touched(join(*rows.astype(np.int64).T), per)
-        return Sections(numbers * per, np.full(len(numbers), 3), per, "vmemmap_list")
-
-    def _read_sections(self, base: int) -> tuple[SectionTable | None, int]:
-        """Read mem_section once, and take note of what is wrong with it."""
-        if self._section_table is None:
-            mem_section, found = self._dump.mem_section, None
-            try:
-                found = read_section_table(mem_section, base)
-                self._findings += found.findings
-            except FactError as why:
-                self._note(
-                    "mem_section_unreadable",
-                    Severity.WARNING,
-                    f"mem_section cannot be used ({why}): what the list lacks cannot be told",
-                )
-            self._section_table = found, mem_section.pages_per_section
-        return self._section_table
-
-    def _backed(
-        self, table: BackingTable | None, sections: Sections, base: int, size: int
-    ) -> NDArray[np.uint64]:
-        """Give what backs the sections' struct pages: rows of virt, phys, size."""
-        runs: VmemmapRuns = NoRuns()
-        listed = table is not None and bool(table.usable.any())
-        if not listed and self._mapped is not None:
-            return self._mapped
-        if table is not None and listed:
-            runs = self._dump.runs_of(table)
-        else:
-            with suppress(FactError, ReadError):  # on hash, or where it is not known, none has it
-                runs = self._dump.vmemmap_tables
-        parts = [
-            runs.rows(base + start * size, base + end * size)
-            for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
-        ]
-        found = np.concatenate([np.empty((0, 3), dtype=np.uint64), *parts])
-        # Where two runs of sections share a block, it comes twice, one behind the other.
-        found = found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
-        if not listed:
-            self._mapped = found
-        return found
-
-    def _lost_table(self, virt: int) -> str | None:
-        """Tell why no page table can be read for an address of the vmemmap, if that is so."""
-        with suppress(FactError, ReadError):
-            runs = self._dump.vmemmap_tables
-            return runs.why_lost(virt) if isinstance(runs, TableRuns) else None
-        return None
-
-    def _homes(self, sections: Sections) -> dict[int, Intervals]:
-        """Give the pages of each node: by their spans, by struct pages where those overlap."""
-        try:
-            nodes = self._dump.pages.nodes
-        except (FactError, ReadError):
-            return {}
-        spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
-        if any(left[1] > right[0] for left, right in pairwise(spans)):
-            return self._homes_by_section(sections)
-        return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
-
-    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals]:
-        """Ask the first struct page of each section, as long as they are not too many."""
-        per, pfns = sections.per_section, sections.joined
-        if total(pfns) // per > _SECTIONS_ASKED:
-            return {}
-        homes: dict[int, list[int]] = {}
-        for start, end in pfns.tolist():
-            for pfn in range(start, end, per):
-                node = self._dump.pages.node_of(pfn)
-                if node is not None:
-                    homes.setdefault(node, []).append(pfn)
-        starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
-        return {node: join(found, found + per) for node, found in starts.items()}
 
     def _against_mmu(self, table: BackingTable) -> None:
         """Compare a list with the page tables, where VMCOREINFO says that the MMU was radix.
