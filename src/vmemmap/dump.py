@@ -388,31 +388,12 @@ class Dump:
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""
-        from vmemmap.backing.rescue import rescue_list
-        from vmemmap.backing.rescue_nodes import guess_block_size
+        from vmemmap.backing.rescue import count_lost
 
         region = Run(layout.vmemmap.start, layout.vmemmap.end)
-        node, page_size = self.list_facts.node_layout, self._page_size
-        try:
-            block_size = self.list_facts.block_size.value
-        except FactError:
-            block_size = guess_block_size(self.source, node, page_size, region) or 0
-        if not block_size:
-            return 0
-        table = BackingTable(
-            EMPTY_WALK,
-            block_size=block_size,
-            region=region,
-            struct_page_size=self.kernel.struct_page_size.value,
-            node_size=node.size,
-            page_size=page_size,
-            duplicates_legal=False,
+        return count_lost(
+            self.mem_section, self.source, self.list_facts, region, self._search_effort
         )
-        found = rescue_list(
-            *(self.mem_section, self.source, table, EMPTY_WALK),
-            *(region.start, region, block_size, self._search_effort),
-        )
-        return len(found.walk.node)
 
     @property
     def _search_effort(self) -> Effort:

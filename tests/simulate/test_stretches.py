@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from breadth import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breadth import examples
 from vmemmap.simulate.mm.owners import Owners
 from vmemmap.simulate.mm.stretches import Owner, Stretches
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Run
 from vmemmap.backing.rescue_blocks import find_blocks
-from vmemmap.backing.rescue_nodes import find_nodes
+from vmemmap.backing.rescue_nodes import find_nodes, guess_block_size
 from vmemmap.backing.rescue_search import DEFAULT_EFFORT, Effort, Found, Search
 from vmemmap.backing.table import FROM_NODE_PAGE, FROM_STRUCT_PAGES, BackingTable
-from vmemmap.backing.walk import Walk
+from vmemmap.backing.walk import EMPTY_WALK, Walk
 from vmemmap.distinct import distinct
 from vmemmap.errors import FactError
 from vmemmap.facts.backing import BackingFacts
@@ -170,6 +170,48 @@ def rescue_list(
         np.repeat(np.array([0, FROM_NODE_PAGE, FROM_STRUCT_PAGES], np.uint8), lengths),
         np.concatenate([wrong, np.zeros(lengths[1] + lengths[2], np.bool_)]),
     )
+
+
+def count_lost(
+    mem_section: MemSection,
+    source: PhysicalSource,
+    facts: BackingFacts,
+    region: Run,
+    effort: Effort,
+) -> int:
+    """Count the blocks that a search finds for a vmemmap in a region, where there is no list.
+
+    Args:
+        mem_section: The kernel's table of sections.
+        source: The dump.
+        facts: What is known of the list, which may lack the size of a block.
+        region: Where the vmemmap would lie.
+        effort: How far to look.
+
+    Raises:
+        FactError: As for `start_search`.
+    """
+    kernel, node = mem_section.kernel, facts.node_layout
+    page_size = kernel.page_size.value
+    try:
+        block_size = facts.block_size.value
+    except FactError:
+        block_size = guess_block_size(source, node, page_size, region) or 0
+    if not block_size:
+        return 0
+    table = BackingTable(
+        EMPTY_WALK,
+        block_size=block_size,
+        region=region,
+        struct_page_size=kernel.struct_page_size.value,
+        node_size=node.size,
+        page_size=page_size,
+        duplicates_legal=False,
+    )
+    found = rescue_list(
+        *(mem_section, source, table, EMPTY_WALK, region.start, region, block_size, effort)
+    )
+    return len(found.walk.node)
 
 
 def _findings(nodes: Found, blocks: Found) -> list[Finding]:
