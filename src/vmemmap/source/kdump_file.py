@@ -1,6 +1,7 @@
 """The parts of a kdump-compressed file: headers, notes, and where bitmaps and descriptors lie.
 
-Everything here is checked against the file before it is believed; pages are read in ``kdump.py``.
+Everything here is checked against the file before it is believed; see ``kdump_descriptors.py`` and
+``kdump_pages.py`` for the pages.
 """
 
 from __future__ import annotations
