@@ -3,11 +3,13 @@
 #ifndef VMEMMAP_ONE_PASS_H
 #define VMEMMAP_ONE_PASS_H
 
+#include "borders.h"
 #include "pieces.h"
 
 #define KINDS 16               /* kinds that a page can have, at most */
 #define COMBINATIONS (1 << 14) /* combinations of members, at most */
-#define SLOTS (1 << 16)        /* of the hash, a power of two */
+#define SLOT_BITS 16
+#define SLOTS (1 << SLOT_BITS) /* of the hash */
 
 /* Marks of a combination, as vmemmap.pages.rules.Mark has them, and one of our own. */
 enum { TAIL = 1, HEAD = 2, FREE = 4, WILD = 8, RESERVED = 16, FAILED_TAIL = 32, PLAIN = 64 };
@@ -24,6 +26,7 @@ typedef struct {
     uint64_t flags, tag;
     uint32_t type;
     uint8_t kind, marks, seen;
+    uint8_t alone; /* each page in memory is one that makedumpfile sees something in by itself */
 } Combination;
 
 /* Where a number is in a struct page, and which bits of it count. */
@@ -35,9 +38,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     /* The struct page. Masks that are tested page by page are as they lie in memory. */
-    int size, swap;
-    int flags_at, mapping_at, type_at, head_at, private_at;
-    uint64_t flag_mask, mapping_mask, tail_mask, tail_flag, head_tag;
+    Compared how;
+    int swap, private_at;
+    uint64_t head_tag;
     uint32_t type_sign;
     Word order, dtor;
     uint64_t dtor_value;
@@ -49,6 +52,7 @@ typedef struct {
     int64_t end_pfn;
     int64_t *ranges;
     Py_ssize_t range_count;
+    int64_t range_start, range_end; /* the range that was met last */
     PyObject *learn, *reach;
     /* What has been met and counted. */
     Combination *known;
@@ -59,8 +63,6 @@ typedef struct {
     int64_t *free_orders, *window_orders;
     int64_t heads, window_heads;
     /* The run, the block and the place that the pass is in. */
-    uint64_t run_flags, run_tag, run_head, run_head_mask;
-    uint32_t run_type;
     int run, run_marks;
     int64_t run_start;
     int64_t free_begin, free_end, comp_begin, comp_end;
@@ -68,6 +70,8 @@ typedef struct {
     uint64_t comp_word, comp_head;
     int64_t huge_at;
     int64_t next_pfn;
+    const uint8_t *before; /* the struct page of the page before, which the run reaches to */
+    uint8_t joined[SIZE_MAX_PAGE];
     Pieces pieces;
     int64_t stretch_start, stretch_end;
     /* Where kinds, orders and heads of single pages go, if anywhere. */
@@ -78,7 +82,7 @@ typedef struct {
     /* Where what may be left out goes, if anywhere: start, end as free, end else, what is seen. */
     int64_t *event_out;
     Py_ssize_t event_count, event_room;
-    int wants_events;
+    int wants_events, only_counts;
 } Pass;
 
 /* Go over the struct pages of [pfn, end). Gives 1, 0 where they need care, -1 on error. */

@@ -25,6 +25,7 @@ class Pass:
         end_pfn: int,
         huge_seen: int,
         events: bool,
+        wide: bool,
         learn: Callable[[int, int, int], tuple[int, int, int]],
         reach: Callable[[int], tuple[int, int]],
     ) -> None: ...

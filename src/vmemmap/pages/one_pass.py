@@ -45,6 +45,8 @@ compiled: Any = None
 with suppress(ImportError):
     compiled = import_module("vmemmap._compiled")
 
+WIDE = True
+"""Whether struct pages are compared by half of one at once, where the processor can (AVX2)."""
 _NOT_KEPT = (-1, 0, 0)
 _PFN_END = 1 << 52
 _NEEDED = {"head", "tail", "order", "hugetlb"}
@@ -247,6 +249,7 @@ class OnePass:
             end_pfn=0 if exclusions is None else exclusions.end_pfn,
             huge_seen=Seen.USER if exclusions is None or exclusions.knowledge.knows_dtor else 0,
             events=remember,
+            wide=WIDE,
             learn=self._answers.learn,
             reach=self._answers.reach,
         )
