@@ -32,20 +32,21 @@ static inline __attribute__((always_inline)) int borders(const Compared *given, 
                                                          int mapping_at, int head_at, int type_at) {
     const Compared how = *given;
     const uint32_t sign = UINT32_C(0x80000000) >> how.type_shift;
-    int found = 0, row = 0;
+    uint16_t *next = out;
+    unsigned row = 0;
     if (before == NULL) {
-        out[found++] = 0;
+        *next++ = 0;
         before = page, page += size, row = 1;
     }
     Seen last = seen_at(before, flags_at, mapping_at, head_at, type_at);
-    for (; row < rows; row++, page += size) {
+    for (; row < (unsigned)rows; row++, page += size) {
         __builtin_prefetch((const void *)((uintptr_t)page + (uintptr_t)ahead));
         Seen here = seen_at(page, flags_at, mapping_at, head_at, type_at);
-        out[found] = (uint16_t)row;
-        found += differ(&how, last, here, sign) != 0;
+        *next = (uint16_t)row;
+        next += differ(&how, last, here, sign) != 0;
         last = here;
     }
-    return found;
+    return (int)(next - out);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -62,25 +63,26 @@ static __attribute__((target("avx2"))) int wide_borders(const Compared *how, con
     const __m256i mask = load256(how->piece_mask[0]), mask2 = load256(how->piece_mask[1]);
     const __m256i type_mask = load256(how->type_mask);
     const __m128i shift = _mm_cvtsi32_si128(how->type_shift);
-    const int size = how->size, at = how->piece_at[0], at2 = how->piece_at[1];
-    int found = 0, row = 0;
+    const ptrdiff_t size = how->size, at = how->piece_at[0], at2 = how->piece_at[1];
+    uint16_t *next = out;
+    unsigned row = 0;
     if (before == NULL) {
-        out[found++] = 0;
+        *next++ = 0;
         before = page, page += size, row = 1;
     }
     __m256i last = load256(before + at), last2 = load256(before + at2);
-    for (; row < rows; row++, page += size) {
+    for (; row < (unsigned)rows; row++, page += size) {
         __builtin_prefetch((const void *)((uintptr_t)page + (uintptr_t)ahead));
         __m256i here = load256(page + at), here2 = load256(page + at2);
         __m256i sign = _mm256_srai_epi32(_mm256_sll_epi32(here2, shift), 31);
         __m256i whole = _mm256_or_si256(_mm256_and_si256(sign, type_mask), mask2);
         __m256i differ = _mm256_or_si256(_mm256_and_si256(_mm256_xor_si256(here, last), mask),
                                          _mm256_and_si256(_mm256_xor_si256(here2, last2), whole));
-        out[found] = (uint16_t)row;
-        found += !_mm256_testz_si256(differ, differ);
+        *next = (uint16_t)row;
+        next += !_mm256_testz_si256(differ, differ);
         last = here, last2 = here2;
     }
-    return found;
+    return (int)(next - out);
 }
 
 static int compares_wide(void) { return __builtin_cpu_supports("avx2"); }

@@ -16,6 +16,7 @@
 
 #include "one_pass.h"
 
+#define AROUND 65536 /* bytes that Linux maps around one that was asked for */
 #define AHEAD_BYTES (BATCH * 64) /* what is asked for ahead comes while runs are counted */
 
 /* Give an unsigned number of 1, 2, 4 or 8 bytes. */
@@ -181,9 +182,11 @@ static inline void give_kind(Pass *self, int64_t start, int64_t end, int kind) {
         memset(self->kind_out + (start - self->out_first), kind, (size_t)(end - start));
 }
 
-/* Count the run that ends before *end*, which may lie in a block. */
-static int close_slowly(Pass *self, int64_t end) {
+/* Count the run that ends before *end*. Gives 1, 0 where the window needs care, -1 on error. */
+static int close_run(Pass *self, int64_t end) {
     int64_t start = self->run_start;
+    if (self->run < 0)
+        return 1;
     const Combination *said = self->known + self->run;
     Counts *counts = counts_of(self, self->run);
     if (said->alone) {
@@ -221,21 +224,13 @@ static int close_slowly(Pass *self, int64_t end) {
     return 1;
 }
 
-/* Count the run that ends before *end*. Gives 1, 0 where the window needs care, -1 on error. */
-static inline int close_run(Pass *self, int64_t end) {
-    int64_t start = self->run_start;
-    if (self->run < 0)
-        return 1;
-    /* Nearly all lie in no block, and in the memory range of those before. */
-    int simple = (start >= self->free_end) & (start >= self->comp_end) & self->only_counts &
-                 (start >= self->range_start) & (end <= self->range_end);
-    const Combination *said = self->known + self->run;
-    if (!simple || said->marks & TAIL)
-        return close_slowly(self, end);
-    Counts *counts = counts_of(self, self->run);
-    counts->seen += (end - start) & -(int64_t)said->alone;
-    counts->kinds[said->kind] += end - start;
-    return 1;
+/* Give from which page on runs that begin there and end in this batch lie in no block, and all of
+ * them in one range of the dump's memory: such runs are only added up. */
+static int64_t plain_from(const Pass *self, int64_t end) {
+    int64_t from = self->free_end > self->comp_end ? self->free_end : self->comp_end;
+    if (!self->only_counts || end > self->range_end)
+        return INT64_MAX;
+    return from > self->range_start ? from : self->range_start;
 }
 
 /* ------------------------------------------------------------------ heads */
@@ -343,20 +338,13 @@ static int special(Pass *self, const uint8_t *page, int64_t pfn) {
 
 /* ------------------------------------------------------------------ the pass */
 
-/* Begin a run at a page, of a combination that may be -1 for one not met before. Gives 1, 0 where
- * the window needs care, -1 on error. */
-static inline int open_run(Pass *self, const uint8_t *page, int64_t pfn, int which) {
-    if (which < 0) {
-        uint32_t slot;
-        Key key = key_at(self, page);
-        which = find(self, key, &slot);
-        if (which < 0)
-            which = learn(self, key, slot);
-        if (which < 0)
-            return which + 1;
-    }
-    self->run = which, self->run_start = pfn, self->run_marks = self->known[which].marks;
-    return 1;
+/* Give the combination of a page that has not been met before; -1 where the window needs care, -2 on
+ * error. */
+static int meet(Pass *self, const uint8_t *page) {
+    uint32_t slot;
+    Key key = key_at(self, page);
+    int found = find(self, key, &slot); /* another page of this batch may have been like it */
+    return found < 0 ? learn(self, key, slot) : found;
 }
 
 /* Look at the tails of a run: all of them name the compound that they lie in. */
@@ -399,13 +387,23 @@ static int go_over(Pass *self, const uint8_t *page, int64_t pfn, int rows, ptrdi
         which[i] = find(self, key_at(self, page + starts[i] * size), &slot);
     }
     int fine = starts[0] ? look(self, page, pfn, starts[0]) : 1;
+    int64_t from = plain_from(self, pfn + rows);
     for (int i = 0; i < count && fine > 0; i++) {
-        int64_t start = starts[i], end = starts[i + 1];
-        fine = close_run(self, pfn + start);
-        if (fine > 0)
-            fine = open_run(self, page + start * size, pfn + start, which[i]);
-        if (fine > 0)
-            fine = look(self, page + start * size, pfn + start, end - start);
+        int64_t start = pfn + starts[i];
+        if (self->run_start >= from) {
+            self->plain[self->run] += start - self->run_start;
+        } else {
+            fine = close_run(self, start);
+            from = plain_from(self, pfn + rows);
+        }
+        int run = which[i] >= 0 ? which[i] : meet(self, page + starts[i] * size);
+        if (run < 0)
+            return run + 1;
+        self->run = run, self->run_start = start, self->run_marks = self->known[run].marks;
+        if (self->run_marks & (TAIL | FREE | HEAD | WILD) && fine > 0) {
+            fine = look(self, page + starts[i] * size, start, starts[i + 1] - starts[i]);
+            from = plain_from(self, pfn + rows);
+        }
     }
     return fine;
 }
@@ -430,7 +428,7 @@ static int go_over_piece(Pass *self, const uint8_t *page, int64_t pfn, int64_t r
 }
 
 static void forget_run(Pass *self) {
-    self->run = -1, self->run_marks = 0, self->huge_at = -1, self->before = NULL;
+    self->run = -1, self->run_marks = 0, self->run_start = -1, self->huge_at = -1, self->before = NULL;
 }
 
 static void forget_blocks(Pass *self) {
@@ -443,12 +441,28 @@ void pass_forget(Pass *self) {
     self->next_pfn = -1;
 }
 
+/* Have the struct pages up to *end* mapped that are not so yet. Together that takes half the time: a
+ * fault in the middle of the pass ends all that the processor looks ahead. */
+static void map_ahead(const Pass *self, int64_t pfn, int64_t end) {
+    const int size = self->how.size;
+    for (Py_ssize_t i = self->pieces.at; i < self->pieces.count; i++) {
+        const int64_t *span = self->pieces.spans + 3 * i;
+        int64_t from = pfn * size > span[0] ? pfn * size - span[0] : 0;
+        int64_t to = end * size < span[0] + span[1] ? end * size - span[0] : span[1];
+        if (to <= 0)
+            break;
+        for (int64_t at = from; at < to; at += AROUND)
+            *(const volatile uint8_t *)(self->pieces.data + span[2] + at);
+    }
+}
+
 int pass_stretch(Pass *self, int64_t pfn, int64_t end) {
     uint8_t room[SIZE_MAX_PAGE];
     forget_run(self);
     if (pfn != self->next_pfn)
         forget_blocks(self);
     self->stretch_start = pfn, self->stretch_end = end;
+    map_ahead(self, pfn, end);
     self->only_counts = self->kind_out == NULL && !self->wants_events;
     while (pfn < end) {
         int64_t rows;
@@ -469,7 +483,21 @@ int pass_stretch(Pass *self, int64_t pfn, int64_t end) {
     return 1;
 }
 
+/* Count the runs that were only added up as `close_run` would have done. */
+static void count_plain(Pass *self) {
+    for (int which = 0; which < self->known_count; which++) {
+        int64_t pages = self->plain[which];
+        if (pages == 0)
+            continue;
+        Counts *counts = counts_of(self, which);
+        counts->kinds[self->known[which].kind] += pages;
+        counts->seen += self->known[which].alone ? pages : 0;
+        self->plain[which] = 0;
+    }
+}
+
 void pass_settle(Pass *self, int keep) {
+    count_plain(self);
     for (int i = 0; i < self->touched_count; i++) {
         Counts *counts = self->window + self->touched[i], *total = self->total + self->touched[i];
         if (keep) {

@@ -59,6 +59,7 @@ typedef struct {
     int known_count;
     uint16_t *slots;
     Counts *total, *window;
+    int64_t *plain; /* pages of each combination that lie in no block, and are not counted yet */
     int *touched, touched_count;
     int64_t *free_orders, *window_orders;
     int64_t heads, window_heads;

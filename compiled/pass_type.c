@@ -179,11 +179,12 @@ static int pass_init(Pass *self, PyObject *args, PyObject *named) {
     self->slots = PyMem_Calloc(SLOTS, sizeof(uint16_t));
     self->total = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
     self->window = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
+    self->plain = PyMem_Calloc(COMBINATIONS, sizeof(int64_t));
     self->touched = PyMem_Calloc(COMBINATIONS, sizeof(int));
     self->free_orders = PyMem_Calloc((size_t)self->orders, sizeof(int64_t));
     self->window_orders = PyMem_Calloc((size_t)self->orders, sizeof(int64_t));
     if ((self->excludes && self->ranges == NULL) || !self->known || !self->slots || !self->total ||
-        !self->window || !self->touched || !self->free_orders || !self->window_orders) {
+        !self->window || !self->plain || !self->touched || !self->free_orders || !self->window_orders) {
         PyErr_NoMemory();
         return -1;
     }
@@ -214,6 +215,7 @@ static void pass_free(Pass *self) {
     PyMem_Free(self->slots);
     PyMem_Free(self->total);
     PyMem_Free(self->window);
+    PyMem_Free(self->plain);
     PyMem_Free(self->touched);
     PyMem_Free(self->free_orders);
     PyMem_Free(self->window_orders);
