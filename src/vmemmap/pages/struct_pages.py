@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import ReadError
+from vmemmap.intervals import join
 from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import Located, PhysicalSource
+from vmemmap.source.overlaps import cut_at
 from vmemmap.translate.runs import VmemmapRuns
 
 ROWS_IN_CACHE = 8192
@@ -200,9 +202,13 @@ class StructPages:
         Returns:
             Where they are; positions are bytes from the struct page of pfn 0 on.
         """
+        whole = join(stretches[:, 0], stretches[:, 1]) * self.size
         found = [np.empty((0, 3), dtype=np.int64)]
-        found += [self.places(first, end) for first, end in (stretches * self.size).tolist()]
-        return self._source.locate(np.concatenate(found))
+        found += [self.places(first, end) for first, end in whole.tolist()]
+        # Looked up together, and yet apart: what cannot be read is to be missing in one of them.
+        by_place = np.concatenate(found)[:, [1, 0, 2]]
+        runs = cut_at(by_place, stretches[:, 1] * self.size)[:, [1, 0, 2]]
+        return self._source.locate(np.ascontiguousarray(runs))
 
     def places(self, first: int, end: int) -> NDArray[np.int64]:
         """Tell where a part of the array lies in physical memory.
