@@ -18,7 +18,6 @@ from vmemmap.errors import ReadError
 from vmemmap.intervals import join
 from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import Located, PhysicalSource
-from vmemmap.source.overlaps import cut_at
 from vmemmap.translate.runs import VmemmapRuns
 
 ROWS_IN_CACHE = 8192
@@ -167,6 +166,7 @@ class StructPages:
         self.order = order
         self._page_size = page_size
         self._unit = min(page_size, source.block_size or page_size)
+        self._in_file = source.gives_file
 
     def windows(self, count: int) -> Iterator[int]:
         """Yield the first pfn of every window of *count* pages that has a page, in order."""
@@ -202,13 +202,12 @@ class StructPages:
         Returns:
             Where they are; positions are bytes from the struct page of pfn 0 on.
         """
-        whole = join(stretches[:, 0], stretches[:, 1]) * self.size
+        # In a file neighbours are found together; what has to be read fails for each by itself.
+        if len(stretches) > 1 and self._in_file:
+            stretches = join(stretches[:, 0], stretches[:, 1])
         found = [np.empty((0, 3), dtype=np.int64)]
-        found += [self.places(first, end) for first, end in whole.tolist()]
-        # Looked up together, and yet apart: what cannot be read is to be missing in one of them.
-        by_place = np.concatenate(found)[:, [1, 0, 2]]
-        runs = cut_at(by_place, stretches[:, 1] * self.size)[:, [1, 0, 2]]
-        return self._source.locate(np.ascontiguousarray(runs))
+        found += [self.places(first, end) for first, end in (stretches * self.size).tolist()]
+        return self._source.locate(np.concatenate(found))
 
     def places(self, first: int, end: int) -> NDArray[np.int64]:
         """Tell where a part of the array lies in physical memory.

@@ -174,6 +174,11 @@ class PhysicalSource(ABC):
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
 
+    @property
+    def gives_file(self) -> bool:
+        """Whether `locate` finds memory as the file has it, all of it in no time."""
+        return self.locate(np.empty((0, 3), dtype=np.int64)).file is not None
+
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch stretches of memory that will be read soon, where reading costs requests.
 

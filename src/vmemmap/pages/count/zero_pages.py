@@ -36,8 +36,7 @@ def count_zero_pages(
     Returns:
         How many; None if some that stay are not in the dump, so that it cannot be known.
     """
-    in_file = source.locate(np.empty((0, 3), dtype=np.int64)).file is not None
-    zero, at_once = 0, (_FILE_BYTES if in_file else _DECODED_BYTES) // pages.page_size
+    zero, at_once = 0, (_FILE_BYTES if source.gives_file else _DECODED_BYTES) // pages.page_size
     for stretch in decided(pages, exclusions, level):
         for part in groups(stretch.kept, at_once):
             found = _zero_among(source, part, pages.page_size)
