@@ -7,6 +7,7 @@
 #include "pieces.h"
 
 #define KINDS 16               /* kinds that a page can have, at most */
+#define ORDERS 40              /* orders that a free block can have, at most */
 #define COMBINATIONS (1 << 14) /* combinations of members, at most */
 #define SLOT_BITS 16
 #define SLOTS (1 << SLOT_BITS) /* of the hash */
@@ -15,16 +16,25 @@
 enum { TAIL = 1, HEAD = 2, FREE = 4, WILD = 8, RESERVED = 16, FAILED_TAIL = 32, PLAIN = 64 };
 
 /* What is counted of a combination. `blocks` has a number and a sum of pages each for free blocks,
- * compounds, and compounds whose second page marks them as huge. */
+ * compounds, and compounds whose second page marks them as huge; `orders` the free blocks. */
 typedef struct {
     int64_t kinds[KINDS];
     int64_t seen;
     int64_t blocks[6];
+    int64_t orders[ORDERS];
 } Counts;
+
+/* Pages in a row that are of one kind and zone. */
+typedef struct {
+    int64_t first;
+    int32_t pages;
+    uint16_t zone, kind;
+} Run;
 
 typedef struct {
     uint64_t flags, tag;
     uint32_t type;
+    uint16_t zone;
     uint8_t kind, marks, seen;
     uint8_t alone; /* each page in memory is one that makedumpfile sees something in by itself */
 } Combination;
@@ -61,7 +71,6 @@ typedef struct {
     Counts *total, *window;
     int64_t *plain; /* pages of each combination that lie in no block, and are not counted yet */
     int *touched, touched_count;
-    int64_t *free_orders, *window_orders;
     int64_t heads, window_heads;
     /* The run, the block and the place that the pass is in. */
     int run, run_marks;
@@ -84,6 +93,10 @@ typedef struct {
     int64_t *event_out;
     Py_ssize_t event_count, event_room;
     int wants_events, only_counts;
+    /* Where runs go, if anywhere; those below *run_floor* are of windows before this one. */
+    Run *run_out;
+    Py_ssize_t run_count, run_floor, run_room;
+    int wants_runs;
 } Pass;
 
 /* Go over the struct pages of [pfn, end). Gives 1, 0 where they need care, -1 on error. */
