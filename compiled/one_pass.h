@@ -3,12 +3,14 @@
 #ifndef VMEMMAP_ONE_PASS_H
 #define VMEMMAP_ONE_PASS_H
 
+#include "borders.h"
 #include "pieces.h"
 
 #define KINDS 16               /* kinds that a page can have, at most */
 #define ORDERS 40              /* orders that a free block can have, at most */
 #define COMBINATIONS (1 << 14) /* combinations of members, at most */
-#define SLOTS (1 << 16)        /* of the hash, a power of two */
+#define SLOT_BITS 16
+#define SLOTS (1 << SLOT_BITS) /* of the hash */
 
 /* Marks of a combination, as vmemmap.pages.rules.Mark has them, and one of our own. */
 enum { TAIL = 1, HEAD = 2, FREE = 4, WILD = 8, RESERVED = 16, FAILED_TAIL = 32, PLAIN = 64 };
@@ -34,6 +36,7 @@ typedef struct {
     uint32_t type;
     uint16_t zone;
     uint8_t kind, marks, seen;
+    uint8_t alone; /* each page in memory is one that makedumpfile sees something in by itself */
 } Combination;
 
 /* Where a number is in a struct page, and which bits of it count. */
@@ -45,9 +48,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     /* The struct page. Masks that are tested page by page are as they lie in memory. */
-    int size, swap;
-    int flags_at, mapping_at, type_at, head_at, private_at;
-    uint64_t flag_mask, mapping_mask, tail_mask, tail_flag, head_tag;
+    Compared how;
+    int swap, private_at;
+    uint64_t head_tag;
     uint32_t type_sign;
     Word order, dtor;
     uint64_t dtor_value;
@@ -59,17 +62,17 @@ typedef struct {
     int64_t end_pfn;
     int64_t *ranges;
     Py_ssize_t range_count;
+    int64_t range_start, range_end; /* the range that was met last */
     PyObject *learn, *reach;
     /* What has been met and counted. */
     Combination *known;
     int known_count;
     uint16_t *slots;
     Counts *total, *window;
+    int64_t *plain; /* pages of each combination that lie in no block, and are not counted yet */
     int *touched, touched_count;
     int64_t heads, window_heads;
     /* The run, the block and the place that the pass is in. */
-    uint64_t run_flags, run_tag, run_head, run_head_mask;
-    uint32_t run_type;
     int run, run_marks;
     int64_t run_start;
     int64_t free_begin, free_end, comp_begin, comp_end;
@@ -77,6 +80,8 @@ typedef struct {
     uint64_t comp_word, comp_head;
     int64_t huge_at;
     int64_t next_pfn;
+    const uint8_t *before; /* the struct page of the page before, which the run reaches to */
+    uint8_t joined[SIZE_MAX_PAGE];
     Pieces pieces;
     int64_t stretch_start, stretch_end;
     /* Where kinds, orders and heads of single pages go, if anywhere. */
@@ -87,7 +92,7 @@ typedef struct {
     /* Where what may be left out goes, if anywhere: start, end as free, end else, what is seen. */
     int64_t *event_out;
     Py_ssize_t event_count, event_room;
-    int wants_events;
+    int wants_events, only_counts;
     /* Where runs go, if anywhere; those below *run_floor* are of windows before this one. */
     Run *run_out;
     Py_ssize_t run_count, run_floor, run_room;

@@ -51,7 +51,7 @@ static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
                   (orders.buf != NULL && (row[1] < first || row[2] - first > orders.len)) ||
                   (heads.buf != NULL && (row[1] < first || row[2] - first > heads.len / 8));
         if (row[0] < 0 || row[0] >= windows || row[1] < 0 || row[2] < row[1] || out ||
-            row[2] > INT64_MAX / self->size) {
+            row[2] > INT64_MAX / self->how.size) {
             PyErr_SetString(PyExc_ValueError, "a stretch of pages lies outside its window");
             goto done;
         }
@@ -121,38 +121,43 @@ static PyObject *pass_runs(Pass *self, PyObject *Py_UNUSED(args)) {
 }
 
 static int is_inside(const Pass *self, int at, int width) {
-    return at >= 0 && width >= 1 && width <= 8 && at + width <= self->size;
+    return at >= 0 && width >= 1 && width <= 8 && at + width <= self->how.size;
 }
 
 /* Take in what one kernel's struct page is like; see vmemmap/pages/one_pass.py. */
 static int pass_init(Pass *self, PyObject *args, PyObject *named) {
     static char *names[] = {"size", "swap", "places", "masks", "order", "dtor", "dtor_value", "orders",
                             "max_order", "kinds", "base", "ranges", "end_pfn", "huge_seen", "events",
-                            "learn", "reach", NULL};
+                            "wide", "learn", "reach", NULL};
     unsigned long long flag_mask, mapping_mask, tail_mask, tail_flag, head_tag, type_sign;
     unsigned long long order_mask, dtor_mask, dtor_value, base;
     long long end_pfn;
+    Compared *how = &self->how;
+    int wide;
     PyObject *ranges, *learner, *reacher;
     if (self->known != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "it is made once");
         return -1;
     }
     if (!PyArg_ParseTupleAndKeywords(
-            args, named, "$ip(iiiii)(KKKKKK)(iiK)(iiK)Kii(iiii)KOLipOO:Pass", names, &self->size,
-            &self->swap, &self->flags_at, &self->mapping_at, &self->type_at, &self->head_at,
+            args, named, "$ip(iiiii)(KKKKKK)(iiK)(iiK)Kii(iiii)KOLippOO:Pass", names, &how->size,
+            &self->swap, &how->flags_at, &how->mapping_at, &how->type_at, &how->head_at,
             &self->private_at, &flag_mask, &mapping_mask, &tail_mask, &tail_flag, &head_tag,
             &type_sign, &self->order.at, &self->order.width, &order_mask, &self->dtor.at,
             &self->dtor.width, &dtor_mask, &dtor_value, &self->orders, &self->max_order,
             &self->kind_free, &self->kind_other, &self->kind_tail, &self->kind_huge, &base, &ranges,
-            &end_pfn, &self->huge_seen, &self->wants_events, &learner, &reacher))
+            &end_pfn, &self->huge_seen, &self->wants_events, &wide, &learner, &reacher))
         return -1;
-    self->flag_mask = flag_mask, self->mapping_mask = mapping_mask, self->tail_mask = tail_mask;
-    self->tail_flag = tail_flag, self->head_tag = head_tag, self->type_sign = (uint32_t)type_sign;
+    how->flag_mask = flag_mask, how->mapping_mask = mapping_mask;
+    how->tail_mask = tail_flag ? 0 : tail_mask; /* a flag is among the flags */
+    while (how->type_shift < 31 && type_sign << how->type_shift < UINT32_C(1) << 31)
+        how->type_shift++;
+    self->head_tag = head_tag, self->type_sign = (uint32_t)type_sign;
     self->order.mask = order_mask, self->dtor.mask = dtor_mask, self->dtor_value = dtor_value;
     self->has_dtor = self->dtor.width > 0, self->base = base, self->end_pfn = end_pfn;
-    int fits = self->size >= 8 && self->size <= SIZE_MAX_PAGE && is_inside(self, self->flags_at, 8) &&
-               is_inside(self, self->mapping_at, 8) && is_inside(self, self->type_at, 4) &&
-               is_inside(self, self->head_at, 8) && is_inside(self, self->private_at, 8) &&
+    int fits = how->size >= 8 && how->size <= SIZE_MAX_PAGE && is_inside(self, how->flags_at, 8) &&
+               is_inside(self, how->mapping_at, 8) && is_inside(self, how->type_at, 4) &&
+               is_inside(self, how->head_at, 8) && is_inside(self, self->private_at, 8) &&
                is_inside(self, self->order.at, self->order.width) &&
                (!self->has_dtor || is_inside(self, self->dtor.at, self->dtor.width));
     int kinds_fit = self->kind_free >= 0 && self->kind_free < KINDS - 1 && self->kind_other >= 0 &&
@@ -163,7 +168,10 @@ static int pass_init(Pass *self, PyObject *args, PyObject *named) {
         PyErr_SetString(PyExc_ValueError, "a member lies outside the struct page");
         return -1;
     }
+    if (wide)
+        compare_wide(how);
     self->excludes = ranges != Py_None;
+    self->range_end = self->excludes ? 0 : INT64_MAX; /* where none is asked for all are alike */
     if (self->excludes) {
         Py_buffer given;
         if (PyObject_GetBuffer(ranges, &given, PyBUF_SIMPLE) < 0)
@@ -178,9 +186,10 @@ static int pass_init(Pass *self, PyObject *args, PyObject *named) {
     self->slots = PyMem_Calloc(SLOTS, sizeof(uint16_t));
     self->total = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
     self->window = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
+    self->plain = PyMem_Calloc(COMBINATIONS, sizeof(int64_t));
     self->touched = PyMem_Calloc(COMBINATIONS, sizeof(int));
     if ((self->excludes && self->ranges == NULL) || !self->known || !self->slots || !self->total ||
-        !self->window || !self->touched) {
+        !self->window || !self->plain || !self->touched) {
         PyErr_NoMemory();
         return -1;
     }
@@ -211,6 +220,7 @@ static void pass_free(Pass *self) {
     PyMem_Free(self->slots);
     PyMem_Free(self->total);
     PyMem_Free(self->window);
+    PyMem_Free(self->plain);
     PyMem_Free(self->touched);
     PyMem_Free(self->event_out);
     PyMem_Free(self->run_out);

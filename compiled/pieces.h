@@ -66,6 +66,11 @@ static inline const uint8_t *pages_at(Pieces *pieces, int size, int64_t pfn, int
     return pieces->data + span[2] + into;
 }
 
+/* Give where the piece behind the one of the last call of pages_at begins; NULL if there is none. */
+static inline const uint8_t *next_piece(const Pieces *pieces) {
+    return pieces->at + 1 < pieces->count ? pieces->data + pieces->spans[3 * pieces->at + 5] : NULL;
+}
+
 /* Check that the pieces lie in the data, in order, and do not overlap. */
 static inline int check_spans(const Pieces *pieces, Py_ssize_t data_bytes) {
     const int64_t *spans = pieces->spans;

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 _CERTAIN_END = CERTAIN_LINEAR.end
 _MAY_BE_DEVICE = (Absence.HOT_ADDED, Absence.RESERVED)
 """What memory that the dump's headers do not know may be said to be before devices are marked."""
+_MANY_NODES = 1 << 16
+"""Nodes of a list that take megabytes of the dump, which are let go of when they have been read."""
 
 
 class Dump:
@@ -340,9 +342,12 @@ class Dump:
             if not self._rescue:
                 raise
             block_size = self._page_size  # to judge doubtful nodes by; better is not known yet
-        return walk_list(
+        walk = walk_list(
             self.memory, head, facts.node_layout, page_size=self._page_size, block_size=block_size
         )
+        if len(walk.node) > _MANY_NODES:
+            self.source.trim()  # the nodes are not looked at again
+        return walk
 
     @property
     def list_virts(self) -> NDArray[np.uint64]:

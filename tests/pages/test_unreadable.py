@@ -326,7 +326,9 @@ def test_wrong_numbers_in_vmcoreinfo_end_in_an_error_or_a_count(tmp_path, releas
     assert outcomes == {"counted", "refused"}
 
 
-def test_a_compound_larger_than_a_window(tmp_path: Path, way: str) -> None:
+def test_a_compound_larger_than_a_window(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = machine_of("6.1.0", "big")
     pages = StructPages(machine, zone_bits=1)
     pages.clear(pfns_of(machine))
@@ -335,7 +337,7 @@ def test_a_compound_larger_than_a_window(tmp_path: Path, way: str) -> None:
         usage = core.usage()
         rows = np.concatenate(list(core.pages.scan(("pfn", "kind"), chunk_pages=256)))
         assert core.pages[2047].kind is Kind.HUGETLB
-        quickly, slowly = tallies(core)  # in windows of 256 pages
+        quickly, slowly = tallies(core, monkeypatch)  # in windows of 256 pages
     assert usage.kinds["hugetlb"] == 1024
     assert (usage.compound_heads, usage.compound_tails) == (1, 1023)
     assert rows["pfn"][rows["kind"] == Kind.HUGETLB].tolist() == list(range(1024, 2048))

@@ -7,6 +7,7 @@ what the work takes today and about half more.
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -164,6 +165,24 @@ def test_no_python_for_an_entry_of_a_list(lists: list[BigList]) -> None:
     for name, (ask, most) in WORK.items():
         with trying(name):
             assert _lines_an_entry(lists, ask) < most
+
+
+def test_memory_for_an_entry_of_a_list(lists: list[BigList]) -> None:
+    """Three numbers of 8 bytes are kept of each; what else is made of it is made of a part alone."""
+
+    def peak(big: BigList) -> int:
+        with vmemmap.open(big.path) as core:
+            _ = core.list_facts
+            tracemalloc.start()
+            try:
+                assert len(core.backing) == len(big.node)
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    peak(lists[0])  # imports
+    few, many = map(peak, lists)
+    assert (many - few) / (MANY - FEW) < 60
 
 
 def _write(big: BigList, virt: int, word: int) -> None:

@@ -33,6 +33,7 @@ _COLUMNS = ("#", "node", "virt", "phys", "pfns")
 _FINDINGS_PER_CODE = 20
 _PHYS_BITS_MAX = 53
 """The widest physical address that a page table entry of any ppc64 kernel can hold."""
+_IMPOSSIBLE_BITS = (1 << 64) - (1 << _PHYS_BITS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +272,7 @@ class BackingTable(Sequence[Entry], Tabular):
 
     def _judge(self) -> tuple[NDArray[np.bool_], list[Finding]]:
         """Find the entries that cannot be what they claim."""
-        mask = np.uint64(max(self.block_size, 1) - 1)
+        inside_block = max(self.block_size, 1) - 1
         findings: list[Finding] = []
         usable = np.ones(len(self), dtype=np.bool_)
         if self._distrusted is not None:
@@ -279,7 +280,7 @@ class BackingTable(Sequence[Entry], Tabular):
         tests = (
             (
                 "virt_misaligned",
-                (self.virt & mask) != 0,
+                _with_any_bit(self.virt, inside_block),
                 "virt_addr {virt:#x} is no multiple of the block size {block:#x}",
             ),
             (
@@ -289,12 +290,12 @@ class BackingTable(Sequence[Entry], Tabular):
             ),
             (
                 "phys_misaligned",
-                (self.phys & mask) != 0,
+                _with_any_bit(self.phys, inside_block),
                 "phys {phys:#x} is no multiple of the block size {block:#x}",
             ),
             (
                 "phys_impossible",
-                self.phys >> np.uint64(_PHYS_BITS_MAX) != 0,
+                _with_any_bit(self.phys, _IMPOSSIBLE_BITS),
                 "phys {phys:#x} is beyond any physical address of a ppc64 machine",
             ),
         )
@@ -309,8 +310,9 @@ class BackingTable(Sequence[Entry], Tabular):
 
     def _duplicates(self, usable: NDArray[np.bool_]) -> list[Finding]:
         """Name the entries whose virt_addr a newer entry has too, and make them unusable."""
-        rows = np.flatnonzero(usable)
-        older = rows[repeats(self.virt[rows])]
+        # Of a million entries each array counts. Mostly all can be used, and none comes twice.
+        again = repeats(self.virt if usable.all() else self.virt[usable])
+        older = np.flatnonzero(usable)[again] if again.any() else np.empty(0, dtype=np.intp)
         usable[older] = False
         self.outdated[older] = True
         return self.describe(
@@ -342,3 +344,10 @@ class BackingTable(Sequence[Entry], Tabular):
             more = len(rows) - _FINDINGS_PER_CODE
             out.append(Finding(code, severity, f"{more} more entries have the same fault"))
         return out
+
+
+def _with_any_bit(values: NDArray[np.uint64], bits: int) -> NDArray[np.bool_]:
+    """Tell which values have any of some bits; where none has, no copy of them is made."""
+    if not int(np.bitwise_or.reduce(values)) & bits:
+        return np.zeros(len(values), dtype=np.bool_)
+    return (values & np.uint64(bits)) != 0

@@ -135,7 +135,10 @@ class _Walker:
                     return self._cycle()
                 self._append_run(page, first, last)
                 phys, virt = page.phys[last], page.virt_addr[last]
-                steps += abs(last - first) + 1
+                taken = abs(last - first) + 1
+                steps += taken
+                if taken == len(page.list):
+                    pages.pop(page.virt, None)  # a sound list does not come back to it
             following = page.list[last]
             if not (following or phys or virt):
                 return self._all_zero()

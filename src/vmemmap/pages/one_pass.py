@@ -39,12 +39,15 @@ from vmemmap.pages.members import Members
 from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
+from vmemmap.source.file_view import unreadable
 
 compiled: Any = None
 """The compiled module; None where there is none."""
 with suppress(ImportError):
     compiled = import_module("vmemmap._compiled")
 
+WIDE = True
+"""Whether struct pages are compared by half of one at once, where the processor can (AVX2)."""
 RUN = np.dtype([("first", "=i8"), ("pages", "=i4"), ("zone", "=u2"), ("kind", "=u2")])
 """Pages in a row of one `Kind` and one zone (an index of `OnePass.zones`)."""
 _NOT_KEPT = (-1, 0, 0)
@@ -282,6 +285,7 @@ class OnePass:
             end_pfn=0 if exclusions is None else exclusions.end_pfn,
             huge_seen=Seen.USER if exclusions is None or exclusions.knowledge.knows_dtor else 0,
             events=remember,
+            wide=WIDE,
             learn=self._answers.learn,
             reach=self._answers.reach,
         )
@@ -411,12 +415,22 @@ def zero_pages(located: Located, page_size: int) -> NDArray[np.bool_]:
 
     Returns:
         A value for each page, in their order.
+
+    Raises:
+        UnreadableFile: They are in a file that cannot be read, or that has become shorter.
     """
     counts = located.spans[:, 1] // page_size
     out = np.zeros(int(counts.sum()), dtype=np.bool_)
     if compiled is not None:
-        compiled.zero_pages(located.data, located.spans, page_size, out.view(np.uint8))
-        return out
+        file, lost = located.file, "it has become shorter"
+        try:
+            if compiled.zero_pages(
+                located.data, located.spans, page_size, out.view(np.uint8), file.fd if file else -1
+            ):
+                return out
+        except OSError as error:
+            lost = str(error.strerror)
+        raise unreadable(file.path if file else "", lost)
     at = 0
     for (_, size, offset), count in zip(located.spans.tolist(), counts.tolist(), strict=True):
         words = np.frombuffer(located.data[offset : offset + size], np.uint64).reshape(count, -1)

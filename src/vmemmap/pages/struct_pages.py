@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.address import ByteOrder, numpy_prefix
 from vmemmap.errors import ReadError
+from vmemmap.intervals import join
 from vmemmap.mmzone.section_table import SectionTable
 from vmemmap.source.base import Located, PhysicalSource
 from vmemmap.translate.runs import VmemmapRuns
@@ -165,6 +166,7 @@ class StructPages:
         self.order = order
         self._page_size = page_size
         self._unit = min(page_size, source.block_size or page_size)
+        self._in_file = source.gives_file
 
     def windows(self, count: int) -> Iterator[int]:
         """Yield the first pfn of every window of *count* pages that has a page, in order."""
@@ -200,6 +202,9 @@ class StructPages:
         Returns:
             Where they are; positions are bytes from the struct page of pfn 0 on.
         """
+        # In a file neighbours are found together; what has to be read fails for each by itself.
+        if len(stretches) > 1 and self._in_file:
+            stretches = join(stretches[:, 0], stretches[:, 1])
         found = [np.empty((0, 3), dtype=np.int64)]
         found += [self.places(first, end) for first, end in (stretches * self.size).tolist()]
         return self._source.locate(np.concatenate(found))

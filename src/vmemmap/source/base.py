@@ -176,15 +176,10 @@ class PhysicalSource(ABC):
             at += size
         return Located(out.data, np.array(spans, dtype=np.int64).reshape(-1, 3))
 
-    def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
-        """Do what `locate` does, for pages that lie apart and are looked at once.
-
-        Args:
-            runs: As for `locate`.
-            room: uint8, as many as the stretches have bytes: where those may be copied to. What is
-                given may lie in it, and is then gone with the next call.
-        """
-        return self.locate(runs)
+    @property
+    def gives_file(self) -> bool:
+        """Whether `locate` finds memory as the file has it, all of it in no time."""
+        return self.locate(np.empty((0, 3), dtype=np.int64)).file is not None
 
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch stretches of memory that will be read soon, where reading costs requests.

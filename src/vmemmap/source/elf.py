@@ -193,19 +193,6 @@ class ElfSource(PhysicalSource):
         data, spans = self._file.view(0, self._file.size), self._spans(runs)
         return Located(data, spans, self._file.open_file)
 
-    def copy(self, runs: NDArray[np.int64], room: NDArray[np.uint8]) -> Located:
-        """Copy stretches of memory that lie apart; see `PhysicalSource.copy`."""
-        if not isinstance(self._file, FileView) or not len(self._start):
-            return super().copy(runs, room)
-        spans = self._spans(runs)
-        ends = np.cumsum(spans[:, 1])
-        out, at, there = room.data, 0, np.ones(len(spans), dtype=np.bool_)
-        for row, (end, offset) in enumerate(zip(ends.tolist(), spans[:, 2].tolist(), strict=True)):
-            there[row] = self._file.copy(offset, out[at:end])
-            at = end
-        spans[:, 2] = ends - spans[:, 1]
-        return Located(out, spans[there])
-
     def prefetch(self, runs: NDArray[np.int64]) -> None:
         """Fetch what will be read of a far file; see `PhysicalSource.prefetch`."""
         if self._file.far and len(self._start):

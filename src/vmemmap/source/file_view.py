@@ -172,30 +172,6 @@ class FileView(ByteView):
         """Tell whether ``[offset, offset + size)`` lies wholly inside the file."""
         return offset >= 0 and size >= 0 and offset + size <= self.size
 
-    def copy(self, offset: int, out: memoryview) -> bool:
-        """Copy bytes of the file, without the mapping: pages that lie apart are had faster so.
-
-        Args:
-            offset: Where they begin.
-            out: Where they go; as many as it has room for.
-
-        Returns:
-            Whether the file has them all.
-
-        Raises:
-            UnreadableFile: They cannot be read.
-        """
-        done = 0
-        while done < len(out):
-            try:
-                got = os.preadv(self._fd, (out[done:],), offset + done)
-            except OSError as error:
-                raise unreadable(self.path, _reason(error)) from error
-            if not got:
-                return False
-            done += got
-        return True
-
     def next_data(self, offset: int) -> int:
         """Give the first offset from *offset* on that the file system does not know to be zero."""
         return OpenFile(self._fd, self.path).next_data(offset, self.size)

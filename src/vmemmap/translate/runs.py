@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from vmemmap.errors import ReadError, TranslateError
 from vmemmap.translate.page_tables.walk import PageTable
 
+_ROWS = 1 << 16
+"""Rows that are compared together: of a million each array of numbers counts."""
+
 
 class MappedRun(NamedTuple):
     """*size* bytes at the virtual address *virt* that lie at the physical address *phys*."""
@@ -46,11 +49,16 @@ class BlockRuns:
     """
 
     def __init__(self, virt: NDArray[np.uint64], phys: NDArray[np.uint64], block_size: int) -> None:
-        order = np.argsort(virt, kind="stable")
-        virt, phys = virt[order], phys[order]
-        del order  # of a million blocks each of these arrays counts
-        first = _first_of_runs(virt, phys, np.uint64(block_size))
-        if len(first) < len(virt):
+        # Of a million blocks each array counts. Boot puts the highest first into the list.
+        if (virt[1:] < virt[:-1]).all():
+            virt, phys = virt[::-1], phys[::-1]
+        else:
+            order = np.argsort(virt, kind="stable")
+            virt, phys = virt[order], phys[order]
+            del order
+        begins = _begin_runs(virt, phys, np.uint64(block_size))
+        if not begins.all():
+            first = np.flatnonzero(begins)
             sizes = np.diff(first, append=len(virt)).astype(np.uint64) * np.uint64(block_size)
             virt, phys = virt[first], phys[first]
         else:  # none lies beside another, as boot leaves them
@@ -118,19 +126,22 @@ def merge(leaves: NDArray[np.uint64]) -> NDArray[np.uint64]:
     if not len(leaves):
         return leaves
     virt, phys, size = leaves.T
-    first = _first_of_runs(virt, phys, size[:-1])
+    first = np.flatnonzero(_begin_runs(virt, phys, size[:-1]))
     last = np.r_[first[1:] - 1, len(leaves) - 1]
     return np.stack([virt[first], phys[first], virt[last] + size[last] - virt[first]], axis=1)
 
 
-def _first_of_runs(
+def _begin_runs(
     virt: NDArray[np.uint64], phys: NDArray[np.uint64], size: NDArray[np.uint64] | np.uint64
-) -> NDArray[np.int64]:
-    """Give the rows that do not follow the row before in both; *size* is of all but the last."""
-    new = np.ones(len(virt), dtype=np.bool_)
-    np.not_equal(virt[1:], virt[:-1] + size, out=new[1:])
-    new[1:] |= phys[1:] != phys[:-1] + size
-    return np.flatnonzero(new)
+) -> NDArray[np.bool_]:
+    """Tell which rows do not follow the row before in both; *size* is of all but the last."""
+    new, last = np.ones(len(virt), dtype=np.bool_), max(len(virt) - 1, 0)
+    sizes = np.broadcast_to(size, last)
+    for at in range(0, last, _ROWS):
+        here, after = slice(at, min(at + _ROWS, last)), slice(at + 1, min(at + _ROWS, last) + 1)
+        new[after] = virt[after] != virt[here] + sizes[here]
+        new[after] |= phys[after] != phys[here] + sizes[here]
+    return new
 
 
 def cut(runs: NDArray[np.uint64], start: int, end: int) -> Iterator[MappedRun]:

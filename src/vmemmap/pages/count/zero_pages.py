@@ -16,8 +16,10 @@ from vmemmap.pages.kept import decided
 from vmemmap.pages.one_pass import zero_pages
 from vmemmap.source.base import PhysicalSource
 
-_BYTES_AT_ONCE = 4 << 20
-"""Few, so that they are in the processor's cache when they are looked at."""
+_DECODED_BYTES = 4 << 20
+"""So much is decoded at once: it is in the processor's cache when it is looked at."""
+_FILE_BYTES = 64 << 20
+"""So much is looked at together where the file has it as it is, and it is read bit by bit."""
 
 
 def count_zero_pages(
@@ -34,11 +36,10 @@ def count_zero_pages(
     Returns:
         How many; None if some that stay are not in the dump, so that it cannot be known.
     """
-    zero, at_once = 0, _BYTES_AT_ONCE // pages.page_size
-    room = np.empty(2 * _BYTES_AT_ONCE, dtype=np.uint8)  # a group may have almost twice as many
+    zero, at_once = 0, (_FILE_BYTES if source.gives_file else _DECODED_BYTES) // pages.page_size
     for stretch in decided(pages, exclusions, level):
         for part in groups(stretch.kept, at_once):
-            found = _zero_among(source, part, pages.page_size, room)
+            found = _zero_among(source, part, pages.page_size)
             if found is None:
                 return None
             zero += found
@@ -46,12 +47,10 @@ def count_zero_pages(
     return zero
 
 
-def _zero_among(
-    source: PhysicalSource, kept: Intervals, page_size: int, room: NDArray[np.uint8]
-) -> int | None:
+def _zero_among(source: PhysicalSource, kept: Intervals, page_size: int) -> int | None:
     """Count the zero pages among those of some intervals; None if one is unreadable."""
     start, size = kept[:, 0] * page_size, (kept[:, 1] - kept[:, 0]) * page_size
-    found = source.copy(np.column_stack([start, start, size]), room)
+    found = source.locate(np.column_stack([start, start, size]))
     if int(found.spans[:, 1].sum()) != total(kept) * page_size:
         return None
     is_zero: NDArray[np.bool_] = zero_pages(found, page_size)
