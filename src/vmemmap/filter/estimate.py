@@ -9,6 +9,7 @@ them may have been drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -214,12 +215,12 @@ def _error(sample: int, spread: float, page_size: int) -> float:
     Twice the standard error, and what may have been missed: pages of which *sample* draws find none
     are, 19 times of 20, at most 3 in *sample* (``0.05 = exp(-3)``), and each is off by a page.
     """
-    return 2 * spread / sample**0.5 + _UNSEEN * page_size / sample
+    return 2 * spread / math.sqrt(sample) + _UNSEEN * page_size / sample
 
 
 def _sample_for(error: float, spread: float, page_size: int) -> int:
     """Give how many pages are enough for an `_error`."""
-    root = (spread**2 + _UNSEEN * page_size * error) ** 0.5  # of a quadratic equation in n ** 0.5
+    root = math.sqrt(spread**2 + _UNSEEN * page_size * error)  # of a quadratic equation in n ** 0.5
     return int(((spread + root) / max(error, 1e-9)) ** 2) + 1
 
 
