@@ -51,6 +51,24 @@ def test_it_is_found_used_and_named(machine, run_vmemmap, tmp_path: Path, monkey
     assert f"using {there}," in ran.err
 
 
+def test_each_of_two_dumps_has_its_own_vmlinux(run_vmemmap, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path / "cache"))
+    dumps, symbols = [], []
+    for letter in "ab":
+        machine = build_machine(blocks=4, release=RELEASE)
+        machine.vmcoreinfo["BUILD-ID"] = letter * 40
+        machine.sync_vmcoreinfo()
+        dumps.append(tmp_path / letter)
+        dumps[-1].write_bytes(machine.kdump())
+        symbols.append(tmp_path / "cache" / (letter * 40) / "debuginfo")
+        symbols[-1].parent.mkdir(parents=True)
+        symbols[-1].write_bytes(vmlinux(machine, letter * 40))
+    ran = run_vmemmap("report", *dumps, "--vmlinux", "auto", "-f", "json")
+    assert [line.split(",")[0] for line in ran.err.splitlines() if "using" in line] == [
+        f"vmemmap: using {path}" for path in symbols
+    ]
+
+
 def test_the_places_and_that_the_build_id_decides(machine, tmp_path: Path) -> None:
     places = (
         f"usr/lib/debug/.build-id/{BUILD_ID[:2]}/{BUILD_ID[2:]}.debug",

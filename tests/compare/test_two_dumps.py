@@ -211,3 +211,21 @@ def test_members_of_split_dumps_stand_together(run_vmemmap, tmp_path) -> None:
     told = json.loads(run_vmemmap("report", *files, "-f", "json").out)["comparison"]
     assert (told["before"], told["after"]) == (str(files[0]), str(files[2]))
     assert told["entries"]["gone"] == len(machine.entries) - 1
+
+
+def test_of_members_that_agree_in_all_but_the_time_it_tells(run_vmemmap, tmp_path) -> None:
+    """In any order; but members of one dump may have been begun at different times."""
+    machine = build_machine()
+    limit = max(machine.pages) + 1
+    files = {}
+    for begun in (1, 2):
+        for turn, span in enumerate(((0, limit // 2), (limit // 2, limit))):
+            files[begun, turn] = tmp_path / f"{begun}{turn}"
+            files[begun, turn].write_bytes(machine.kdump(split=span, timestamp=begun))
+        machine.poke_u64(machine.entries[0].node, 0)
+    for order in ([(1, 0), (2, 1), (1, 1), (2, 0)], [(1, 0), (1, 1), (2, 0), (2, 1)]):
+        ran = run_vmemmap("report", *(files[key] for key in order), "-f", "json")
+        assert json.loads(ran.out)["comparison"]["entries"]["gone"] == len(machine.entries) - 1
+    both = files[1, 0], files[2, 1]
+    page = run_vmemmap("report", *both, "-o", tmp_path / "page.html", "-f", "json")
+    assert json.loads(page.out)["comparison"] is None

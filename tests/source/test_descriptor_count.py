@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from breadth import singles
+from breadth import singles, trying
 from builders.byte_order import Order
 from builders.flattened import build_flattened
 from builders.kdump import LOST, PageContent, plan_kdump
@@ -76,11 +76,16 @@ def test_it_is_that_of_the_builder(
     assert told_of(data) == len(plan.descriptor_pfns)
 
 
-@pytest.mark.parametrize(("cut", "more"), [(0, b""), (0, b"more"), (1, b""), (5000, b"")])
-def test_a_file_that_is_cut_off_or_has_more_behind_it_tells_nothing(cut: int, more: bytes) -> None:
-    data, plan = plan_kdump(some_pages("a few zeros"), block_size=BLOCK)
-    expected = None if cut or more else len(plan.descriptor_pfns)
-    assert told_of(data[: len(data) - cut] + more) == expected
+@pytest.mark.parametrize("kind", ["no zeros", "a few zeros"])
+def test_a_file_that_is_cut_off_among_its_pages_tells_it_too(kind: str) -> None:
+    """Not one that is cut off before, nor one that has more behind it."""
+    data, plan = plan_kdump(some_pages(kind), block_size=BLOCK)
+    count, table_end = len(plan.descriptor_pfns), plan.data_offset
+    for size in (len(data), len(data) - 1, len(data) - 5000, len(data) // 2, table_end):
+        with trying(size):
+            assert told_of(data[:size]) == count
+    for damaged in (data + b"more", data[: table_end - 1]):
+        assert told_of(damaged) is None
 
 
 def test_a_bitmap_with_more_bits_is_not_followed() -> None:

@@ -132,6 +132,12 @@ def test_urls_and_lists(fleet: Path, tmp_path: Path) -> None:
         assert not any(b"hush" in path.read_bytes() for path in out.iterdir())
         again = survey([f"@{tmp_path / 'list'}"], out, ask=["list"], jobs=1)
         assert (again.asked, again.known) == (1, 1)  # what is not there has no version
+        served.always = 503
+        served.forget()
+        dumps = list(find_dumps([f"@{tmp_path / 'list'}", f"{served.url}/a\t{served.url}/b"]))
+        assert [dump.version for dump in dumps] == ["", "", ""]
+        # Whatever a server does, it holds up the survey no longer than one request does.
+        assert len(served.requests) == 4
 
 
 def test_members_of_a_split_dump_are_one(tmp_path: Path, run_vmemmap) -> None:

@@ -6,6 +6,7 @@ The server counts for itself, and the machine's builder has the answers.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def test_of_small_pages_no_bitmap_is_fetched_whole(
     map_bytes = ram_bytes // 4096 // 8
     top = None if place == "top" else ram_bytes // 2
     machine = huge_machine("little", ram_bytes=ram_bytes, page_size=4096, top=top)
-    asked = Asked(served, run_vmemmap, machine, ram_bytes, min(100 * GB, ram_bytes // 40))
+    file_bytes = 100 * GB if ram_bytes == LARGE else ram_bytes // 40
+    asked = Asked(served, run_vmemmap, machine, ram_bytes, file_bytes)
     near_ends = 5 << 19 if ram_bytes == SMALL else 10 << 20
     first = near_ends + map_bytes // 2 * (place == "middle")
     for command, most in (("list", first), ("dmesg", near_ends), ("vtop", near_ends)):
@@ -144,6 +146,14 @@ def test_of_small_pages_no_bitmap_is_fetched_whole(
             requests, size = asked.ask(command)
             assert (requests <= 40, size <= 5 << 19) == (True, True)
     assert asked.ranges is not None
+    # Cut off, it takes no more but 3 MiB of descriptors, which tell how many pages there were.
+    os.truncate(served.folder / "vmcore", asked.size * 3 // 4)
+    served.forget()
+    ran = run_vmemmap("info", f"{served.url}/vmcore")
+    count = asked.stored_bytes // machine[0].page_size
+    assert f": the file is cut off at {asked.size * 3 // 4:#x}: " in ran.err
+    assert f": at least 131072 of {count} pages are lost, all those from pfn " in ran.err
+    assert served.sent_bytes <= first + (4 << 20)
 
 
 def test_of_members_each_fetches_its_part_of_the_bitmap(served: Served, run_vmemmap) -> None:

@@ -51,6 +51,14 @@ class Opening:
     storage: Sequence[str] = ()
     stats: bool = False
 
+    def with_vmlinux(self) -> Opening:
+        """Give the same with the vmlinux of these dumps, where it is to be found by itself.
+
+        Raises:
+            click.BadParameter, FactError, DumpError: It cannot be; see `_found_vmlinux`.
+        """
+        return replace(self, vmlinux=_found_vmlinux(self)) if self.vmlinux == _FOUND else self
+
     @contextmanager
     def open(self, shown: ProgressBar | ProgressLines | None = None) -> Iterator[Vmcore]:
         """Open the dump, and show on stderr how far it is with whatever takes long.
@@ -141,6 +149,7 @@ def reads_dump(
     arguments: str = "DUMP...",
     meaning: str = _DUMPS,
     split: Split | None = None,
+    parts_dumps: bool = False,
 ) -> Callable[[Command], Command]:
     """Give a command the dump and the options to open it, as an `Opening`: its first argument.
 
@@ -153,6 +162,8 @@ def reads_dump(
         meaning: What it says of them.
         split: Given all arguments, tells the dumps from others, which the command then gets as its
             second argument.
+        parts_dumps: The command itself parts what is given into several dumps, of which each has a
+            vmlinux of its own; see `Opening.with_vmlinux`.
     """
 
     def decorate(function: Command) -> Command:
@@ -174,8 +185,8 @@ def reads_dump(
             given = [others] if split else []
             try:
                 with traceback_shown(debug):
-                    if vmlinux == _FOUND:
-                        opening = replace(opening, vmlinux=_found_vmlinux(opening))
+                    if not parts_dumps:
+                        opening = opening.with_vmlinux()
                     return function(opening, *given, **more)
             except VmemmapError as error:
                 path = error.path if isinstance(error, (DumpError, UnwritableFile)) else None

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import click
 
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
+from vmemmap.cli.options import (
+    Opening,
+    format_option,
+    reads_dump,
+    refuse_to_replace,
+    split_storage,
+)
 from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
 from vmemmap.errors import VmemmapError
 from vmemmap.report import report
@@ -24,7 +31,26 @@ _DUMPS = (
 )
 
 
-def _two_dumps(words: list[str]) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What the headers of a split dump's member say.
+
+    Attributes:
+        dump: What it has in common with the other members.
+        begun: When it was begun; those of one dump can differ in it.
+        pfns: Which pages it has: the first pfn, and the one after the last.
+    """
+
+    dump: bytes
+    begun: bytes
+    pfns: tuple[int, int]
+
+    def overlaps(self, other: _Member) -> bool:
+        """Tell whether both have a page, so that they are not of one dump."""
+        return max(self.pfns[0], other.pfns[0]) < min(self.pfns[1], other.pfns[1])
+
+
+def _two_dumps(words: list[str], storage: dict[str, str]) -> tuple[list[str], list[str]]:
     """Part the files of two dumps: members of a split one stand together.
 
     Raises:
@@ -32,31 +58,36 @@ def _two_dumps(words: list[str]) -> tuple[list[str], list[str]]:
     """
     if len(words) == 1:
         return words, []
-    dumps: list[tuple[bytes | None, list[str]]] = []
-    for word in words:
-        own = _split_dump_of(word)
-        known = next((files for which, files in dumps if which == own), None)
-        if own is None or known is None:
-            dumps.append((own, [word]))
-        else:
-            known.append(word)
+    members = [_member(word, storage) for word in words]
+    dumps: dict[object, list[str]] = {}
+    for number, (word, member) in enumerate(zip(words, members, strict=True)):
+        own: object = number  # a dump by itself
+        if member is not None:
+            fellows = [other for other in members if other and other.dump == member.dump]
+            # Two dumps of one machine, whose headers agree in all but the time.
+            several = any(one.overlaps(other) for one, other in combinations(fellows, 2))
+            own = (member.dump, member.begun if several else None)
+        dumps.setdefault(own, []).append(word)
     if len(dumps) > 2:
         raise click.BadParameter(f"expected one dump, or two to compare; found {len(dumps)}")
-    return dumps[0][1], [word for _, files in dumps[1:] for word in files]
+    first, *later = dumps.values()
+    return first, [word for files in later for word in files]
 
 
-def _split_dump_of(word: str) -> bytes | None:
-    """Tell which split dump a file is a member of, if it is one."""
+def _member(word: str, storage: dict[str, str]) -> _Member | None:
+    """Look at a file's headers; None if it is no member of a split dump."""
     from vmemmap.source.detect import open_source
     from vmemmap.source.split import SplitSource
 
-    own = None
     with suppress(VmemmapError):  # told when the dump is opened
         if word != "-":
-            source = open_source(word)
-            own = source.identity if isinstance(source, SplitSource) else None
-            source.close()
-    return own
+            source = open_source(word, storage=storage)
+            try:
+                if isinstance(source, SplitSource):
+                    return _Member(source.identity, *source.only_member)
+            finally:
+                source.close()
+    return None
 
 
 @click.command("report", cls=Command)
@@ -67,8 +98,8 @@ def _split_dump_of(word: str) -> bytes | None:
     help="Write the page here, as HTML. Of two dumps the difference is told without it, too.",
 )
 @format_option()
-@reads_dump(rescue=True, split=_two_dumps, arguments="DUMP... [LATER...]", meaning=_DUMPS)
-def command(dump: Opening, later: list[str], form: str, out: str | None) -> int:
+@reads_dump(rescue=True, arguments="DUMP... [LATER...]", meaning=_DUMPS, parts_dumps=True)
+def command(dump: Opening, form: str, out: str | None) -> int:
     """Draw a dump: one page of HTML, below 1 MB, that any browser shows without a network.
 
     What crashed and whether the dump is whole, the memory map down to single pages, the list, free
@@ -76,16 +107,17 @@ def command(dump: Opening, later: list[str], form: str, out: str | None) -> int:
     cannot be had is told in its place (exit code 1, as for all findings). Of two dumps: facts that
     differ, list entries that came and went, pages of another kind, findings new and gone.
     """
+    first, later = _two_dumps(dump.dumps, split_storage(dump.storage))
     if out is None and not later:
         raise click.UsageError("expected -o FILE, the page to write; only two dumps need none")
     if out is not None:
-        refuse_to_replace(out, *dump.dumps, *later, dump.vmcoreinfo, dump.vmlinux)
+        refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
     made: Report | None = None
     compared: Comparison | None = None
     with ExitStack() as opened:
-        core = opened.enter_context(dump.open())
+        core = opened.enter_context(replace(dump, dumps=first).with_vmlinux().open())
         if later:
-            other = opened.enter_context(replace(dump, dumps=later).open())
+            other = opened.enter_context(replace(dump, dumps=later).with_vmlinux().open())
             compared = core.compare(other)
             if out is not None:
                 made = core.report(out, beside=other, found=compared)

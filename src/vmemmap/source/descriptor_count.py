@@ -8,8 +8,9 @@ other, and each page's data behind that of the page before it::
 
 So D0 says where the descriptors end, one page of zeros aside, and whether that is true is seen in
 the last of them: going back from Dn, each page ends where the next one begins, and Pn ends where
-the data does, but for those that share one of zeros. What is no such file, or is cut off, gets no
-answer here; then the bitmap is counted.
+the data does, but for those that share one of zeros. Of a file that is cut off among its pages Pn
+ends behind the file. What is no such file, or is cut off before, gets no answer here; then the
+bitmap is counted.
 
 Source: makedumpfile.c, write_kdump_pages_cyclic(); QEMU dump/dump.c, write_dump_pages().
 """
@@ -58,8 +59,10 @@ def count_descriptors(
 
 def _fit(rows: memoryview, order: ByteOrder, block_size: int, data: tuple[int, int]) -> bool:
     """Tell whether the last descriptors are those of pages whose data is there, to its end."""
-    last, shared, latest = data[1], (0, 0, 0), (0, 0, 0)
-    for offset, size, flags, _ in reversed(list(layout.descriptor_struct(order).iter_unpack(rows))):
+    found = list(layout.descriptor_struct(order).iter_unpack(rows))
+    end = max(data[1], *(offset + size for offset, size, *_ in found))  # behind a file that is cut
+    last, shared, latest = end, (0, 0, 0), (0, 0, 0)
+    for offset, size, flags, _ in reversed(found):
         page = offset, size, flags
         if page in ((0, 0, 0), shared, latest):
             continue  # it was lost when the file was written; or is full of zeros, as others are
@@ -74,4 +77,4 @@ def _fit(rows: memoryview, order: ByteOrder, block_size: int, data: tuple[int, i
         else:
             shared = page
     # Where memory ends in zeros, it is only these that have been seen.
-    return last < data[1] or shared[1] > 0
+    return last < end or shared[1] > 0

@@ -134,6 +134,15 @@ class KdumpFile:
         """Give the file offset of the descriptor of a stored page."""
         return self.descriptors_at + self._ranks.below(pfn) * layout.DESCRIPTOR_BYTES
 
+    @property
+    def tells_count(self) -> bool:
+        """Whether the file tells how many descriptors there are: what they say fits, to the end."""
+        return self._told_count is not None
+
+    def pfn_of(self, number: int) -> int:
+        """Give the pfn of a descriptor by its number, of those that there are."""
+        return self._ranks.nth(number)
+
     @cached_property
     def _ranks(self) -> Ranks:
         """The ranks of stored pages; of a far file they are counted from both ends."""

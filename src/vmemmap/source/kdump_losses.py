@@ -22,6 +22,8 @@ from vmemmap.source.losses import Loss
 _AT_A_TIME = 16384
 _AT_MOST = 1 << 24
 """So many descriptors are looked at, from the last one back; a count of more is "at least"."""
+_AT_MOST_FAR = 1 << 17
+"""Of a far file, 3 MiB of them, unless all are to be looked at."""
 
 
 def find_losses(file: KdumpFile, *, everywhere: bool = False) -> tuple[Loss, ...]:
@@ -66,9 +68,11 @@ class _Tally:
         self.is_cut = False
         cut, unwritten = [], []
         end, self._all_seen = self._total, True
+        at_most = _AT_MOST_FAR if file.view.far and not everywhere else _AT_MOST
         while end > 0:
-            if self._total - end >= _AT_MOST:
+            if self._total - end >= at_most:
                 self._all_seen = False
+                self.is_cut |= file.tells_count  # whose pages go on behind the end
                 break
             start = max(end - _AT_A_TIME, 0)
             lost, empty = self._look(start, end)
@@ -104,12 +108,12 @@ class _Tally:
     def loss(self, cause: str, places: NDArray[np.int64], word: str) -> Loss:
         """Make the record of some lost pages, given by their places, of which there is one."""
         file, first = self._file, int(places[0])
-        pfn = file.stored.nth(first)
+        pfn = file.pfn_of(first)
         least = "" if self._all_seen else "at least "
         if len(places) == self._total:
             where = ""
         elif self.reaches_end(places):
-            where = f", from pfn {pfn} on"
+            where = f", {'from' if self._all_seen else 'all those from'} pfn {pfn} on"
         else:
             where = f", the first of them pfn {pfn}"
         count = f"{least}{len(places)} of {self._total} pages are {word}"

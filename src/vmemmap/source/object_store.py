@@ -54,6 +54,7 @@ class StoredObject(RangeReader):
             before what the environment says.
         what: What it ought to be, for errors.
         start_bytes: How much the first request asks for.
+        tries: How often a request is made that fails on the way.
 
     Attributes:
         etag: What the server calls this version of the object; None if it does not say.
@@ -71,8 +72,9 @@ class StoredObject(RangeReader):
         options: Mapping[str, Any] | None = None,
         what: str = "the dump",
         start_bytes: int = START_BYTES,
+        tries: int = TRIES,
     ) -> None:
-        self.path, self._what = shown(url), what
+        self.path, self._what, self._tries = shown(url), what, tries
         self.traffic = Traffic()
         self.etag: str | None = None
         self.modified = 0.0
@@ -99,12 +101,12 @@ class StoredObject(RangeReader):
 
     def _ask(self, start: int, end: int) -> bytes:
         """Ask for a range, again where that can help."""
-        for number in range(TRIES):
+        for number in range(self._tries):
             try:
                 return self._ask_once(start, end, again=number > 0)
             except _Failed as failed:
                 why = str(failed)
-            if self._closed or number == TRIES - 1:
+            if self._closed or number == self._tries - 1:
                 break
             time.sleep(PAUSE_SECONDS * 2**number)
         raise unreadable(self.path, f"{why} (tried {number + 1} times)", what=self._what)

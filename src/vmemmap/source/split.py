@@ -183,6 +183,11 @@ class SplitSource(PhysicalSource):
         return self._all[0].file.identity
 
     @property
+    def only_member(self) -> tuple[bytes, tuple[int, int]]:
+        """When the first member given was begun, as its header has it, and which pfns it has."""
+        return self._all[0].file.time, self._all[0].file.pfn_range
+
+    @property
     def traffic(self) -> Traffic | None:
         """What reading the members cost; see `PhysicalSource.traffic`."""
         parts = [traffic for member in self._all if (traffic := member.traffic) is not None]

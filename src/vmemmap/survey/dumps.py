@@ -16,6 +16,10 @@ from vmemmap.errors import DumpError
 from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.source.object_store import StoredObject, list_prefix
 from vmemmap.source.urls import scheme_of, shown
+from vmemmap.threads import all_at_once
+
+_VERSION_SECONDS = 15
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,10 @@ def find_dumps(
         DumpError: A list cannot be read, or a prefix not be listed.
     """
     found: dict[str, SurveyedDump] = {}
-    for word in _words(sources):
-        for dump in _of_word(word, storage):
+    words = list(_words(sources))
+    versions = _versions(words, storage)
+    for word in words:
+        for dump in _of_word(word, storage, versions):
             found.setdefault(dump.address, dump)
     others = {name for dump in found.values() for name in (dump.members or ())[1:]}
     alone = [dump for dump in found.values() if dump.address not in others]
@@ -93,28 +99,51 @@ def _words(sources: Iterable[str]) -> Iterator[str]:
         yield from (line for line in lines if line and not line.startswith("#"))
 
 
-def _of_word(word: str, storage: Mapping[str, Any] | None) -> Iterator[SurveyedDump]:
-    names = [name for name in word.split("\t") if name]
+def _of_word(
+    word: str, storage: Mapping[str, Any] | None, versions: Mapping[str, str]
+) -> Iterator[SurveyedDump]:
+    names = _names_in(word)
     if len(names) > 1:
-        yield joined([_single(name, storage) for name in names])
+        yield joined([_single(name, versions) for name in names])
     elif scheme_of(word) in ("", "file"):
         yield from map(_local, _paths(word))
     elif word.endswith(("/", "*")):
         for url, version in list_prefix(word.rstrip("*"), storage):
             yield SurveyedDump(url, shown(url), version)
     else:
-        yield _single(word, storage)
+        yield _single(word, versions)
 
 
-def _single(name: str, storage: Mapping[str, Any] | None) -> SurveyedDump:
+def _names_in(word: str) -> list[str]:
+    """Give the members that a word names with tabs between; one for most words."""
+    return [name for name in word.split("\t") if name]
+
+
+def _single(name: str, versions: Mapping[str, str]) -> SurveyedDump:
     """Give the dump, or the member of one, that a path or a URL names."""
     if scheme_of(name) in ("", "file"):
         return _local(name)
-    try:
-        version = StoredObject(name, storage, start_bytes=1).version
-    except DumpError:
-        version = ""  # whoever opens it says why
-    return SurveyedDump(name, shown(name), version)
+    return SurveyedDump(name, shown(name), versions[name])
+
+
+def _versions(words: Iterable[str], storage: Mapping[str, Any] | None) -> dict[str, str]:
+    """Ask for the versions of the objects that URLs name, many at a time.
+
+    One that does not answer soon is left to whoever opens it, in time that is bounded, and has no
+    version here.
+    """
+
+    def version_of(name: str) -> str:
+        options = {"timeout": f"{_VERSION_SECONDS}s", **(storage or {})}
+        try:
+            return StoredObject(name, options, start_bytes=1, tries=1).version
+        except DumpError:
+            return ""
+
+    words = [word for word in words if len(_names_in(word)) > 1 or not word.endswith(("/", "*"))]
+    names = [name for word in words for name in _names_in(word)]
+    far = [name for name in dict.fromkeys(names) if scheme_of(name) not in ("", "file")]
+    return dict(zip(far, all_at_once(version_of, far, _AT_ONCE), strict=True))
 
 
 def _paths(word: str) -> Iterator[str]:
