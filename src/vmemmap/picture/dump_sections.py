@@ -18,6 +18,7 @@ from vmemmap.picture.rendering import drawn, fill
 from vmemmap.picture.sections import Attempts
 from vmemmap.picture.space_picture import draw_space, draw_tables
 from vmemmap.picture.strips import range_strips
+from vmemmap.picture.summary import NO_COVERAGE
 from vmemmap.picture.usage_picture import (
     class_titles,
     free_blocks,
@@ -101,9 +102,7 @@ class DumpSections:
             node_pages=[drawn(each) for each in pages],
             more_node_pages=more,
             coverage=[drawn(row) for row in coverage_rows(coverage)] if coverage else [],
-            coverage_reason=""
-            if coverage
-            else reason or "neither mem_section nor the list can be used",
+            coverage_reason="" if coverage else reason or NO_COVERAGE,
             backed_by=self._backed_by(),
         )
 
