@@ -316,8 +316,8 @@ def _not_in_dump(context: AuditContext, sections: Sections) -> Iterator[Finding]
         yield Finding(
             "memory_not_in_dump",
             Severity.INFO,
-            f"{size_text(total(missing))} of hot-added memory, from {int(missing[0, 0]):#x} on, are "
-            "not in the dump: they came after the capture kernel was loaded",
+            f"{size_text(total(missing))} of hot-added memory, from {int(missing[0, 0]):#x} on, "
+            "are not in the dump: they came after the capture kernel was loaded",
             phys=int(missing[0, 0]),
         )
 
