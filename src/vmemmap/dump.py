@@ -108,6 +108,20 @@ class Dump:
         self._assume = assume or Assumptions()
         self._rescue, self._effort = rescue, effort
 
+    def reopened(self, source: PhysicalSource) -> Dump:
+        """Ask another file as this one is asked; it is the caller's to close.
+
+        Args:
+            source: A dump of the same kernel.
+        """
+        return Dump(
+            source,
+            vmlinux=self.vmlinux,
+            assume=self._assume,
+            rescue=self._rescue,
+            effort=self._effort,
+        )
+
     def close(self) -> None:
         """Release the files."""
         self.source.close()

@@ -51,6 +51,28 @@ SECRETS = {
     "1795335769": "rtc0: setting system clock to 2026-11-22T08:22:49 UTC ({})",
     "exe=/bin/evil": "audit: type=1400 audit(1.2:3): apparmor=DENIED {}",
     "eyJhbGciOiJIUzI1NiIsInR5": "trusted: blob {} loaded",
+    "drophog": "{} (4711): drop_caches: 3",
+    "stackhog": "{} (4711) used greatest stack depth: 1234 bytes left",
+    "pagehog": "{}: page allocation failure: order:4, mode:0x40cc0(GFP_KERNEL|__GFP_COMP)",
+    "memhog": "{} invoked oom-killer: gfp_mask=0x100cca(GFP_HIGHUSER_MOVABLE), order=0",
+    "waithog": "task:{}       state:D stack:    0 pid: 4711 ppid:     1 flags:0x00040080",
+    "badhog": "BUG: Bad page state in process {}  pfn:12345",
+    "dirhog": "EXT4-fs error (device dm-0): ext4_lookup:1785: inode #13: comm {}: deleted inode",
+    "mounthog": "BTRFS: device label x devid 1 transid 5 /dev/sda1 scanned by {} (312)",
+    "payrolldata": "BTRFS: device label {} devid 1 transid 5 /dev/sda1 scanned by m (312)",
+    "loghog": "printk: {}: 12 output lines suppressed due to ratelimiting",
+    "1042": "CPU: 3 UID: {} PID: 4711 Comm: a Not tainted 6.12.0 #1",
+    "vioscorp": "ibmvscsi 30000003: partner initialization complete; host partition {} (1), OS 3",
+    "vioscorp2": "ibmvfc 30000004: Host partition: {}, device: vfchost0 max sectors 2048",
+    "78AB123": "ibmvfc 30000004: device: vfchost0 U9009.22A.{}-V1-C5",
+    "br-payroll": "IPv6: ADDRCONF(NETDEV_CHANGE): {}: link becomes ready",
+    "dmz-link": "mlx5_core 0000:01:00.0 {}: renamed from eth0",
+    "enx525400123456": "device {} entered promiscuous mode",
+    "vip-hr": "docker0: port 1({}) entered blocking state",
+    "corpwall": "{}: IN=eth0 OUT= SRC=10.0.0.1 DST=10.0.0.2 LEN=40",
+    "hrcluster:hrdata": "GFS2: fsid={}.0: Joined cluster",
+    "6875746572323121": "list_del corruption. prev->next should be c0000000fff, but was {}",
+    "6875746572323122": "BUG: Unable to handle kernel data access on read at 0x{}",
 }
 CMDLINE = (
     "Kernel command line: BOOT_IMAGE=/vmlinuz root=UUID=beef crashkernel=512M ds=nocloud;h=zork99"
@@ -65,6 +87,11 @@ KEPT = (
     "PCI host bridge /pci@800000020000000  ranges:",
     "smp: Brought up 1 node, 1 CPU",
     "clocksource: timebase: mask: 0xffffffffffffffff max_cycles: 0x761537d007",
+    "IPv6: ADDRCONF(NETDEV_CHANGE): eth0: link becomes ready",
+    "ibmveth 30000002 enP2p1s0: renamed from eth0",
+    "device eth0 entered promiscuous mode",
+    "docker0: port 1(veth12ab34c) entered blocking state",
+    "bond0: (slave eth1): Enslaving as an active interface with an up link",
 )
 
 

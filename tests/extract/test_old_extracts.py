@@ -102,3 +102,10 @@ def test_the_manifest_and_the_origin(
     assert core.facts["page_size"].value == origin["page_size"] == said["page_size"]
     assert core.kernel.order == origin["memory_byte_order"]
     assert core.source.format == origin["container"]
+
+
+def test_memory_of_boot_is_not_called_hot_added(core: Vmcore) -> None:
+    """Memory is added by whole sections; the firmware's part of the last one was there at boot."""
+    added = [f.phys for f in core.check().findings if f.code == "memory_not_in_dump"]
+    section_bytes = core.page_model.sections.pages_per_section * core.page_model.array.page_size
+    assert [phys for phys in added if phys is None or phys % section_bytes] == []

@@ -200,6 +200,11 @@ def test_light_dark_and_print(browser, drawn, tmp_path) -> None:
     dark = opened.page.evaluate(ground)
     opened.page.click("#ground")
     assert opened.page.evaluate(ground) != dark
+    folded = "document.querySelectorAll('.finding details:not([open])').length"
+    before = opened.page.evaluate(folded)
+    for event, expected in (("beforeprint", 0), ("afterprint", before)):
+        opened.page.evaluate(f"dispatchEvent(new Event('{event}'))")
+        assert opened.page.evaluate(folded) == expected
     pdf = opened.page.pdf(path=tmp_path / "page.pdf")
     assert pdf.startswith(b"%PDF")
     assert len(pdf) > 20_000

@@ -115,7 +115,7 @@ def test_the_numbers_are_those_of_an_independent_reader(tmp_path) -> None:
     shown = [(int(p) * size, base + int(b) * size) for b, p in zip(blocks, phys, strict=True)]
     assert shown == [(int(p, 16), int(v, 16)) for _, p, v in truth["entries"]]
     assert list(counted.free_blocks or ()) == truth["free_blocks"]
-    assert f"All {counts['pages']} can be read" in page.words
+    assert f"All {counts['pages']:,} can be read" in page.words
 
 
 def test_what_looks_like_markup_is_text(tmp_path) -> None:

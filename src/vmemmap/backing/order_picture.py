@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vmemmap.drawing.charts import Axis, Points, plot
 from vmemmap.drawing.marks import Scale
-from vmemmap.units import count_text, size_text
+from vmemmap.units import size_text
 
 _POINTS_MAX = 3000
 
@@ -41,7 +41,7 @@ def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
     Returns:
         The drawing, and what its colours mean: names and colours.
     """
-    shown = _evenly(len(backing))
+    shown = _drawn(backing)
     inside = backing.in_region[shown]
     offset = np.where(inside, backing.virt[shown] - np.uint64(base), 0).astype(np.float64)
     high = max(float(offset.max(initial=0)), float(backing.block_size or 1))
@@ -69,7 +69,7 @@ def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
             0,
             across.high,
             [tick for tick in across.ticks(6) if tick == int(tick)],
-            lambda n: f"{n:g}",
+            lambda n: f"{int(n):,}",
             "place in the list, newest first",
         ),
         Axis(0, high, up.binary_ticks(5), lambda n: f"{base + int(n):#x}", "vmemmap address"),
@@ -80,15 +80,34 @@ def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
     return picture, [(each.name, each.colour) for each in series]
 
 
-def _evenly(count: int) -> NDArray[np.int64]:
-    """Give so many places of a list as can be drawn, evenly spread."""
+def _drawn(backing: Listed) -> NDArray[np.int64]:
+    """Give the places of a list that are drawn.
+
+    Of a long one they are evenly spread, and beside them those that a reader looks for: entries
+    that are not as the others, and both sides of each step.
+    """
+    count = len(backing)
     if count <= _POINTS_MAX:
         return np.arange(count, dtype=np.int64)
-    return np.unique(np.linspace(0, count - 1, _POINTS_MAX).astype(np.int64))
+    odd = np.flatnonzero(~backing.usable | backing.rescued | backing.outdated)
+    stride = backing.virt[1:] - backing.virt[:-1]
+    values, often = np.unique(stride, return_counts=True)
+    steps = np.flatnonzero(stride != values[np.argmax(often)])
+    return np.unique(
+        np.r_[_evenly(np.arange(count)), _evenly(odd), _evenly(np.r_[steps, steps + 1])]
+    )
+
+
+def _evenly(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give so many of some places as can be drawn, evenly spread."""
+    if len(places) <= _POINTS_MAX:
+        return places
+    return places[np.linspace(0, len(places) - 1, _POINTS_MAX).astype(np.int64)]
 
 
 def order_words(backing: Listed) -> str:
     """Say in a sentence what the list is."""
-    words = f"{count_text(len(backing), 'entry')}, blocks of {size_text(backing.block_size)}"
-    more = len(backing) - len(_evenly(len(backing)))
-    return words + (f"; {more} of them are not drawn" if more else "")
+    count, size = len(backing), size_text(backing.block_size)
+    words = f"{count:,} {'entry' if count == 1 else 'entries'}, blocks of {size}"
+    more = count - len(_drawn(backing))
+    return words + (f"; {more:,} of them are not drawn" if more else "")

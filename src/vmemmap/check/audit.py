@@ -18,6 +18,7 @@ from vmemmap.findings import Finding, Severity
 from vmemmap.intervals import Intervals, intersect, join, subtract, total, touched, touches
 from vmemmap.mmzone.section_layout import IS_EARLY, IS_ONLINE
 from vmemmap.source.base import PhysicalSource
+from vmemmap.units import size_text
 
 _FINDINGS_PER_CODE = 20
 _PHYS_LIMIT = np.uint64(1 << 53)
@@ -315,8 +316,8 @@ def _not_in_dump(context: AuditContext, sections: Sections) -> Iterator[Finding]
         yield Finding(
             "memory_not_in_dump",
             Severity.INFO,
-            f"{total(missing) >> 20} MiB of hot-added memory, from {int(missing[0, 0]):#x} on, are "
-            "not in the dump: they came after the capture kernel was loaded",
+            f"{size_text(total(missing))} of hot-added memory, from {int(missing[0, 0]):#x} on, "
+            "are not in the dump: they came after the capture kernel was loaded",
             phys=int(missing[0, 0]),
         )
 
@@ -328,4 +329,8 @@ def _hot_added(context: AuditContext, sections: Sections | None) -> Intervals:
         rows = sections.pfns[sections.flags & IS_EARLY == 0] * context.page_size
         return intersect(late, join(rows[:, 0], rows[:, 1]))
     end = int(context.dumped[-1:, 1].max(initial=0))
+    if sections is not None:
+        # Memory comes by whole sections: what a dump lacks of its last one was there at boot.
+        section_bytes = sections.per_section * context.page_size
+        end = -(-end // section_bytes) * section_bytes
     return intersect(late, np.array([[end, 1 << 62]], dtype=np.int64))

@@ -36,6 +36,7 @@ from vmemmap.extract.manifest import (
 from vmemmap.extract.page_runs import PageRuns
 from vmemmap.extract.pieces import gather
 from vmemmap.extract.reduced_pages import PageReducer
+from vmemmap.extract.unlike import unlike
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
 from vmemmap.formats.extract_note import ExtractNote, encode_extract_note
 from vmemmap.formats.notes import Note
@@ -163,6 +164,7 @@ def write_extract(
         result.bytes_shown[shown] = result.bytes_shown.get(shown, 0) + run["size"]
     if gone:
         result.missing.append(f"lines of VMCOREINFO that are not shared: {', '.join(gone)}")
+    result.missing += unlike(dump, path)
     return result
 
 

@@ -37,6 +37,7 @@ _SOME_MAPPING = 1 << 12
 _COUNT_MAX = 1 << 24
 """No real count is as large. What is, is something else, of which three bytes come through."""
 _ORDER_MAX = 64
+"""No block has such an order. It stands for all that are none."""
 _U64 = np.uint64
 
 
@@ -104,7 +105,8 @@ class PageReducer:
         if layout.head is not None:
             word = self._get(rows, layout.head)
             tail = (word & _U64(1) != 0) & (self._is_page(word - _U64(1)) | _is_mask(word))
-            self._put(out, layout.head, word, where=tail)
+            # One that names no struct page is damaged, which its lowest bit tells.
+            self._put(out, layout.head, np.where(tail, word, word & _U64(1)))
             named = word - _U64(1)
         elif "tail" in layout.bits and layout.first_page is not None:
             tail = flags & _U64(1 << layout.bits["tail"]) != 0
@@ -118,7 +120,8 @@ class PageReducer:
         order, kind = layout.compound_order, layout.compound_dtor
         if order is not None and order.offset != layout.flags:
             value = self._word(rows, order)
-            self._put(out, order.offset, value, order.width, where=second & (value < _ORDER_MAX))
+            value = np.minimum(value, _U64(_ORDER_MAX))
+            self._put(out, order.offset, value, order.width, where=second)
         if kind is not None and kind.offset != layout.flags and layout.hugetlb_dtor is not None:
             value = self._word(rows, kind)
             huge = second & (value == _U64(layout.hugetlb_dtor))
@@ -137,7 +140,7 @@ class PageReducer:
             return
         if layout.private is not None:
             order = self._get(rows, layout.private)
-            self._put(out, layout.private, order, where=free & (order < _U64(_ORDER_MAX)))
+            self._put(out, layout.private, np.minimum(order, _U64(_ORDER_MAX)), where=free)
         if self._lru is not None:
             for offset in (self._lru, self._lru + 8):
                 word = self._get(rows, offset)

@@ -86,6 +86,13 @@ _BUSES = (
     rb"|xscom|isa|serial|i2c|ibm,[a-z0-9-]+|interrupt-controller|lpc|psi|mmio|opal|phb)"
 )
 
+_PLAIN_LINKS = (
+    rb"(?:lo|(?:eth|ib|bond|br|virbr|docker|veth|tun|tap|usb|vlan|dummy|team|net|env)[0-9a-f]*"
+    rb"|(?:en|wl|ib)(?:[opsP][A-Za-z0-9]+))"
+)
+"""Names of network devices that a kernel or udev gives; any other is what somebody chose."""
+_LINK = rb"(?P<it>(?!" + _PLAIN_LINKS + rb"(?![\w-]))[A-Za-z][^\s:()=,]{0,14})"
+
 RULES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = tuple(
     (kind, re.compile(pattern, re.DOTALL))
     for kind, pattern in (
@@ -113,6 +120,19 @@ RULES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = tuple(
             rb"(?:[0-9]+ \((?P<it>[^)]*)\)|(?P<it2>[^\s,]+(?=[:/\[(, ][0-9]+|,| \(pid| state|\[)))",
         ),
         (Kind.PROCESS, rb"^\[ *[0-9]+\](?: +-?[0-9]+){5,} +(?P<it>\S.*)$"),
+        (Kind.PROCESS, rb"^(?P<it>\S[^()\[\]:]{0,30}) \([0-9]+\)(?=:| used greatest)"),
+        (
+            Kind.PROCESS,
+            rb"^(?P<it>\S[^:]{0,30}?)(?=: page allocation |: vmalloc | invoked oom-killer"
+            rb"| uses obsolete | calls setitimer)",
+        ),
+        (Kind.PROCESS, rb"\btask:(?P<it>\S.{0,40}?)(?= {1,20}state:)"),
+        (Kind.PROCESS, rb"\b(?:in process|scanned by|comm) (?P<it>[^\s:,]+)"),
+        (Kind.PROCESS, rb"\bprintk: (?P<it>[^:]+)(?=: [0-9]+ output lines suppressed)"),
+        (Kind.NAMED, rb"(?i)\b(?:[ao]?uid|loginuid|gid)[:=] ?(?P<it>[0-9]+)"),
+        # What was read where an address was expected can be a piece of text.
+        (Kind.HEX, rb"\b(?:but was|but is|instead of) (?:0x)?(?P<it>[0-9a-f]{8,16})\b"),
+        (Kind.HEX, rb"(?i)\bat (?:address )?0x(?P<it>(?![cdf]0)[0-9a-f]{16})\b"),
         (Kind.PROCESS, rb"(?i)\bRun (?P<it>\S+) as\b"),
         # Names that are told as such.
         (
@@ -120,7 +140,7 @@ RULES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = tuple(
             rb"(?i)\b(?:s/n|serial ?(?:number|no\.?|#)|serial(?=[:=])|serialnumber|wwn|wwid"
             rb"|wwpn|wwnn|asset(?: tag)?|manufacturer|product|label|guid|iqn|nqn|subsysnqn"
             rb"|host ?name|domain|nis-domain|nodename|user(?:name)?|login|pass(?:word|wd"
-            rb"|phrase)?|secret|token|credentials?|ssid|essid|volume|partition[ -]name"
+            rb"|phrase)?|secret|token|credentials?|ssid|essid|volume|partition[ _-]name"
             rb"|share|export|rootpath|rootserver|bootserver|bootfile|nameserver[0-9]?|exe"
             rb"|task_memcg|oom_memcg|cpuset|mems_allowed_from|path|file|cgroup)"
             rb" ?[:=]+ ?(?P<it>[^\s,;\]][^,;\]]*)",
@@ -132,6 +152,25 @@ RULES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = tuple(
             rb"|\S+(?= not responding| OK))",
         ),
         (Kind.NAMED, rb"\b(?:iqn|eui|naa|t10|nqn)\.(?P<it>\S+)"),
+        (
+            Kind.NAMED,
+            rb"(?i)\b(?:host partition:?|device label|nfsv?[0-9.]* server) (?P<it>[^\s,(]+)",
+        ),
+        (Kind.NAMED, rb"\bfsid=(?P<it>[^\s:=]{1,80}:[^\s:.]+)"),
+        (Kind.NAMED, rb"^dlm: (?P<it>[^\s:]+)(?=: )"),
+        # Of network devices, and what a firewall writes before what it saw.
+        (Kind.NAMED, rb"^(?P<it>\S.*?)(?= ?IN=\S{0,15} OUT=)"),
+        (
+            Kind.NAMED,
+            rb"\b(?:ADDRCONF\([A-Z_]+\): |renamed from |port [0-9]+\(|\(slave |IN=|OUT=)" + _LINK,
+        ),
+        (Kind.NAMED, rb"\b" + _LINK + rb"(?=: renamed from )"),
+        (
+            Kind.NAMED,
+            rb"^(?:device )?"
+            + _LINK
+            + rb"(?=:? (?:entered|left) (?:promiscuous|allmulticast) mode|: port [0-9]+\()",
+        ),
         # Forms.
         (Kind.URL, rb"\b[a-z][a-z0-9+]{1,10}://(?P<it>\S+)"),
         (Kind.URL, rb"(?P<it>\\\\\S+|(?<![:\w])//\S+)"),
@@ -175,6 +214,8 @@ RULES: tuple[tuple[Kind, re.Pattern[bytes]], ...] = tuple(
             rb"[A-Za-z0-9_.+-][^\s,;:)\]'\"]*)",
         ),
         (Kind.QUOTED, rb"(?<![A-Za-z0-9])['\"`](?P<it>[^'\"`\n]{2,})['\"](?![A-Za-z0-9])"),
+        # Where something is plugged in: machine type, model, and then the machine's serial number.
+        (Kind.SERIAL, rb"\bU[0-9A-Z]{4}\.[0-9A-Z]{3}\.(?P<it>[0-9A-Z]{7})(?![0-9A-Z])"),
         # What is neither a word nor a number, and long: it names one thing of many.
         (
             Kind.SERIAL,

@@ -48,7 +48,10 @@ def show_tables(
     for level in form.levels:
         below: list[int] = []
         for at in tables:
-            raw, whole = _read(source, at, 8 << level.bits)
+            raw, there = _read(source, at, 8 << level.bits)
+            if not there:
+                left_out += 1
+                continue
             entries = raw.view(word).astype(np.uint64)
             maps, _, leads, table = form.interpret(entries, level)
             known = maps | leads
@@ -56,8 +59,10 @@ def show_tables(
             if (used - np.count_nonzero(known)) * _SOUND > used and at != root:
                 left_out += 1
                 continue
-            left_out += not whole
-            image.add(at, only(raw.view(word), known), Shown.PAGE_TABLES)
+            left_out += len(there) * _PART_BYTES < len(raw)
+            shown = only(raw.view(word), known)
+            for part in there:
+                image.add(at + part, shown[part : part + _PART_BYTES], Shown.PAGE_TABLES)
             new = [to for to in dict.fromkeys(table[leads].tolist()) if to not in seen]
             below += new[: max(_TABLES_MAX - len(seen), 0)]
             left_out += max(len(new) - max(_TABLES_MAX - len(seen), 0), 0)
@@ -74,19 +79,19 @@ def _show_nothing(image: Image, source: PhysicalSource, root: int, form: Format)
     """
     rivals = next((rows for rows in FORMATS.values() if form in rows), (form,))
     size = max(8 << each.levels[0].bits for each in rivals)
-    raw, whole = _read(source, root, size)
-    if whole and not raw.any():
+    raw, there = _read(source, root, size)
+    if len(there) * _PART_BYTES >= size and not raw.any():
         image.add(root, raw.tobytes(), Shown.PAGE_TABLES)
 
 
-def _read(source: PhysicalSource, at: int, size: int) -> tuple[NDArray[np.uint8], bool]:
-    """Read a table, zeros for those parts that the dump lacks; whether it has all of it."""
-    out, whole = np.zeros(size, dtype=np.uint8), True
+def _read(source: PhysicalSource, at: int, size: int) -> tuple[NDArray[np.uint8], list[int]]:
+    """Read a table, zeros for those parts that the dump lacks; where the others begin in it."""
+    out, there = np.zeros(size, dtype=np.uint8), []
     for part in range(0, size, _PART_BYTES):
         end = min(part + _PART_BYTES, size)
         try:
             source.read_into(at + part, out[part:end])
+            there.append(part)
         except ReadError:
             out[part:end] = 0
-            whole = False
-    return out, whole
+    return out, there

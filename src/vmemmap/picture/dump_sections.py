@@ -18,13 +18,14 @@ from vmemmap.picture.rendering import drawn, fill
 from vmemmap.picture.sections import Attempts
 from vmemmap.picture.space_picture import draw_space, draw_tables
 from vmemmap.picture.strips import range_strips
+from vmemmap.picture.summary import NO_COVERAGE
 from vmemmap.picture.usage_picture import (
     class_titles,
     free_blocks,
     kind_rows,
     level_rows,
 )
-from vmemmap.units import count_text, size_text
+from vmemmap.units import size_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
@@ -67,7 +68,7 @@ class DumpSections:
         pages = f"{counted.pages:,} pages of {size_text(size)}: {size_text(counted.pages * size)}"
         return fill(
             "map.html.j2",
-            pages_words=f"{pages} in {count_text(counted.sections, 'section')}.",
+            pages_words=f"{pages} in {_many(counted.sections, 'section')}.",
             detail_words=_detail_words(record["runs"], size),
             kinds=kind_rows(counted, size),
             strips=[(name, words, Markup(picture)) for name, words, picture in strips],
@@ -101,9 +102,7 @@ class DumpSections:
             node_pages=[drawn(each) for each in pages],
             more_node_pages=more,
             coverage=[drawn(row) for row in coverage_rows(coverage)] if coverage else [],
-            coverage_reason=""
-            if coverage
-            else reason or "neither mem_section nor the list can be used",
+            coverage_reason="" if coverage else reason or NO_COVERAGE,
             backed_by=self._backed_by(),
         )
 
@@ -198,6 +197,10 @@ class DumpSections:
         return fill("facts.html.j2", facts=rows, missing_facts=missing)
 
 
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _detail_words(runs: RunsRecord, page_size: int) -> str:
     """Say how far the map goes."""
     if not runs["mixed_blocks"]:
@@ -205,7 +208,7 @@ def _detail_words(runs: RunsRecord, page_size: int) -> str:
     pages = 1 << runs["shift"]
     return (
         "Zoom in down to single pages, but where too many kinds are mixed for what this page has "
-        f"room for: of {count_text(runs['mixed_blocks'], 'block')} of {pages:,} pages "
+        f"room for: of {_many(runs['mixed_blocks'], 'block')} of {pages:,} pages "
         f"({size_text(pages * page_size)} each) it tells only how many pages of each kind are in "
         "them."
     )

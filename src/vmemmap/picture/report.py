@@ -146,11 +146,10 @@ class _Page:
         findings: list[Finding],
     ) -> Markup:
         shown, more = explained(findings)
-        why_unchecked = self.attempts.reasons.get("check", "")
         return fill(
             "summary.html.j2",
             identity=identity(self.dump, log),
-            verdicts=verdicts(self.dump, check, why_unchecked, counted),
+            verdicts=verdicts(self.dump, check, counted, self.attempts.reasons),
             warnings=self.dump.source.warnings,
             findings=shown,
             findings_more=more,

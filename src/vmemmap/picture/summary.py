@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmemmap.errors import FactError, VmemmapError
 from vmemmap.explanations import Explanation, explanations
-from vmemmap.facts.uts import FIELDS
+from vmemmap.facts.fact import Facts
 from vmemmap.findings import Finding, Severity
-from vmemmap.units import count_text, size_text
+from vmemmap.units import duration_text, size_text, time_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 FINE, DOUBT, BAD, UNTOLD = "fine", "doubt", "bad", "untold"
 """How something stands; the style sheet and the template have a colour and a sign for each."""
 _FINDINGS_SHOWN = 200
+NO_COVERAGE = "neither mem_section nor the list can be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,72 +50,68 @@ class ExplainedFinding:
 
 
 def identity(dump: Dump, log: LogView | None) -> list[tuple[str, str]]:
-    """Give what crashed, as names and values; what is not known says so."""
-    rows = [("kernel", _asked(lambda: dump.kernel.release.value))]
-    uts = _uts(dump)
-    rows.append(("built", uts.get("version") or "unknown"))
-    rows.append(("machine", _asked(lambda: dump.kernel.machine.value)))
-    rows.append(("name", uts.get("nodename") or "unknown"))
-    rows.append(("crashed at", _crash_time(dump)))
+    """Give what crashed, as names and values; what is not known says so, and why."""
+    source, system, why = dump.source, Facts(), ""
+    try:
+        system = dump.system
+    except VmemmapError as error:
+        why = str(error)
     mmu = _asked(lambda: dump.evidence.mmu.value)
     page = _asked(lambda: size_text(dump.kernel.page_size.value))
     order = _asked(lambda: dump.kernel.memory_byte_order.value)
-    rows.append(("memory management", f"{mmu} MMU, {page} pages, {order}-endian"))
-    source = dump.source
     level = f", dump level {source.dump_level}" if source.dump_level is not None else ""
     codec = f", {source.codec}" if source.codec else ""
-    rows.append(("file", f"{source.path} ({source.format}{codec}{level})"))
-    if log is not None and log.panic:
-        rows.append(("last words", log.panic))
+
+    def told(name: str, shown: Callable[[Any], str] = str) -> str:
+        fact = system.get(name)
+        if fact is None:
+            return f"unknown: {system.missing.get(name, why)}"
+        return ("at least " if "at least" in fact.detail else "") + shown(fact.value)
+
+    rows = [
+        ("panic", told("panic")),
+        ("kernel", _asked(lambda: dump.kernel.release.value)),
+        ("built", told("version")),
+        ("machine", _asked(lambda: dump.kernel.machine.value)),
+        ("name", told("node_name")),
+        ("crashed at", told("crash_time", time_text)),
+        ("had run for", told("uptime", duration_text)),
+        ("processors", told("cpus")),
+        ("memory management", f"{mmu} MMU, {page} pages, {order}-endian"),
+        ("file", f"{source.path} ({source.format}{codec}{level})"),
+    ]
+    panic = system.get("panic")
+    if log is not None and log.panic and (panic is None or str(panic.value) not in log.panic):
+        rows.insert(1, ("first sign", log.panic))
     return rows
 
 
-def _asked(ask: object) -> str:
+def _asked(ask: Callable[[], Any]) -> str:
     """Give an answer, or "unknown" where there is none."""
-    assert callable(ask)
     try:
         return str(ask())
     except VmemmapError:
         return "unknown"
 
 
-def _uts(dump: Dump) -> dict[str, str]:
-    try:
-        found = dump.kernel.utsname
-        raw = found.raw if found is not None else dump.source.utsname
-    except VmemmapError:
-        raw = dump.source.utsname
-    size = len(raw) // len(FIELDS)
-    texts = [raw[at * size : (at + 1) * size].split(b"\0")[0] for at in range(len(FIELDS))]
-    return {
-        name: text.decode("utf-8", "backslashreplace")
-        for name, text in zip(FIELDS, texts, strict=True)
-    }
-
-
-def _crash_time(dump: Dump) -> str:
-    try:
-        info = dump.kernel.vmcoreinfo
-        seconds = int(info.text("CRASHTIME")) if "CRASHTIME" in info else 0
-        if seconds > 0:
-            return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (VmemmapError, ValueError, OverflowError, OSError):
-        pass
-    return "unknown: VMCOREINFO does not say when, if it crashed at all"
-
-
 def verdicts(
-    dump: Dump, check: CheckReport | None, why_unchecked: str, counted: Usage | None
+    dump: Dump, check: CheckReport | None, counted: Usage | None, reasons: Mapping[str, str]
 ) -> list[Verdict]:
     """Give what a reader wants to know first, in words.
 
     Args:
         dump: The dump.
         check: What a check of it found; None if there was none to be had.
-        why_unchecked: Why.
         counted: Its census, likewise.
+        reasons: Why, under "check" and "usage".
     """
-    return [_file(dump), _list(dump, check, why_unchecked), _coverage(check), _pages(counted)]
+    why_unchecked, why_uncounted = reasons.get("check", ""), reasons.get("usage", "")
+    return [
+        _file(dump),
+        _list(dump, check, why_unchecked),
+        _coverage(check, why_unchecked),
+        _pages(counted, why_uncounted),
+    ]
 
 
 def _file(dump: Dump) -> Verdict:
@@ -140,7 +136,7 @@ def _list(dump: Dump, check: CheckReport | None, why: str) -> Verdict:
         return Verdict("The list", UNTOLD, "It cannot be checked", why)
     errors = [f for f in check.findings if f.severity is Severity.ERROR]
     warnings = [f for f in check.findings if f.severity is Severity.WARNING]
-    entries = count_text(check.entries, "entry")
+    entries = f"{check.entries:,} {'entry' if check.entries == 1 else 'entries'}"
     if check.rescued:
         entries += f", and {check.rescued} rescued"
     if errors:
@@ -161,29 +157,33 @@ def _no_list(dump: Dump) -> str:
         return ""
 
 
-def _coverage(check: CheckReport | None) -> Verdict:
+def _coverage(check: CheckReport | None, why: str) -> Verdict:
     found = check.coverage if check is not None else None
     if found is None:
-        return Verdict("Coverage", UNTOLD, "It cannot be told")
+        return Verdict(
+            "Coverage", UNTOLD, "It cannot be told", why if check is None else NO_COVERAGE
+        )
     counts = found.counts
-    words = f"{counts.covered} of {count_text(counts.sections, 'section')} are backed"
+    sections = f"{counts.sections:,} {'section' if counts.sections == 1 else 'sections'}"
+    words = f"{counts.covered:,} of {sections} are backed"
     state = FINE if counts.covered == counts.sections else BAD
     return Verdict(
-        "Coverage", state, words, f"{counts.covered_pages} of {counts.pages} struct pages"
+        "Coverage", state, words, f"{counts.covered_pages:,} of {counts.pages:,} struct pages"
     )
 
 
-def _pages(counted: Usage | None) -> Verdict:
+def _pages(counted: Usage | None, reason: str) -> Verdict:
     if counted is None:
-        return Verdict("Struct pages", UNTOLD, "They cannot be counted")
+        return Verdict("Struct pages", UNTOLD, "They cannot be counted", reason)
     unread = sum(counted.unknown.values())
     if unread:
-        why = ", ".join(f"{count} {why}" for why, count in counted.unknown.items())
-        words = f"{unread} of {counted.pages} cannot be read"
+        why = ", ".join(f"{count:,} {why}" for why, count in counted.unknown.items())
+        words = f"{unread:,} of {counted.pages:,} cannot be read"
         return Verdict("Struct pages", BAD if unread * 2 > counted.pages else DOUBT, words, why)
     if counted.damaged:
-        return Verdict("Struct pages", BAD, f"{counted.damaged} of {counted.pages} are damaged")
-    return Verdict("Struct pages", FINE, f"All {counted.pages} can be read")
+        words = f"{counted.damaged:,} of {counted.pages:,} are damaged"
+        return Verdict("Struct pages", BAD, words)
+    return Verdict("Struct pages", FINE, f"All {counted.pages:,} can be read")
 
 
 def explained(findings: Iterable[Finding]) -> tuple[list[ExplainedFinding], int]:

@@ -36,7 +36,7 @@ class MemoryMap {
     this.room = room;
     const near = this.level && this.levels ? this.levels[this.level] : null;
     this.narrow = room < 640;
-    this.gutter = this.narrow ? 84 : 138;
+    this.gutter = this.gutterWidth();
     const columns = this.narrow ? 64 : 256;
     const section = Math.max(this.memory.told.section_pages, 1);
     let per = Math.max(section / columns, 1);
@@ -52,6 +52,19 @@ class MemoryMap {
     this.levels.push({ per: 1, columns: 16, rows: 12 });
     if (near) this.level = Math.min(this.level, this.levels.length - 1);
     this.draw();
+  }
+
+  /* The room that the longest address takes, and 8 more. */
+  gutterWidth() {
+    const last = this.memory.ranges[this.memory.ranges.length - 1];
+    const pen = this.parts.canvas.getContext("2d");
+    pen.font = this.font;
+    const longest = inHex(this.memory.phys(last ? last.end : 0)).replace(/[1-9a-f]/g, "0");
+    return Math.max(Math.ceil(pen.measureText(longest).width) + 8, this.narrow ? 84 : 138);
+  }
+
+  get font() {
+    return `${this.narrow ? 10 : 12}px ui-monospace, monospace`;
   }
 
   /* The colours for the ground that the page has now. */
@@ -162,7 +175,7 @@ class MemoryMap {
   drawPanel(pen, panel, shown, width) {
     const { range, top, rows, y } = panel, { per, span, rowHeight: high, blockWidth: wide } = shown;
     const pageSize = this.memory.told.page_size;
-    pen.font = `${this.narrow ? 10 : 12}px ui-monospace, monospace`;
+    pen.font = this.font;
     pen.textBaseline = "middle";
     if (!this.level) this.drawHeading(pen, panel, width);
     let labelled = -100;
@@ -451,9 +464,10 @@ class MemoryMap {
 /* What is known of a stretch of pages, as names and texts. */
 function describe(memory, looks, first, last, sum) {
   const { told } = memory, one = first === last, rows = [];
-  const span = (of) => (one ? inHex(of(first)) : `${inHex(of(first))} to ${inHex(of(last))}`);
+  const span = (of, size) =>
+    one ? inHex(of(first)) : `${inHex(of(first))} to ${inHex(of(last) + BigInt(size) - 1n)}`;
   rows.push(["pfn", one ? `${inHex(first)} (${first})` : `${inHex(first)} to ${inHex(last)}`]);
-  rows.push(["physical", span((pfn) => memory.phys(pfn))]);
+  rows.push(["physical", span((pfn) => memory.phys(pfn), told.page_size)]);
   const list = (counts) => {
     const kinds = [...counts.entries()].filter(([, pages]) => pages).sort((a, b) => b[1] - a[1]);
     const name = (kind) => (kind === ABSENT ? "no struct page" : looks.titles[kind]);
@@ -467,7 +481,7 @@ function describe(memory, looks, first, last, sum) {
   if (told.compared) {
     if (sum.untold) rows.push(["kinds", "not compared here: they change too often"]);
     else rows.push(["before", list(sum.before)], ["now", list(sum.kinds)], ["changed", turnWords(looks, sum)]);
-    rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
+    rows.push(["struct page", span((pfn) => memory.structVirt(pfn), told.struct_page_size)]);
     rows.push(["list entry before", entryWords(memory.entriesBefore, "unknown", first, last)]);
     rows.push(["list entry now", entryWords(memory.entries, told.why_no_entries || "being unpacked", first, last)]);
     return { one, first, rows };
@@ -485,7 +499,7 @@ function describe(memory, looks, first, last, sum) {
     });
     rows.push(["zone", words.join("; ") || "unknown"]);
   } else rows.push(["zone", "unknown"]);
-  rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
+  rows.push(["struct page", span((pfn) => memory.structVirt(pfn), told.struct_page_size)]);
   rows.push(["list entry", entryWords(memory.entries, told.why_no_entries || "being unpacked", first, last)]);
   rows.push(["in the dump", storedWords(memory, looks, first, last, sum)]);
   return { one, first, rows };

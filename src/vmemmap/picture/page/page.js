@@ -98,7 +98,23 @@ function changeGround(map) {
     root.dataset.ground = dark ? "light" : "dark";
     if (map) map.draw();
   });
-  if (!map) return;
+  if (map) drawOnOtherGround(map);
+}
+
+/* On paper nobody can unfold what a finding means. */
+function unfoldToPrint() {
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll(".finding details:not([open])")];
+    for (const each of opened) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of opened) each.open = false;
+    opened = [];
+  });
+}
+
+function drawOnOtherGround(map) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.draw());
   const printing = (on) => {
     map.printing = on;
@@ -117,5 +133,6 @@ function changeGround(map) {
     byId("map-said").textContent = `The map cannot be drawn in this browser: ${error.message}`;
   }
   changeGround(map);
+  unfoldToPrint();
   document.documentElement.dataset.ready = "yes";
 })();
