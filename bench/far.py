@@ -18,7 +18,7 @@ from vmemmap.simulate.crash.vmcore import write_vmcore
 
 RAM_BYTES = 2 << 40
 FILE_BYTES = 100 * 10**9
-COMMANDS = ("list", "vtop", "dmesg", "info")
+COMMANDS = ("list", "vtop", "dmesg", "info", "info --ranges")
 SURVEYED = 1000
 _SETTLED = 100
 """After so many dumps whatever is kept once and for all is there."""
@@ -57,16 +57,17 @@ def bench_far(folder: Path) -> list[dict[str, Any]]:
         ("pages of 4 KiB", 0x1000, None),
         ("pages of 4 KiB, list and log in the middle of memory", 0x1000, RAM_BYTES // 2),
     )
-    for name, page_size, top in places:
+    for place, page_size, top in places:
         machine, entries = huge_machine("little", ram_bytes=RAM_BYTES, page_size=page_size, top=top)
         path = web / "vmcore"
         write_huge_kdump(path, machine, ram_bytes=RAM_BYTES, file_bytes=FILE_BYTES)
         with serving(web) as served:
             for command in COMMANDS:
-                line = (command, f"{served.url}/vmcore", *_address(command, entries))
+                name, *options = command.split()
+                line = (name, f"{served.url}/vmcore", *options, *_address(name, entries))
                 cache = folder / "cache" / f"{page_size} {top} {command}"
                 first, again = (_asked(served, line, cache) for _ in range(2))
-                rows.append({"dump": name, "command": command, "first": first, "again": again})
+                rows.append({"dump": place, "command": command, "first": first, "again": again})
         path.unlink()
     return rows
 

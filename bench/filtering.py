@@ -34,17 +34,17 @@ _TWICE, _OF_CODEC, _OF_COPY = 2.0, 0.9, 0.8
 
 
 def bench_filter(folder: Path, peer: Makedumpfile | None) -> list[Row]:
-    """Filter memory of which a tenth stays, 4 GiB into each codec; judged by the clock.
+    """Filter memory of which a tenth stays, 16 GiB into each codec; judged by the clock.
 
     makedumpfile has one thread: with more of them it waits busily, and is slower.
     """
     rows: list[Row] = []
     path = folder / "filtered"
     for contents, is_random, codecs, gib, page in (
-        ("like a kernel's", False, CODECS, 4, _PAGE),
-        ("random", True, ("zstd", "lzo"), 4, _PAGE),
-        ("like a kernel's", False, ("zstd",), 16, _PAGE),
-        ("like a kernel's", False, ("lzo",), 32, 16 * _PAGE),
+        ("like a kernel's", False, CODECS, 16, _PAGE),
+        ("random", True, ("zstd", "lzo"), 16, _PAGE),
+        ("like a kernel's", False, ("zstd", "none"), 2, _PAGE),
+        ("like a kernel's", False, ("zstd", "lzo"), 64, 16 * _PAGE),
     ):
         made = write_busy_machine(
             path,
@@ -99,7 +99,7 @@ def _of_codec(
 def bench_copies(folder: Path, _peer: Makedumpfile | None) -> list[Row]:
     """Filter what is compressed already, beside ``cp`` of what stays; and only look at 1 TiB."""
     elf, packed, ours, copy = (folder / name for name in ("elf", "packed", "kept", "copy"))
-    write_busy_machine(elf, 8 * _GIB, page_size=_PAGE, block_size=1 << 24, filled=True)
+    write_busy_machine(elf, 16 * _GIB, page_size=_PAGE, block_size=1 << 24, filled=True)
     with vmemmap.open(elf) as core:
         core.filter(packed, 0, "zstd")
     elf.unlink()

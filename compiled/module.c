@@ -20,6 +20,7 @@ static int fill_module(PyObject *module) {
     int failed = add_type(module, "Pass", &pass_spec) < 0 ||
                  add_type(module, "Lender", &lender_spec) < 0 ||
                  PyModule_AddIntMacro(module, KINDS) < 0 ||
+                 PyModule_AddIntMacro(module, ORDERS) < 0 ||
                  PyModule_AddIntConstant(module, "COUNTS", sizeof(Counts) / sizeof(int64_t)) < 0;
     return failed ? -1 : 0;
 }

@@ -55,8 +55,8 @@ static int learn(Pass *self, uint64_t flags, uint64_t tag, uint32_t type, uint32
                                              (unsigned long long)mapping, (unsigned long)value);
     if (answer == NULL)
         return -2;
-    int kind, marks, seen;
-    int fine = PyArg_ParseTuple(answer, "iii", &kind, &marks, &seen);
+    int kind, marks, seen, zone;
+    int fine = PyArg_ParseTuple(answer, "iiii", &kind, &marks, &seen, &zone);
     Py_DECREF(answer);
     if (!fine)
         return -2;
@@ -70,7 +70,8 @@ static int learn(Pass *self, uint64_t flags, uint64_t tag, uint32_t type, uint32
     /* Only in such a page, behind the head of a free block, does nothing else matter. */
     if (kind == self->kind_other && seen == 0 && marks == 0)
         marks = PLAIN;
-    self->known[found] = (Combination){flags, tag, type, (uint8_t)kind, (uint8_t)marks, (uint8_t)seen};
+    self->known[found] = (Combination){
+        flags, tag, type, (uint16_t)zone, (uint8_t)kind, (uint8_t)marks, (uint8_t)seen};
     self->slots[slot] = (uint16_t)(found + 1);
     return found;
 }
@@ -151,9 +152,34 @@ static int add_events(Pass *self, int64_t start, int64_t end, int seen) {
     return 1;
 }
 
-static inline void give_kind(Pass *self, int64_t start, int64_t end, int kind) {
+/* Tell of pages in a row of one kind and zone. */
+static int add_run(Pass *self, int64_t start, int64_t end, int kind, int zone) {
+    Run *last = self->run_out + self->run_count - 1;
+    if (self->run_count > self->run_floor && last->kind == kind && last->zone == zone &&
+        last->first + last->pages == start && end - last->first <= INT32_MAX) {
+        last->pages = (int32_t)(end - last->first);
+        return 1;
+    }
+    if (self->run_count == self->run_room) {
+        Py_ssize_t room = self->run_room ? 2 * self->run_room : 1024;
+        Run *more = PyMem_Realloc(self->run_out, (size_t)room * sizeof(Run));
+        if (more == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        self->run_out = more;
+        self->run_room = room;
+    }
+    self->run_out[self->run_count++] =
+        (Run){start, (int32_t)(end - start), (uint16_t)zone, (uint16_t)kind};
+    return 1;
+}
+
+/* Tell what pages of the run are, if that is wanted. */
+static inline int give_kind(Pass *self, int64_t start, int64_t end, int kind) {
     if (self->kind_out != NULL)
         memset(self->kind_out + (start - self->out_first), kind, (size_t)(end - start));
+    return self->wants_runs ? add_run(self, start, end, kind, self->known[self->run].zone) : 1;
 }
 
 /* Count the run that ends before *end*. Gives 1, 0 where the window needs care, -1 on error. */
@@ -173,7 +199,8 @@ static int close_run(Pass *self, int64_t end) {
             return 0;
         int64_t until = end < self->free_end ? end : self->free_end;
         counts->kinds[self->kind_free] += until - start;
-        give_kind(self, start, until, self->kind_free);
+        if (give_kind(self, start, until, self->kind_free) < 0)
+            return -1;
         start = until;
     }
     if (start < end && start >= self->comp_begin && start < self->comp_end) {
@@ -181,7 +208,8 @@ static int close_run(Pass *self, int64_t end) {
             return 0;
         int64_t until = end < self->comp_end ? end : self->comp_end;
         counts->kinds[self->comp_kind] += until - start;
-        give_kind(self, start, until, self->comp_kind);
+        if (give_kind(self, start, until, self->comp_kind) < 0)
+            return -1;
         if (self->head_out != NULL)
             for (int64_t pfn = start; pfn < until; pfn++)
                 self->head_out[pfn - self->out_first] = self->comp_head;
@@ -191,9 +219,9 @@ static int close_run(Pass *self, int64_t end) {
         if (said->marks & TAIL)
             return 0; /* the tail of no head */
         counts->kinds[said->kind] += end - start;
-        give_kind(self, start, end, said->kind);
-        if (self->huge_at >= start && self->huge_at < end)
-            give_kind(self, self->huge_at, self->huge_at + 1, self->kind_huge);
+        /* The head of a huge page is a run by itself: what follows it is no head. */
+        if (give_kind(self, start, end, self->huge_at == start ? self->kind_huge : said->kind) < 0)
+            return -1;
     }
     return 1;
 }
@@ -229,7 +257,7 @@ static int free_head(Pass *self, const uint8_t *page, int64_t pfn) {
     int64_t end = pfn + (INT64_C(1) << order);
     if (end > self->stretch_end)
         return 0;
-    self->window_orders[order]++;
+    counts_of(self, self->run)->orders[order]++;
     if (self->order_out != NULL)
         self->order_out[pfn - self->out_first] = (int8_t)order;
     self->free_begin = pfn + 1, self->free_end = end;
@@ -429,13 +457,13 @@ void pass_settle(Pass *self, int keep) {
             total->seen += counts->seen;
             for (int which = 0; which < 6; which++)
                 total->blocks[which] += counts->blocks[which];
+            if (self->known[self->touched[i]].marks & FREE)
+                for (int order = 0; order < ORDERS; order++)
+                    total->orders[order] += counts->orders[order];
         }
         memset(counts, 0, sizeof *counts);
     }
     self->touched_count = 0;
-    for (int order = 0; order < self->orders; order++)
-        self->free_orders[order] += keep ? self->window_orders[order] : 0;
-    memset(self->window_orders, 0, (size_t)self->orders * sizeof(int64_t));
     self->heads += keep ? self->window_heads : 0;
     self->window_heads = 0;
     if (!keep)

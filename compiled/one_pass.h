@@ -6,6 +6,7 @@
 #include "pieces.h"
 
 #define KINDS 16               /* kinds that a page can have, at most */
+#define ORDERS 40              /* orders that a free block can have, at most */
 #define COMBINATIONS (1 << 14) /* combinations of members, at most */
 #define SLOTS (1 << 16)        /* of the hash, a power of two */
 
@@ -13,16 +14,25 @@
 enum { TAIL = 1, HEAD = 2, FREE = 4, WILD = 8, RESERVED = 16, FAILED_TAIL = 32, PLAIN = 64 };
 
 /* What is counted of a combination. `blocks` has a number and a sum of pages each for free blocks,
- * compounds, and compounds whose second page marks them as huge. */
+ * compounds, and compounds whose second page marks them as huge; `orders` the free blocks. */
 typedef struct {
     int64_t kinds[KINDS];
     int64_t seen;
     int64_t blocks[6];
+    int64_t orders[ORDERS];
 } Counts;
+
+/* Pages in a row that are of one kind and zone. */
+typedef struct {
+    int64_t first;
+    int32_t pages;
+    uint16_t zone, kind;
+} Run;
 
 typedef struct {
     uint64_t flags, tag;
     uint32_t type;
+    uint16_t zone;
     uint8_t kind, marks, seen;
 } Combination;
 
@@ -56,7 +66,6 @@ typedef struct {
     uint16_t *slots;
     Counts *total, *window;
     int *touched, touched_count;
-    int64_t *free_orders, *window_orders;
     int64_t heads, window_heads;
     /* The run, the block and the place that the pass is in. */
     uint64_t run_flags, run_tag, run_head, run_head_mask;
@@ -79,6 +88,10 @@ typedef struct {
     int64_t *event_out;
     Py_ssize_t event_count, event_room;
     int wants_events;
+    /* Where runs go, if anywhere; those below *run_floor* are of windows before this one. */
+    Run *run_out;
+    Py_ssize_t run_count, run_floor, run_room;
+    int wants_runs;
 } Pass;
 
 /* Go over the struct pages of [pfn, end). Gives 1, 0 where they need care, -1 on error. */

@@ -3,24 +3,25 @@
 #include "one_pass.h"
 
 static const char go_doc[] =
-    "go(data, spans, stretches, status, kinds=None, orders=None, heads=None, first=0)\n--\n\n"
+    "go(data, spans, stretches, status, kinds=None, orders=None, heads=None, first=0,"
+    " runs=False)\n--\n\n"
     "Count windows of struct pages.\n\n"
     "data: the bytes; spans: int64 (n, 3), position from the base, bytes, offset in data, sorted;\n"
     "stretches: int64 (m, 3), number of the window, first pfn, end pfn, sorted by pfn;\n"
     "status: uint8 for each window, set to 1 where it was counted and to 0 where it needs care;\n"
     "kinds, orders, heads: uint8, int8 and uint64 for each pfn from *first* on, filled if given:\n"
-    "orders for heads of blocks alone, heads (pfns) for tails alone.";
+    "orders for heads of blocks alone, heads (pfns) for tails alone; runs: whether they are kept.";
 
 static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
     static char *names[] = {"data",   "spans",  "stretches", "status", "kinds",
-                            "orders", "heads", "first",     NULL};
+                            "orders", "heads", "first",     "runs",   NULL};
     Py_buffer data, spans, stretches, status, kinds = {0}, orders = {0}, heads = {0};
     long long first = 0;
     PyObject *kinds_given = Py_None, *orders_given = Py_None, *heads_given = Py_None;
     PyObject *given[4], *result = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOO|OOOL:go", names, &given[0], &given[1],
+    if (!PyArg_ParseTupleAndKeywords(args, named, "OOOO|OOOLp:go", names, &given[0], &given[1],
                                      &given[2], &given[3], &kinds_given, &orders_given, &heads_given,
-                                     &first))
+                                     &first, &self->wants_runs))
         return NULL;
     if (PyObject_GetBuffer(given[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
@@ -58,13 +59,14 @@ static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
     for (Py_ssize_t i = 0; i < count;) {
         int64_t window = rows[3 * i];
         Py_ssize_t events = self->event_count;
+        self->run_floor = self->run_count;
         int fine = 1;
         for (; i < count && rows[3 * i] == window; i++)
             if (fine > 0)
                 fine = pass_stretch(self, rows[3 * i + 1], rows[3 * i + 2]);
         pass_settle(self, fine > 0);
         if (fine <= 0)
-            self->event_count = events;
+            self->event_count = events, self->run_count = self->run_floor;
         told[window] = fine > 0;
         if (fine < 0 || PyErr_CheckSignals() < 0)
             goto done;
@@ -73,6 +75,7 @@ static PyObject *pass_go(Pass *self, PyObject *args, PyObject *named) {
 done:
     self->pieces = (Pieces){0};
     self->kind_out = NULL, self->order_out = NULL, self->head_out = NULL;
+    self->wants_runs = 0;
     if (heads.buf != NULL)
         PyBuffer_Release(&heads);
 no_heads:
@@ -97,10 +100,6 @@ static PyObject *pass_counts(Pass *self, PyObject *Py_UNUSED(args)) {
                                      self->known_count * (Py_ssize_t)sizeof(Counts));
 }
 
-static PyObject *pass_free_orders(Pass *self, PyObject *Py_UNUSED(args)) {
-    return PyBytes_FromStringAndSize((const char *)self->free_orders, self->orders * 8);
-}
-
 static PyObject *pass_heads(Pass *self, PyObject *Py_UNUSED(args)) {
     return PyLong_FromLongLong(self->heads);
 }
@@ -110,6 +109,14 @@ static PyObject *pass_events(Pass *self, PyObject *Py_UNUSED(args)) {
                                                 self->event_count * 4 * (Py_ssize_t)sizeof(int64_t));
     if (found != NULL)
         self->event_count = 0;
+    return found;
+}
+
+static PyObject *pass_runs(Pass *self, PyObject *Py_UNUSED(args)) {
+    PyObject *found = PyBytes_FromStringAndSize((const char *)self->run_out,
+                                                self->run_count * (Py_ssize_t)sizeof(Run));
+    if (found != NULL)
+        self->run_count = 0;
     return found;
 }
 
@@ -151,7 +158,7 @@ static int pass_init(Pass *self, PyObject *args, PyObject *named) {
     int kinds_fit = self->kind_free >= 0 && self->kind_free < KINDS - 1 && self->kind_other >= 0 &&
                     self->kind_other < KINDS - 1 && self->kind_tail >= 0 &&
                     self->kind_tail < KINDS - 1 && self->kind_huge >= 0 && self->kind_huge < KINDS - 1;
-    if (!fits || !kinds_fit || self->orders < 1 || self->orders > 40 || self->max_order < 0 ||
+    if (!fits || !kinds_fit || self->orders < 1 || self->orders > ORDERS || self->max_order < 0 ||
         self->max_order > 40) {
         PyErr_SetString(PyExc_ValueError, "a member lies outside the struct page");
         return -1;
@@ -172,10 +179,8 @@ static int pass_init(Pass *self, PyObject *args, PyObject *named) {
     self->total = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
     self->window = PyMem_Calloc(COMBINATIONS, sizeof(Counts));
     self->touched = PyMem_Calloc(COMBINATIONS, sizeof(int));
-    self->free_orders = PyMem_Calloc((size_t)self->orders, sizeof(int64_t));
-    self->window_orders = PyMem_Calloc((size_t)self->orders, sizeof(int64_t));
     if ((self->excludes && self->ranges == NULL) || !self->known || !self->slots || !self->total ||
-        !self->window || !self->touched || !self->free_orders || !self->window_orders) {
+        !self->window || !self->touched) {
         PyErr_NoMemory();
         return -1;
     }
@@ -207,9 +212,8 @@ static void pass_free(Pass *self) {
     PyMem_Free(self->total);
     PyMem_Free(self->window);
     PyMem_Free(self->touched);
-    PyMem_Free(self->free_orders);
-    PyMem_Free(self->window_orders);
     PyMem_Free(self->event_out);
+    PyMem_Free(self->run_out);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -219,13 +223,14 @@ static PyMethodDef pass_methods[] = {
     {"go", (PyCFunction)(void (*)(void))pass_go, METH_VARARGS | METH_KEYWORDS, go_doc},
     {"counts", (PyCFunction)pass_counts, METH_NOARGS,
      "counts()\n--\n\nGive what was counted of each combination, in the order of learning."},
-    {"free_orders", (PyCFunction)pass_free_orders, METH_NOARGS,
-     "free_orders()\n--\n\nGive how many free blocks there are of each order."},
     {"heads", (PyCFunction)pass_heads, METH_NOARGS,
      "heads()\n--\n\nGive how many compounds there are."},
     {"events", (PyCFunction)pass_events, METH_NOARGS,
      "events()\n--\n\nGive, once, the pages that may be left out: int64 (n, 4), first pfn, end if\n"
      "they go as free memory, end if as anything else, what is seen in them."},
+    {"runs", (PyCFunction)pass_runs, METH_NOARGS,
+     "runs()\n--\n\nGive, once, the runs of counted pages that were kept: first pfn (int64), pages\n"
+     "(int32), zone and kind (uint16)."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -30,6 +30,8 @@ class Served:
         statuses: What the next requests are answered with instead, one each.
         always: What every request is answered with instead.
         breaks: So many of the next answers end in the middle.
+        more_bytes: So many more than were asked for follow in every answer, whose length says so.
+        lengths: Whether it says how long an answer is.
         wait_seconds: How long it waits before an answer.
         etags: Whether it sends entity tags.
         dates: Whether it says when a file was changed.
@@ -44,6 +46,8 @@ class Served:
     statuses: list[int] = field(default_factory=list)
     always: int | None = None
     breaks: int = 0
+    more_bytes: int = 0
+    lengths: bool = True
     wait_seconds: float = 0.0
     etags: bool = True
     dates: bool = True
@@ -107,7 +111,8 @@ def serving(folder: Path) -> Iterator[Served]:
                     self.refuse(416)
                     return
             self.send_response(status)
-            self.send_header("Content-Length", str(end - start))
+            if served.lengths:
+                self.send_header("Content-Length", str(end - start + served.more_bytes))
             if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
             if served.etags:
@@ -117,7 +122,9 @@ def serving(folder: Path) -> Iterator[Served]:
             self.end_headers()
             if body:
                 self.send(path, start, start + (end - start) // 2 if breaks else end)
-            if breaks:
+            if body and served.more_bytes:
+                self.send(Path("/dev/zero"), 0, served.more_bytes)
+            if breaks or not served.lengths:
                 self.close_connection = True
 
         def send(self, path: Path, start: int, end: int) -> None:

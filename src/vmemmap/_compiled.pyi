@@ -3,6 +3,7 @@ from typing import Any
 
 KINDS: int
 COUNTS: int
+ORDERS: int
 
 _Word = tuple[int, int, int]
 
@@ -25,7 +26,7 @@ class Pass:
         end_pfn: int,
         huge_seen: int,
         events: bool,
-        learn: Callable[[int, int, int], tuple[int, int, int]],
+        learn: Callable[[int, int, int], tuple[int, int, int, int]],
         reach: Callable[[int], tuple[int, int]],
     ) -> None: ...
     def go(
@@ -38,11 +39,12 @@ class Pass:
         orders: Any = None,
         heads: Any = None,
         first: int = 0,
+        runs: bool = False,
     ) -> None: ...
     def counts(self) -> bytes: ...
-    def free_orders(self) -> bytes: ...
     def heads(self) -> int: ...
     def events(self) -> bytes: ...
+    def runs(self) -> bytes: ...
 
 class Lender:
     def __init__(self, missed: Callable[[int, int], Any], shift: int) -> None: ...

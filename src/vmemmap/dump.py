@@ -303,8 +303,14 @@ class Dump:
 
     @property
     def _ram(self) -> NDArray[np.uint64]:
-        """The ranges of memory: those of the dump, and what the list covers beyond them."""
-        ranges, end = self.source.ranges(), self.memory.covered_end
+        """The ranges of memory: those of the dump, and what the list covers beyond them.
+
+        Of a far dump whose ranges are much to fetch it is all up to the end of the last: memory so
+        large has its devices above it.
+        """
+        ranges, end = self.source.cheap_ranges(), self.memory.covered_end
+        if ranges is None:
+            ranges = np.array([(0, end)], dtype=np.uint64)
         try:
             pages, usable = self.backing.pfn_end, self.backing.usable
         except FactError:

@@ -23,19 +23,29 @@ _LOWEST, _HIGHEST = -(1 << 62), 1 << 62
 def join(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Intervals:
     """Give the union of intervals in any order; those that touch become one, empty ones vanish."""
     some = starts < ends
-    starts, ends = starts[some], ends[some]
-    order = np.argsort(starts, kind="stable")
-    starts, far = starts[order], np.maximum.accumulate(ends[order]) if len(order) else ends
-    breaks = np.flatnonzero(starts[1:] > far[:-1]) + 1
-    first = np.r_[0, breaks] if len(starts) else breaks
-    last = np.r_[breaks - 1, len(starts) - 1] if len(starts) else breaks
-    return np.column_stack([starts[first], far[last]]).astype(np.int64).reshape(-1, 2)
+    if not some.all():
+        starts, ends = starts[some], ends[some]
+    if not len(starts):
+        return np.empty((0, 2), dtype=np.int64)
+    if (starts[1:] < starts[:-1]).any():
+        order = np.argsort(starts, kind="stable")
+        starts, ends = starts[order], ends[order]
+    far = np.maximum.accumulate(ends)
+    breaks = np.flatnonzero(starts[1:] > far[:-1])
+    out = np.empty((len(breaks) + 1, 2), dtype=np.int64)
+    out[0, 0], out[1:, 0] = starts[0], starts[breaks + 1]
+    out[:-1, 1], out[-1, 1] = far[breaks], far[-1]
+    return out
 
 
 def intersect(left: Intervals, right: Intervals) -> Intervals:
     """Give what lies in both."""
     if not len(left) or not len(right):
         return np.empty((0, 2), dtype=np.int64)
+    if len(right) == 1:
+        return _within(left, *right[0].tolist())
+    if len(left) == 1:
+        return _within(right, *left[0].tolist())
     low = np.searchsorted(right[:, 1], left[:, 0], side="right")
     high = np.searchsorted(right[:, 0], left[:, 1], side="left")
     counts = np.maximum(high - low, 0)
@@ -47,12 +57,22 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
     return np.column_stack([start, end])
 
 
+def _within(intervals: Intervals, start: int, end: int) -> Intervals:
+    """Give what lies in ``[start, end)``."""
+    first = int(np.searchsorted(intervals[:, 1], start, side="right"))
+    last = int(np.searchsorted(intervals[:, 0], end, side="left"))
+    out = intervals[first:last].copy()
+    if len(out):
+        out[0, 0], out[-1, 1] = max(int(out[0, 0]), start), min(int(out[-1, 1]), end)
+    return out
+
+
 def subtract(left: Intervals, right: Intervals) -> Intervals:
     """Give what lies in *left* and not in *right*."""
-    starts = np.r_[_LOWEST, right[:, 1]]
-    ends = np.r_[right[:, 0], _HIGHEST]
-    some = starts < ends
-    return intersect(left, np.column_stack([starts[some], ends[some]]))
+    between = np.empty((len(right) + 1, 2), dtype=np.int64)
+    between[0, 0], between[1:, 0] = _LOWEST, right[:, 1]
+    between[:-1, 1], between[-1, 1] = right[:, 0], _HIGHEST
+    return intersect(left, between[between[:, 0] < between[:, 1]])
 
 
 def touched(intervals: Intervals, unit: int) -> Intervals:

@@ -190,8 +190,8 @@ class Vmcore:
         if not self._closed and (source.vmcoreinfo or "kernel" in vars(self._layers)):
             with suppress(VmemmapError):
                 release = str(self.kernel.release.value)
-        ranges = source.ranges() if not self._closed else ()
-        size = sum(int(end) - int(start) for start, end in ranges)
+        ranges = None if self._closed else source.cheap_ranges(0)
+        size = sum(int(end) - int(start) for start, end in ranges) if ranges is not None else 0
         memory = f", {size_text(size)} of memory" if size else ""
         return f"<Vmcore {source.path!r}: {source.format}, kernel {release}{memory}{state}>"
 

@@ -24,7 +24,7 @@ def write_huge_kdump(
     ram_bytes: int,
     file_bytes: int,
     split: tuple[int, int] | None = None,
-) -> None:
+) -> int:
     """Write the dump.
 
     Args:
@@ -33,6 +33,9 @@ def write_huge_kdump(
         ram_bytes: Memory, all of it RAM.
         file_bytes: About how large the file is; pages are stored all over the memory until it is.
         split: The pfns whose pages this member of a split dump has; all of them if None.
+
+    Returns:
+        How many pages are in it.
     """
     block, order = machine.page_size, machine.byte_order
     max_mapnr = ram_bytes // block
@@ -77,6 +80,7 @@ def write_huge_kdump(
             file.seek(int(table["offset"][row]))
             file.write(data)
         file.truncate(int(table["offset"][-1] + table["size"][-1]))
+    return len(pfns)
 
 
 _DESCRIPTOR = (("offset", "u8"), ("size", "u4"), ("flags", "u4"), ("page_flags", "u8"))

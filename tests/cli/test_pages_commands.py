@@ -106,6 +106,11 @@ def test_pages_to_parquet(built, run_vmemmap, tmp_path) -> None:
     ran = run_vmemmap("pages", built.path, "-o", out)
     assert ran.code == 1  # some are unknown
     table = parquet.read_table(out).to_pydict()
+    group = parquet.ParquetFile(out).metadata.row_group(0).to_dict()
+    columns = {column["path_in_schema"]: column for column in group["columns"]}
+    assert "DELTA_BINARY_PACKED" in columns["pfn"]["encodings"]
+    assert columns["pfn"]["statistics"]["min"] == min(table["pfn"])
+    assert columns["kind"]["statistics"] is None, "words have no order that means anything"
     with built.open() as core:
         usage = core.usage()
     assert len(table["pfn"]) == usage.pages

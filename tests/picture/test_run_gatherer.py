@@ -27,7 +27,8 @@ def test_runs_are_the_words_that_were_given(most, shift) -> None:
             long = 400 if start < 100_000 else 1
             given = np.repeat(chosen.integers(1, 4, count), long)[:count].astype(np.uint8)
             words[start : start + count] = given
-            gatherer.add(start, given)
+            at = np.r_[0, np.flatnonzero(np.diff(given)) + 1]
+            gatherer.add(start + at, np.diff(at, append=count), given[at])
     runs = gatherer.gathered()
     blocks = words.reshape(-1, 1 << shift)[numbers(grid.ranges)]
     sums = np.array([np.bincount(block, minlength=16) for block in blocks])

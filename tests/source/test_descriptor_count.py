@@ -17,6 +17,7 @@ from vmemmap.source import kdump_file
 from vmemmap.source.file_object import FileObject
 from vmemmap.source.file_view import ByteView
 from vmemmap.source.flattened import FlattenedView
+from vmemmap.source.kdump import KdumpSource
 from vmemmap.source.kdump_file import KdumpFile
 from vmemmap.source.opening import open_bytes
 from vmemmap.source.ranges import RangeView
@@ -89,6 +90,19 @@ def test_a_bitmap_with_more_bits_is_not_followed() -> None:
     file = KdumpFile(RangeView(FileObject(io.BytesIO(bytes(image)))))
     assert file._told_count == len(plan.descriptor_pfns)
     assert file.stored.rank(900) == len(plan.descriptor_pfns) + 2  # of these eight
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_a_map_of_as_many_bits_as_descriptors_is_full(left_out: int) -> None:
+    pages = some_pages("no zeros")
+    pages = {pfn: data or b"x" * BLOCK for pfn, data in pages.items()}
+    pages |= dict.fromkeys(range(left_out))
+    data, _ = plan_kdump(pages, block_size=BLOCK, codec="zlib")
+    source = KdumpSource(RangeView(FileObject(io.BytesIO(data))))
+    assert source.file.ram_as_told.full == (not left_out)
+    assert source.ranges_cost() == (len(pages) + 7) // 8 * left_out
+    assert source.ranges().tolist() == [[0, len(pages) * BLOCK]]
+    assert (source.ranges_cost(), source.memory_end()) == (0, len(pages) * BLOCK)
 
 
 DUMPS = Path(__file__).resolve().parents[2] / ".." / "shared" / "dumps"

@@ -12,6 +12,7 @@ import pytest
 import vmemmap
 from builders.kdump import build_kdump
 from builders.machine import build_machine
+from vmemmap.source.object_store import list_prefix
 
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
 
@@ -85,6 +86,38 @@ def test_options_go_before_the_environment(environment: None) -> None:
         vmemmap.open("s3://dumps/vmcore", storage={"endpoint": "http://127.0.0.1:9"})
     with pytest.raises(vmemmap.UnreadableFile, match="access is forbidden"):
         vmemmap.open("s3://dumps/vmcore", storage={"skip_signature": "true"})
+
+
+@pytest.mark.parametrize(
+    ("key", "more", "words"),
+    [
+        ("a//b", {}, "its key has an empty part, a part . or .., or a control character"),
+        ("a/../b\n", {}, "copy it to another key, or download it"),
+        ("crashes/", {}, "there is no such object .it ends in /: survey takes"),
+        ("vmcore", {"endpoint": "no address:hush"}, "its endpoint is no address, as https://HOST"),
+        ("vmcore", {"endpoint": ""}, "its endpoint is no address"),
+        ("vmcore", {"region": "no\nregion"}, "obstore fails: is the region right, or another"),
+    ],
+)
+def test_what_obstore_cannot_do_is_said(
+    key: str, more: dict[str, str], words: str, environment: None
+) -> None:
+    """Its faults, too, which are no exceptions that one usually catches."""
+    with pytest.raises(vmemmap.UnreadableFile, match=words) as error:
+        vmemmap.open(f"s3://dumps/{key}", storage=more)
+    assert "hush" not in str(error.value)
+
+
+def test_a_prefix_with_a_key_that_obstore_does_not_take(store: str, environment: None) -> None:
+    import boto3
+
+    options = {"aws_access_key_id": "name", "aws_secret_access_key": "hush"}
+    client = boto3.client("s3", endpoint_url=store, region_name="us-east-1", **options)
+    client.put_object(Bucket="dumps", Key="odd/a//b", Body=b"x")
+    with pytest.raises(vmemmap.UnreadableFile, match="a key in it has an empty part"):
+        list(list_prefix("s3://dumps/odd/"))
+    with pytest.raises(vmemmap.UnreadableFile, match="obstore fails"):
+        list(list_prefix("s3://dumps/odd/", {"region": "no\nregion"}))
 
 
 def test_credentials_as_options(store: str) -> None:

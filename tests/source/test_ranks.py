@@ -82,6 +82,23 @@ def test_from_the_end_only_the_end_is_fetched() -> None:
     assert view.traffic.bytes <= 3 * 65536 < len(data) // 16
 
 
+@pytest.mark.parametrize("rest", [0, 1])
+def test_between_counts_that_leave_one_answer_nothing_is_fetched(rest: int) -> None:
+    """All of memory but holes at its beginning; or none but what is there."""
+    bits = np.full(64 * CHUNK_BITS * 64, rest, dtype=np.uint8)
+    bits[: 90 * CHUNK_BITS] = np.resize(random_map(3), 90 * CHUNK_BITS)
+    data = np.packbits(bits, bitorder="little")
+    view = RangeView(FileObject(io.BytesIO(data.tobytes())))
+    ranks = Ranks(FarBytes(view, 0, len(data)), 0, len(bits))
+    ranks.anchor(int(bits.sum()))
+    for place in (len(bits) // 2 + 5, len(bits) // 3, 100 * CHUNK_BITS + 7):
+        assert ranks.below(place) == int(bits[:place].sum())
+    assert view.traffic.bytes <= 1 << 20 < len(data) // 8
+    taken = Ranks(FarBytes(view, 0, len(data)), 0, len(bits))
+    assert taken.take(**ranks.known())
+    assert taken.below(len(bits) // 4) == int(bits[: len(bits) // 4].sum())
+
+
 def test_a_number_that_is_not_true_is_dropped_where_the_counts_meet() -> None:
     bits = random_map(1)
     ranks = Ranks(as_bytes(bits, far=True), 0, BITS)

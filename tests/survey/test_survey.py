@@ -27,7 +27,7 @@ from report.schemas import complaints
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is absent")
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
-from vmemmap.survey.answers import ask_dump  # noqa: E402
+from vmemmap.survey.answers import ask_dump, empty_row  # noqa: E402
 from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle  # noqa: E402
 from vmemmap.survey.dumps import SurveyedDump, find_dumps  # noqa: E402
 from vmemmap.survey.parts import Parts  # noqa: E402
@@ -263,6 +263,37 @@ def test_wrong_uses_are_one_line(fleet: Path, tmp_path: Path, run_vmemmap) -> No
 def test_two_surveys_at_once_are_refused(fleet: Path, tmp_path: Path) -> None:
     with Parts(tmp_path).held(), pytest.raises(vmemmap.UnwritableFile, match="another survey"):
         survey([str(fleet)], tmp_path)
+
+
+def test_a_folder_of_other_versions_or_damaged(tmp_path: Path, run_vmemmap) -> None:
+    """Columns may be missing or more, and rows are there; what is no part is named."""
+    parts, dump = Parts(tmp_path), SurveyedDump("/x", "/x", "1")
+    parts.add([empty_row(dump, ["list"]) | {"release": "6.1"}])
+    (path,) = tmp_path.glob("*.parquet")
+    table = pq.read_table(path)
+    other = table.drop_columns(["members", "kinds", "stored_bytes", "asked"])
+    pq.write_table(other.append_column("to_come", table["release"]), path)
+    (tmp_path / ".part-0.parquet.0.part").write_bytes(b"of a survey that was killed")
+    shown = run_vmemmap("survey", tmp_path, "--show")
+    assert (shown.code, "6.1\n" in shown.out) == (0, True)
+    parts.tidy()
+    assert {*table.column_names, "to_come"} == {*pq.read_table(path).column_names}
+    assert [row["to_come"] for row in rows_in(tmp_path)] == ["6.1"]
+    assert list(tmp_path.iterdir()) == [path]
+
+    def with_column(name: str, like: str) -> bytes:
+        at = table.schema.get_field_index(name)
+        pq.write_table(table.set_column(at, name, table[like]), path)
+        return path.read_bytes()
+
+    damaged = [with_column("kinds", "release"), with_column("address", "error"), b"", b"PAR1"]
+    for data in (*damaged, with_column("surveyed_at", "release"), path.read_bytes()[:-9]):
+        with trying(data[:60]):
+            path.write_bytes(data)
+            for arguments in ([tmp_path, "--show"], ["/x", "-o", tmp_path]):
+                ran = run_vmemmap("survey", *arguments)
+                assert (ran.code, ran.err.count("\n")) == (3, 1)
+                assert f"{path}: is no part of a survey, or damaged: remove it" in ran.err
 
 
 @pytest.mark.full

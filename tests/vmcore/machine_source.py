@@ -111,6 +111,12 @@ class MachineSource:
         runs = [(run.start * size, run.stop * size) for run in self._pages.ram_runs()]
         return np.array(runs, dtype=np.uint64).reshape(-1, 2)
 
+    def cheap_ranges(self) -> NDArray[np.uint64]:
+        return self.ranges()
+
+    def memory_end(self) -> int:
+        return int(self.ranges()[-1, 1])
+
     def is_incomplete(self) -> bool:
         return bool(self._pages.lost)
 

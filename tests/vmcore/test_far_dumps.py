@@ -58,16 +58,18 @@ class Asked:
     ) -> None:
         self.served, self._run, self._entries = served, run, machine[1]
         path = served.folder / "vmcore"
-        write_huge_kdump(path, machine[0], ram_bytes=ram_bytes, file_bytes=file_bytes)
-        self.size = path.stat().st_size
+        count = write_huge_kdump(path, machine[0], ram_bytes=ram_bytes, file_bytes=file_bytes)
+        self.size, self.ram_bytes = path.stat().st_size, ram_bytes
+        self.stored_bytes = count * machine[0].page_size
+        self.ranges: list[list[str]] | None = None
 
-    def ask(self, command: str) -> tuple[int, int]:
+    def ask(self, command: str, *options: str) -> tuple[int, int]:
         """Ask one command by itself, as a user runs it; give its requests and bytes."""
         served = self.served
         served.forget()
         addresses = [f"{virt:#x}" for _, _, virt in self._entries[::9]] * (command == "vtop")
         url = f"{served.url}/vmcore"
-        ran = self._run(command, url, *addresses, "--format", "json", "--stats")
+        ran = self._run(command, url, *addresses, *options, "--format", "json", "--stats")
         assert ran.code == 0, ran.err
         assert {method for method, _, _ in served.requests} == {"GET"}
         # What is told is what the server saw.
@@ -84,6 +86,13 @@ class Asked:
         elif command == "dmesg":
             texts = [record["text"] for record in ran.json["records"]]
             assert texts == [f"message {number}" for number in range(MESSAGES)]
+        elif command == "info":
+            dump, end = ran.json["dump"], f"{self.ram_bytes:#x}"
+            self.ranges = dump["ranges"]
+            assert self.ranges in (None, [["0x0", end]])
+            if self.ranges is None:
+                assert (dump["stored_bytes"], dump["memory_end"]) == (self.stored_bytes, end)
+                assert "--ranges" in dump["ranges_missing"]
         return len(served.requests), served.sent_bytes
 
 
@@ -97,9 +106,10 @@ def test_little_is_read_of_100_gb(order: Order, served: Served, run_vmemmap) -> 
         with trying(command):
             requests, size = asked.ask(command)
             assert (requests <= 40, size <= 10 << 20) == (True, True)
+    assert asked.ranges is not None
 
 
-SMALL, LARGE = 1 << 37, 2 * TIB
+SMALL, LARGE = 1 << 38, 2 * TIB
 
 
 @pytest.mark.parametrize(
@@ -118,19 +128,22 @@ def test_of_small_pages_no_bitmap_is_fetched_whole(
     map_bytes = ram_bytes // 4096 // 8
     top = None if place == "top" else ram_bytes // 2
     machine = huge_machine("little", ram_bytes=ram_bytes, page_size=4096, top=top)
-    asked = Asked(served, run_vmemmap, machine, ram_bytes, min(100 * GB, ram_bytes // 20))
+    asked = Asked(served, run_vmemmap, machine, ram_bytes, min(100 * GB, ram_bytes // 40))
     near_ends = 5 << 19 if ram_bytes == SMALL else 10 << 20
     first = near_ends + map_bytes // 2 * (place == "middle")
     for command, most in (("list", first), ("dmesg", near_ends), ("vtop", near_ends)):
         with trying(command):
             requests, size = asked.ask(command)
             assert (requests <= 40, size <= most) == (True, True)
-    # The ranges of memory are all over the other map; that is fetched once, too.
-    assert asked.ask("info")[1] <= map_bytes + near_ends
+    # The ranges of memory are all over the other map; that is fetched when it is asked for, once.
+    assert asked.ask("info")[1] <= near_ends
+    assert asked.ranges is None
+    assert map_bytes < asked.ask("info", "--ranges")[1] <= map_bytes + near_ends
     for command in ("info", "list"):
         with trying(("again", command)):
             requests, size = asked.ask(command)
             assert (requests <= 40, size <= 5 << 19) == (True, True)
+    assert asked.ranges is not None
 
 
 def test_of_members_each_fetches_its_part_of_the_bitmap(served: Served, run_vmemmap) -> None:

@@ -21,15 +21,21 @@ from vmemmap.report import info as report
 
 
 @click.command("info", cls=Command)
+@click.option(
+    "--ranges",
+    is_flag=True,
+    help="Of a dump at a URL, fetch the map of memory for its ranges, however large it is; else "
+    "one of more than 6 MiB is left, and the ranges are said to be unknown.",
+)
 @format_option()
 @reads_dump()
-def command(dump: Opening, form: str) -> int:
+def command(dump: Opening, ranges: bool, form: str) -> int:
     """Say what a dump and its kernel are, each fact with where it comes from.
 
     What cannot be told is named on stderr, and the rest is printed all the same (exit code 3).
     """
     with dump.open() as core:
-        record = report.record(core)
+        record = report.record(core, all_ranges=ranges)
         findings: tuple[Finding, ...] = ()
         with suppress(FactError):
             findings = core.findings

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
+from vmemmap.memory import OpenFile
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC
@@ -123,6 +124,8 @@ class Contents:
             sizes = np.full(stop - start, size)
             if there:
                 form = np.full(stop - start, CONTENT)
+                if located.file is not None:
+                    form[_in_holes(located.file, offset[start:stop], size)] = ZERO
                 yield PageBatch(located.data, offset[start:stop], sizes, form, located.file)
             else:
                 for pfn in pfns[start:stop].tolist():
@@ -144,6 +147,23 @@ class Contents:
         return PageBatch(
             page.data, np.zeros(1, np.int64), np.full(1, size), np.full(1, form, dtype=np.int64)
         )
+
+
+def _in_holes(file: OpenFile, offset: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """Tell which pages lie in holes of a sparse file, so that nobody has to read their zeros."""
+    found = np.zeros(len(offset), dtype=np.bool_)
+    if (np.diff(offset) < size).any():
+        return found  # not one behind the other, as hardly any dump has them
+    row, end = 0, int(offset[-1]) + size
+    while row < len(offset):
+        data = file.next_data(int(offset[row]), end)
+        after = int(np.searchsorted(offset, data - size, side="right"))
+        found[row:after] = True
+        if data >= end:
+            break
+        row = int(np.searchsorted(offset, file.data_end(data, end) - size, side="right"))
+        row = max(row, after + 1)
+    return found
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int, bool]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vmemmap.absence import Absence
+from vmemmap.distinct import distinct
 from vmemmap.errors import FactError
 from vmemmap.filter.filtered import FilteredDump
 from vmemmap.filter.sample import Sample
@@ -166,7 +167,7 @@ class Decider:
             until = max(until, int(taken[-1, 1]) if len(taken) else 0)
             unread = {
                 Absence(why): intersect(_of_rows(part.unread, why), part.kept)
-                for why in np.unique(part.unread[:, 2]).tolist()
+                for why in distinct(part.unread[:, 2]).tolist()
             }
             if sections is not None:
                 unread[Absence.NO_ENTRY] = _together(
@@ -235,10 +236,11 @@ class Decider:
         if len(part.gone):
             first = max(int(part.gone[0, 0]), until)
             ram = intersect(self._ram, np.array([[first, 1 << 62]], dtype=np.int64))
-            left = subtract(ram, free)
-            for why in np.unique(part.gone[:, 2]).tolist():
+            left = subtract(ram, free) if len(free) else ram
+            overlap = bool((part.gone[1:, 0] < part.gone[:-1, 1]).any())
+            for why in distinct(part.gone[:, 2]).tolist():
                 mine = intersect(_of_rows(part.gone, why), left)
-                left = subtract(left, mine)
+                left = subtract(left, mine) if overlap else left
                 kind = Class(why)
                 out[kind] = _together([out.get(kind, _NONE), mine])
         return {why: pages for why, pages in out.items() if len(pages)}

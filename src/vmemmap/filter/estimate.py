@@ -9,6 +9,7 @@ them may have been drawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,18 +22,19 @@ from vmemmap.filter.decision import Decision
 from vmemmap.filter.sample import Sample
 from vmemmap.formats import kdump
 from vmemmap.intervals import Intervals, join
-from vmemmap.write.compress import compressor
 from vmemmap.write.elf_core import Segment, data_at
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.notes import pack_notes
-from vmemmap.write.packing import CONTENT, LOST, PLAIN, ZERO
+from vmemmap.write.packing import Packer
 
 CLASS_BYTES = 24 << 20
 """About how much is looked at of each class of pages that go."""
 _SAMPLE_BYTES = 128 << 20
 _SAMPLE_PAGES_MIN = 4096
 _SAMPLE_BYTES_MOST = 384 << 20
-"""About how much is looked at where pages differ much: a second or two."""
+"""About how much is compressed where pages differ much: a second or less."""
+_COMPRESSED_LEAST = 0.25
+"""Of what is looked at, pages of zeros are not compressed, but this share counts as if it were."""
 _ERROR_ENOUGH = 0.03
 """An error, which 1 of 20 exceeds, that is small enough to be at most 0.05 in practice."""
 _UNSEEN = 3.0
@@ -184,7 +186,8 @@ class Estimator:
                 return sizes, 0.0
             spread, page_size = float(sizes.std()), self._header.page_size
             enough = _ERROR_ENOUGH * (fixed_bytes / count + float(sizes.mean()))
-            most = max(_SAMPLE_BYTES_MOST // page_size, sample)
+            share = max(np.count_nonzero(sizes) / len(sizes), _COMPRESSED_LEAST)
+            most = max(int(_SAMPLE_BYTES_MOST / page_size / share), sample)
             wanted = min(_sample_for(enough, spread, page_size), most)
             if wanted <= len(sizes):
                 break
@@ -192,24 +195,16 @@ class Estimator:
 
     def _sizes(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give how many bytes each page would take: 0 for those of zeros, -1 if it is lost."""
-        contents, codec = self._contents, self._header.codec
-        size = contents.page_size
-        compress = None if codec == "none" else compressor(codec, size)
-        at_once = _AT_ONCE_BYTES // size
+        contents = self._contents
+        packer = Packer(self._header.codec, contents.page_size, contents.find_zero)
+        at_once = _AT_ONCE_BYTES // contents.page_size
         out = [np.empty(0, dtype=np.int64)]
         for first in range(0, len(pfns), at_once):
             some = pfns[first : first + at_once]
             for batch in contents.load(join(some, some + 1)):
-                stored = np.where(batch.form >= 0, batch.size, 0)
-                plain = np.flatnonzero((batch.form == CONTENT) | (batch.form == PLAIN))
-                zero = contents.find_zero(batch.data, batch.offset[plain])
-                stored[plain] = np.where(zero, 0, size)
-                rows = plain[~zero & (batch.form[plain] == CONTENT)]
-                if len(rows) and compress is not None:
-                    stored[rows] = compress(batch.data, batch.offset[rows])[1]
-                stored[batch.form == ZERO] = 0
-                stored[batch.form == LOST] = -1
-                out.append(stored)
+                packed = packer.pack(batch)
+                out.append(np.where(packed.lost, -1, packed.size))
+                packer.release(packed)
             contents.trim()
         return np.concatenate(out)
 
@@ -220,12 +215,12 @@ def _error(sample: int, spread: float, page_size: int) -> float:
     Twice the standard error, and what may have been missed: pages of which *sample* draws find none
     are, 19 times of 20, at most 3 in *sample* (``0.05 = exp(-3)``), and each is off by a page.
     """
-    return 2 * spread / sample**0.5 + _UNSEEN * page_size / sample
+    return 2 * spread / math.sqrt(sample) + _UNSEEN * page_size / sample
 
 
 def _sample_for(error: float, spread: float, page_size: int) -> int:
     """Give how many pages are enough for an `_error`."""
-    root = (spread**2 + _UNSEEN * page_size * error) ** 0.5  # of a quadratic equation in n ** 0.5
+    root = math.sqrt(spread**2 + _UNSEEN * page_size * error)  # of a quadratic equation in n ** 0.5
     return int(((spread + root) / max(error, 1e-9)) ** 2) + 1
 
 

@@ -45,6 +45,8 @@ compiled: Any = None
 with suppress(ImportError):
     compiled = import_module("vmemmap._compiled")
 
+RUN = np.dtype([("first", "=i8"), ("pages", "=i4"), ("zone", "=u2"), ("kind", "=u2")])
+"""Pages in a row of one `Kind` and one zone (an index of `OnePass.zones`)."""
 _NOT_KEPT = (-1, 0, 0)
 _PFN_END = 1 << 52
 _NEEDED = {"head", "tail", "order", "hugetlb"}
@@ -101,6 +103,7 @@ class Combination:
         kinds: Pages by kind.
         weights: Pages in the dump's memory; then number and pages of the free blocks, of the
             compounds, and of the compounds whose second page marks them as hugetlb, that they head.
+        free_blocks: The free blocks that they head, by order.
     """
 
     marks: int
@@ -108,6 +111,7 @@ class Combination:
     zone: int
     kinds: NDArray[np.int64]
     weights: list[int]
+    free_blocks: NDArray[np.int64]
 
 
 class OnePass:
@@ -145,11 +149,27 @@ class OnePass:
         Returns:
             The first pfns of those that were not counted, since they need care.
         """
+        return self._count(firsts, pages, runs=False)
+
+    def count_runs(self, firsts: Sequence[int], pages: int) -> tuple[list[int], NDArray[np.void]]:
+        """Count windows, and give what their pages are.
+
+        Args:
+            firsts: As for `count`.
+            pages: As for `count`.
+
+        Returns:
+            What `count` gives, and runs of all other pages, as `RUN`, in the order of pfns.
+        """
+        left = self._count(firsts, pages, runs=True)
+        return left, np.frombuffer(self._pass.runs(), dtype=RUN)
+
+    def _count(self, firsts: Sequence[int], pages: int, *, runs: bool) -> list[int]:
         status = np.zeros(len(firsts), dtype=np.uint8)
         stretches = self._stretches(firsts, pages)
         if len(stretches):
             found = self._struct_pages.locate(stretches[:, 1:])
-            self._pass.go(found.data, found.spans, stretches, status)
+            self._pass.go(found.data, found.spans, stretches, status, runs=runs)
         left: list[int] = np.array(firsts, dtype=np.int64)[status == 0].tolist()
         return left
 
@@ -180,7 +200,15 @@ class OnePass:
     @property
     def free_blocks(self) -> NDArray[np.int64]:
         """Free blocks counted, by order."""
-        return np.frombuffer(self._pass.free_orders(), dtype=np.int64)
+        found = np.zeros(self._layout.orders, dtype=np.int64)
+        for each in self.combinations():
+            found += each.free_blocks
+        return found
+
+    @property
+    def zones(self) -> list[int]:
+        """The zones met so far, as `Combination` has them."""
+        return list(self._answers.zones)
 
     @property
     def compounds(self) -> int:
@@ -191,8 +219,15 @@ class OnePass:
         """Yield what was met, and how many pages of it were counted."""
         answers, rows = self._answers, np.frombuffer(self._pass.counts(), dtype=np.int64)
         rows = rows.reshape(-1, compiled.COUNTS)
-        for answer, zone, row in zip(answers.given, answers.zones, rows, strict=True):
-            yield Combination(*answer[1:], zone, row[: len(Kind)], row[compiled.KINDS :].tolist())
+        zones, blocks = list(answers.zones), compiled.COUNTS - compiled.ORDERS
+        for (answer, zone), row in zip(answers.given, rows, strict=True):
+            yield Combination(
+                *answer[1:],
+                zones[zone],
+                row[: len(Kind)],
+                row[compiled.KINDS : blocks].tolist(),
+                row[blocks : blocks + self._layout.orders],
+            )
 
     def _stretches(self, firsts: Sequence[int], pages: int) -> NDArray[np.int64]:
         """Give the pages of windows that have struct pages: number of the window, pfn, end pfn."""
@@ -272,11 +307,11 @@ class _Answers:
         self._layout, self._zone_mask, self._exclusions = layout, zone_mask, exclusions
         self._blocks = BlockReader(layout, struct_pages)
         self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        self.given: list[tuple[int, int, int]] = []
-        self.zones: list[int] = []
+        self.given: list[tuple[tuple[int, int, int], int]] = []
+        self.zones: dict[int, int] = {}
 
-    def learn(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int]:
-        """Say what a page with these members is: kind, marks, and what makedumpfile sees.
+    def learn(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int, int]:
+        """Say what a page with these members is: kind, marks, what makedumpfile sees, and zone.
 
         Args:
             flags: The flags that matter; where a word marks tails bit 0 says whether it is one.
@@ -287,13 +322,13 @@ class _Answers:
         answer = self._known.get(key)
         if answer is None:
             if len(self._known) >= _RULES_KEPT:
-                return _NOT_KEPT
+                return *_NOT_KEPT, 0
             answer = self._known[key] = self._judge(*key)
         if answer == _NOT_KEPT:
-            return answer
-        self.given.append(answer)
-        self.zones.append((flags & self._zone_mask) >> 32)
-        return answer
+            return *answer, 0
+        zone = self.zones.setdefault((flags & self._zone_mask) >> 32, len(self.zones))
+        self.given.append((answer, zone))
+        return *answer, zone
 
     def reach(self, pfn: int) -> tuple[int, int]:
         """Say of the head of a compound what it is, and where the compound ends."""

@@ -20,8 +20,16 @@ from vmemmap.report.page_lines import unknown_values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_TOGETHER = 1 << 20
-"""Rows in a group of the file; readers skip groups by their minima and maxima."""
+ROWS_TOGETHER = 1 << 18
+"""Rows in a group of the file; readers skip groups by their minima and maxima.
+
+Of more rows the dictionaries do not fit in the processor's cache, nor many in a page of the file,
+which then takes longer to write and is larger.
+"""
+_WORDS = ("kind", "why")
+"""Columns of words, whose alphabetical minima and maxima tell nothing and take long to find."""
+_GROWING = ("pfn", "head")
+"""Columns whose values mostly grow by one or stay: as differences they take a fiftieth."""
 _MISSING_EXTRA = (
     "writing Parquet needs pyarrow, which is not installed: pip install 'vmemmap[parquet]'"
 )
@@ -69,7 +77,6 @@ def write_pages(
     """
     require_pyarrow()
     import pyarrow as pa
-    import pyarrow.parquet
 
     rows = 0
     writer: Any = None
@@ -81,15 +88,7 @@ def write_pages(
                     pa.ipc.new_stream(file, schema) if stream else pa.ipc.new_file(file, schema)
                 )
             else:
-                others = [name for name in schema.names if name != "pfn"]
-                writer = pyarrow.parquet.ParquetWriter(
-                    file,
-                    schema,
-                    compression="zstd",
-                    use_dictionary=others,
-                    # They grow by one: as differences they take a fiftieth.
-                    column_encoding={"pfn": "DELTA_BINARY_PACKED"} if "pfn" in schema.names else {},
-                )
+                writer = _parquet_writer(file, schema)
         writer.write_table(table)
         rows += len(table)
     if writer is None:
@@ -120,6 +119,21 @@ def write_rows(file: BinaryIO, records: Iterable[object], types: dict[str, str])
         while some := list(islice(left, ROWS_TOGETHER)):
             columns = [[getattr(row, name) for row in some] for name in types]
             writer.write_table(pa.table(columns, schema=schema))
+
+
+def _parquet_writer(file: BinaryIO, schema: pa.Schema) -> Any:
+    """Begin a Parquet file of struct pages, each column encoded as what stands in it wants."""
+    import pyarrow.parquet
+
+    growing = [name for name in _GROWING if name in schema.names]
+    return pyarrow.parquet.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in schema.names if name not in growing],
+        write_statistics=[name for name in schema.names if name not in _WORDS],
+        column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED"),
+    )
 
 
 def _tables(chunks: Iterable[NDArray[np.void]]) -> Iterator[pa.Table]:
@@ -158,7 +172,7 @@ def _table(columns: dict[str, NDArray[Any]]) -> pa.Table:
 def _column(name: str, column: NDArray[Any], unread: NDArray[np.bool_] | None) -> Any:
     import pyarrow as pa
 
-    if name in ("kind", "why"):
+    if name in _WORDS:
         words = [kind.word for kind in Kind] if name == "kind" else [why.word for why in Absence]
         return pa.DictionaryArray.from_arrays(pa.array(column.astype(np.int8)), pa.array(words))
     mask = unknown_values(name, column, unread)

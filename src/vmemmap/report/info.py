@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import vmemmap
 from vmemmap.address import ByteOrder
@@ -32,6 +32,7 @@ from vmemmap.report.text import (
 if TYPE_CHECKING:
     from vmemmap.facts.fact import Facts
     from vmemmap.formats.extract_note import ExtractNote
+    from vmemmap.source.base import PhysicalSource
     from vmemmap.vmcore import Vmcore
 
 COLUMNS = ("name", "value", "origin", "detail")
@@ -81,7 +82,11 @@ class DumpRecord(TypedDict):
             they are not.
         header_version: Of a kdump-compressed file; null for ELF.
         incomplete: The writer did not finish, as the container says or its size shows.
-        ranges: The memory that the dump covers, stored or not, as physical addresses.
+        ranges: The memory that the dump covers, stored or not, as physical addresses; null where
+            it lies far away, and they are much to fetch.
+        ranges_missing: Only where the ranges are null: why, in words.
+        memory_end: Only where the ranges are null: where the last of them ends.
+        stored_bytes: Only where the ranges are null: how many bytes of memory are in the file.
         warnings: One line each about what is odd in the container.
         extract: What it says of itself if it is an extract, else null.
     """
@@ -95,7 +100,10 @@ class DumpRecord(TypedDict):
     codec: str | None
     header_version: int | None
     incomplete: bool
-    ranges: list[HexRange]
+    ranges: list[HexRange] | None
+    ranges_missing: NotRequired[str]
+    memory_end: NotRequired[HexAddress]
+    stored_bytes: NotRequired[int | None]
     warnings: list[str]
     extract: ExtractOfRecord | None
 
@@ -190,8 +198,13 @@ class InfoRecord(TypedDict):
     package: PackageRecord
 
 
-def record(core: Vmcore) -> InfoRecord:
-    """Make the record of a dump."""
+def record(core: Vmcore, *, all_ranges: bool = False) -> InfoRecord:
+    """Make the record of a dump.
+
+    Args:
+        core: The dump.
+        all_ranges: Read the ranges of memory whatever that fetches.
+    """
     facts, source = core.facts, core.source
     return {
         "dump": {
@@ -204,7 +217,7 @@ def record(core: Vmcore) -> InfoRecord:
             "codec": source.codec,
             "header_version": source.header_version,
             "incomplete": source.is_incomplete(),
-            "ranges": hex_ranges(source.ranges().tolist()),
+            **_ranges(source, all_ranges=all_ranges),
             "warnings": source.warnings,
             "extract": _extract(core.extract_note),
         },
@@ -220,6 +233,27 @@ def record(core: Vmcore) -> InfoRecord:
         "system_missing": _missing(core.system),
         "vmemmap": _vmemmap(core),
         "package": {"version": vmemmap.__version__, "compiled": vmemmap.__compiled__},
+    }
+
+
+class _RangesRecord(TypedDict):
+    """The members of a `DumpRecord` that tell of its ranges."""
+
+    ranges: list[HexRange] | None
+    ranges_missing: NotRequired[str]
+    memory_end: NotRequired[HexAddress]
+    stored_bytes: NotRequired[int | None]
+
+
+def _ranges(source: PhysicalSource, *, all_ranges: bool) -> _RangesRecord:
+    ranges = source.ranges() if all_ranges else source.cheap_ranges()
+    if ranges is not None:
+        return {"ranges": hex_ranges(ranges.tolist())}
+    return {
+        "ranges": None,
+        "ranges_missing": f"to read them fetches {size_text(source.ranges_cost())} (info --ranges)",
+        "memory_end": HexAddress(f"{source.memory_end():#x}"),
+        "stored_bytes": source.stored_bytes(),
     }
 
 
@@ -289,8 +323,7 @@ def lines(record: InfoRecord) -> Iterator[str]:
 
 
 def _dump(dump: DumpRecord) -> Iterator[str]:
-    ranges, level = dump["ranges"], dump["dump_level"]
-    total = sum(int(end, 16) - int(start, 16) for start, end in ranges)
+    level = dump["dump_level"]
     version, codec = dump["header_version"], dump["codec"]
     form = [dump["format"]]
     if version is not None:
@@ -302,7 +335,22 @@ def _dump(dump: DumpRecord) -> Iterator[str]:
     yield from named("format", ", ".join(form))
     memory = dump["memory_byte_order"] or "unknown"
     yield from named("byte order", f"container {dump['container_byte_order']}, memory {memory}")
+    yield from _memory(dump)
+    if dump["extract"] is not None:
+        yield from named("extract", plain(_extract_text(dump["extract"])))
+
+
+def _memory(dump: DumpRecord) -> Iterator[str]:
+    ranges = dump["ranges"]
     incomplete = "INCOMPLETE, " if dump["incomplete"] else ""
+    if ranges is None:
+        stored = dump["stored_bytes"]
+        held = "" if stored is None else f"{size_text(stored)} in the file, "
+        end = size_text(int(dump["memory_end"], 16))
+        why = f"the ranges are unknown: {dump['ranges_missing']}"
+        yield from named("memory", f"{incomplete}{held}all memory below {end}; {why}")
+        return
+    total = sum(int(end, 16) - int(start, 16) for start, end in ranges)
     yield from named(
         "memory", f"{incomplete}{size_text(total)} in {count_text(len(ranges), 'range')}"
     )
@@ -311,8 +359,6 @@ def _dump(dump: DumpRecord) -> Iterator[str]:
     more = len(ranges) - _RANGES_SHOWN
     if more > 0:
         yield f"  {'':12}and {more} more (--format json has all)\n"
-    if dump["extract"] is not None:
-        yield from named("extract", plain(_extract_text(dump["extract"])))
 
 
 def _extract_text(extract: ExtractOfRecord) -> str:

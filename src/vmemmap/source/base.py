@@ -23,6 +23,8 @@ from vmemmap.source.traffic import Traffic
 
 PHYS_END = 1 << 64
 _PREFETCH_BYTES = 8 << 20
+CHEAP_BYTES = 6 << 20
+"""Whoever only shows the ranges of memory fetches no more of a far file for them unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,29 @@ class PhysicalSource(ABC):
             Shape (n, 2), native byte order: start and end of each range (bytes, half-open), sorted,
             touching ranges merged.
         """
+
+    def ranges_cost(self) -> int:
+        """Tell how many bytes of a far file `ranges` fetches; 0 where they are at hand."""
+        return 0
+
+    def cheap_ranges(self, most_bytes: int = CHEAP_BYTES) -> NDArray[np.uint64] | None:
+        """Give what `ranges` does, for those who only show it: None where it fetches more.
+
+        Args:
+            most_bytes: How much may be fetched for it.
+        """
+        return self.ranges() if self.ranges_cost() <= most_bytes else None
+
+    def memory_end(self) -> int:
+        """Give the end of the last memory range (physical, bytes); 0 if there is none.
+
+        Of a far file it takes less than `ranges` does.
+        """
+        return int(self.ranges()[-1:, 1].max(initial=0))
+
+    def stored_bytes(self) -> int | None:
+        """Tell how much memory the container claims to have, lost or not; None if it is unknown."""
+        return None
 
     def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
         """Tell what the file lacks of the memory that its writer meant to keep, and why.

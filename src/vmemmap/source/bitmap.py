@@ -32,6 +32,7 @@ class Bitmap:
         bits: As given.
         ranks: The set bits in ``[first, end)``, counted.
         found_runs: What `runs` gave, by the limit.
+        full: It is known without reading it that all bits are set.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Bitmap:
         end = limit if end is None else min(end, limit)
         self.ranks = Ranks(self._bytes, min(first, end), end)
         self.found_runs: dict[int, tuple[NDArray[np.uint64], bool]] = {}
+        self.full = False
 
     def test(self, pfn: int) -> bool:
         """Tell whether the bit of *pfn* is set."""
@@ -103,6 +105,8 @@ class Bitmap:
             Shape (n, 2): first pfn and the pfn after the last, sorted; and whether the limit cut
             the answer short.
         """
+        if self.full:
+            return np.array([[0, self.bits]], dtype=np.uint64), False
         if limit not in self.found_runs:
             flat = self._turns(2 * limit)
             if len(flat) % 2:
@@ -110,6 +114,28 @@ class Bitmap:
             pairs = flat.reshape(-1, 2).astype(np.uint64)
             self.found_runs[limit] = pairs[:limit], len(pairs) > limit
         return self.found_runs[limit]
+
+    def runs_cost(self, limit: int) -> int:
+        """Tell how many bytes of a far file `runs` of that limit has to fetch."""
+        at_hand = self.full or limit in self.found_runs or not isinstance(self._bytes, FarBytes)
+        return 0 if at_hand else len(self._bytes)
+
+    def last_end(self) -> int:
+        """Give the bit after the last that is set, looked for from the end; 0 if none is."""
+        for rows, cut in self.found_runs.values():
+            if not cut:
+                return int(rows[-1:, 1].max(initial=0))
+        end, step = min(self.bits, len(self._bytes) * 8), CHUNK_BYTES
+        while end > 0 and not self.full:
+            start = max((end - 1) // 8 - step, 0)
+            self._expect(start, (end + 7) // 8)
+            part = self._bytes[start : (end + 7) // 8]
+            if part.any():
+                found = np.flatnonzero(np.unpackbits(part, bitorder="little")[: end - start * 8])
+                if len(found):
+                    return start * 8 + int(found[-1]) + 1
+            end, step = start * 8, min(2 * step, _BATCH_BYTES)
+        return end
 
     def _turns(self, limit: int) -> NDArray[np.int64]:
         """Give the bits that differ from the one before, until there are more than *limit*."""

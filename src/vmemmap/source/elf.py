@@ -274,6 +274,11 @@ class ElfSource(PhysicalSource):
         last = np.r_[first[1:] - 1, len(self._start) - 1]
         return np.stack([self._start[first], self._end[last]], axis=1)
 
+    def stored_bytes(self) -> int:
+        """Tell how much of the segments is meant to be in the file."""
+        meant = (self._kind == _IN_FILE) | (self._kind == _TRUNCATED)
+        return int((self._end - self._start)[meant].sum())
+
     def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
         """Tell what the file lacks of its segments; see `PhysicalSource.losses`."""
         if self._losses is None:

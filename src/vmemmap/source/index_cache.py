@@ -31,6 +31,8 @@ def read_arrays(kind: str, identity: str) -> dict[str, NDArray[np.int64]]:
         identity: What tells this version of the file from any other.
     """
     path = _place(kind, identity)
+    if path is None:
+        return {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
@@ -46,6 +48,8 @@ def read_arrays(kind: str, identity: str) -> dict[str, NDArray[np.int64]]:
 def keep_arrays(kind: str, identity: str, arrays: Mapping[str, NDArray[np.int64]]) -> None:
     """Keep what was found out; where that cannot be, it is found out again the next time."""
     path = _place(kind, identity)
+    if path is None:
+        return
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
@@ -66,8 +70,12 @@ def _save(file: BinaryIO, arrays: Mapping[str, NDArray[np.int64]]) -> None:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _place(kind: str, identity: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def _place(kind: str, identity: str) -> Path | None:
+    """Give where something is kept; None where there is no home for it, as in some containers."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     name = hashlib.sha256(f"{_FORM} {identity}".encode()).hexdigest()[:32]
     return Path(cache) / "vmemmap" / kind / f"{name}.npz"
 

@@ -112,10 +112,22 @@ class KdumpFile:
     @cached_property
     def descriptors_end(self) -> int:
         """File offset behind the last descriptor, where page data can begin."""
+        return self.descriptors_at + self.descriptors * layout.DESCRIPTOR_BYTES
+
+    @cached_property
+    def descriptors(self) -> int:
+        """How many pages the file has a descriptor of."""
         count = self._told_count
-        if count is None:
-            count = self.stored.rank(self.pfn_range[1])
-        return self.descriptors_at + count * layout.DESCRIPTOR_BYTES
+        return self.stored.rank(self.pfn_range[1]) if count is None else count
+
+    @cached_property
+    def ram_as_told(self) -> Bitmap:
+        """The first bitmap; of a far file that has a descriptor of every pfn, known to be full.
+
+        Pages in the file are pages of RAM, so nothing has to be fetched to know that.
+        """
+        self.ram.full = self.view.far and self._told_count == self.sub.max_mapnr
+        return self.ram
 
     def descriptor_at(self, pfn: int) -> int:
         """Give the file offset of the descriptor of a stored page."""

@@ -36,6 +36,11 @@ _OF_CLIENT = {
     *("proxy_ca_certificate", "proxy_excludes", "timeout", "user_agent"),
 }
 """obstore's options that are the client's, and not of one kind of store."""
+_PANIC = "PanicException"
+"""What obstore's faults are called in Python; they are no `Exception`."""
+_ODD_KEY = ("Could not parse path", "empty path segment", "illegal character sequence")
+_ODD_PARTS = "an empty part, a part . or .., or a control character"
+_HOST = re.compile(r"https?://[^\s/?#]+[^\s]*$", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d{3})")
 
 
@@ -111,18 +116,19 @@ class StoredObject(RangeReader):
             options["if_match"] = self.etag
         try:
             answer = self._store.get(self._key, options=options)
-            meta, given = answer.meta, tuple(answer.range)
-            self._check(meta)
-            data = bytes(answer.bytes())
-        except UnreadableFile:
+            self._check(answer.meta)
+            wanted = (start, min(end, self.size))
+            if tuple(answer.range) != wanted:
+                raise _Failed(_OTHER_BYTES)
+            data = _body(answer, wanted[1] - wanted[0])
+        except (UnreadableFile, _Failed):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not _is_theirs(error):
+                raise
             raise self._in_words(error) from None
         finally:
             self.traffic.count(len(data), again=again)
-        wanted = (start, min(end, self.size))
-        if given != wanted or len(data) != wanted[1] - wanted[0]:
-            raise _Failed("the server gave other bytes than were asked for")
         return data
 
     def _check(self, meta: Mapping[str, Any]) -> None:
@@ -139,13 +145,19 @@ class StoredObject(RangeReader):
         why = "it was changed while it was read"
         return unreadable(self.path, why, "open it again", self._what)
 
-    def _in_words(self, error: Exception) -> Exception:
+    def _in_words(self, error: BaseException) -> Exception:
         """Give an error of obstore's as one of ours, without what it quotes."""
         kind, text = type(error).__name__, str(error)
         found = _STATUS.search(text)
         status = int(found[1]) if found else 0
         if isinstance(error, FileNotFoundError):
-            return unreadable(self.path, "there is no such object", what=self._what)
+            hint = "it ends in /: survey takes what is under a prefix" * self.path.endswith("/")
+            return unreadable(self.path, "there is no such object", hint, self._what)
+        if kind == _PANIC:
+            return unreadable(self.path, _FAULT, what=self._what)
+        if any(sign in text for sign in _ODD_KEY):
+            why = f"its key has {_ODD_PARTS}, which obstore does not take"
+            return unreadable(self.path, why, "copy it to another key, or download it", self._what)
         if kind == "PreconditionError":
             return self._changed()
         if kind in ("PermissionDeniedError", "UnauthenticatedError"):
@@ -157,7 +169,7 @@ class StoredObject(RangeReader):
         if "BadScheme" in text:
             why, hint = "its store answers without TLS", "allow that with --storage allow_http=true"
             return unreadable(self.path, why, hint, self._what)
-        if status == 416:
+        if status == 416 or "object was only 0 bytes long" in text:
             return _NoSuchRange() if self.size < 0 else self._changed()
         if any(sign in text for sign in _NO_CREDENTIALS):
             hint = _access_hint(self.path)
@@ -167,6 +179,28 @@ class StoredObject(RangeReader):
             why = f"the server refuses it with status {status}"
             return unreadable(self.path, why, hint, self._what)
         return _Failed(_failure(text, status))
+
+
+def _is_theirs(error: BaseException) -> bool:
+    """Tell obstore's errors and faults from ctrl-C."""
+    return isinstance(error, Exception) or type(error).__name__ == _PANIC
+
+
+def _body(answer: Any, size: int) -> bytes:
+    """Take the bytes of an answer, and no more of them than it should have.
+
+    Raises:
+        _Failed: It has more, or fewer, whatever its headers say.
+    """
+    parts, length = [], 0
+    for part in answer.stream(min_chunk_size=max(size, 1)):
+        parts.append(bytes(part))
+        length += len(part)
+        if length > size:
+            break
+    if length != size:
+        raise _Failed(_OTHER_BYTES)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class _Failed(Exception):
@@ -220,7 +254,10 @@ def open_store(
         place, _, key = url.partition("://")[2].partition("/")
         if not place or not key:
             raise unreadable(path, f"expected {scheme}://BUCKET/KEY", what=what)
-        if _has_plain_endpoint(given):
+        ends = _endpoints(scheme, given)
+        if not all(urlsplit(end).scheme in WEB and _HOST.match(end) for end in ends):
+            raise unreadable(path, "its endpoint is no address, as https://HOST is one", what=what)
+        if any(urlsplit(end).scheme == "http" for end in ends):
             client.setdefault("allow_http", True)
         return from_url(f"{scheme}://{place}", **more, **given), key
     except UnreadableFile:
@@ -260,13 +297,21 @@ def list_prefix(url: str, options: Mapping[str, Any] | None = None) -> Iterator[
                     modified = row["last_modified"].timestamp()
                     version = _version(row["size"], row.get("e_tag"), modified)
                     yield f"{scheme}://{place}/{row['path']}", version
-    except Exception as error:
+    except BaseException as error:
+        if not _is_theirs(error):
+            raise
         text = str(error)
         status = int(found[1]) if (found := _STATUS.search(text)) else 0
         if status in (401, 403) or any(sign in text for sign in _NO_CREDENTIALS):
             raise unreadable(path, "access is forbidden", _access_hint(path), what) from None
         why = "there is no such bucket" if status == 404 else _failure(text, status)
-        raise unreadable(path, why, what=what) from None
+        hint = ""
+        if type(error).__name__ == _PANIC:
+            why = _FAULT
+        elif any(sign in text for sign in _ODD_KEY):
+            why = f"a key in it has {_ODD_PARTS}, which obstore does not take"
+            hint = "name the dumps, or prefixes without that key"
+        raise unreadable(path, why, hint, what) from None
 
 
 def _version(size: int, etag: str | None, modified: float) -> str:
@@ -295,16 +340,20 @@ def _check_known(given: Mapping[str, Any]) -> None:
             raise faults[0] or AssertionError
 
 
-def _has_plain_endpoint(given: Mapping[str, Any]) -> bool:
-    """Tell whether the user, or the environment, names an endpoint without TLS."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
-    ends = [os.environ.get(name, "") for name in names]
-    ends += [
+def _endpoints(scheme: str, given: Mapping[str, Any]) -> list[str]:
+    """Give the endpoints that the user names for a kind of store, or the environment does."""
+    names = {
+        "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+        "s3a": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+        "gs": (),
+    }
+    of_kind = names.get(scheme, ("AZURE_STORAGE_ENDPOINT",))
+    ends = [os.environ[name] for name in of_kind if name in os.environ]
+    return ends + [
         str(value)
         for name, value in given.items()
-        if "endpoint" in name.lower() or "base_url" in name.lower()
+        if name.lower().endswith(("endpoint", "endpoint_url", "base_url"))
     ]
-    return any(urlsplit(end).scheme == "http" for end in ends)
 
 
 def _value(text: Any) -> Any:
@@ -349,6 +398,8 @@ def _failure(text: str, status: int) -> str:
     return f"the server answers with status {status}" if status else "the request failed"
 
 
+_FAULT = "obstore fails: is the region right, or another option?"
+_OTHER_BYTES = "the server gave other bytes than were asked for"
 _FAILURES = (
     ("dns error", "the server's name is not known, or there is no network"),
     ("connection refused", "nothing answers at that address"),
@@ -363,7 +414,12 @@ _FAILURES = (
     ("following redirect", "it is redirected again and again"),
     ("content_range", "the server does not say which bytes it gave"),
     ("content-range", "the server does not say which bytes it gave"),
-    ("requested range", "the server gave other bytes than were asked for"),
+    ("requested range", _OTHER_BYTES),
+    ("unexpectedrange", _OTHER_BYTES),
+    ("content-length header missing", "the server does not say how long its answer is"),
+    ("without location", "it is redirected, and not said where to"),
+    ("invalid last modified", "the server says that it was changed on a date that is none"),
+    ("parse(", "the server's answer is not HTTP, or has headers that are too long"),
 )
 _NO_CREDENTIALS = ("169.254.169.254", "TokenRequest", "MissingAccount")
 """What stands in errors of looking for credentials; the address is where clouds give them."""

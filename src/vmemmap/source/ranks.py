@@ -5,6 +5,8 @@ are set in all, and what was counted once can be taken up again::
 
     bits     first ............ pfn ...................................... end
     known    0    counted up -->                    <-- counted down     total
+
+Where as many are set between the two as there are bits, or none, nothing is left to be counted.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ CHUNK_BYTES = 4096
 CHUNK_BITS = CHUNK_BYTES * 8
 _BATCH_CHUNKS = 256
 _FAR_CHUNKS = 16
+_TRIED_CHUNKS = 128
+"""So much at the beginning, 512 KiB, has the holes of most memories in it."""
 
 MapBytes = NDArray[np.uint8] | FarBytes
 """The bytes of a bitmap, at hand or far away."""
@@ -138,20 +142,55 @@ class Ranks:
         if self._low < 0:
             self._rank[0] = -self._inside(self._from, self.first)
             self._low = 0
-        if self._low >= place or self._high <= place:
+        if self._is_bridged(place):
             return
+        long_way = min(place - self._low, self._high - place) > 4 * _TRIED_CHUNKS
+        far = isinstance(self._bytes, FarBytes)
+        if far and self.anchored and long_way and self._low < _TRIED_CHUNKS:
+            self._count_up(_TRIED_CHUNKS)
+            if self._is_bridged(place):
+                return
         if self.anchored and self._high - place < place - self._low:
             sums = self._sums(place, self._high)
             self._rank[place : self._high] = self._rank[self._high] - np.cumsum(sums[::-1])[::-1]
             self._high = place
             return
+        self._count_up(place)
+
+    def _is_bridged(self, place: int) -> bool:
+        """Tell whether a rank is known; all are, where between the counts all is set, or nothing.
+
+        ::
+
+            low 8192 set ... high 8192 + 5 * 32768 set, five chunks on: all between them are set
+        """
+        if self._low >= place or self._high <= place:
+            return True
+        if not self.anchored:
+            return False
+        chunks = self._high - self._low
+        between = int(self._rank[self._high] - self._rank[self._low])
+        if not 0 <= between <= chunks * CHUNK_BITS:
+            self._drop_anchor()
+        if between not in (0, chunks * CHUNK_BITS):
+            return False
+        each = np.arange(1, chunks) * (between // chunks)
+        self._rank[self._low + 1 : self._high] = self._rank[self._low] + each
+        self._low = self._high - 1
+        return True
+
+    def _drop_anchor(self) -> None:
+        """Forget what was said of the total, which is not true of this map."""
+        self._high, self.anchored, self._doubted = len(self._rank), False, True
+
+    def _count_up(self, place: int) -> None:
+        """Count from the beginning on to a chunk."""
         step = _FAR_CHUNKS if isinstance(self._bytes, FarBytes) else _BATCH_CHUNKS
         end = min(self._low + -(-(place - self._low) // step) * step, self._high)
         end = min(end, len(self._rank) - 1)
         upto = self._rank[self._low] + np.cumsum(self._sums(self._low, end))
         if end == self._high and upto[-1] != self._rank[end]:
-            # The two counts do not meet: what was said of the total is not true of this map.
-            self._high, self.anchored, self._doubted = len(self._rank), False, True
+            self._drop_anchor()  # the two counts do not meet
         self._rank[self._low + 1 : end + 1] = upto
         self._low = end
 

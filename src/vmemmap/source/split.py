@@ -136,7 +136,24 @@ class SplitSource(PhysicalSource):
 
     def ranges(self) -> NDArray[np.uint64]:
         """Give the ranges of the first bitmap, which every member has whole."""
-        return self._all[0].ranges()
+        return self._knows_ranges.ranges()
+
+    def ranges_cost(self) -> int:
+        """Tell what fetching the first bitmap takes; see `PhysicalSource.ranges_cost`."""
+        return self._knows_ranges.ranges_cost()
+
+    @property
+    def _knows_ranges(self) -> KdumpSource:
+        """The member whose first bitmap takes least to be read: one that has been, if any has."""
+        return min(self._all, key=KdumpSource.ranges_cost)
+
+    def memory_end(self) -> int:
+        """Give the end of the last page of RAM; see `PhysicalSource.memory_end`."""
+        return self._all[0].memory_end()
+
+    def stored_bytes(self) -> int:
+        """Tell how much memory the members have descriptors of."""
+        return sum(member.stored_bytes() for member in self._members)
 
     def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
         """Tell which members are missing, and what each that is there lacks."""

@@ -41,6 +41,8 @@ def ask_dump(
                 except FactError as error:
                     if row["error"] is None:
                         _put_error(row, name, error)
+            if "ram_bytes" in row:  # another question may have had to read it
+                row["ram_bytes"] = _ram_bytes(core)
             if (traffic := core.source.traffic) is not None:
                 row |= {"requests": traffic.requests, "fetched_bytes": traffic.bytes}
     except VmemmapError as error:
@@ -72,12 +74,12 @@ def _info(core: Vmcore) -> Row:
     if not len(facts) and facts.missing:
         raise next(iter(facts.missing.values()))
     values = {name: fact.value for name, fact in facts.items()}
-    ranges = source.ranges()
     row: Row = {
         "format": source.format,
         "dump_level": source.dump_level,
         "incomplete": source.is_incomplete(),
-        "ram_bytes": int((ranges[:, 1] - ranges[:, 0]).sum()),
+        "ram_bytes": _ram_bytes(core),
+        "stored_bytes": source.stored_bytes(),
         "warnings": list(source.warnings),
     }
     for name in ("release", "machine", "memory_byte_order", "mmu", "layout"):
@@ -85,6 +87,12 @@ def _info(core: Vmcore) -> Row:
     for name in ("page_size", "struct_page_size"):
         row[name] = None if values.get(name) is None else int(values[name])
     return row
+
+
+def _ram_bytes(core: Vmcore) -> int | None:
+    """Tell how much memory the dump covers; None where that is much to fetch of a far one."""
+    ranges = core.source.cheap_ranges()
+    return None if ranges is None else int((ranges[:, 1] - ranges[:, 0]).sum())
 
 
 def _list(core: Vmcore) -> Row:

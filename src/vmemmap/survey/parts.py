@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _TEXTS = ("address", "version", "vmemmap", "error_code", "error", "format", "release", "machine")
 _MORE_TEXTS = ("memory_byte_order", "mmu", "layout")
 _NUMBERS = (
-    *("dump_level", "ram_bytes", "page_size", "struct_page_size", "entries", "block_size"),
-    *("vmemmap_bytes", "errors", "cautions", "pages", "requests", "fetched_bytes"),
+    *("dump_level", "ram_bytes", "stored_bytes", "page_size", "struct_page_size", "entries"),
+    *("block_size", "vmemmap_bytes", "errors", "cautions", "pages", "requests", "fetched_bytes"),
 )
 
 
@@ -94,9 +94,11 @@ class Parts:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows as a part."""
+        import pyarrow as pa
+
         if rows:
             name = f"part-{secrets.token_hex(8)}.parquet"
-            self._write(self.folder / name, rows)
+            self._write(self.folder / name, pa.Table.from_pylist(list(rows), schema=self._schema))
 
     def latest(self, columns: Sequence[str] | None = None) -> list[Row]:
         """Give the latest row of each address, by address.
@@ -107,10 +109,10 @@ class Parts:
         Raises:
             UnwritableFile: A part cannot be read, or is none.
         """
-        wanted = None if columns is None else [*{"address", "surveyed_at", "members", *columns}]
+        wanted = None if columns is None else {"address", "surveyed_at", "members", *columns}
         found: dict[str, Row] = {}
         for path in self._paths():
-            for row in self._read(path, wanted):
+            for row in self._table(path, wanted)[0].to_pylist():
                 before = found.get(row["address"])
                 if before is None or before["surveyed_at"] <= row["surveyed_at"]:
                     found[row["address"]] = row
@@ -122,40 +124,64 @@ class Parts:
         return [found[address] for address in sorted(found)]
 
     def tidy(self) -> None:
-        """Take out the rows of which there is a later one."""
+        """Take out the rows of which there is a later one; whoever does it holds the folder.
+
+        What a survey that was killed has not finished writing goes, too, and parts that lack a
+        column, made by an older version, get it: all parts are to be read as one table.
+        """
+        for unfinished in self.folder.glob(".part-*.part"):
+            unfinished.unlink(missing_ok=True)
         latest = {
             row["address"]: row["surveyed_at"] for row in self.latest(columns=("surveyed_at",))
         }
         for path in self._paths():
-            rows = self._read(path, None)
-            kept = [row for row in rows if latest.get(row["address"]) == row["surveyed_at"]]
-            if len(kept) == len(rows):
-                continue
-            if kept:
-                self._write(path, kept)
-            else:
+            table, is_new = self._table(path, None)
+            rows = table.select(["address", "surveyed_at"]).to_pylist()
+            kept = [latest.get(row["address"]) == row["surveyed_at"] for row in rows]
+            if not any(kept):
                 path.unlink()
+            elif not all(kept) or not is_new:
+                self._write(path, table.filter(kept))
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.parquet"))
 
-    def _read(self, path: Path, columns: list[str] | None) -> list[Row]:
+    def _table(self, path: Path, columns: set[str] | None) -> tuple[pa.Table, bool]:
+        """Read a part.
+
+        Args:
+            path: The part.
+            columns: Only these of ours; None for all that it has, and null for what it has not.
+
+        Returns:
+            The part, whose columns of ours are of our types, and whether it has all of them.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            rows: list[Row] = pq.read_table(path, columns=columns).to_pylist()
-            if any("address" not in row or row["surveyed_at"] is None for row in rows):
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                table = file.read([name for name in names if columns is None or name in columns])
+            for field in self._schema:
+                if columns is not None and field.name not in columns:
+                    continue
+                if field.name not in names:
+                    nulls = pa.nulls(len(table), field.type)
+                    table = table.append_column(field, nulls)
+                elif table.schema.field(field.name).type != field.type:
+                    at = table.schema.get_field_index(field.name)
+                    table = table.set_column(at, field, table[field.name].cast(field.type))
+            if any(table[name].null_count for name in ("address", "surveyed_at")):
                 raise KeyError
         except (OSError, pa.ArrowException, KeyError) as error:
-            raise UnwritableFile("is no part of a survey, or damaged", path=str(path)) from error
-        return rows
+            why = "is no part of a survey, or damaged: remove it, and what it had is asked again"
+            raise UnwritableFile(why, path=str(path)) from error
+        return table, {field.name for field in self._schema} <= set(names)
 
-    def _write(self, path: Path, rows: Sequence[Row]) -> None:
-        import pyarrow as pa
+    def _write(self, path: Path, table: pa.Table) -> None:
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pylist(list(rows), schema=self._schema)
         with new_file(path) as file:
             pq.write_table(table, file, compression="zstd")
             file.flush()

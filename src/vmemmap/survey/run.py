@@ -111,7 +111,9 @@ def _known(parts: Parts, ask: Sequence[str], retry: bool) -> set[tuple[str, str,
     return {
         (row["address"], row["version"], row["vmemmap"])
         for row in rows
-        if row["version"] and set(ask) <= set(row["asked"]) and not (retry and row["error_code"])
+        if row["version"]
+        and set(ask) <= set(row["asked"] or ())
+        and not (retry and row["error_code"])
     }
 
 

@@ -74,4 +74,4 @@ class ExplainedMemory:
     @property
     def covered_end(self) -> int:
         """The end of the dump's last memory range (physical, bytes)."""
-        return int(self._dump.ranges()[-1:, 1].max(initial=0))
+        return self._dump.memory_end()

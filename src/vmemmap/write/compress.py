@@ -1,7 +1,8 @@
 """Compression of pages, each by itself, many in one call so that threads really work side by side.
 
-The forms are those that makedumpfile writes, at its levels: zlib 1, LZO1X-1, snappy, zstd 1. The
-libraries are imported when the first page is compressed. A compressor belongs to one thread.
+The forms are those that makedumpfile writes, at its levels: zlib 1, LZO1X-1, snappy, zstd 1; but
+small pages in a quicker way where they hardly become larger by it. The libraries are imported when
+the first page is compressed. A compressor belongs to one thread.
 
 Source: makedumpfile.c, write_kdump_pages_cyclic(); measurements in docs/filter.md.
 """
@@ -28,6 +29,10 @@ of zeros may take no bytes."""
 CODECS = ("zstd", "zlib", "lzo", "snappy", "none")
 FLAG_OF_CODEC = {codec: flag for flag, codec in kdump.CODEC_OF_FLAG.items()} | {"none": 0}
 _ZSTD_LEVEL = 1
+_ZSTD_QUICK = {"target_length": 1, "min_match": 4}
+"""Level 1 with literals as they are: a table of codes for those of a page of 4 KiB takes a third of
+the time, and makes it 5 to 7 % smaller. With 64 KiB it is worth its while."""
+_ZSTD_QUICK_PAGE_MAX = 8 << 10
 _ZLIB_LEVEL = 1
 _ISAL_LEVEL = 2
 """As small as zlib's level 1 and several times as fast; isal's levels 0 and 1 are neither."""
@@ -132,7 +137,11 @@ def _make_zstd(page_size: int) -> Compressor:
         import zstandard
     except ImportError as error:
         raise CodecUnavailable("zstd", "zstandard") from error
-    made: Any = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    quick = _ZSTD_QUICK if page_size <= _ZSTD_QUICK_PAGE_MAX else {}
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _ZSTD_LEVEL, source_size=page_size, **quick
+    )
+    made: Any = zstandard.ZstdCompressor(compression_params=parameters)
     if not hasattr(made, "multi_compress_to_buffer"):  # only its C backend has it
         return _page_by_page(page_size, made.compress)
 
@@ -142,8 +151,7 @@ def _make_zstd(page_size: int) -> Compressor:
         segments[:, 0], segments[:, 1] = offsets, page_size
         pages = zstandard.BufferWithSegments(data, segments.tobytes())
         packed = made.multi_compress_to_buffer(pages, threads=1)
-        forms = [memoryview(packed[i]) for i in range(len(packed))]
-        return _joined(data, offsets, page_size, forms)
+        return _joined(data, offsets, page_size, list(packed))
 
     return several
 

@@ -34,7 +34,7 @@ from vmemmap.write.page_bits import PageBits, bitmap_of
 
 LOAD_BYTES = 16 << 20
 """How much is asked for together."""
-TASK_BYTES = 1 << 20
+TASK_BYTES = 2 << 20
 """How much one thread compresses before it asks for more."""
 _DESCRIPTORS_AT_ONCE = 4096
 _LOST_NAMED = 16

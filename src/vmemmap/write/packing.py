@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.formats import kdump
 from vmemmap.memory import OpenFile
 from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor
@@ -175,8 +176,9 @@ class Packer:
         if int(size.sum()) < breaks * _LONG_RUN_BYTES:
             return None
         maybe = np.flatnonzero((form == CONTENT) | (form == PLAIN))
-        once, which = np.unique(batch.offset[maybe], return_inverse=True)
-        form[maybe[self._find_zero(batch.data, once)[which]]] = ZERO
+        once = distinct(batch.offset[maybe])
+        zero = self._find_zero(batch.data, once)
+        form[maybe[zero[np.searchsorted(once, batch.offset[maybe])]]] = ZERO
         size[form < CONTENT] = 0
         form[form == CONTENT] = PLAIN
         has = size > 0

@@ -60,7 +60,9 @@ class PageBits:
             here = intersect(intervals, np.array([[start, end]], dtype=np.int64)) - start
             if len(here):
                 self._go_to(chunk)
-                self._open |= _bits(here, end - start)
+                byte = int(here[0, 0]) // 8
+                bits = _bits(here - 8 * byte, int(here[-1, 1]) - 8 * byte)
+                self._open[byte : byte + len(bits)] |= bits
 
     def finish(self) -> PageBits:
         """Write what is left; nothing can be added any more. Gives the set itself."""

@@ -18,7 +18,7 @@ from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
 from vmemmap.pages.exclusion_rules import LEVELS, Class, DumpLevel, Knowledge
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
 from vmemmap.pages.kinds import COUNTED, Kind
-from vmemmap.pages.one_pass import OnePass, Sound, applies
+from vmemmap.pages.one_pass import RUN, OnePass, applies
 from vmemmap.pages.rules import tells_hugetlb
 from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import Window
@@ -31,8 +31,12 @@ _BATCH_BYTES = 32 << 20
 class Onlooker(Protocol):
     """Whoever wants to see every page as it is counted: one pass serves both."""
 
-    def saw_sound(self, window: Sound) -> None:
-        """Take note of a window that the compiled pass has counted."""
+    def saw_runs(self, runs: NDArray[np.void], zones: list[int]) -> None:
+        """Take note of runs of pages, which are `RUN`, and of what zones are meant in them."""
+        ...
+
+    def saw_free(self, zone: int, blocks: NDArray[np.int64]) -> None:
+        """Take note of how many free blocks of each order are in the pages that came as runs."""
         ...
 
     def saw(self, scanned: Scanned) -> None:
@@ -56,7 +60,7 @@ def count_all(
         pages: The array.
         exclusions: makedumpfile's decisions; None leaves them out.
         threads: How many to use; one where somebody looks on.
-        onlooker: Is shown every window, in the order of pfns.
+        onlooker: Is shown all pages, in the order of pfns.
     """
     careful = Counter(pages.layout, pages.fields, exclusions)
     if onlooker is not None:
@@ -85,27 +89,36 @@ def count_all(
 def _count_shown(
     pages: PageArray, exclusions: Exclusions | None, careful: Counter, onlooker: Onlooker
 ) -> Tally:
-    """Count all pages, and show each window as it is counted."""
+    """Count all pages, and show them as they are counted."""
     quick = None
     if applies(pages.layout):
         quick = OnePass(pages.struct_pages, pages.layout, pages.fields, exclusions)
-    odd, count = Tally.empty(pages.layout.orders), pages.window_pages
-    for (first,) in pages.batches(1, count):
-        sound = quick.look(first, count) if quick is not None else None
-        if sound is not None:
-            onlooker.saw_sound(sound)
-            continue
-        window = pages.struct_pages.window(first, count)
-        if not window.pieces:
-            onlooker.missed(window)
-            odd.add(careful.count_missing(window))
-            continue
-        scanned = pages.scanner.understand(window)
-        onlooker.saw(scanned)
-        odd.add(careful.count(scanned))
+    total, count = Tally.empty(pages.layout.orders), pages.window_pages
+    for firsts in pages.batches(max(_BATCH_BYTES // (count * pages.layout.size), 1), count):
+        left, runs = firsts, np.empty(0, dtype=RUN)
+        if quick is not None:
+            left, runs = quick.count_runs(firsts, count)
+        for first in left:
+            before = int(np.searchsorted(runs["first"], first))
+            onlooker.saw_runs(runs[:before], quick.zones if quick is not None else [])
+            runs = runs[before:]
+            total.add(_count_carefully(pages, careful, onlooker, first))
+        onlooker.saw_runs(runs, quick.zones if quick is not None else [])
     if quick is not None:
-        odd.add(tally_of(quick))
-    return odd
+        total.add(tally_of(quick))
+        for each in quick.combinations():
+            onlooker.saw_free(each.zone, each.free_blocks)
+    return total
+
+
+def _count_carefully(pages: PageArray, careful: Counter, onlooker: Onlooker, first: int) -> Tally:
+    window = pages.struct_pages.window(first, pages.window_pages)
+    if not window.pieces:
+        onlooker.missed(window)
+        return careful.count_missing(window)
+    scanned = pages.scanner.understand(window)
+    onlooker.saw(scanned)
+    return careful.count(scanned)
 
 
 def take_census(
@@ -130,7 +143,7 @@ def take_census(
         original_pages: Pages in the dump's memory ranges.
         free_listed: Free pages by the free lists, for kernels whose struct pages do not tell.
         threads: How many to use; see `PageArray.scan`.
-        onlooker: Is shown every window; see `count_all`.
+        onlooker: Is shown all pages; see `count_all`.
     """
     total = count_all(pages, exclusions, threads, onlooker)
     kinds = sum(total.zones.values(), np.zeros(len(Kind), dtype=np.int64))

@@ -181,7 +181,9 @@ def crowded(crowd: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
 
 def summed(block: NDArray[np.int32], word: NDArray[np.uint8], pages: NDArray[np.int32]) -> Runs:
     """Give one sum for each word of each block."""
-    low, high = int(block.min(initial=0)), int(block.max(initial=0))
+    if not len(block):
+        return block, word, pages
+    low, high = int(block.min()), int(block.max())
     if (high - low) << 8 < max(4 * len(block), _FEW_SUMS):
         sums = np.bincount((block - low).astype(np.int64) << 8 | word, weights=pages)
         keys = np.flatnonzero(sums)

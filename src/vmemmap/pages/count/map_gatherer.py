@@ -19,7 +19,6 @@ from vmemmap.pages.array import PageArray
 from vmemmap.pages.count.kind_runs import Grid, KindRuns
 from vmemmap.pages.count.run_gatherer import RunGatherer
 from vmemmap.pages.kinds import Kind
-from vmemmap.pages.one_pass import Sound, copy_members
 from vmemmap.pages.scanned import Scanned
 from vmemmap.pages.struct_pages import Window
 
@@ -84,7 +83,7 @@ class MapGatherer:
         stored: Intervals | None = None,
         most: int = RUNS_KEPT,
     ) -> None:
-        self._layout, self._fields = pages.layout, pages.fields
+        self._fields = pages.fields
         self.pages = pages_of(pages)
         self._states = [each for each in (covered, stored) if each is not None]
         self._gatherer = RunGatherer(grid or Grid.over(self.pages), most)
@@ -97,23 +96,27 @@ class MapGatherer:
         """Give the words of all pages, once they are counted."""
         return self._gatherer.gathered()
 
-    def saw_sound(self, window: Sound) -> None:
-        """Take note of a window; see `Onlooker`."""
-        lengths = window.stretches[:, 1] - window.stretches[:, 0]
-        before = np.cumsum(lengths) - lengths
-        halves = np.zeros(int(lengths.sum()), dtype=[("half", "u4")])
-        if self._fields is not None:
-            high = self._layout.flags + (0 if self._layout.order == "big" else 4)
-            copy_members(window, self._layout, halves, [(high, 4, 0)])
-        half = halves["half"]
-        rows = (window.stretches - window.first_pfn).tolist()
-        for (low, high), at in zip(rows, before.tolist(), strict=True):
-            self._add(window.first_pfn + low, window.kind[low:high])
-            self._add_zones(window.first_pfn + low, half[at : at + high - low])
-        heads = np.flatnonzero((window.order >= 0) & (window.kind == Kind.FREE))
-        starts = window.stretches[:, 0] - window.first_pfn
-        row = np.searchsorted(starts, heads, side="right") - 1 if len(starts) > 1 else 0
-        self._add_blocks(window.order[heads], half[before[row] + heads - starts[row]])
+    def saw_runs(self, runs: NDArray[np.void], zones: list[int]) -> None:
+        """Take note of pages; see `Onlooker`."""
+        if not len(runs):
+            return
+        first, pages = np.ascontiguousarray(runs["first"]), runs["pages"].astype(np.int64)
+        zone = np.ascontiguousarray(runs["zone"])
+        self._add_runs(first, pages, runs["kind"].astype(np.uint8))
+        if self.zones is None:
+            return
+        turns = (zone[1:] != zone[:-1]) | (first[1:] != first[:-1] + pages[:-1])
+        at = np.r_[0, np.flatnonzero(turns)[:FEW_RUNS] + 1]
+        last = np.r_[at[1:] - 1, len(runs) - 1]
+        for begin, end, number in zip(
+            first[at].tolist(), (first + pages)[last].tolist(), zone[at].tolist(), strict=True
+        ):
+            self._add_zone(begin, end, zones[number])
+
+    def saw_free(self, zone: int, blocks: NDArray[np.int64]) -> None:
+        """Take note of free blocks; see `Onlooker`."""
+        if blocks.any():
+            self._add_blocks_of(zone, blocks)
 
     def saw(self, scanned: Scanned) -> None:
         """Take note of a window; see `Onlooker`."""
@@ -123,7 +126,7 @@ class MapGatherer:
         for gap in window.missing:
             readable[gap.start : gap.end] = False
         for start, end in window.valid:
-            self._add(window.first_pfn + start, kind[start:end])
+            self._add_pages(window.first_pfn + start, kind[start:end])
             turns = np.flatnonzero(np.diff(readable[start:end])) + 1
             for low, high in _pieces(turns, end - start):
                 if readable[start + low]:
@@ -137,34 +140,43 @@ class MapGatherer:
         """Take note of a window; see `Onlooker`."""
         kind = np.full(window.count, Kind.UNKNOWN, dtype=np.uint8)
         for start, end in window.valid:
-            self._add(window.first_pfn + start, kind[start:end])
+            self._add_pages(window.first_pfn + start, kind[start:end])
         self._add_unread(window)
 
-    def _add(self, first: int, kind: NDArray[np.uint8]) -> None:
+    def _add_pages(self, first: int, kind: NDArray[np.uint8]) -> None:
         """Take the kinds of pages in a row."""
-        words = kind
+        at = np.r_[0, np.flatnonzero(kind[1:] != kind[:-1]) + 1]
+        self._add_runs(first + at, np.diff(at, append=len(kind)), kind[at])
+
+    def _add_runs(
+        self, first: NDArray[np.int64], pages: NDArray[np.int64], kind: NDArray[np.uint8]
+    ) -> None:
+        """Take the kinds of runs of pages."""
         for each in self._states:
-            words = words + (inside(each, first, len(kind)) << np.uint8(STATE_SHIFT))
-        self._gatherer.add(first, words)
+            first, pages, kind = marked(each, first, pages, kind)
+        self._gatherer.add(first, pages, kind)
 
     def _add_zones(self, first: int, half: NDArray[np.uint32]) -> None:
-        fields, zones = self._fields, self.zones
-        if fields is None or zones is None or not len(half):
+        if self._fields is None:
             return
-        key = half & np.uint32(fields.mask >> 32)
+        key = half & np.uint32(self._fields.mask >> 32)
         turns = np.flatnonzero(key[1:] != key[:-1]) + 1
         for low, high in _pieces(turns[: FEW_RUNS + 1], len(key)):
-            value = int(key[low]) << 32
-            run = ZoneRun(first + low, first + high, fields.node(value), fields.zone(value))
-            last = zones[-1] if zones else None
-            place = None if last is None else (last.end_pfn, last.node, last.zone)
-            if last is not None and place == (run.first_pfn, run.node, run.zone):
-                zones[-1] = ZoneRun(last.first_pfn, run.end_pfn, run.node, run.zone)
-            else:
-                zones.append(run)
-            if len(zones) > FEW_RUNS:
-                self.zones = None
-                return
+            self._add_zone(first + low, first + high, int(key[low]))
+
+    def _add_zone(self, first: int, end: int, key: int) -> None:
+        """Take pages in a row whose flags have these bits for node and zone."""
+        fields, zones = self._fields, self.zones
+        if fields is None or zones is None:
+            return
+        node, zone = fields.node(key << 32), fields.zone(key << 32)
+        last = zones[-1] if zones else None
+        if last is not None and (last.end_pfn, last.node, last.zone) == (first, node, zone):
+            zones[-1] = ZoneRun(last.first_pfn, end, node, zone)
+        else:
+            zones.append(ZoneRun(first, end, node, zone))
+        if len(zones) > FEW_RUNS:
+            self.zones = None
 
     def _add_unread(self, window: Window) -> None:
         for gap in window.missing:
@@ -183,16 +195,17 @@ class MapGatherer:
         """Count the heads of free blocks by the zone that each names."""
         if not len(orders):
             return
-        fields = self._fields
-        mask = np.uint32(0 if fields is None else fields.mask >> 32)
-        keys = half & mask
+        keys = half & np.uint32(0 if self._fields is None else self._fields.mask >> 32)
         same = bool((keys == keys[0]).all())
         for key in [int(keys[0])] if same else np.unique(keys).tolist():
-            value = key << 32
-            place = None if fields is None else (fields.node(value), fields.zone(value))
             mine = (orders if same else orders[keys == key]).astype(np.int64)
-            counted = np.bincount(mine, minlength=self._orders).astype(np.int64)
-            self.free_blocks[place] = self.free_blocks.get(place, 0) + counted
+            self._add_blocks_of(key, np.bincount(mine, minlength=self._orders))
+
+    def _add_blocks_of(self, key: int, blocks: NDArray[np.int64]) -> None:
+        """Take the numbers of free blocks whose flags have these bits for node and zone."""
+        fields = self._fields
+        place = None if fields is None else (fields.node(key << 32), fields.zone(key << 32))
+        self.free_blocks[place] = self.free_blocks.get(place, 0) + blocks
 
 
 def pages_of(pages: PageArray) -> Intervals:
@@ -200,17 +213,29 @@ def pages_of(pages: PageArray) -> Intervals:
     return join(pages.sections.first_pfn, pages.sections.end_pfn)
 
 
-def inside(intervals: Intervals, first: int, count: int) -> NDArray[np.uint8]:
-    """Tell of numbers in a row which lie in intervals: 1 or 0 for each."""
-    low = int(np.searchsorted(intervals[:, 1], first, side="right"))
-    high = int(np.searchsorted(intervals[:, 0], first + count, side="left"))
-    near = (intervals[low:high] - first).clip(0, count)
-    if not len(near) or near[0, 1] - near[0, 0] == count:
-        return np.full(1, len(near), dtype=np.uint8)
-    turns = np.zeros(count + 1, dtype=np.int8)
-    turns[near[:, 0]] += 1
-    turns[near[:, 1]] -= 1
-    return np.cumsum(turns[:-1], dtype=np.int8).view(np.uint8)
+def marked(
+    intervals: Intervals,
+    first: NDArray[np.int64],
+    pages: NDArray[np.int64],
+    word: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Add a mark to the words of pages that lie in intervals, which parts runs at their ends."""
+    end = first + pages
+    low = int(np.searchsorted(intervals[:, 1], first[0], side="right"))
+    high = int(np.searchsorted(intervals[:, 0], end[-1], side="left"))
+    near = intervals[low:high]
+    cuts = near[(near > first[0]) & (near < end[-1])]
+    if len(cuts):
+        run = np.searchsorted(first, cuts, side="right") - 1
+        within = (cuts > first[run]) & (cuts < end[run])
+        cuts, run = cuts[within], run[within]
+        first, word = np.insert(first, run + 1, cuts), np.insert(word, run + 1, word[run])
+        end = np.insert(end, run, cuts)
+    row = np.searchsorted(near[:, 0], first, side="right") - 1
+    if len(near):
+        inside = (row >= 0) & (first < near[row, 1])
+        word = word + (inside.astype(np.uint8) << np.uint8(STATE_SHIFT))
+    return first, end - first, word
 
 
 def _pieces(turns: NDArray[np.intp], count: int) -> list[tuple[int, int]]:

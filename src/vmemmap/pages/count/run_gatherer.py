@@ -11,12 +11,9 @@ from vmemmap.intervals import intersect
 from vmemmap.pages.count.kind_runs import MIXED, Grid, KindRuns, Runs, crowded, merged, summed
 from vmemmap.pages.kinds import Kind
 
-_LARGE_SHIFT = 10
-"""log2 of the pages in a block from which on crowded blocks are summed one by one."""
-
 
 class RunGatherer:
-    """Takes words of pages in the order of pfns.
+    """Takes runs of pages in the order of pfns.
 
     Where there are too many runs the most crowded blocks are kept as sums, and from then on every
     block that is as crowded.
@@ -36,22 +33,23 @@ class RunGatherer:
         self._limit: int | None = None
         self._end = int(grid.ranges[0, 0]) << grid.shift if len(grid) else 0
 
-    def add(self, first_pfn: int, words: NDArray[np.uint8]) -> None:
-        """Take the words of pages in a row."""
-        if not len(words):
-            return
-        self._skip_to(first_pfn)
-        turns = words[1:] != words[:-1]
-        borders = self._borders(first_pfn, len(words))
-        if self._limit is not None and self._sum_crowded(first_pfn, words, turns, borders):
-            self._end = first_pfn + len(words)
-            return
-        turns[borders - 1] = True
-        at = np.flatnonzero(turns)
-        at += 1
-        at = np.r_[0, at]
-        self._take(first_pfn, at, words[at], len(words))
-        self._end = first_pfn + len(words)
+    def add(
+        self, first: NDArray[np.int64], pages: NDArray[np.int64], word: NDArray[np.uint8]
+    ) -> None:
+        """Take runs of pages, behind all that were taken before.
+
+        Args:
+            first: The first pfn of each.
+            pages: How many pages it has, at least one.
+            word: Their word.
+        """
+        end = first + pages
+        gaps = np.flatnonzero(first[1:] != end[:-1]) + 1
+        for low, high in pairwise([0, *gaps.tolist(), len(first)]):
+            if low < high:
+                self._skip_to(int(first[low]))
+                self._add_row(first[low:high], word[low:high], int(end[high - 1]))
+                self._end = int(end[high - 1])
 
     def gathered(self) -> KindRuns:
         """Give all that was gathered; nothing more can be added then."""
@@ -71,29 +69,51 @@ class RunGatherer:
         if pfn > self._end:
             gap = np.array([[self._end, pfn]], dtype=np.int64)
             for first, end in intersect(self._grid.pages, gap).tolist():
-                at = np.r_[0, self._borders(first, end - first)]
-                self._take(first, at, np.full(len(at), Kind.ABSENT, dtype=np.uint8), end - first)
+                absent = np.full(1, Kind.ABSENT, dtype=np.uint8)
+                self._add_row(np.array([first], dtype=np.int64), absent, end)
             self._end = pfn
 
-    def _borders(self, first_pfn: int, count: int) -> NDArray[np.int64]:
-        """Give where blocks begin among pages in a row, but for the first page."""
-        size = 1 << self._grid.shift
-        return np.arange(size - first_pfn % size, count, size)
+    def _add_row(self, first: NDArray[np.int64], word: NDArray[np.uint8], end: int) -> None:
+        """Take runs that follow each other, in blocks that do: where each begins, and its word."""
+        shift = self._grid.shift
+        low, high = int(first[0]) >> shift, (end - 1 >> shift) + 1
+        at, firsts = np.searchsorted(first, np.arange(low + 1, high) << shift), first
+        borders = np.arange(low + 1, high, dtype=np.int64) << shift
+        cut = at == len(first)
+        cut[~cut] = first[at[~cut]] != borders[~cut]
+        if cut.any():
+            firsts = np.insert(first, at[cut], borders[cut])
+            word = np.insert(word, at[cut], word[at[cut] - 1])
+            at += np.cumsum(cut) - cut
+        crowd = np.diff(at, prepend=0, append=len(firsts))
+        home = int(self._grid.places_of(np.array([low], dtype=np.int64))[0])
+        block = np.repeat(np.arange(home, home + len(crowd), dtype=np.int32), crowd)
+        self._take(home, crowd, block, word, np.diff(firsts, append=end).astype(np.int32))
 
     def _take(
-        self, first_pfn: int, at: NDArray[np.int64], word: NDArray[np.uint8], count: int
+        self,
+        home: int,
+        crowd: NDArray[np.int64],
+        block: NDArray[np.int32],
+        word: NDArray[np.uint8],
+        pages: NDArray[np.int32],
     ) -> None:
-        """Take runs of pages in a row, each in one block: where it begins, and its word."""
-        pages = np.diff(at, append=count).astype(np.int32)
-        shift = self._grid.shift
-        home = int(self._grid.places_of(np.array([first_pfn >> shift], dtype=np.int64))[0])
-        block = ((first_pfn + at >> shift) + (home - (first_pfn >> shift))).astype(np.int32)
-        low = int(block[0])
-        crowd = np.bincount(block - low)
-        self._crowd[low : low + len(crowd)] += crowd
+        """Take runs, each in one block.
+
+        Args:
+            home: The place of the first block.
+            crowd: How many runs each block from there on has.
+            block: The place of each run's block.
+            word: Its word.
+            pages: How many pages it has.
+        """
+        own = slice(home, home + len(crowd))
+        self._crowd[own] += crowd
         if self._limit is not None:
-            own = slice(low, low + len(crowd))
             self._mixed[own][self._crowd[own] > self._limit] = MIXED
+            if self._mixed[own].all():
+                self._keep_sums(*summed(block, word, pages))
+                return
             out = self._mixed[block] != 0
             if out.any():
                 self._keep_sums(*summed(block[out], word[out], pages[out]))
@@ -102,32 +122,6 @@ class RunGatherer:
         self._kept += len(block)
         if self._kept > self._most:
             self._make_room()
-
-    def _sum_crowded(
-        self,
-        first_pfn: int,
-        words: NDArray[np.uint8],
-        turns: NDArray[np.bool_],
-        borders: NDArray[np.int64],
-    ) -> bool:
-        """Take pages in a row by their words alone, if all of their blocks are crowded."""
-        assert self._limit is not None
-        if self._grid.shift < _LARGE_SHIFT or not len(turns):
-            return False
-        firsts = np.r_[0, borders]
-        crowd = np.add.reduceat(turns, np.minimum(firsts, len(turns) - 1), dtype=np.int64)
-        if crowd.min() <= self._limit:
-            return False
-        home = int(self._grid.places_of(np.array([first_pfn >> self._grid.shift]))[0])
-        for turn, (low, high) in enumerate(pairwise([*firsts.tolist(), len(words)])):
-            counts = np.bincount(words[low:high])
-            there = np.flatnonzero(counts)
-            block = np.full(len(there), home + turn, dtype=np.int32)
-            self._keep_sums(block, there.astype(np.uint8), counts[there].astype(np.int32))
-        own = slice(home, home + len(firsts))
-        self._mixed[own] = MIXED
-        self._crowd[own] += crowd
-        return True
 
     def _make_room(self) -> None:
         """Keep but half of the runs: those of the blocks that have the fewest."""

@@ -27,13 +27,13 @@ class MemoryMap {
     this.parts.board.addEventListener("keydown", (event) => this.onKey(event));
     this.parts.canvas.addEventListener("pointermove", (event) => this.onPoint(event));
     this.parts.canvas.addEventListener("click", (event) => this.onClick(event));
-    this.resized();
   }
 
   /* The levels of zoom, by the room that there is. */
   resized() {
     const room = this.parts.board.clientWidth;
     if (!room) return;
+    this.room = room;
     const near = this.level && this.levels ? this.levels[this.level] : null;
     this.narrow = room < 640;
     this.gutter = this.narrow ? 84 : 138;
@@ -54,7 +54,8 @@ class MemoryMap {
     this.draw();
   }
 
-  get look() {
+  /* The colours for the ground that the page has now. */
+  lookNow() {
     const root = document.documentElement.dataset.ground;
     const dark = root ? root === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     return this.looks[dark && !this.printing ? "dark" : "light"];
@@ -102,6 +103,7 @@ class MemoryMap {
 
   draw() {
     if (!this.levels || !this.memory.pages) return;
+    this.look = this.lookNow();
     const view = this.view();
     if (view !== this.drawn) {
       if (this.hilbert) this.drawHilbert();
@@ -467,7 +469,7 @@ function describe(memory, looks, first, last, sum) {
     else rows.push(["before", list(sum.before)], ["now", list(sum.kinds)], ["changed", turnWords(looks, sum)]);
     rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
     rows.push(["list entry before", entryWords(memory.entriesBefore, "unknown", first, last)]);
-    rows.push(["list entry now", entryWords(memory.entries, told.why_no_entries, first, last)]);
+    rows.push(["list entry now", entryWords(memory.entries, told.why_no_entries || "being unpacked", first, last)]);
     return { one, first, rows };
   }
   rows.push([label(sum.kinds), list(sum.kinds)]);
@@ -484,7 +486,7 @@ function describe(memory, looks, first, last, sum) {
     rows.push(["zone", words.join("; ") || "unknown"]);
   } else rows.push(["zone", "unknown"]);
   rows.push(["struct page", span((pfn) => memory.structVirt(pfn))]);
-  rows.push(["list entry", entryWords(memory.entries, told.why_no_entries, first, last)]);
+  rows.push(["list entry", entryWords(memory.entries, told.why_no_entries || "being unpacked", first, last)]);
   rows.push(["in the dump", storedWords(memory, looks, first, last, sum)]);
   return { one, first, rows };
 }

@@ -116,11 +116,16 @@ class Memory {
   static async load(told) {
     const memory = new Memory(told);
     memory.runs = await Runs.load(told.runs);
-    if (told.entries) memory.entries = await Entries.load(told.entries, told.struct_page_size);
-    if (told.entries_before) {
-      memory.entriesBefore = await Entries.load(told.entries_before, told.struct_page_size);
-    }
     return memory;
+  }
+
+  /* The list is not drawn, and there may be a million entries: the picture does not wait for them. */
+  async loadEntries() {
+    const { told } = this;
+    if (told.entries) this.entries = await Entries.load(told.entries, told.struct_page_size);
+    if (told.entries_before) {
+      this.entriesBefore = await Entries.load(told.entries_before, told.struct_page_size);
+    }
   }
 
   rangeOfPfn(pfn) {

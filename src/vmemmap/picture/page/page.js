@@ -56,9 +56,13 @@ async function showMap() {
       ? "Expected a pfn (decimal, or pfn:0x5c00) or an address with 0x." : "There is no memory at that place.";
     if (found) board.focus({ preventScroll: true });
   });
-  new ResizeObserver(() => map.resized()).observe(board);
   byId("map-live").hidden = false;
   map.resized();
+  new ResizeObserver(() => {
+    if (board.clientWidth !== map.room) map.resized();
+  }).observe(board);
+  await memory.loadEntries();
+  map.draw();
   return map;
 }
 

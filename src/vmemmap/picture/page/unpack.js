@@ -9,8 +9,14 @@ async function unpack(packed) {
   const count = packed.count;
   const kinds = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array };
   const out = new kinds[packed.bytes](count);
-  for (let plane = 0; plane < packed.bytes; plane++) {
-    for (let at = 0; at < count; at++) out[at] |= planes[plane * count + at] << (8 * plane);
+  if (packed.bytes === 1) out.set(planes);
+  else if (packed.bytes === 2) {
+    for (let at = 0; at < count; at++) out[at] = planes[at] | (planes[count + at] << 8);
+  } else {
+    const [second, third, fourth] = [count, 2 * count, 3 * count];
+    for (let at = 0; at < count; at++) {
+      out[at] = planes[at] | (planes[second + at] << 8) | (planes[third + at] << 16) | (planes[fourth + at] << 24);
+    }
   }
   if (packed.grows) for (let at = 1; at < count; at++) out[at] += out[at - 1];
   return out;

@@ -10,35 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from vmemmap.intervals import join
+from vmemmap.intervals import holds, join
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
+from vmemmap.simulate.crash.ownership import owners_of
 from vmemmap.simulate.crash.paint import paint, without_frames
 from vmemmap.simulate.crash.printk import write_log
 from vmemmap.simulate.crash.registers import write_crash
 from vmemmap.simulate.crash.symbols import write_own_description
 from vmemmap.simulate.crash.vmcoreinfo import vmcoreinfo_text
-from vmemmap.simulate.kernel import SECTION_SHIFT
 from vmemmap.simulate.memory.extents import Extents
 from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import FRAME_BYTES, virt_of
-from vmemmap.simulate.memory.supply import Altmap
-from vmemmap.simulate.mm.radix_vmemmap import RESERVED_PAGES
-from vmemmap.simulate.mm.sparsemem import HAS_MEM_MAP
-from vmemmap.simulate.mm.struct_pages import (
-    Frames,
-    IdleFrames,
-    Objects,
-    Owners,
-    StructPagePainter,
-)
+from vmemmap.simulate.mm.struct_pages import Objects, StructPagePainter
 from vmemmap.simulate.mm.usage import PageRun, Use
-from vmemmap.simulate.spec.machine_spec import HotplugEvent
 from vmemmap.write.notes import pack_note
 
 PAINT_BYTES = 4 << 20
@@ -69,7 +58,7 @@ class Snapshot:
         self.painted = False
         kernel, image = machine.kernel, image_of(machine.kernel)
         objects = virt_of(machine.objects_phys)
-        self.owners = _owners(machine)
+        self.owners = owners_of(machine)
         self.struct_pages = StructPagePainter(
             kernel,
             self.owners,
@@ -93,7 +82,9 @@ class Snapshot:
         self.missing: list[tuple[int, int]] = []
         virt, phys = machine.vmemmap.map.columns()
         # What several places of the vmemmap share is in memory once, and all of them say the same.
-        self._by_phys, once = np.unique(phys, return_index=True)
+        backing, once = np.unique(phys, return_index=True)
+        starts = backing.astype(np.int64)
+        self._blocks = np.column_stack([starts, starts + machine.vmemmap.map.unit])
         once.sort()
         self._virt, self._phys = virt[once], phys[once]
 
@@ -160,8 +151,7 @@ class Snapshot:
         size = 0
         for start, end in self.ranges:
             size += unit * int(np.count_nonzero((self._phys >= start) & (self._phys < end)))
-            for phys, frame in self.machine.memory.frames(start, end):
-                size += 0 if self._is_struct_pages(phys) else len(frame)
+            size += sum(len(frame) for _, frame, backs in self._frames(start, end) if not backs)
             if self.painted:
                 size += int(np.diff(self._idle_memory(start, end)).sum())
                 continue
@@ -177,9 +167,9 @@ class Snapshot:
         """
         yield from self._struct_page_blocks(start, end)
         taken = set()
-        for phys, frame in self.machine.memory.frames(start, end):
+        for phys, frame, backs in self._frames(start, end):
             taken.add(phys)
-            if not self._is_struct_pages(phys):
+            if not backs:
                 yield phys, memoryview(frame)
         if self.painted:
             yield from self._filled(start, end, taken)
@@ -197,11 +187,15 @@ class Snapshot:
                 data[low - first : high - first] = piece[low - at : high - at]
         return bytes(data[phys - first : phys - first + size])
 
-    def _is_struct_pages(self, phys: int) -> bool:
-        """Tell whether a frame lies in a block that is mapped in the vmemmap."""
-        index = int(np.searchsorted(self._by_phys, np.uint64(phys), side="right")) - 1
-        unit = self.machine.vmemmap.map.unit
-        return index >= 0 and phys < int(self._by_phys[index]) + unit
+    def _frames(self, start: int, end: int) -> Iterator[tuple[int, bytearray, bool]]:
+        """Yield the frames in ``[start, end)`` that were written: phys, bytes, backs struct pages.
+
+        What was written to a block that the vmemmap maps is not there any more: it is painted.
+        """
+        frames = list(self.machine.memory.frames(start, end))
+        phys = np.array([at for at, _ in frames], np.int64)
+        for (at, frame), backs in zip(frames, holds(self._blocks, phys, 1).tolist(), strict=True):
+            yield at, frame, backs
 
     def _struct_page_blocks(self, start: int, end: int) -> Iterator[tuple[int, bytes | memoryview]]:
         """Yield the blocks that back the vmemmap, painted; neighbours in memory as one piece."""
@@ -220,14 +214,15 @@ class Snapshot:
     def _painted(
         self, virt: npt.NDArray[np.uint64], phys: npt.NDArray[np.uint64], unit: int
     ) -> Iterator[tuple[int, bytes | memoryview]]:
-        blocks = self.struct_pages.paint(int(virt[0]), len(virt) * unit).reshape(-1, unit)
+        data = memoryview(self.struct_pages.paint(int(virt[0]), len(virt) * unit))  # type: ignore[arg-type]
         order = np.argsort(phys)
         at = phys[order]
         # Together they stay what is together in both, so that nothing has to be copied.
-        breaks = np.flatnonzero((np.diff(at) != unit) | (np.diff(order) != 1)) + 1
-        for low, high in pairwise([0, *breaks.tolist(), len(at)]):
-            rows = blocks[order[low] :][: high - low]
-            yield int(at[low]), memoryview(rows.reshape(-1))  # type: ignore[arg-type]
+        first = np.flatnonzero(np.r_[True, (np.diff(at) != unit) | (np.diff(order) != 1)])
+        places, starts = at[first].tolist(), (order[first] * unit).tolist()
+        sizes = (np.diff(np.r_[first, len(at)]) * unit).tolist()
+        for place, start, size in zip(places, starts, sizes, strict=True):
+            yield place, data[start : start + size]
 
     @property
     def _marked_runs(self) -> list[PageRun]:
@@ -272,69 +267,3 @@ class Snapshot:
                 if pfn << shift not in taken:
                     mark = b"%b page %#x of %b" % (name, pfn, release)
                     yield pfn << shift, mark[:STAMP_BYTES].ljust(size, b"\0")
-
-
-def _owners(machine: CrashedMachine) -> Owners:
-    """Ask the allocators who owns what."""
-    pages, shift = machine.pages, machine.kernel.page_shift
-    valid = _valid_frames(machine)
-    sets = [pages.free_ranges(node) for node in pages.nodes]
-    sets += [pages.cma_ranges(node) for node in pages.nodes]
-    free = [part for ranges in sets for part in ranges]
-    reserved = machine.memblock.reserved.as_array()
-    frames = np.column_stack([reserved[:, 0] >> shift, -(-reserved[:, 1] >> shift)])
-    return Owners(
-        homes={node: _intersect(pages.home(node).as_array(), valid) for node in pages.nodes},
-        idle=[_idle_frames(machine, event) for event in machine.idle],
-        reserved=frames,
-        free=np.array(sorted(free), np.int64).reshape(-1, 2),
-        blocks={node: dict(pages.free_blocks(node)) for node in pages.nodes},
-        cma_blocks={node: dict(pages.cma_blocks(node)) for node in pages.nodes},
-        runs=sorted(machine.usage.runs, key=lambda run: run.start),
-    )
-
-
-def _idle_frames(machine: CrashedMachine, event: HotplugEvent) -> IdleFrames:
-    kernel = machine.kernel
-    shift, pages = kernel.page_shift, max(event.compound >> kernel.page_shift, 1)
-    initialised = pages
-    altmap = Altmap(event.start, event.end, event.start, event.start, kernel.page_size)
-    if machine.vmemmap.vmemmap_can_optimize(altmap if event.altmap else None, pages):
-        initialised = RESERVED_PAGES * kernel.page_size // kernel.struct_page_size
-    return IdleFrames(
-        event.node,
-        event.start >> shift,
-        event.end >> shift,
-        event.device,
-        pages.bit_length() - 1,
-        initialised,
-    )
-
-
-def _valid_frames(machine: CrashedMachine) -> Frames:
-    """Give the frames of sections that have struct pages, as (n, 2)."""
-    if not machine.lost_sections:
-        return np.array([[0, 1 << 62]], np.int64)
-    per = machine.kernel.pages_per_section
-    rows = [
-        (section * per, (section + 1) * per)
-        for part in machine.spec.memory
-        for section in range(part.start >> SECTION_SHIFT, part.end >> SECTION_SHIFT)
-        if machine.sparsemem.flags(section) & HAS_MEM_MAP
-    ]
-    for event in machine.spec.events:
-        first, last = event.start >> SECTION_SHIFT, -(-event.end >> SECTION_SHIFT)
-        rows.append((first * per, last * per))
-    return np.array(sorted(rows), np.int64).reshape(-1, 2)
-
-
-def _intersect(ranges: Frames, others: Frames) -> Frames:
-    """Give the parts of *ranges* that lie in *others*; both ascending (n, 2)."""
-    rows = []
-    for start, end in ranges.tolist():
-        low = int(np.searchsorted(others[:, 1], start, side="right"))
-        for other_start, other_end in others[low:].tolist():
-            if other_start >= end:
-                break
-            rows.append((max(start, other_start), min(end, other_end)))
-    return np.array(rows, np.int64).reshape(-1, 2)

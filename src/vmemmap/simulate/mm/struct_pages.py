@@ -18,6 +18,7 @@ import numpy.typing as npt
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
 from vmemmap.simulate.kernel import Kernel
+from vmemmap.simulate.mm.owners import Frames, IdleFrames, Owners
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
@@ -32,6 +33,7 @@ from vmemmap.simulate.mm.page_layout import (
     TAIL_MAPPING,
 )
 from vmemmap.simulate.mm.pgdat import MIGRATE_CMA, FreeBlocks
+from vmemmap.simulate.mm.stretches import Owner, Stretches
 from vmemmap.simulate.mm.usage import PageRun, Use
 
 _POISON = np.uint64((1 << 64) - 1)
@@ -39,52 +41,7 @@ _POISON = np.uint64((1 << 64) - 1)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Makes a word of any number, far from those of its neighbours."""
 
-Frames = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
-
-
-@dataclass(frozen=True, slots=True)
-class IdleFrames:
-    """Frames that have struct pages and are in nobody's use.
-
-    Attributes:
-        node: Their NUMA node.
-        start: The first frame.
-        end: The frame after the last.
-        device: They are a device's; if not, RAM that did not come online.
-        order: Of the compound pages that a device's are made of; 0 for base pages.
-        initialised: How many struct pages of each compound page were initialised.
-    """
-
-    node: int
-    start: int
-    end: int
-    device: bool
-    order: int = 0
-    initialised: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Owners:
-    """Who owns which page frame at one moment.
-
-    Attributes:
-        homes: Frames of each node, as arrays of shape (n, 2): start and end, ascending.
-        idle: Frames of device memory and of RAM that is not online.
-        reserved: Frames that the boot allocator kept, as (n, 2).
-        free: Free frames, as (n, 2).
-        blocks: First frames of free buddy blocks, by node and order, ascending.
-        cma_blocks: The same of those in CMA areas, which are on lists of their own.
-        runs: User pages, ascending.
-    """
-
-    homes: dict[int, Frames]
-    idle: list[IdleFrames]
-    reserved: Frames
-    free: Frames
-    blocks: FreeBlocks
-    cma_blocks: FreeBlocks
-    runs: list[PageRun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +101,9 @@ class StructPagePainter:
         self._last_cpupid = (1 << bits) - 1 << self._zone_at - bits
         self._tail_mapping = kernel.at(TAIL_MAPPING)
         self._longest_run = max((run.end - run.start for run in owners.runs), default=0)
+        self._stretches = Stretches(owners)
+        self._plain = [self._plain_page(owner) for owner in self._stretches.kinds]
+        self._offsets = np.zeros(0, np.uint64)
         self._run_starts = np.array([run.start for run in owners.runs], np.int64)
 
     def paint(self, virt: int, size: int) -> npt.NDArray[np.uint8]:
@@ -157,13 +117,13 @@ class StructPagePainter:
 
     def paint_pages(self, first: int, last: int) -> Rows:
         """Give the struct pages of the frames ``[first, last)`` as records of this layout."""
-        rows = np.zeros(last - first, self.dtype)
-        for node, home in self.owners.homes.items():
-            for low, high in _overlaps(home, first, last):
-                part = rows[low - first : high - first]
-                part["flags"] = node << NODE_AT | self._last_cpupid
-                part["mapcount"] = -1
-                part["refcount"] = 1
+        rows = np.empty(last - first, self.dtype)
+        for low, high, kind in self._stretches.within(first, last):
+            part = rows[low - first : high - first]
+            _repeat(self._plain[kind], part)
+            _, reserved, free = self._stretches.kinds[kind]
+            if reserved or free:
+                self._paint_untouched_lru(part, low)
         for idle in self.owners.idle:
             low, high = max(idle.start, first), min(idle.end, last)
             if low < high:
@@ -172,16 +132,23 @@ class StructPagePainter:
                     self._paint_device(part, idle, low)
                 else:
                     self._paint_unused(part, idle.node, low)
-        for low, high in _overlaps(self.owners.reserved, first, last):
-            rows["flags"][low - first : high - first] |= np.uint64(1 << self.flags.reserved)
-            self._paint_untouched_lru(rows[low - first : high - first], low)
-        for low, high in _overlaps(self.owners.free, first, last):
-            rows["refcount"][low - first : high - first] = 0
-            self._paint_untouched_lru(rows[low - first : high - first], low)
         self._paint_blocks(rows, first, last, self.owners.blocks, None)
         self._paint_blocks(rows, first, last, self.owners.cma_blocks, MIGRATE_CMA)
         self._paint_runs(rows, first, last)
         return rows
+
+    def _plain_page(self, owner: Owner) -> Rows:
+        """Give the struct page that a frame has as long as nobody uses it, but for its lists."""
+        page = np.zeros(1, self.dtype)
+        if owner.node >= 0:
+            page["flags"] = owner.node << NODE_AT | self._last_cpupid
+            page["mapcount"] = -1
+            page["refcount"] = 1
+        if owner.reserved:
+            page["flags"] |= np.uint64(1 << self.flags.reserved)
+        if owner.free:
+            page["refcount"] = 0
+        return page
 
     def lru_of(self, pfn: int) -> int:
         """Give the virtual address of a page's ``lru``, through which free blocks are linked."""
@@ -234,10 +201,11 @@ class StructPagePainter:
 
         It stays so until the page is put on a list for the first time.
         """
-        own = np.arange(low, low + len(part), dtype=np.uint64)
-        own *= np.uint64(self.kernel.struct_page_size)
-        own += np.uint64(self.lru_of(0))
-        part["lru_next"] = part["lru_prev"] = own
+        if len(self._offsets) < len(part):
+            each = np.uint64(self.kernel.struct_page_size)
+            self._offsets = np.arange(len(part), dtype=np.uint64) * each
+        np.add(self._offsets[: len(part)], np.uint64(self.lru_of(low)), out=part["lru_next"])
+        part["lru_prev"] = part["lru_next"]
 
     def _dtype(self) -> np.dtype[np.void]:
         word = numpy_prefix(self.kernel.byte_order)
@@ -371,9 +339,14 @@ class StructPagePainter:
                 second["dtor"] = self.objects.free_huge_page if by_pointer else HUGETLB_PAGE_DTOR
 
 
-def _overlaps(ranges: Frames, first: int, last: int) -> list[tuple[int, int]]:
-    """Give the parts of ascending (n, 2) *ranges* that lie in ``[first, last)``."""
-    low = int(np.searchsorted(ranges[:, 1], first, side="right"))
-    high = int(np.searchsorted(ranges[:, 0], last))
-    part = ranges[low:high]
-    return [(max(int(start), first), min(int(end), last)) for start, end in part.tolist()]
+def _repeat(page: Rows, part: Rows) -> None:
+    """Write one struct page to all of *part*: what stands there is copied, twice as much each time.
+
+    That is many times as fast as numpy's assignment of a record to records.
+    """
+    data, done = part.view(np.uint8), page.itemsize
+    data[:done] = page.view(np.uint8)
+    while done < len(data):
+        step = min(done, len(data) - done)
+        data[done : done + step] = data[:step]
+        done += step
