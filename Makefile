@@ -1,5 +1,5 @@
 # make demo       a simulated machine, crashed and read    make bench  the speed figures
-# make test       the tests, on the built wheel            make lock   renew requirements/dev.txt
+# make test       the tests, on the built wheel            make lock   renew requirements
 # make test-full  every case, and four times the examples  make clean  remove what is made here
 #                 (EXAMPLES=random: others each time)
 # make check      style, types, layers
@@ -27,17 +27,20 @@ MATRIX ?= few
 demo: .venv/.wheel
 	@$(BIN)/vmemmap demo --keep build/demo
 
+# The plugins by name: of a distribution that pytest finds itself it rewrites every module.
+PYTEST := $(BIN)/python -m pytest --disable-plugin-autoload -p xdist -p hypothesispytest -p vmemmap
+
 # As many workers as there are processors; a test file stays with one of them.
 WORKERS := -n auto --dist loadfile
 
 test: .venv/.wheel
-	$(BIN)/python -m pytest $(WORKERS)
+	$(PYTEST) $(WORKERS)
 
 # Examples of properties: the same ones every time, or random.
 EXAMPLES ?= full
 
-test-full: .venv/.wheel chromium
-	$(BIN)/python -m pytest $(WORKERS) -m '' --hypothesis-profile $(EXAMPLES)
+test-full: .venv/.tools .venv/.wheel chromium
+	$(PYTEST) $(WORKERS) -m '' --hypothesis-profile $(EXAMPLES)
 
 # It opens the pages of `vmemmap report`; where it cannot be had those tests are skipped.
 chromium:
@@ -61,7 +64,7 @@ docs: .venv/.docs
 	$(BIN)/sphinx-build -q -W -b man docs build/man
 	@echo "build/docs/index.html"
 
-bench: .venv/.wheel
+bench: .venv/.tools .venv/.wheel
 	PYTHONPATH=tests:bench $(BIN)/python bench/run.py
 
 # LAB takes further options: see python -m lab --help.
@@ -85,25 +88,34 @@ userland: .venv/.tools
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	    --group dev pyproject.toml -o requirements/dev.txt
+	    --group test pyproject.toml -o requirements/test.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	    --group dev --constraints requirements/test.txt pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --group docs --constraints requirements/dev.txt pyproject.toml -o requirements/docs.txt
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# The tools and libraries, in the locked versions.
-.venv/.tools: requirements/dev.txt
-	@echo "setting up .venv (once; about half a minute)"
+# What the tests need, in the locked versions.
+.venv/.tests: requirements/test.txt
+	@echo "setting up .venv (once; about a quarter of a minute)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmemmap needs Python 3.11 or later")'
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	    -r requirements/test.txt
+	@touch $@
+
+# The other tools and libraries.
+.venv/.tools: .venv/.tests requirements/dev.txt
+	@echo "setting up the other tools in .venv (once; about a quarter of a minute)"
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes \
 	    -r requirements/dev.txt
 	@touch $@
 
 # The package itself, as the wheel that users install; tests never see src/.
-.venv/.wheel: .venv/.tools $(SOURCES)
+.venv/.wheel: .venv/.tests $(SOURCES)
 	@rm -rf dist
 	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation \
 	    --wheel-dir dist .

@@ -49,6 +49,29 @@ def singles(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
     return _chosen(rows, together=1)
 
 
+def every(step: int, cases: Iterable[Any]) -> list[Any]:
+    """Choose the first of every *step* cases, of which neighbours are much alike.
+
+    Args:
+        step: How many are alike.
+        cases: Values for ``pytest.mark.parametrize``, or what ``pytest.param`` made of them.
+
+    Returns:
+        All cases in their order; those that are not chosen are marked ``full``.
+    """
+    rows = list(cases)
+    return [case if at % step == 0 else full([case])[0] for at, case in enumerate(rows)]
+
+
+def full(cases: Iterable[Any]) -> list[Any]:
+    """Leave all of some cases to ``make test-full``; otherwise as `every`."""
+    made = [case if hasattr(case, "marks") else _param(case) for case in cases]
+    return [
+        pytest.param(*case.values, marks=(*case.marks, pytest.mark.full), id=case.id)
+        for case in made
+    ]
+
+
 @contextmanager
 def trying(what: object) -> Iterator[None]:
     """Name the case of a loop if it fails."""
@@ -59,28 +82,36 @@ def trying(what: object) -> Iterator[None]:
         raise
 
 
+def _param(case: Any) -> Any:
+    return pytest.param(*case) if isinstance(case, tuple) else pytest.param(case)
+
+
 def _chosen(rows: Iterable[tuple[Any, ...]], together: int) -> list[Any]:
     cases = list(rows)
     assert all(len(case) >= together for case in cases), "too few values to come together"
     named = [[(column, repr(value)) for column, value in enumerate(case)] for case in cases]
-    parts = [set(combinations(values, together)) for values in named]
-    needed = _needed(parts)
+    needed = _needed([set(combinations(values, together)) for values in named])
     marks = [() if row in needed else (pytest.mark.full,) for row in range(len(cases))]
     return [pytest.param(*case, marks=mark) for case, mark in zip(cases, marks, strict=True)]
 
 
 def _needed(parts: list[set[Part]]) -> set[int]:
     """Choose rows, each time one that has most of what is missing, and least of what is not."""
-    missing = set[Part]().union(*parts)
+    # Sets as the bits of a number: there are thousands of cases, and each is looked at every time.
+    bits = {part: 1 << bit for bit, part in enumerate(set[Part]().union(*parts))}
+    has = [sum(bits[part] for part in row) for row in parts]
+    missing = sum(bits.values())
     used = Counter[tuple[int, str]]()
     chosen: set[int] = set()
 
-    def worth(row: int) -> tuple[int, int]:
-        return len(parts[row] & missing), -sum(used[value] for part in parts[row] for value in part)
+    def often(row: int) -> int:
+        return sum(used[value] for part in parts[row] for value in part)
 
     while missing:
-        best = max(range(len(parts)), key=worth)
+        new = [(row & missing).bit_count() for row in has]
+        most = max(new)
+        best = min((row for row, count in enumerate(new) if count == most), key=often)
         chosen.add(best)
-        missing -= parts[best]
+        missing &= ~has[best]
         used.update({value for part in parts[best] for value in part})
     return chosen

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import settings
 
-from breadth import PROFILES, examples, pairs, singles, trying
+from breadth import PROFILES, every, examples, pairs, singles, trying
 from skips import summary
 
 
@@ -39,6 +39,16 @@ def test_every_value_is_tried() -> None:
         often = Counter(row[column] for row in kept)
         assert set(often.values()) <= {count, count + 1}
         assert len(often) == len({case.values[column] for case in cases})
+
+
+def test_every_second_is_tried() -> None:
+    cases = every(
+        2, ["a", ("b", 1), pytest.param("c", 2, id="third"), pytest.param("d", id="last")]
+    )
+    left = [(case.values, case.id) for case in cases if getattr(case, "marks", ())]
+    assert left == [(("b", 1), None), (("d",), "last")]
+    assert cases[0] == "a"
+    assert cases[2].values == ("c", 2)
 
 
 def test_a_case_of_a_loop_is_named() -> None:

@@ -125,8 +125,10 @@ class _Reader:
             raise ValueError("a copy from before the first byte")
         self.has_room(length)
         self.copies.append((distance, length))
-        for _ in range(length):
-            self.out.append(self.out[-distance])
+        start = len(self.out) - distance
+        piece = self.out[start : start + length]
+        # What is longer than its distance goes on with what it has written itself.
+        self.out += (piece * (length // len(piece) + 1))[:length]
 
     def literals(self, count: int) -> None:
         if self.at + count > len(self.stream):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,12 @@ def test_rescue_says_why_it_was_not_run(
     run_vmemmap: Run, tmp_path: Path, real_dump: Callable[[str], Path]
 ) -> None:
     crashed = crash(Shape(65536, "little").spec, tmp_path / "dump")
-    data = crashed.path.read_bytes()
-    crashed.path.write_bytes(data.replace(b"SIZE(page)=64\n", b"SIZE(page)=xx\n"))
+    with crashed.path.open("r+b") as file, mmap(file.fileno(), 0) as data:
+        at = data.find(b"SIZE(page)=64\n")
+        assert at >= 0
+        while at >= 0:
+            data[at : at + 14] = b"SIZE(page)=xx\n"
+            at = data.find(b"SIZE(page)=64\n", at)
     ran = run_vmemmap("list", "--rescue", "-f", "crash", crashed.path)
     assert ran.code == 1
     assert "rescue_not_run: nothing was looked for to rescue: VMCOREINFO has SIZE(page)" in ran.err

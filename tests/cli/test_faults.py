@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from breadth import singles
 from builders.machine import Machine, build_machine
 
 COMMANDS = {
@@ -122,8 +124,9 @@ def run_unread(script: Path, *arguments: object) -> subprocess.CompletedProcess[
         os.close(write)
 
 
-@pytest.mark.parametrize("command", ["info", "list", "check", "usage"])
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("command", "form"), singles(product(("info", "list", "check", "usage"), ("text", "json")))
+)
 def test_a_reader_that_leaves_hides_no_finding(vmemmap_script, damaged, command, form) -> None:
     read = subprocess.run(
         [vmemmap_script, command, damaged, "-f", form],

@@ -172,10 +172,11 @@ def test_pages_into_a_file_of_another_kind(run_vmemmap, tmp_path) -> None:
     assert not (tmp_path / "out.txt").exists()
 
 
-def test_some_pages_as_csv_and_json_lines(built, vmemmap_script, tmp_path) -> None:
+def test_some_pages_as_csv_and_json_lines(built, run_vmemmap, tmp_path) -> None:
     def asked(*options: object) -> str:
-        command = [str(vmemmap_script), "pages", str(built.path), *map(str, options)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        ran = run_vmemmap("pages", built.path, *options)
+        assert ran.code == 0
+        return ran.out
 
     kinds = built.pages.kinds
     slab = sorted(pfn for pfn, kind in kinds.items() if kind == "slab")

@@ -270,7 +270,7 @@ def test_a_table_that_is_elsewhere(name: str, place: str) -> None:
 @pytest.mark.parametrize("name", ["names", "num_syms", "token_table", "token_index", "offsets"])
 def test_a_table_that_is_not_in_the_dump(name: str) -> None:
     machine = build_machine(blocks=2, store="none", page_size=4096, block_shift=12)
-    places = install_kallsyms(machine, symbols_of(machine, count=20_000), offsets_first=False)
+    places = install_kallsyms(machine, symbols_of(machine, count=3_000), offsets_first=False)
     machine.exclude(places[f"kallsyms_{name}"])
     with pytest.raises(FactMissing, match="excluded"):
         table_of(vmcore_of(machine))

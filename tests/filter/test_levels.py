@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import vmemmap
-from breadth import singles, trying
+from breadth import full, singles, trying
 from filter.kdump_table import read_table
 from oracles.simulated import Dump, crash, excluded, frames, kinds, numbers, spec_of, zero_pages
 
@@ -27,6 +27,8 @@ MACHINES: dict[str, dict[str, Any]] = {
 }
 SMALL = ((0, 0, 112), (1, 128, 64))
 """Nodes and MiB."""
+FEW = (0, 1, 2, 4, 8, 16, 27, 30, 31)
+"""No level, each alone, and some together."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,13 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Dump]:
     return made
 
 
-@pytest.mark.parametrize(("name", "level"), singles(product(MACHINES, range(32))))
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        *singles(product(MACHINES, FEW)),
+        *full(product(MACHINES, (level for level in range(32) if level not in FEW))),
+    ],
+)
 def test_pages_left_out_are_those_planned(tmp_path, machines, name: str, level: int) -> None:
     release, dump = MACHINES[name]["release"], machines(name)
     vmlinux = None

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import vmemmap
-from breadth import singles
+from breadth import every, singles
 from filter.kdump_table import read_table
 from oracles import makedumpfile
 from oracles.simulated import (
@@ -164,7 +164,7 @@ def check_levels(dump: Dump, levels: Any, *options: object) -> None:
     assert everything["free"] > 1000
 
 
-@pytest.mark.parametrize(("release", "options"), list(era_cases()))
+@pytest.mark.parametrize(("release", "options"), every(1 if FULL else 2, era_cases()))
 def test_every_era(folder: Path, release: str, options: dict[str, Any]) -> None:
     makedumpfile.skip_unless_it_knows(numbers(release))
     dump = crash(spec_of(release, **options), folder / "vmcore")
@@ -202,11 +202,14 @@ TRACKER = {
 
 @pytest.mark.parametrize(
     ("release", "page"),
-    [
-        (release, page)
-        for turn, release in enumerate(UNTOLD)
-        for page in ((65536, 4096) if FULL else ((65536, 4096)[turn % 2],))
-    ],
+    every(
+        1 if FULL else 2,
+        (
+            pytest.param(release, page)
+            for turn, release in enumerate(UNTOLD)
+            for page in ((65536, 4096) if FULL else ((65536, 4096)[turn // 2 % 2],))
+        ),
+    ),
 )
 def test_kernels_that_do_not_name_the_list(folder: Path, release: str, page: int) -> None:
     """Before 3.13 it needs to be told (-i) where the list is; to 3.8 it follows the free lists.

@@ -217,7 +217,7 @@ def check_compound_pages(core: vmemmap.Vmcore, dump: Dump) -> None:
 
 @pytest.mark.parametrize(
     ("release", "page", "mmu", "order"),
-    pairs(
+    singles(
         case
         for case in product(ERAS, PAGES, ("hash", "radix"), ORDERS)
         if case[2] == "hash" or numbers(case[0]) >= (4, 7)

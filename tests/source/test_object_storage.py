@@ -14,9 +14,6 @@ from builders.kdump import build_kdump
 from builders.machine import build_machine
 from vmemmap.source.object_store import list_prefix
 
-moto = pytest.importorskip(
-    "moto.server", reason="moto is absent: pip install -r requirements/dev.txt"
-)
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
 
 ODD = "crashes/2026-11-26 10:15/vm core+#1?.flat"
@@ -26,6 +23,10 @@ MACHINE = build_machine()
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
     """The address of a store with the bucket ``dumps``."""
+    # Each worker collects this file, and one runs it: what takes so long to import is for that one.
+    moto = pytest.importorskip(
+        "moto.server", reason="moto is absent: pip install -r requirements/test.txt"
+    )
     import boto3
 
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -104,7 +104,9 @@ def record_of(core: Vmcore, machine: Machine) -> Record:
     )
 
 
-SOUND = {kind: record_of(vmcore_of(machine), machine) for kind, machine in MACHINES.items()}
+@cache
+def sound_of(kind: str) -> Record:
+    return record_of(vmcore_of(MACHINES[kind]), MACHINES[kind])
 
 
 def agree(found: Record, sound: Record) -> None:
@@ -130,7 +132,7 @@ def agree(found: Record, sound: Record) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_every_key_the_answers_are_the_builders(kind: str) -> None:
-    machine, sound = MACHINES[kind], SOUND[kind]
+    machine, sound = MACHINES[kind], sound_of(kind)
     assert sound.missing == {}
     assert sound.backing == list(machine.entries)
     for block in machine.blocks:
@@ -150,7 +152,7 @@ def test_each_key_missing_in_turn(kind: str) -> None:
 
 
 def one_key_missing(kind: str, key: str) -> None:
-    machine, sound = MACHINES[kind], SOUND[kind]
+    machine, sound = MACHINES[kind], sound_of(kind)
     found = record_of(vmcore_of(machine, without=(key,)), machine)
     agree(found, sound)
     if key not in (LIST_KEYS if has_list(machine) else LIST_KEYS | TREE_KEYS):
@@ -169,7 +171,7 @@ def one_key_missing(kind: str, key: str) -> None:
 
 @pytest.mark.parametrize(("kind", "value"), singles(product(KINDS, GARBAGE)))
 def test_each_key_that_is_used_garbled_in_turn(kind: str, value: str) -> None:
-    machine, sound = MACHINES[kind], SOUND[kind]
+    machine, sound = MACHINES[kind], sound_of(kind)
     others = {"SIZE(page)", "NUMBER(RADIX_MMU)", "SYMBOL(vmemmap)", "SYMBOL(init_uts_ns)"}
     others |= {"OFFSET(uts_namespace.name)", "KERNELOFFSET", "CRASHTIME"}
     for key in sorted((LIST_KEYS | TREE_KEYS | others) & set(machine.vmcoreinfo)):
@@ -183,7 +185,7 @@ def test_each_key_that_is_used_garbled_in_turn(kind: str, value: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_key_that_is_used_twice_with_two_values(kind: str) -> None:
-    machine, sound = MACHINES[kind], SOUND[kind]
+    machine, sound = MACHINES[kind], sound_of(kind)
     for key in sorted(LIST_KEYS | TREE_KEYS | {"SIZE(page)", "NUMBER(RADIX_MMU)"}):
         # The dict of the builder cannot hold a key twice; a value with a newline can.
         changes = {"ZZ": f"1\n{key}=7777"}
@@ -205,7 +207,7 @@ def test_a_kernel_without_a_list_is_given_no_block_size(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if has_list(MACHINES[kind])])
 def test_the_byte_order_needs_no_key_but_the_lists(kind: str) -> None:
-    machine, sound = MACHINES[kind], SOUND[kind]
+    machine, sound = MACHINES[kind], sound_of(kind)
     other: Any = "big" if machine.byte_order == "little" else "little"
     without = ("SYMBOL(init_uts_ns)", "OFFSET(uts_namespace.name)")
     agree(record_of(vmcore_of(machine, without=without, container_order=other), machine), sound)
