@@ -124,6 +124,12 @@ CASES = (
     Case("4 TiB", 4 * _TIB, ratio=5),
 )
 """With pages and blocks of 64 KiB where nothing else is said."""
+_FILLED = (
+    Case("4 GiB, 4 KiB pages", 4 * _GIB, 4096, 1 << 24),
+    Case("16 GiB, 4 KiB pages", 16 * _GIB, 4096, 1 << 24),
+    Case("32 GiB, 64 KiB pages", 32 * _GIB, block_size=1 << 24),
+)
+"""Machines of which the pages that stay have their contents, too."""
 GROWTH = {"1 TiB": 1 << 14, "4 TiB": 1 << 16, "16 TiB": 1 << 18, "64 TiB": 1 << 20}
 """Blocks by size of the machine."""
 
@@ -251,12 +257,18 @@ def bench_whole(folder: Path, peer: Makedumpfile | None) -> list[Row]:
         rounds=7,
         before=lambda: _without("usage", path),
     )
-    small = Case("", 4 * _GIB, 4096, 1 << 24)
-    made = small.write(path, filled=True)
+    path.unlink()
+    return [counted, *(_zero_pages(path, case, peer) for case in _FILLED)]
+
+
+def _zero_pages(path: Path, case: Case, peer: Makedumpfile | None) -> Row:
+    """Count the pages full of zeros among those that stay, beside makedumpfile."""
+    made = case.write(path, filled=True)
     told = child.ask(_OPEN + "tell(clock(), zero=core.page_model.zero_pages(31))", path)
     assert told["zero"] == made.zero
-    zero = measure(
-        f"`usage --zero`, 4 GiB, 4 KiB pages, {made.kept * 4 >> 10} MiB of them stay",
+    stays_mib = made.kept * case.page_size >> 20
+    row = measure(
+        f"`usage --zero`, {case.name}, {stays_mib:,} MiB of them stay",
         "s",
         lambda: child.run(*child.COMMAND, "usage", "--zero", path),
         peer=(lambda: peer.whole(path, 31)) if peer else None,
@@ -266,7 +278,7 @@ def bench_whole(folder: Path, peer: Makedumpfile | None) -> list[Row]:
         before=lambda: _without("usage", "--zero", path),
     )
     path.unlink()
-    return [counted, zero]
+    return row
 
 
 def _without(*arguments: str | Path) -> Spent:

@@ -168,7 +168,7 @@ def test_no_python_for_an_entry_of_a_list(lists: list[BigList]) -> None:
 
 
 def test_memory_for_an_entry_of_a_list(lists: list[BigList]) -> None:
-    """Three numbers of 8 bytes are kept of each; what else is made of it is made of a part alone."""
+    """Three numbers of 8 bytes are kept of each; what else is made is made of a part alone."""
 
     def peak(big: BigList) -> int:
         with vmemmap.open(big.path) as core:

@@ -350,4 +350,4 @@ def _with_any_bit(values: NDArray[np.uint64], bits: int) -> NDArray[np.bool_]:
     """Tell which values have any of some bits; where none has, no copy of them is made."""
     if not int(np.bitwise_or.reduce(values)) & bits:
         return np.zeros(len(values), dtype=np.bool_)
-    return (values & np.uint64(bits)) != 0
+    return np.asarray((values & np.uint64(bits)) != 0)
