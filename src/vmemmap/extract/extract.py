@@ -45,6 +45,7 @@ from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
+from vmemmap.units import count_text
 from vmemmap.write.elf_core import Segment, write_elf
 from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
@@ -164,6 +165,9 @@ def write_extract(
         result.bytes_shown[shown] = result.bytes_shown.get(shown, 0) + run["size"]
     if gone:
         result.missing.append(f"lines of VMCOREINFO that are not shared: {', '.join(gone)}")
+    if maker.reducer.astray:
+        tails = count_text(maker.reducer.astray, "damaged tail")
+        result.missing.append(f"{tails}, in whose place it has pages that are none")
     result.missing += unlike(dump, path)
     return result
 
@@ -227,6 +231,7 @@ class _Maker:
     Attributes:
         found: All that is shown, but for struct pages.
         runs: What was loaded so far, for the manifest.
+        reducer: What reduces struct pages.
     """
 
     def __init__(self, dump: Dump, wanted: frozenset[Shown], *, hide_addresses: bool) -> None:
@@ -241,8 +246,10 @@ class _Maker:
         lru = None
         if Shown.CRASH in wanted or not pages.exclusions.knowledge.reads_free_marks:
             lru = dump.kernel.vmcoreinfo.offset("page.lru")
-        reducer = PageReducer(pages.layout, pages.fields[0], struct_pages.base, end_pfn, lru=lru)
-        self._page_runs = PageRuns(struct_pages, dump.vmemmap_runs, reducer, self.page_size)
+        self.reducer = PageReducer(
+            pages.layout, pages.fields[0], struct_pages.base, end_pfn, lru=lru
+        )
+        self._page_runs = PageRuns(struct_pages, dump.vmemmap_runs, self.reducer, self.page_size)
         table = dump.backing
         found = table.phys[table.rescued & table.usable].astype(np.int64)
         self._rescued = join(found, found + table.block_size)

@@ -51,6 +51,9 @@ class PageReducer:
         end_pfn: The pfn after the last that has one.
         lru: OFFSET(page.lru) in bytes, to keep the links of free pages too, for a kernel whose
             free pages are told by its lists; else None.
+
+    Attributes:
+        astray: How many tails named no struct page: what is shown of them is no tail.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class PageReducer:
         self._flag_mask = _FLAGS | (fields.mask if fields else 0)
         self._end = base + end_pfn * layout.size
         self._prefix = numpy_prefix(layout.order)
+        self.astray = 0
 
     def reduce(self, first_pfn: int, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give what is shown of some struct pages.
@@ -105,8 +109,8 @@ class PageReducer:
         if layout.head is not None:
             word = self._get(rows, layout.head)
             tail = (word & _U64(1) != 0) & (self._is_page(word - _U64(1)) | _is_mask(word))
-            # One that names no struct page is damaged, which its lowest bit tells.
-            self._put(out, layout.head, np.where(tail, word, word & _U64(1)))
+            self._put(out, layout.head, word, where=tail)
+            self.astray += int(np.count_nonzero((word & _U64(1) != 0) & ~tail))
             named = word - _U64(1)
         elif "tail" in layout.bits and layout.first_page is not None:
             tail = flags & _U64(1 << layout.bits["tail"]) != 0
