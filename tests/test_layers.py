@@ -123,7 +123,7 @@ def arrows() -> dict[str, set[str]]:
     for name, path in MODULES.items():
         targets = imported(path)
         whole = {target.rpartition(".")[0] for target in targets - MODULES.keys()}
-        found[name] = ((targets | whole) & MODULES.keys()) - {name, "vmemmap"}
+        found[name] = set((targets | whole) & MODULES.keys()) - {name, "vmemmap"}
     return found
 
 
