@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,8 @@ def allowed(layer: str) -> set[str]:
     return {*GROUND, layer, *before, *COMPILED.get(layer, ())}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Give the modules that a module imports, also inside functions and under TYPE_CHECKING."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -90,7 +92,7 @@ def imported(path: Path) -> set[str]:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("vmemmap.")}
+    return frozenset(name for name in found if name.startswith("vmemmap."))
 
 
 def imported_layers(path: Path) -> set[str]:
@@ -122,7 +124,7 @@ def arrows() -> dict[str, set[str]]:
     for name, path in MODULES.items():
         targets = imported(path)
         whole = {target.rpartition(".")[0] for target in targets - MODULES.keys()}
-        found[name] = ((targets | whole) & MODULES.keys()) - {name, "vmemmap"}
+        found[name] = set((targets | whole) & MODULES.keys()) - {name, "vmemmap"}
     return found
 
 

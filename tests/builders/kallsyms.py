@@ -97,7 +97,7 @@ def _offsets(
 
 def _tokens(texts: Sequence[str]) -> tuple[list[int], bytes, dict[str, int]]:
     """Return the index, the token table, and the code of each token's text."""
-    used = {ord(letter) for text in texts for letter in text}
+    used = {ord(letter) for letter in set("".join(texts))}
     pieces = Counter(text[at : at + 4] for text in texts for at in range(1, len(text) - 3))
     free = [code for code in range(256) if code not in used]
     codes = {chr(code): code for code in used}

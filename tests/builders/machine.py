@@ -275,10 +275,16 @@ def _sections(
     """Sections whose struct pages all lie in the given blocks; section 0 if there is none."""
     have = set(numbers)
     memmap = (1 << SECTION_SHIFT) // page_size * struct_page_size
-    end = (max(numbers, default=0) + 1) * block_size // memmap
+    touched = {
+        section
+        for number in have
+        for section in range(
+            number * block_size // memmap, ((number + 1) * block_size - 1) // memmap + 1
+        )
+    }
     covered = tuple(
         section
-        for section in range(end)
+        for section in sorted(touched)
         if all(
             number in have
             for number in range(

@@ -176,7 +176,8 @@ def test_some_pages_as_csv_and_json_lines(built, run_vmemmap, tmp_path) -> None:
     def asked(*options: object) -> str:
         ran = run_vmemmap("pages", built.path, *options)
         assert ran.code == 0
-        return ran.out
+        out: str = ran.out
+        return out
 
     kinds = built.pages.kinds
     slab = sorted(pfn for pfn, kind in kinds.items() if kind == "slab")
