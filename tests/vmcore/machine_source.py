@@ -72,6 +72,10 @@ class MachineSource:
     def read_into(self, address: int, out: NDArray[np.uint8]) -> None:
         out[:] = np.frombuffer(self.read(address, len(out)), dtype=np.uint8)
 
+    @property
+    def gives_file(self) -> bool:
+        return False
+
     def locate(self, runs: NDArray[np.int64]) -> Located:
         return PhysicalSource.locate(cast(PhysicalSource, self), runs)
 
