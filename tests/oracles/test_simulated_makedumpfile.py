@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import vmemmap
-from breadth import every, singles
+from breadth import every, full, singles
 from filter.kdump_table import read_table
 from oracles import makedumpfile
 from oracles.simulated import (
@@ -50,6 +50,7 @@ LEVELS = ALL_LEVELS if FULL else (31,)
 TOLD = [release for release in RELEASES if numbers(release) >= (3, 13)]
 """Releases whose VMCOREINFO names the list."""
 UNTOLD = [release for release in RELEASES if release not in TOLD]
+PAGES = (65536, 4096)
 GIB_OF_TWO = ((0, 0, 512), (1, 1024, 512))
 
 MACHINES: dict[str, dict[str, Any]] = {
@@ -202,14 +203,9 @@ TRACKER = {
 
 @pytest.mark.parametrize(
     ("release", "page"),
-    every(
-        1 if FULL else 2,
-        (
-            pytest.param(release, page)
-            for turn, release in enumerate(UNTOLD)
-            for page in ((65536, 4096) if FULL else ((65536, 4096)[turn // 2 % 2],))
-        ),
-    ),
+    list(product(UNTOLD, PAGES))
+    if FULL
+    else [*singles(product(UNTOLD[::2], PAGES)), *full(product(UNTOLD[1::2], PAGES))],
 )
 def test_kernels_that_do_not_name_the_list(folder: Path, release: str, page: int) -> None:
     """Before 3.13 it needs to be told (-i) where the list is; to 3.8 it follows the free lists.
