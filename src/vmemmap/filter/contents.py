@@ -27,6 +27,10 @@ _ZERO_RATIO = 128
 _SNAPPY_ZERO_RATIO = 20
 """But for snappy: a copy of 64 bytes takes three."""
 _SPARE_BYTES = 64
+_HOLE_BYTES = 64 << 10
+"""To ask where a file has a hole takes as long as reading so much."""
+_HOLES_TRIED = 8 * _HOLE_BYTES
+"""What may be asked in vain, of each batch of pages."""
 
 
 class Contents:
@@ -154,8 +158,10 @@ def _in_holes(file: OpenFile, offset: NDArray[np.int64], size: int) -> NDArray[n
     found = np.zeros(len(offset), dtype=np.bool_)
     if (np.diff(offset) < size).any():
         return found  # not one behind the other, as hardly any dump has them
-    row, end = 0, int(offset[-1]) + size
+    row, end, asked = 0, int(offset[-1]) + size, 0
     while row < len(offset):
+        if (asked := asked + 1) * _HOLE_BYTES > np.count_nonzero(found) * size + _HOLES_TRIED:
+            break
         data = file.next_data(int(offset[row]), end)
         after = int(np.searchsorted(offset, data - size, side="right"))
         found[row:after] = True
