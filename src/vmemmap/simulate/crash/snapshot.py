@@ -30,7 +30,7 @@ from vmemmap.simulate.mm.struct_pages import Objects, StructPagePainter
 from vmemmap.simulate.mm.usage import PageRun, Use
 from vmemmap.write.notes import pack_note
 
-PAINT_BYTES = 4 << 20
+PAINT_BYTES = 2 << 20
 MAPPING_AT, ANON_VMA_AT, BUFFERS_AT = 128, 384, 640
 STAMP_BYTES = 64
 BACKUP_BYTES = 64 << 10
