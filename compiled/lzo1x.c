@@ -13,7 +13,7 @@
 #define TABLE_BITS 13 /* the table's size: 16 KiB, which leave the nearest cache room for a page */
 #define HEAD 8        /* bytes at a piece's start where no copy begins: see `put_piece` */
 #define TAIL 16       /* bytes at its end where none does, so that loads stay inside */
-#define PATIENCE 5    /* each 32 literals in a row make the steps longer, lest noise take long */
+#define PATIENCE 6    /* each 64 literals in a row make the steps longer, lest noise take long */
 
 /* Writing. */
 
