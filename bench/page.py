@@ -184,9 +184,7 @@ def _many(result: Record) -> str:
     many = result["many"]
     return (
         f"{many['opened']:,} times a real dump opened, counted, checked and closed in one process: "
-        f"{many['cpu_ms_each']:.1f} ms of processor time each; {many['settled_mib']:.1f} MiB "
-        f"resident after {many['settled_after']}, {many['at_end_mib']:.1f} at the end, "
-        f"which is {many['grown_mib']:+.1f}."
+        f"{many['cpu_ms_each']:.1f} ms of processor time each; {_resident(many)}."
     )
 
 
@@ -195,9 +193,15 @@ def _survey(result: Record) -> str:
     return (
         f"{survey['dumps']:,} times one of {survey['kinds']} small simulated dumps asked what "
         f"`vmemmap survey` asks, in one process: {survey['cpu_ms_each']:.1f} ms of processor time "
-        f"each, {survey['wall_ms_each']:.1f} by the clock; {survey['settled_mib']:.1f} MiB "
-        f"resident after {survey['settled_after']}, {survey['at_end_mib']:.1f} at the end, "
-        f"which is {survey['grown_mib']:+.1f}."
+        f"each, {survey['wall_ms_each']:.1f} by the clock; {_resident(survey)}."
+    )
+
+
+def _resident(loop: Record) -> str:
+    """Say what a process that does the same again and again comes to hold."""
+    return (
+        f"{loop['settled_mib']:.1f} MiB resident after {loop['settled_after']}, "
+        f"{loop['at_end_mib']:.1f} at the end, which is {loop['grown_mib']:+.1f}"
     )
 
 

@@ -2,12 +2,8 @@
 
 #include "columns.h"
 
+#include "reading.h"
 #include "words.h"
-
-#include <errno.h>
-#ifndef _WIN32
-#include <unistd.h>
-#endif
 
 const char copy_doc[] =
     "copy(data, spans, size, swap, stretches, out, item, members)\n--\n\n"
@@ -114,25 +110,11 @@ static void look_at(ZeroJob *job, const uint8_t *data, int64_t bytes) {
     }
 }
 
-#ifdef _WIN32
-static int read_and_look(ZeroJob *job, int64_t offset, int64_t bytes) {
-    (void)offset, (void)bytes;
-    job->cut = 1;
-    return 0;
-}
-#else
 /* Read a part of the file; gives 0 where that cannot be. */
 static int read_part(ZeroJob *job, int64_t offset, int64_t bytes) {
-    for (int64_t done = 0; done < bytes;) {
-        ssize_t got = pread(job->file, job->room + done, (size_t)(bytes - done), offset + done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        job->error = got < 0 ? errno : 0, job->cut = got == 0;
-        if (got <= 0)
-            return 0;
-        done += got;
-    }
-    return 1;
+    int failed = read_fully(job->file, job->room, bytes, offset);
+    job->cut = failed == READ_ENDED, job->error = failed > 0 ? failed : 0;
+    return failed == READ_ALL;
 }
 
 /* Read a span in parts, and look at each. Gives 0 where that is the end of it. */
@@ -158,7 +140,6 @@ static int read_and_look(ZeroJob *job, int64_t offset, int64_t bytes) {
     }
     return !job->full;
 }
-#endif
 
 PyObject *zero_pages(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *given[3], *result = NULL;

@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#ifndef _WIN32
-#include <unistd.h>
-#endif
 
 #include "lzo1x.h"
+#include "reading.h"
 #include "snappy.h"
 #include "words.h"
 
@@ -30,7 +28,7 @@ const char pack_pages_doc[] =
 
 enum { CONTENT = -1, PLAIN = 0, ZERO = -3 };
 enum { NONE = 0, LZO = 2, SNAPPY = 4 };
-enum { DONE = 0, ENDED = -1, NO_ROOM = -2 }; /* or an errno */
+enum { DONE = READ_ALL, ENDED = READ_ENDED, NO_ROOM = -2 }; /* or an errno */
 
 typedef struct {
     Py_buffer source, columns[3], out;
@@ -76,25 +74,6 @@ static int put_page(Job *job, Py_ssize_t row, const uint8_t *from) {
     return DONE;
 }
 
-/* Fill the window from *offset* on. */
-static int read_file(const Job *job, int64_t offset, int64_t bytes) {
-#ifdef _WIN32
-    (void)job, (void)offset, (void)bytes;
-    return ENOSYS;
-#else
-    for (int64_t done = 0; done < bytes;) {
-        ssize_t got = pread(job->file, job->window + done, (size_t)(bytes - done), offset + done);
-        if (got > 0)
-            done += got;
-        else if (got == 0)
-            return ENDED;
-        else if (errno != EINTR)
-            return errno;
-    }
-    return DONE;
-#endif
-}
-
 /* Do all pages; those that lie near one another in a file are read together. */
 static int put_all(Job *job) {
     const int64_t *offset = job->offset, *size = job->size;
@@ -119,7 +98,7 @@ static int put_all(Job *job) {
                 break;
             end = offset[stop] + size[stop];
         }
-        failed = read_file(job, start, end - start);
+        failed = read_fully(job->file, job->window, end - start, start);
         for (; row < stop && !failed; row++)
             if (job->form[row] < CONTENT)
                 job->size[row] = 0;

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from vmemmap.address import ByteOrder
-from vmemmap.errors import NotInDump
+from vmemmap.errors import NotInDump, UnreadableFile
 
 __all__ = ["CLOSED", "BytesMemory", "Dumpable", "DumpedMemory", "Memory", "OpenFile"]
 
@@ -45,6 +45,11 @@ class OpenFile:
             return min(max(os.lseek(self.fd, offset, os.SEEK_HOLE), offset + 1), end)
         except (OSError, AttributeError):
             return end
+
+    def unreadable(self, error: OSError | None = None) -> UnreadableFile:
+        """Make the error for a dump that cannot be read any more, or that ends where it did not."""
+        why = error.strerror if error is not None else "it has become shorter"
+        return UnreadableFile(f"cannot read the dump: {why}", path=self.path)
 
 
 class Memory(Protocol):

@@ -11,10 +11,16 @@ def size_text(size_bytes: int) -> str:
     return count_text(size_bytes, "byte")
 
 
-def count_text(count: int, noun: str) -> str:
-    """Put a count into words: 1 page, 3 pages; *noun* is the word for one."""
+def count_text(count: int, noun: str, separator: str = "") -> str:
+    """Put a count into words: 1 page, 3 pages; *noun* is the word for one.
+
+    Args:
+        count: The count.
+        noun: As above.
+        separator: What stands between its thousands, ``,`` or nothing.
+    """
     plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{count} {noun if count == 1 else plural}"
+    return f"{count:{separator}} {noun if count == 1 else plural}"
 
 
 def duration_text(seconds: int) -> str:

@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.drawing.charts import Axis, Points, plot
 from vmemmap.drawing.marks import Scale
-from vmemmap.units import size_text
+from vmemmap.units import count_text, size_text
 
 _POINTS_MAX = 3000
 
@@ -93,7 +94,7 @@ def _drawn(backing: Listed) -> NDArray[np.int64]:
     stride = backing.virt[1:] - backing.virt[:-1]
     values, often = np.unique(stride, return_counts=True)
     steps = np.flatnonzero(stride != values[np.argmax(often)])
-    return np.unique(
+    return distinct(
         np.r_[_evenly(np.arange(count)), _evenly(odd), _evenly(np.r_[steps, steps + 1])]
     )
 
@@ -108,6 +109,6 @@ def _evenly(places: NDArray[np.int64]) -> NDArray[np.int64]:
 def order_words(backing: Listed) -> str:
     """Say in a sentence what the list is."""
     count, size = len(backing), size_text(backing.block_size)
-    words = f"{count:,} {'entry' if count == 1 else 'entries'}, blocks of {size}"
+    words = f"{count_text(count, 'entry', ',')}, blocks of {size}"
     more = count - len(_drawn(backing))
     return words + (f"; {more:,} of them are not drawn" if more else "")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vmemmap.intervals import Intervals, join, subtract, touches
+from vmemmap.intervals import Intervals, join, numbers, subtract, touches
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.write.page_bits import CHUNK_PAGES, PageBits
 
@@ -56,10 +56,10 @@ def _spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> Interva
             begin, stop = low * size // page_size, -(-high * size // page_size)
             rows = struct_pages.places(begin * page_size, stop * page_size) // page_size
             place, pfn, count = rows.T
-            into = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-            at = (np.repeat(place, count) + into) * page_size
+            at = numbers(np.column_stack([place, place + count])) * page_size
             starts, ends = at // size, -(-(at + page_size) // size)
-            free = (np.repeat(pfn, count) + into)[~touches(stays, starts, ends - starts)]
+            pfns = numbers(np.column_stack([pfn, pfn + count]))
+            free = pfns[~touches(stays, starts, ends - starts)]
             found.append(join(free, free + 1))
     rows = np.concatenate(found)
     return join(rows[:, 0], rows[:, 1])

@@ -39,7 +39,6 @@ from vmemmap.pages.members import Members
 from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
-from vmemmap.source.file_view import unreadable
 
 compiled: Any = None
 """The compiled module; None where there is none."""
@@ -422,15 +421,16 @@ def zero_pages(located: Located, page_size: int) -> NDArray[np.bool_]:
     counts = located.spans[:, 1] // page_size
     out = np.zeros(int(counts.sum()), dtype=np.bool_)
     if compiled is not None:
-        file, lost = located.file, "it has become shorter"
+        file, failed = located.file, None
         try:
             if compiled.zero_pages(
                 located.data, located.spans, page_size, out.view(np.uint8), file.fd if file else -1
             ):
                 return out
         except OSError as error:
-            lost = str(error.strerror)
-        raise unreadable(file.path if file else "", lost)
+            failed = error
+        assert file is not None, "only of a file something can be lost"
+        raise file.unreadable(failed) from failed
     at = 0
     for (_, size, offset), count in zip(located.spans.tolist(), counts.tolist(), strict=True):
         words = np.frombuffer(located.data[offset : offset + size], np.uint64).reshape(count, -1)

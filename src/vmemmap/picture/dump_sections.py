@@ -25,7 +25,7 @@ from vmemmap.picture.usage_picture import (
     kind_rows,
     level_rows,
 )
-from vmemmap.units import size_text
+from vmemmap.units import count_text, size_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
@@ -68,7 +68,7 @@ class DumpSections:
         pages = f"{counted.pages:,} pages of {size_text(size)}: {size_text(counted.pages * size)}"
         return fill(
             "map.html.j2",
-            pages_words=f"{pages} in {_many(counted.sections, 'section')}.",
+            pages_words=f"{pages} in {count_text(counted.sections, 'section', ',')}.",
             detail_words=_detail_words(record["runs"], size),
             kinds=kind_rows(counted, size),
             strips=[(name, words, Markup(picture)) for name, words, picture in strips],
@@ -197,10 +197,6 @@ class DumpSections:
         return fill("facts.html.j2", facts=rows, missing_facts=missing)
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _detail_words(runs: RunsRecord, page_size: int) -> str:
     """Say how far the map goes."""
     if not runs["mixed_blocks"]:
@@ -208,7 +204,7 @@ def _detail_words(runs: RunsRecord, page_size: int) -> str:
     pages = 1 << runs["shift"]
     return (
         "Zoom in down to single pages, but where too many kinds are mixed for what this page has "
-        f"room for: of {_many(runs['mixed_blocks'], 'block')} of {pages:,} pages "
+        f"room for: of {count_text(runs['mixed_blocks'], 'block', ',')} of {pages:,} pages "
         f"({size_text(pages * page_size)} each) it tells only how many pages of each kind are in "
         "them."
     )

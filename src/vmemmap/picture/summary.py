@@ -10,7 +10,7 @@ from vmemmap.errors import FactError, VmemmapError
 from vmemmap.explanations import Explanation, explanations
 from vmemmap.facts.fact import Facts
 from vmemmap.findings import Finding, Severity
-from vmemmap.units import duration_text, size_text, time_text
+from vmemmap.units import count_text, duration_text, size_text, time_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
@@ -136,7 +136,7 @@ def _list(dump: Dump, check: CheckReport | None, why: str) -> Verdict:
         return Verdict("The list", UNTOLD, "It cannot be checked", why)
     errors = [f for f in check.findings if f.severity is Severity.ERROR]
     warnings = [f for f in check.findings if f.severity is Severity.WARNING]
-    entries = f"{check.entries:,} {'entry' if check.entries == 1 else 'entries'}"
+    entries = count_text(check.entries, "entry", ",")
     if check.rescued:
         entries += f", and {check.rescued} rescued"
     if errors:
@@ -164,7 +164,7 @@ def _coverage(check: CheckReport | None, why: str) -> Verdict:
             "Coverage", UNTOLD, "It cannot be told", why if check is None else NO_COVERAGE
         )
     counts = found.counts
-    sections = f"{counts.sections:,} {'section' if counts.sections == 1 else 'sections'}"
+    sections = count_text(counts.sections, "section", ",")
     words = f"{counts.covered:,} of {sections} are backed"
     state = FINE if counts.covered == counts.sections else BAD
     return Verdict(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.distinct import distinct
 from vmemmap.errors import ReadError
 from vmemmap.source.base import Located
 from vmemmap.source.kdump_descriptors import Descriptors
@@ -95,8 +96,7 @@ class BatchDecoder:
         size = self._page_bytes
         first, last = runs[:, 1] // size, (runs[:, 1] + runs[:, 2] - 1) // size
         ranges = zip(first.tolist(), last.tolist(), strict=True)
-        borders = np.sort(np.concatenate([np.arange(low, high + 1) for low, high in ranges]))
-        borders = borders[np.r_[True, borders[1:] != borders[:-1]]]
+        borders = distinct(np.concatenate([np.arange(low, high + 1) for low, high in ranges]))
         pieces = cut_at(runs, borders * size)  # one for each page of the file
         pfns = pieces[:, 1] // size
         found, there = self._descriptors.of_many(pfns)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO, Protocol
 
-from vmemmap.errors import OutputTooLarge, UnreadableFile, UnwritableFile
+from vmemmap.errors import OutputTooLarge, UnwritableFile
 from vmemmap.memory import OpenFile
 
 Bytes = bytes | bytearray | memoryview
@@ -117,14 +117,8 @@ def read_pieces(file: OpenFile, start: int, size: int) -> Iterator[bytes]:
         try:
             data = os.pread(file.fd, min(size, _PIECE_BYTES), start)
         except OSError as error:
-            raise unreadable_input(file, error) from error
+            raise file.unreadable(error) from error
         if not data:
-            raise unreadable_input(file, None)
+            raise file.unreadable()
         yield data
         start, size = start + len(data), size - len(data)
-
-
-def unreadable_input(file: OpenFile, error: OSError | None) -> UnreadableFile:
-    """Make the error for a dump that cannot be read any more, or that ends where it did not."""
-    why = error.strerror if error is not None else "it has become shorter"
-    return UnreadableFile(f"cannot read the dump: {why}", path=file.path)

@@ -20,7 +20,7 @@ from vmemmap.distinct import distinct
 from vmemmap.formats import kdump
 from vmemmap.memory import OpenFile
 from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor
-from vmemmap.write.output import Bytes, unreadable_input
+from vmemmap.write.output import Bytes
 
 CONTENT, LOST, ZERO = -1, -2, -3
 """What a page of a batch is, where it is not in a form of the file: its own bytes, to be
@@ -216,7 +216,7 @@ class Packer:
         except (OSError, EOFError) as error:
             assert batch.file is not None
             why = error if isinstance(error, OSError) else None
-            raise unreadable_input(batch.file, why) from error
+            raise batch.file.unreadable(why) from error
 
     def _compressed(
         self,
