@@ -6,6 +6,7 @@
 #include "lzo1x_calls.h"
 #include "one_pass.h"
 #include "pack.h"
+#include "room.h"
 
 static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
@@ -37,6 +38,7 @@ static PyMethodDef module_methods[] = {
     {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
     {"lzo1x_decompress_into", decompress_into, METH_VARARGS, decompress_into_doc},
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
+    {"make_room", make_room, METH_VARARGS, make_room_doc},
     {"pack_pages", pack_pages, METH_VARARGS, pack_pages_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},

@@ -163,8 +163,7 @@ class Decider:
         until = 0
         for part in found:
             gone = self._by_class(part, free, until)
-            taken = _together([*gone.values()])
-            until = max(until, int(taken[-1, 1]) if len(taken) else 0)
+            until = max(until, *(int(pages[-1, 1]) for pages in gone.values()), 0)
             unread = {
                 Absence(why): intersect(_of_rows(part.unread, why), part.kept)
                 for why in distinct(part.unread[:, 2]).tolist()
@@ -173,7 +172,9 @@ class Decider:
                 unread[Absence.NO_ENTRY] = _together(
                     [unread.get(Absence.NO_ENTRY, _NONE), subtract(part.kept, sections)]
                 )
-            kept, absent = self._in_dump(subtract(part.kept, taken))
+            # A stretch is without all that goes already, but for what only the free lists tell.
+            listed = gone.get(Class.FREE, _NONE) if len(free) else _NONE
+            kept, absent = self._in_dump(subtract(part.kept, listed) if len(listed) else part.kept)
             yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
 
     def _drop_struct_pages(self, out: Decision) -> Intervals:
@@ -242,7 +243,7 @@ class Decider:
                 mine = intersect(_of_rows(part.gone, why), left)
                 left = subtract(left, mine) if overlap else left
                 kind = Class(why)
-                out[kind] = _together([out.get(kind, _NONE), mine])
+                out[kind] = _together([out[kind], mine]) if kind in out else mine
         return {why: pages for why, pages in out.items() if len(pages)}
 
     def _in_dump(self, kept: Intervals) -> tuple[Intervals, Intervals]:
@@ -253,7 +254,7 @@ class Decider:
             claimed = self._source.present_runs(int(group[0, 0]) * size, int(group[-1, 1]) * size)
             there.append(intersect(group, touched(claimed, size)))
         have = _together(there)
-        return have, subtract(kept, have)
+        return have, _NONE if total(have) == total(kept) else subtract(kept, have)
 
 
 def page_runs(stretches: Iterator[Stretch]) -> Iterator[PageRun]:

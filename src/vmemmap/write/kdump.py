@@ -156,6 +156,8 @@ class _PageWriter:
         offset = self._data_at + np.cumsum(size) - size
         end = int(size.sum())
         before = 0
+        left = self.total - written.pages
+        self._out.expect(self._data_at, left * self._header.page_size)
         if zeros and self._zero_at < 0:
             # In front of the first that is one, however many pages came together.
             first = int(np.argmax(zero))
@@ -185,6 +187,7 @@ class _PageWriter:
         self._flush()
         if not self.total:
             self._out.put(self._header.descriptors_at - 1, b"\0")
+        self._out.expect(self._data_at, 0)
         self.written.file_bytes = self._data_at
         assert self.written.pages == self.total, (self.written.pages, self.total)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO, Protocol
 
@@ -15,6 +15,8 @@ from vmemmap.memory import OpenFile
 
 Bytes = bytes | bytearray | memoryview
 _PIECE_BYTES = 1 << 20
+_ROOM_BYTES = 64 << 20
+"""What is found on the disk at once: that much again is no faster."""
 
 
 class Output(Protocol):
@@ -32,6 +34,10 @@ class Output(Protocol):
         """Write at *offset* the *size* bytes that another file has from *start* on."""
         ...
 
+    def expect(self, offset: int, most: int) -> None:
+        """Be told that from *offset* on all is written next, *most* bytes or fewer; 0: no more."""
+        ...
+
 
 class FileOutput:
     """A file that can be written anywhere.
@@ -44,6 +50,8 @@ class FileOutput:
 
     def __init__(self, file: BinaryIO, path: str, limit: int | None = None) -> None:
         self._fd, self._path, self._limit = file.fileno(), path, limit
+        self._room_end = 0
+        self._make_room = _compiled_make_room()
 
     def put(self, offset: int, data: Bytes) -> None:
         """Write *data* at *offset*; see `Output.put`.
@@ -100,11 +108,38 @@ class FileOutput:
             self.put(offset, data)
             offset += len(data)
 
+    def expect(self, offset: int, most: int) -> None:
+        """Have room made on the disk, some way ahead, where that makes writing faster.
+
+        With 0 bytes to come the room that is left over is given back; see `Output.expect`.
+        """
+        if not most:
+            if self._room_end:
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size)
+                self._room_end = 0
+            return
+        end = offset + most if self._limit is None else min(offset + most, self._limit)
+        start = max(offset, self._room_end)
+        if self._make_room and start < min(end, offset + _ROOM_BYTES // 2):
+            stop = min(end, offset + _ROOM_BYTES)
+            if self._make_room(self._fd, start, stop - start):
+                self._room_end = stop
+            else:
+                self._make_room = None
+
     def _check_limit(self, end: int) -> None:
         if self._limit is not None and end > self._limit:
             raise OutputTooLarge(
                 f"would be larger than the {self._limit} bytes that it may have", path=self._path
             )
+
+
+def _compiled_make_room() -> Callable[[int, int, int], bool] | None:
+    try:
+        from vmemmap._compiled import make_room
+    except ImportError:
+        return None
+    return make_room
 
 
 def read_pieces(file: OpenFile, start: int, size: int) -> Iterator[bytes]:

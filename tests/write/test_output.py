@@ -1,0 +1,68 @@
+"""The file that is being written: room on the disk is made ahead, and given back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from vmemmap.pages.one_pass import compiled
+from vmemmap.write.output import FileOutput
+
+_MIB = 1 << 20
+
+
+def test_room_is_made_ahead_and_given_back(tmp_path) -> None:
+    with (tmp_path / "out").open("w+b") as file:
+        output = FileOutput(file, "out")
+
+        def on_disk() -> int:
+            return os.fstat(file.fileno()).st_blocks * 512
+
+        output.put(0, b"head")
+        output.expect(1 * _MIB, 40 * _MIB)
+        output.put(1 * _MIB, b"x" * (3 * _MIB))
+        is_made = on_disk() >= 40 * _MIB
+        assert is_made or compiled is None or not compiled.make_room(file.fileno(), 0, 1)
+        assert os.fstat(file.fileno()).st_size == 4 * _MIB
+        output.expect(4 * _MIB, 37 * _MIB)
+        output.put(4 * _MIB, b"tail")
+        output.expect(4 * _MIB + 4, 0)
+        file.flush()
+        os.fsync(file.fileno())
+        assert on_disk() < 6 * _MIB
+        assert os.fstat(file.fileno()).st_size == 4 * _MIB + 4
+    data = (tmp_path / "out").read_bytes()
+    assert data == (b"head".ljust(_MIB, b"\0") + b"x" * (3 * _MIB) + b"tail")
+
+
+@pytest.mark.parametrize("limit", [None, 5 * _MIB])
+def test_no_more_room_than_is_asked_for(tmp_path, monkeypatch, limit: int | None) -> None:
+    asked = []
+
+    def make_room(_file: int, offset: int, size: int) -> bool:
+        asked.append((offset, size))
+        return True
+
+    with (tmp_path / "out").open("w+b") as file:
+        output = FileOutput(file, "out", limit)
+        monkeypatch.setattr(output, "_make_room", make_room)
+        for done in range(0, 200 * _MIB, 2 * _MIB):
+            output.expect(done, 200 * _MIB - done)
+    ends = [offset + size for offset, size in asked]
+    assert [offset for offset, _ in asked] == [0, *ends[:-1]]
+    assert ends[-1] == (200 * _MIB if limit is None else limit)
+    assert len(asked) < 10
+
+
+def test_where_no_room_can_be_made_nobody_asks_again(tmp_path, monkeypatch) -> None:
+    asked = []
+    with (tmp_path / "out").open("w+b") as file:
+        output = FileOutput(file, "out")
+        monkeypatch.setattr(output, "_make_room", lambda *_: asked.append(1) is not None)
+        for done in range(0, 8 * _MIB, _MIB):
+            output.expect(done, 8 * _MIB - done)
+            output.put(done, b"x" * _MIB)
+        output.expect(8 * _MIB, 0)
+    assert len(asked) == 1
+    assert (tmp_path / "out").read_bytes() == b"x" * (8 * _MIB)
