@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "lzo1x.h"
+#include "noise.h"
 #include "reading.h"
 #include "snappy.h"
 #include "words.h"
 
 #define WINDOW 262144 /* bytes that are read of a file in one call: the second cache holds them */
+#define SORTED_PAGE_MAX 65536
 #define GAP 4096      /* to read so many bytes that nobody wants is as fast as another call */
 
 const char pack_pages_doc[] =
@@ -21,13 +23,15 @@ const char pack_pages_doc[] =
     "each begins and how many bytes it has there; form: int64, -1 for a page to be compressed, 0 for\n"
     "one that stays plain, more for one that is compressed already, less for one that takes no bytes;\n"
     "page: bytes of a page; codec: the flag of what it is compressed by, 2 for LZO1X, 4 for snappy, 0\n"
-    "for nothing; out: needs a quarter of *page* and 256 bytes more than all sizes together.\n\n"
+    "for nothing, -1 for nothing yet; out: needs a quarter of *page* and 256 bytes more than all sizes\n"
+    "together.\n\n"
     "Each size is set to the bytes in *out*, and each form to *codec* where the page was made smaller,\n"
-    "to 0 where it is plain, and to -3 where it is full of zeros and takes no bytes.\n\n"
+    "to 0 where it is plain, and to -3 where it is full of zeros and takes no bytes. With a codec of\n"
+    "-1 it stays -1 for a page that copies from within it would make smaller, and is 0 for noise.\n\n"
     "An OSError where the file cannot be read, an EOFError where it ends before.";
 
 enum { CONTENT = -1, PLAIN = 0, ZERO = -3 };
-enum { NONE = 0, LZO = 2, SNAPPY = 4 };
+enum { SORT = -1, NONE = 0, LZO = 2, SNAPPY = 4 };
 enum { DONE = READ_ALL, ENDED = READ_ENDED, NO_ROOM = -2 }; /* or an errno */
 
 typedef struct {
@@ -59,14 +63,14 @@ static int put_page(Job *job, Py_ssize_t row, const uint8_t *from) {
     if (room < (form == CONTENT ? room_for(bytes, job->codec) : bytes))
         return NO_ROOM;
     size_t made = bytes;
-    if (form == CONTENT && job->codec != NONE)
+    if (form == CONTENT && job->codec > NONE)
         made = job->codec == LZO ? lzo1x_write(from, bytes, out) : snappy_write(from, bytes, out);
     if (made < bytes)
         job->form[row] = job->codec;
     else {
         made = bytes;
         memcpy(out, from, bytes);
-        if (form == CONTENT)
+        if (form == CONTENT && (job->codec != SORT || is_noise(from, bytes)))
             job->form[row] = PLAIN;
     }
     job->size[row] = (int64_t)made;
@@ -112,8 +116,10 @@ static int put_all(Job *job) {
 static int check(const Job *job) {
     if (job->page < 64 || job->page % 64 || job->page > WINDOW)
         PyErr_SetString(PyExc_ValueError, "a page has a multiple of 64 bytes, 256 KiB at most");
-    else if (job->codec != NONE && job->codec != LZO && job->codec != SNAPPY)
+    else if (job->codec != SORT && job->codec != NONE && job->codec != LZO && job->codec != SNAPPY)
         PyErr_Format(PyExc_ValueError, "there is no codec of flag %d here", job->codec);
+    else if (job->codec == SORT && job->page > SORTED_PAGE_MAX)
+        PyErr_SetString(PyExc_ValueError, "noise is told from other pages up to 64 KiB");
     else if (job->columns[0].len != job->columns[1].len || job->columns[0].len != job->columns[2].len)
         PyErr_SetString(PyExc_ValueError, "the columns have different lengths");
     else {

@@ -23,6 +23,7 @@ from vmemmap.memory import OpenFile
 from vmemmap.source.codecs import decoder
 from vmemmap.source.flattened import FlattenedView
 from vmemmap.source.opening import open_bytes
+from vmemmap.write import packing
 from vmemmap.write.compress import CODECS, FLAG_OF_CODEC
 from vmemmap.write.flattened import FlattenedOutput
 from vmemmap.write.output import FileOutput
@@ -86,6 +87,45 @@ def test_snappy_is_as_small_as_another_writer_makes_it() -> None:
     for page in (words, text[:65536], NOISE[:5000] * 13 + bytes(536), words[:4096], text[:4096]):
         with trying(page[:20].hex()):
             assert len(by_snappy(page)[0]) < len(snappy.compress_raw(page)) * 1.05
+
+
+@pytest.mark.parametrize("size", [256, 4096, 8192])
+def test_noise_is_told_from_what_copies_make_smaller(size: int) -> None:
+    words = address_words(0xC000000000000000, size, "little")
+    text = (b"vmemmap_populate: node 1, block 0xc000000012340000\n" * 1500)[:size]
+    half, page = size // 2, {}
+    page[0] = [NOISE[at : at + size] for at in range(0, 4 * size, size)] + [bytes(range(64))]
+    page[CONTENT] = [words, text, NOISE[:half] + bytes(half), bytes(half) + NOISE[:half]]
+    page[CONTENT] += [NOISE[:half] * 2, NOISE[: size - 200] + b"x" * 200]
+    page[ZERO] = [bytes(size)]
+    for expected, texts in page.items():
+        for text in texts:
+            sizes, form = np.array([len(text)]), np.array([CONTENT])
+            out = bytearray(2 * size + 256)
+            compiled.pack_pages(text, np.zeros(1, np.int64), sizes, form, len(text), -1, out)
+            with trying(text[:20].hex()):
+                assert form.tolist() == [expected]
+                assert bytes(out[: int(sizes[0])]) == (b"" if expected == ZERO else text)
+
+
+def test_a_library_is_not_asked_for_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def compress(data: memoryview, offsets: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+        asked.extend(offsets.tolist())
+        return b"small" * len(offsets), np.full(len(offsets), 5)
+
+    monkeypatch.setattr(packing, "compressor", lambda *_: compress)
+    data = NOISE[:4096] + address_words(0, 4096, "little") + NOISE[4096 : 3 * 4096]
+    offset, size = np.arange(4) * 4096, np.full(4, 4096)
+    for codec, expected in (("zstd", [4096]), ("zlib", [0, 4096, 2 * 4096, 3 * 4096])):
+        packer = Packer(codec, 4096, find_zero(4096))
+        packed = packer.pack(PageBatch(memoryview(data), offset, size, np.full(4, CONTENT)))
+        assert asked == expected
+        asked.clear()
+        if codec == "zstd":
+            assert pages_of(packed) == [data[:4096], b"small", data[8192:12288], data[12288:]]
+            assert packed.flags.tolist() == [0, FLAG_OF_CODEC["zstd"], 0, 0]
 
 
 def batch_of(size: int, file: OpenFile | None, data: bytes) -> PageBatch:
@@ -225,6 +265,8 @@ def test_long_runs_are_copied_from_file_to_file(
         (0, 4096, -1, 4000, 0, 9000),  # no size of a page
         (0, 4096, -1, 1 << 19, 0, 9000),
         (0, 4096, -1, 4096, 1, 9000),  # no codec of the module's
+        (0, 4096, -1, 4096, -2, 9000),
+        (0, 1 << 17, -1, 1 << 17, -1, 1 << 18),  # noise is not told from such a page
         (0, 4096, -1, 4096, 0, 4095),  # no room
         (0, 4096, -1, 4096, 2, 4200),
         (0, 4096, -1, 4096, 4, 4200),
@@ -234,7 +276,7 @@ def test_what_cannot_be_is_refused(
     offset: int, size: int, form: int, page: int, codec: int, room: int
 ) -> None:
     columns = [np.array([value], dtype=np.int64) for value in (offset, size, form)]
-    with pytest.raises(ValueError, match=r"outside|a page has|codec|no room"):
+    with pytest.raises(ValueError, match=r"outside|a page has|codec|no room|noise"):
         compiled.pack_pages(NOISE[:4096], *columns, page, codec, bytearray(room))
     with pytest.raises(ValueError, match="different lengths"):
         compiled.pack_pages(

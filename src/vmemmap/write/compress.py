@@ -51,6 +51,14 @@ def compressor(codec: str, page_size: int) -> Compressor:
     return _MAKERS[codec](page_size)
 
 
+def copies_alone(codec: str, page_size: int) -> bool:
+    """Tell whether a library makes pages smaller by copies from within them, and no other way.
+
+    Pages without such copies need not be tried then; what a table of codes would save is not lost.
+    """
+    return codec == "zstd" and page_size <= _ZSTD_QUICK_PAGE_MAX
+
+
 def _joined(
     data: memoryview, offsets: NDArray[np.int64], page_size: int, forms: Sequence[Bytes]
 ) -> tuple[Bytes, NDArray[np.int64]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vmemmap.distinct import distinct
 from vmemmap.formats import kdump
 from vmemmap.memory import OpenFile
-from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor
+from vmemmap.write.compress import FLAG_OF_CODEC, Compressor, compressor, copies_alone
 from vmemmap.write.output import Bytes
 
 CONTENT, LOST, ZERO = -1, -2, -3
@@ -29,6 +29,8 @@ PLAIN = 0
 """The form of a page that is stored as it is in memory."""
 _COMPILED_FLAGS = (kdump.FLAG_LZO, kdump.FLAG_SNAPPY)
 _COMPILED_PAGE_MAX = 1 << 18
+_SORT = -1
+"""The codec by which the compiled module tells noise from what a library is to compress."""
 _PAGE_MULTIPLE = 64
 _LONG_RUN_BYTES = 128 << 10
 """From about so much in one piece on the system copies from file to file in less time; pieces of
@@ -116,6 +118,7 @@ class Packer:
         self._find_zero = find_zero
         self._pack = _compiled_pack(page_size)
         self._by_library = bool(self._flag) and not (self._pack and self._flag in _COMPILED_FLAGS)
+        self._sorts = bool(self._pack) and copies_alone(codec, page_size)
         self._own = threading.local()
         self._rooms: deque[bytearray] = deque()
         if self._by_library:
@@ -141,7 +144,8 @@ class Packer:
             used = self._gather(batch, size, form, room)
             data, offset = memoryview(room)[:used], np.cumsum(size) - size
         out: Bytes = data
-        left = np.flatnonzero((batch.form == CONTENT) & (form > ZERO) & (form <= PLAIN))
+        tried = form == CONTENT if self._sorts else (form > ZERO) & (form <= PLAIN)
+        left = np.flatnonzero((batch.form == CONTENT) & tried)
         if self._pack is None or (self._by_library and len(left)):
             form[left] = PLAIN
             out = self._compressed(data, offset, size, form, left)
@@ -209,7 +213,7 @@ class Packer:
         """Put pages into *room*, those of zeros left out; give how many bytes they take."""
         assert self._pack is not None
         source = batch.data if batch.file is None else batch.file.fd
-        codec = 0 if self._by_library else self._flag
+        codec = _SORT if self._sorts else 0 if self._by_library else self._flag
         offset = np.ascontiguousarray(batch.offset, dtype=np.int64)
         try:
             return int(self._pack(source, offset, size, form, self._page_size, codec, room))
