@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["all_at_once", "in_order"]
+__all__ = ["all_at_once", "in_order", "in_turn"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,6 +47,50 @@ def in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def in_turn(
+    work: Callable[[T], R],
+    finish: Callable[[R], None],
+    things: Iterable[T],
+    threads: int,
+    name: str = "vmemmap",
+) -> Iterator[None]:
+    """Run *work* on each thing, and *finish* on the results in the order of the things.
+
+    A thread that has worked on the thing whose turn it is finishes it, since it is still in its
+    processor's cache, and what others have worked on behind it. None of them waits::
+
+        thread 0    work 0            finish 0, 1, 2        work 4    finish 4
+        thread 1    work 1    work 2            work 3      finish 3
+
+    Args:
+        work: What is done with one; several threads call it at once.
+        finish: What is done with the result; called by one thread at a time.
+        things: Taken one by one, by the thread that asks.
+        threads: How many to use; with one, all is done by the thread that asks.
+        name: What the threads are called.
+
+    Yields:
+        None after each thing; at the end all are finished.
+    """
+    finishing, turn = Lock(), 0
+    worked: dict[int, R] = {}
+
+    def do(numbered: tuple[int, T]) -> None:
+        nonlocal turn
+        number, thing = numbered
+        worked[number] = work(thing)
+        # Whoever finishes looks once more when it has let go. After a failure no turn comes.
+        while turn in worked and finishing.acquire(blocking=False):
+            try:
+                while turn in worked:
+                    finish(worked.pop(turn))
+                    turn += 1
+            finally:
+                finishing.release()
+
+    yield from in_order(do, enumerate(things), threads, name)
 
 
 def all_at_once(work: Callable[[T], R], things: Sequence[T], threads: int) -> list[R]:

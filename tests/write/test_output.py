@@ -57,9 +57,14 @@ def test_no_more_room_than_is_asked_for(tmp_path, monkeypatch, limit: int | None
 
 def test_where_no_room_can_be_made_nobody_asks_again(tmp_path, monkeypatch) -> None:
     asked = []
+
+    def make_room(*given: int) -> bool:
+        asked.append(given)
+        return False
+
     with (tmp_path / "out").open("w+b") as file:
         output = FileOutput(file, "out")
-        monkeypatch.setattr(output, "_make_room", lambda *_: asked.append(1) is not None)
+        monkeypatch.setattr(output, "_make_room", make_room)
         for done in range(0, 8 * _MIB, _MIB):
             output.expect(done, 8 * _MIB - done)
             output.put(done, b"x" * _MIB)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from vmemmap.formats import kdump
 from vmemmap.intervals import Intervals, groups
 from vmemmap.progress import Progress, no_progress
-from vmemmap.threads import in_order
+from vmemmap.threads import in_turn
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.output import Bytes, Output
 from vmemmap.write.packing import FindZero, Packed, Packer, PageBatch
@@ -107,9 +107,12 @@ def write_kdump(
     writer = _PageWriter(out, header, kept.count(start, end))
     batches = _batches(kept, start, end, load, header.page_size)
     total = writer.total * header.page_size
-    for packed in in_order(packer.pack, batches, threads, "vmemmap-compress"):
+
+    def put(packed: Packed) -> None:
         writer.put(packed)
         packer.release(packed)
+
+    for _ in in_turn(packer.pack, put, batches, threads, "vmemmap-compress"):
         if writer.written.pages < writer.total:
             progress("writing", writer.written.pages * header.page_size, total)
     writer.end()
