@@ -121,11 +121,9 @@ class FileOutput:
         end = offset + most if self._limit is None else min(offset + most, self._limit)
         start = max(offset, self._room_end)
         if self._make_room and start < min(end, offset + _ROOM_BYTES // 2):
-            stop = min(end, offset + _ROOM_BYTES)
-            if self._make_room(self._fd, start, stop - start):
-                self._room_end = stop
-            else:
-                self._make_room = None
+            self._room_end = min(end, offset + _ROOM_BYTES)
+            if not self._make_room(self._fd, start, self._room_end - start):
+                self._make_room = None  # where the disk is full it may have been made in part
 
     def _check_limit(self, end: int) -> None:
         if self._limit is not None and end > self._limit:
