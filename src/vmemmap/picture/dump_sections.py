@@ -146,7 +146,7 @@ class DumpSections:
     def space(self) -> Markup:
         """Fill in the address space and the page tables."""
         space = self.attempts.ask("regions", self._draw_space)
-        found = self.attempts.ask("tables", lambda: self.dump.page_table_format)
+        found = self.attempts.ask("tables", lambda: self.dump.tables.format)
         tables, fact = found or (None, None)
         return fill(
             "space.html.j2",
