@@ -21,7 +21,10 @@ _PAGE_MAX = 16 << 10
 def zstd_pages_decoder() -> (
     Callable[[memoryview, NDArray[np.int64], int, memoryview], bytes] | None
 ):
-    """Give the decoder, a `PagesDecoder` of ``codecs.py``, if the library is there and takes many frames in one call."""
+    """Give the decoder, a `PagesDecoder` of ``codecs.py``; None without what it takes.
+
+    That is the library, and its calls for many frames.
+    """
     try:
         import zstandard
     except ImportError:
