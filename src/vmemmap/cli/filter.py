@@ -135,10 +135,9 @@ def command(
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
     if manifest and _is_parquet(manifest):
         _check_parquet()
-    names = [*outputs, *([manifest] if manifest else ())]
-    if len({os.path.realpath(name) for name in names}) < len(names):
-        raise click.UsageError("each output, and the manifest, needs a name of its own")
-    for name in names:
+    written = (*outputs, *([] if manifest is None else [manifest]))
+    _check_names(written)
+    for name in written:
         _check_output(name, force, dump)
     given = click.get_current_context().get_parameter_source("levels")
     if reassemble and given is not ParameterSource.DEFAULT:
@@ -249,6 +248,15 @@ def _levels(text: str) -> list[int]:
         raise click.BadParameter(
             f"--level {text!r}: expected numbers from 0 to 31, with commas between"
         ) from None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    from vmemmap.filter.wanted import check_names
+
+    try:
+        check_names(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _member(text: str | None, outputs: Sequence[str]) -> tuple[int, int] | None:
