@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -130,8 +131,20 @@ def test_errors_speak_of_what_was_given(core, tmp_path: Path) -> None:
         with pytest.raises(vmemmap.VmemmapError) as told:
             ask()
         assert told.value.__notes__[0].startswith(f"{named}{tmp_path}/none")
-    with pytest.raises(ValueError, match="there is no class 'dmsg'"):
-        core.extract(tmp_path / "out", classes="dmsg")
+    for options, said in (
+        ({"classes": "dmsg"}, "there is no class 'dmsg'"),
+        ({"codec": "zst"}, "there is no codec 'zst': expected zstd, "),
+    ):
+        with pytest.raises(ValueError, match=said):
+            core.extract(tmp_path / "out", **cast("Any", options))
+    for refused, said in (
+        (lambda: core.filter(5), "expected the path of the output, or several, or a stream"),
+        (lambda: core.filter(io.StringIO()), "takes texts, not bytes: open it in binary mode"),
+        (lambda: core.filter(tmp_path / "out", "31"), "expected a dump level as an integer"),
+        (lambda: core.compare("later"), r"found 'later': vmemmap\.open\(\) gives one"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            refused()
     with pytest.raises(vmemmap.FactError):
         core.vtop("vmemap_list")
     for ask in (lambda: core.vtop(1.5), lambda: core.pages[1.5]):

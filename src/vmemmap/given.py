@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from io import TextIOBase
 from operator import index
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,3 +83,22 @@ def files_of(paths: Sequence[Any]) -> list[Any]:
     if not found:
         raise TypeError("expected the path of a dump: vmemmap.open('vmcore')")
     return found
+
+
+def outputs_of(
+    out: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | BinaryIO,
+) -> tuple[Sequence[str | os.PathLike[str]], BinaryIO | None]:
+    """Take where something is to be written: the paths of files, or a stream.
+
+    Raises:
+        TypeError: It is neither, or the stream takes texts.
+    """
+    if isinstance(out, (str, os.PathLike)):
+        return (out,), None
+    if isinstance(out, Sequence):
+        return out, None
+    if isinstance(out, TextIOBase):
+        raise TypeError(f"{out!r} takes texts, not bytes: open it in binary mode")
+    if not hasattr(out, "write"):
+        raise TypeError(f"expected the path of the output, or several, or a stream; found {out!r}")
+    return (), out

@@ -29,7 +29,7 @@ from vmemmap.facts.symbols.table import (
     may_be_in_image,
 )
 from vmemmap.findings import Finding
-from vmemmap.given import address_of, addresses_of, files_of, symbol_and_offset
+from vmemmap.given import address_of, addresses_of, files_of, outputs_of, symbol_and_offset
 from vmemmap.linear_map import linear_phys
 from vmemmap.memory import Dumpable
 from vmemmap.progress import Progress, no_progress
@@ -592,11 +592,14 @@ class Vmcore:
             with the reason.
 
         Raises:
+            TypeError: *later* is no opened dump.
             FactConflict: Their pages have different sizes, or both are the same file.
             FactError: The page size of one is unknown.
         """
         from vmemmap.compare.comparison import compare  # which no other question needs
 
+        if not isinstance(later, Vmcore):
+            raise TypeError(f"expected an opened dump, found {later!r}: vmemmap.open() gives one")
         return compare(self._dump, later._dump)
 
     @property
@@ -652,6 +655,7 @@ class Vmcore:
             What stayed, what went, and why.
 
         Raises:
+            TypeError: *out* can take no bytes, or *level* is a text.
             ValueError: The arguments do not go together.
             OutputTooLarge: At no level does the output fit.
             UnwritableFile: An output cannot be made; nothing of it is left.
@@ -660,14 +664,9 @@ class Vmcore:
         """
         from vmemmap.filter.wanted import Wanted
 
-        paths: Sequence[Target] = ()
-        stream: BinaryIO | None = None
-        if isinstance(out, (str, os.PathLike)):
-            paths = (out,)
-        elif isinstance(out, Sequence):
-            paths = out
-        else:
-            stream = out
+        if isinstance(level, str):
+            raise TypeError(f"expected a dump level as an integer, or several; found {level!r}")
+        paths, stream = outputs_of(out)
         wanted = Wanted(
             paths,
             stream,

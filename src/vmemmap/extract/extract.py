@@ -46,6 +46,7 @@ from vmemmap.pages.exclusions import page_ranges
 from vmemmap.pages.one_pass import zero_pages_at
 from vmemmap.progress import Progress, no_progress
 from vmemmap.units import count_text
+from vmemmap.write.compress import CODECS
 from vmemmap.write.elf_core import Segment, write_elf
 from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
@@ -110,7 +111,7 @@ def write_extract(
         FactError: Where the struct pages are cannot be told.
         UnwritableFile: The file cannot be written.
     """
-    wanted = _wanted(classes, form, hide_addresses=hide_addresses)
+    wanted = _wanted(classes, form, codec, hide_addresses=hide_addresses)
     maker = _Maker(dump, wanted, hide_addresses=hide_addresses)
     page_size, stored = maker.page_size, maker.pages()
     whole = page_ranges(dump.source.ranges(), page_size)
@@ -172,8 +173,12 @@ def write_extract(
     return result
 
 
-def _wanted(classes: Collection[str], form: str, *, hide_addresses: bool) -> frozenset[Shown]:
+def _wanted(
+    classes: Collection[str], form: str, codec: str, *, hide_addresses: bool
+) -> frozenset[Shown]:
     """Check what is asked for; give the classes."""
+    if codec not in CODECS:
+        raise ValueError(f"there is no codec {codec!r}: expected {', '.join(CODECS)}")
     if form not in FORMS:
         raise ValueError(f"there is no form {form!r}: expected kdump or elf")
     names = {shown.value for shown in OPTIONAL}
