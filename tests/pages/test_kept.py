@@ -18,9 +18,9 @@ from vmemmap import Vmcore
 from vmemmap.errors import UnreadableFile
 from vmemmap.memory import OpenFile
 from vmemmap.pages import kept as kept_module
-from vmemmap.pages import one_pass
+from vmemmap.pages import one_pass, zero_filled
 from vmemmap.pages.kept import decided
-from vmemmap.pages.one_pass import zero_pages
+from vmemmap.pages.zero_filled import zero_pages
 from vmemmap.progress import no_progress
 from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.crash.vmcore import write_vmcore
@@ -131,6 +131,6 @@ def test_zero_pages_of_a_file(tmp_path, page_size) -> None:
         file_of = Located(memoryview(content.tobytes()), spans, OpenFile(file.fileno(), str(path)))
         assert zero_pages(file_of, page_size).tolist() == (~content[rows].any(axis=1)).tolist()
         os.truncate(path, 8 * page_size + 1000)
-        if one_pass.compiled is not None:
+        if zero_filled.compiled is not None:
             with pytest.raises(UnreadableFile, match="shorter"):
                 zero_pages(file_of, page_size)

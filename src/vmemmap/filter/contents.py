@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
 from vmemmap.memory import OpenFile
-from vmemmap.pages.one_pass import zero_pages_at
+from vmemmap.pages.zero_filled import zero_pages_at
 from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC
 from vmemmap.write.packing import CONTENT, LOST, ZERO, PageBatch
