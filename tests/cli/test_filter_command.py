@@ -71,6 +71,23 @@ def test_split_reassemble_member(run_vmemmap, tmp_path, dump) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
+def test_a_member_of_very_many(run_vmemmap, tmp_path, dump) -> None:
+    """Only where it begins and ends is looked for."""
+    with vmemmap.open(dump.path) as core:
+        last = [run.pfn_end for run in core.kept(31) if run.fate == "kept"][-1]
+    many = 10**15
+    options = ("--member", f"{many}/{many}", "-o", tmp_path / "out", "--format", "json")
+    (file,) = run_vmemmap("filter", dump.path, *options).json["files"]
+    assert (file["pages"], file["pfn_start"]) == (1, last - 1)
+
+
+def test_an_impossible_manifest_is_told_before_the_work(run_vmemmap, tmp_path, dump) -> None:
+    options = ("-o", tmp_path / "out", "--manifest", tmp_path / "none" / "runs")
+    ran = run_vmemmap("filter", dump.path, *options)
+    assert (ran.code, names(tmp_path)) == (3, [])
+    assert ran.err.endswith("runs: cannot be written: No such file or directory\n")
+
+
 def test_flattened_to_the_standard_output(tmp_path, dump) -> None:
     """A process of its own: what it prints is the dump, and the figures go to stderr."""
     program = [sys.executable, "-m", "vmemmap", "filter"]
@@ -173,6 +190,10 @@ def test_level_that_fits(run_vmemmap, tmp_path, dump) -> None:
         ((), "give -o FILE for the output, or --dry-run"),
         (("-o", "DUMP", "-f"), "would replace what is read"),
         (("-o", "THERE"), "is there already: give --force to replace it"),
+        (("-o", "OUT", "-o", "OUT", "--split"), "needs a name of its own"),
+        (("-o", "OUT", "--manifest", "AGAIN"), "needs a name of its own"),
+        (("-o", ""), "the output has no name"),
+        (("-o", "OUT", "--reassemble", "-d", "31"), "--reassemble keeps all that there is"),
     ],
 )
 def test_wrong_usage(run_vmemmap, tmp_path, dump, arguments, said: str) -> None:
@@ -180,6 +201,7 @@ def test_wrong_usage(run_vmemmap, tmp_path, dump, arguments, said: str) -> None:
     files = {
         "OUT": tmp_path / "out",
         "OUT2": tmp_path / "out2",
+        "AGAIN": tmp_path / "." / "there" / ".." / "out",
         "DUMP": dump.path,
         "THERE": tmp_path / "there",
     }

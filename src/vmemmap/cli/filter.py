@@ -6,10 +6,12 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
@@ -129,8 +131,14 @@ def command(
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
     if manifest and _is_parquet(manifest):
         _check_parquet()
-    for name in (*outputs, *([manifest] if manifest else ())):
+    names = [*outputs, *([manifest] if manifest else ())]
+    if len({os.path.realpath(name) for name in names}) < len(names):
+        raise click.UsageError("each output, and the manifest, needs a name of its own")
+    for name in names:
         _check_output(name, force, dump)
+    given = click.get_current_context().get_parameter_source("levels")
+    if reassemble and given is not ParameterSource.DEFAULT:
+        raise click.UsageError("--reassemble keeps all that there is; without it -d joins, too")
     arguments: dict[str, Any] = {
         "level": None if reassemble else _levels(levels),
         "codec": None if reassemble and not (codec or letter) else codec or letter or "zstd",
@@ -142,7 +150,7 @@ def command(
         "drop_struct_pages": drop_struct_pages,
         "verify": verify,
     }
-    with dump.open(progress_here(rates=True)) as core:
+    with dump.open(progress_here(rates=True)) as core, _manifest(manifest) as runs:
         try:
             made = (
                 _estimated(core, dump.dumps, arguments)
@@ -151,8 +159,8 @@ def command(
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-        if manifest:
-            _write_manifest(core, manifest, made["level"])
+        if manifest and runs:
+            report.write_manifest(runs, core.kept(made["level"]), parquet=_is_parquet(manifest))
         text = list(report.lines(made, stats=show_stats))
         if "-" in outputs:
             for line in "".join(text).splitlines():
@@ -251,11 +259,11 @@ def _size(text: str | None) -> int | None:
         raise click.BadParameter(f"--max-size: {error}") from None
 
 
-def _write_manifest(core: Vmcore, path: str, level: int) -> None:
+def _manifest(path: str | None) -> AbstractContextManager[BinaryIO | None]:
+    """Open the manifest, before the work, so that its name is known to do."""
     from vmemmap.write.new_file import new_file
 
-    with new_file(path) as file:
-        report.write_manifest(file, core.kept(level), parquet=_is_parquet(path))
+    return new_file(path) if path else nullcontext()
 
 
 def _check_parquet() -> None:

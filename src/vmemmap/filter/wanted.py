@@ -67,6 +67,8 @@ class Wanted:
             raise ValueError(f"there is no form {self.form!r}: expected {' or '.join(FORMS)}")
         if bool(self.paths) == (self.stream is not None) or not self.levels:
             raise ValueError("expected one output or more, or a stream, and at least one level")
+        if len({os.path.realpath(path) for path in self.paths}) < len(self.paths):
+            raise ValueError("two outputs have the same name")
         if self.stream is not None and len(self.levels) > 1:
             raise ValueError("what has gone into a stream cannot be taken back: give one level")
         split = len(self.paths) > 1 or self.member is not None
