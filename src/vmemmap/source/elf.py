@@ -17,12 +17,7 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX
-from vmemmap.errors import (
-    NotInDump,
-    PageExcluded,
-    ReadError,
-    Truncated,
-)
+from vmemmap.errors import NotInDump, PageExcluded, ReadError, Truncated
 from vmemmap.formats import elf64
 from vmemmap.formats.notes import (
     NOTES_MAX_BYTES,
