@@ -39,18 +39,18 @@ from vmemmap.report.eras import EraRecord
 from vmemmap.report.explain import ExplanationRecord
 from vmemmap.report.extract import ExtractRecord
 from vmemmap.report.filter import FilterRecord
-from vmemmap.report.info import InfoRecord
+from vmemmap.report.info_record import InfoRecord
 from vmemmap.report.list import ListRecord
 from vmemmap.report.members import HEX_ADDRESS, HexAddress
 from vmemmap.report.page import PageRecord
 from vmemmap.report.ptov import PtovRecord
 from vmemmap.report.read import ReadRecord
 from vmemmap.report.report import ReportRecord
-from vmemmap.report.simulate import DamageKindRecord, SimulatedRecord
+from vmemmap.report.simulate_record import DamageKindRecord, SimulatedRecord
 from vmemmap.report.store_orders import StoreOrdersRecord
 from vmemmap.report.survey import SurveyRecord
-from vmemmap.report.trace import TracesRecord
-from vmemmap.report.usage import UsageRecord
+from vmemmap.report.trace_record import TracesRecord
+from vmemmap.report.usage_record import UsageRecord
 from vmemmap.report.vtop import VtopRecord
 
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vmemmap" / "report" / "schemas"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,24 +13,19 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX, Phys, Run, Virt
-from vmemmap.backing.list_eras import (
-    list_empty_mmu_unknown,
-    list_empty_on_hash,
-    may_duplicate,
-)
+from vmemmap.backing.known_list import KnownList
 from vmemmap.backing.table import BackingTable
-from vmemmap.backing.walk import EMPTY_WALK, Walk, walk_list
-from vmemmap.errors import FactError, FactMissing, NotBacked, ReadError, TranslateError
+from vmemmap.backing.walk import EMPTY_WALK, Walk
+from vmemmap.errors import FactError, FactMissing, ReadError, TranslateError
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
-from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
+from vmemmap.facts.fact import AnyFact, Facts
 from vmemmap.facts.kernel import KernelFacts
+from vmemmap.facts.kernel_symbols import KernelSymbols
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
-from vmemmap.facts.mmu import HASH, RADIX
+from vmemmap.facts.mmu import RADIX
 from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
-from vmemmap.facts.symbols.descriptors import DESCRIPTOR_SUFFIX, code_in_memory
-from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable, resolve_symbol
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
@@ -42,17 +36,14 @@ from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.address_space import AddressSpace
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.explained import ExplainedMemory
+from vmemmap.translate.kernel_tables import KernelTables
 from vmemmap.translate.lookup import BlockTable
-from vmemmap.translate.page_tables.choice import TableEvidence, settle_format
-from vmemmap.translate.page_tables.table_format import Format
-from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import CERTAIN_LINEAR, AddressLayout
 from vmemmap.translate.result import Translation, translation
-from vmemmap.translate.runs import BlockRuns, NoRuns, TableRuns, VmemmapRuns
+from vmemmap.translate.runs import BlockRuns, VmemmapRuns
 
 if TYPE_CHECKING:
     # These are loaded when they are first asked for: info, list and vtop do without the pages.
-    from vmemmap.backing.rescue_search import Effort
     from vmemmap.check.whole_dump import CheckReport
     from vmemmap.facts.types.types import Types
     from vmemmap.facts.vmlinux import SymbolFile
@@ -66,8 +57,6 @@ if TYPE_CHECKING:
 _CERTAIN_END = CERTAIN_LINEAR.end
 _MAY_BE_DEVICE = (Absence.HOT_ADDED, Absence.RESERVED)
 """What memory that the dump's headers do not know may be said to be before devices are marked."""
-_MANY_NODES = 1 << 16
-"""Nodes of a list that take megabytes of the dump, which are let go of when they have been read."""
 
 
 class Dump:
@@ -135,6 +124,8 @@ class Dump:
             self.memory.close()
         if "evidence" in vars(self):
             self.evidence.close()
+        if "tables" in vars(self):
+            self.tables.close()
         for name in ("space", "filter"):
             vars(self).pop(name, None)
 
@@ -179,43 +170,14 @@ class Dump:
         return BackingFacts(self.kernel)
 
     @established
-    def symbols(self) -> SymbolTable:
+    def symbols(self) -> KernelSymbols:
         """The kernel's symbols: of the user's vmlinux, else those that it carries in itself."""
-        if self.vmlinux is not None and self.vmlinux.has_symbols:
-            self.kernel.check_vmlinux(self.vmlinux)
-            return self.vmlinux.table
-        return self.own_symbols
-
-    def symbol(self, name: str) -> Symbol:
-        """Give the symbol of a name; a function's is its code."""
-        found = resolve_symbol(name, self.kernel.vmcoreinfo, lambda: self.symbols)
-        code = self._code_of(found)
-        return Symbol(name, code, 0) if code else found
-
-    def symbol_at(self, virt: int) -> SymbolHit | None:
-        """Give the symbol to which an address in the kernel's image belongs."""
-        hit = self.symbols.at(virt)
-        if hit is None or not self._code_of(hit.symbol):
-            return hit
-        name = hit.name + DESCRIPTOR_SUFFIX
-        return SymbolHit(Symbol(name, hit.symbol.address, hit.size), hit.offset)
-
-    def _code_of(self, symbol: Symbol) -> int:
-        if self.vmlinux is None or not self.vmlinux.lacks_descriptors:
-            return 0
-        return code_in_memory(symbol, self.symbols, self.kernel.memory)
-
-    @established
-    def own_symbols(self) -> SymbolTable:
-        """The symbols that the kernel carries in itself."""
-        from vmemmap.facts.symbols.kallsyms import read_kallsyms
-
-        return read_kallsyms(self.kernel.vmcoreinfo, self.kernel.memory)
+        return KernelSymbols(self.kernel, self.vmlinux)
 
     def _own_types(self) -> Types:
         from vmemmap.facts.types.in_dump import read_own_types
 
-        return read_own_types(self.own_symbols, self.kernel.memory)
+        return read_own_types(self.symbols.own, self.kernel.memory)
 
     @property
     def typed_facts(self) -> tuple[AnyFact, ...]:
@@ -239,7 +201,7 @@ class Dump:
             "mmu": lambda: self.evidence.mmu,
             "layout": lambda: self.evidence.layout_fact,
             "vmemmap_base": lambda: self.evidence.vmemmap_base,
-            "page_table": lambda: self.page_table_format[1],
+            "page_table": lambda: self.tables.format[1],
             "struct_page_size": lambda: self.kernel.struct_page_size,
             "vmemmap_list": lambda: self.list_facts.vmemmap_list,
             "list_head": lambda: self.list_facts.list_head,
@@ -318,7 +280,7 @@ class Dump:
         return ExplainedMemory(self.source, self)
 
     @property
-    def _ram(self) -> NDArray[np.uint64]:
+    def ram(self) -> NDArray[np.uint64]:
         """The ranges of memory: those of the dump, and what the list covers beyond them.
 
         Of a far dump whose ranges are much to fetch it is all up to the end of the last: memory so
@@ -338,30 +300,19 @@ class Dump:
     # The list.
 
     @established
+    def known_list(self) -> KnownList:
+        """The list, and what asks about it alone."""
+        return KnownList(
+            *(self.kernel, self.list_facts, self.evidence),
+            *(self.mem_section, self.source, self.memory),
+            rescue=self._rescue,
+            effort=self._effort,
+        )
+
+    @established
     def walk(self) -> Walk:
         """What a walk of the list met."""
-        if self.evidence.keeps_no_list:
-            return EMPTY_WALK
-        facts = self.list_facts
-        try:
-            head = facts.list_head.value
-        except FactMissing as error:
-            if not self._rescue or error.name != "vmemmap_list":
-                raise
-            unreadable = Finding("list_head_unreadable", Severity.ERROR, str(error))
-            return replace(EMPTY_WALK, findings=(unreadable,))
-        try:
-            block_size = facts.block_size.value
-        except FactError:
-            if not self._rescue:
-                raise
-            block_size = self._page_size  # to judge doubtful nodes by; better is not known yet
-        walk = walk_list(
-            self.memory, head, facts.node_layout, page_size=self._page_size, block_size=block_size
-        )
-        if len(walk.node) > _MANY_NODES:
-            self.source.trim()  # the nodes are not looked at again
-        return walk
+        return self.known_list.walk
 
     @property
     def list_virts(self) -> NDArray[np.uint64]:
@@ -371,126 +322,34 @@ class Dump:
     @property
     def list_unread(self) -> str:
         """Why no list entry can be read, in words; empty where some can, or the list is empty."""
-        if len(self.walk.node):
-            return ""
-        return next((f.message for f in self.walk.findings if f.severity is Severity.ERROR), "")
+        return self.known_list.unread
 
     @established
     def listed(self) -> BackingTable:
         """The list itself, without anything rescued."""
-        return self._table(self.walk)
+        return self.known_list.listed
 
     @established
     def backing(self) -> BackingTable:
         """The list, and what was rescued of it, where that was asked for."""
-        if not self._rescue:
-            return self.listed
-        from vmemmap.backing.rescue import rescue_list
-
-        try:
-            if not self._keeps_list:
-                return self._not_rescued("on radix the kernel keeps no list", Severity.INFO)
-            region = self.evidence.layout.vmemmap
-            found = rescue_list(
-                *(self.mem_section, self.source, self.listed, self.walk),
-                *(self.evidence.vmemmap_base.value, Run(region.start, region.end)),
-                *(self._block_size, self._search_effort),
-            )
-        except FactError as error:  # what is not known enough to find anything
-            return self._not_rescued(str(error), Severity.WARNING)
-        return self._table(found.walk, found.how, found.distrusted)
-
-    def _not_rescued(self, why: str, severity: Severity) -> BackingTable:
-        """Give the list as it is, with a finding that says why nothing was looked for."""
-        finding = Finding("rescue_not_run", severity, f"nothing was looked for to rescue: {why}")
-        return self._table(replace(self.walk, findings=(*self.walk.findings, finding)))
+        return self.known_list.backing
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""
-        from vmemmap.backing.rescue import count_lost
-
-        region = Run(layout.vmemmap.start, layout.vmemmap.end)
-        return count_lost(
-            self.mem_section, self.source, self.list_facts, region, self._search_effort
-        )
-
-    @property
-    def _search_effort(self) -> Effort:
-        from vmemmap.backing.rescue_search import DEFAULT_EFFORT
-
-        return DEFAULT_EFFORT.times(self._effort)
-
-    def _table(
-        self,
-        walk: Walk,
-        how: NDArray[np.uint8] | None = None,
-        distrusted: NDArray[np.bool_] | None = None,
-    ) -> BackingTable:
-        try:
-            struct_page_size = self.kernel.struct_page_size.value
-        except FactError:
-            struct_page_size = None  # the list stands without it; only pfns cannot be given
-        return BackingTable(
-            walk,
-            block_size=0 if self.evidence.keeps_no_list else self._block_size,
-            region=self.region,
-            struct_page_size=struct_page_size,
-            node_size=self.list_facts.node_layout.size,
-            page_size=self._page_size,
-            duplicates_legal=may_duplicate(self.kernel.parsed_release),
-            how=how,
-            distrusted=distrusted,
-        )
+        return self.known_list.count_rescued(layout)
 
     @established
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with the list, by itself and against what else the dump says."""
-        found = self.backing.findings
-        if self.walk.findings or len(self.walk.node):
-            return found
-        try:
-            mmu = self.evidence.mmu
-            return (list_empty_on_hash(mmu.detail), *found) if mmu.value == HASH else found
-        except FactError as error:
-            return (list_empty_mmu_unknown(str(error)), *found)
-
-    @established
-    def _block_size(self) -> int:
-        try:
-            return self.list_facts.block_size.value
-        except FactError:
-            size = self._inferred_block_size() if self._rescue else None
-            if size is None:
-                raise
-            return size
-
-    def _inferred_block_size(self) -> int | None:
-        """Take the block size from the list's addresses, or from nodes found in the dump."""
-        from vmemmap.backing.rescue_nodes import guess_block_size, infer_block_size
-
-        if len(self.walk.node):
-            return infer_block_size(self.walk.phys, self.walk.virt)
-        if self.region is None:
-            return None
-        layout = self.list_facts.node_layout
-        return guess_block_size(self.source, layout, self._page_size, self.region)
+        return self.known_list.findings
 
     @property
     def region(self) -> Run | None:
         """Where the vmemmap lies, or None if no layout could be chosen."""
         try:
-            region = self.evidence.layout.vmemmap
+            return self.evidence.region
         except FactError:
             return None
-        return Run(region.start, region.end)
-
-    @property
-    def _keeps_list(self) -> bool:
-        """The kernel has a list, or should have one."""
-        try:
-            return len(self.walk.node) > 0 or self.evidence.mmu.value == HASH
-        except FactError:
-            return True
 
     # From virtual to physical addresses.
 
@@ -510,7 +369,7 @@ class Dump:
             blocks=blocks,
             block_size=block_size,
             page_size=page_size,
-            tables=self._tables_for,
+            tables=self.tables.of,
             doubt=self._doubt,
             list_error=list_error,
         )
@@ -611,63 +470,14 @@ class Dump:
     @property
     def vmemmap_tables(self) -> VmemmapRuns:
         """What the page tables map of the vmemmap."""
-        try:
-            return TableRuns(self._tables_for(self.evidence.vmemmap_base.value), self._page_size)
-        except NotBacked:
-            return NoRuns()
-
-    def _tables_for(self, virt: int) -> PageTable:
-        if virt in self._only_in_list:
-            what = self.list_unread or "vmemmap_list is empty"
-            raise NotBacked(
-                f"cannot translate {virt:#x}: {what}; on the hash MMU the list is the only record "
-                "of the vmemmap",
-                virt=virt,
-                below=None,
-                above=None,
-            )
-        return self._kernel_tables
+        return self.tables.vmemmap
 
     @established
-    def _only_in_list(self) -> Run:
-        """The addresses that no page table maps: the vmemmap of the hash MMU."""
-        region = self.evidence.layout.vmemmap
-        on_radix = self.evidence.mmu.value == RADIX
-        return Run(0, 0) if on_radix else Run(region.start, region.end)
-
-    @established
-    def _kernel_tables(self) -> PageTable:
-        return self.tables_at(self.kernel.root_table_phys)
-
-    def tables_at(self, root_phys: int) -> PageTable:
-        """Give the page tables whose root is at a physical address."""
-        table_format, fact = self.page_table_format
-        doubts = {Origin.ASSUMED: "which is assumed", Origin.USER: "which was given"}
-        return PageTable(
-            self.memory,
-            root_phys,
-            table_format,
-            self.kernel.order,
-            moves=self.source.moves,
-            doubt=doubts.get(fact.origin, ""),
-        )
-
-    @established
-    def page_table_format(self) -> tuple[Format, Fact[str]]:
-        """The format of the kernel's page tables, and the fact ``page_table``."""
-        return settle_format(
-            self._assume.given("page_table"),
-            mmu=self.evidence.mmu.value,
-            page_size=self._page_size,
-            release=self.kernel.parsed_release,
-            evidence=lambda: TableEvidence(
-                memory=self.source,
-                root=self.kernel.root_table_phys,
-                order=self.kernel.order,
-                layout=self.evidence.layout,
-                ram=self._ram,
-                areas=self.areas,
-            ),
+    def tables(self) -> KernelTables:
+        """The kernel's page tables."""
+        given = self._assume.given("page_table")
+        return KernelTables(
+            self.kernel, self.evidence, self.source, self.memory, clues=self, given=given
         )
 
     # The pages.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vmemmap.simulate.crash.damage import Harm
     from vmemmap.simulate.crash.snapshot import Snapshot
     from vmemmap.simulate.mm.backing_list import VmemmapBacking
-    from vmemmap.simulate.sched.tasks import Task
+    from vmemmap.simulate.sched.roster import Task
 
 MARKER = "vmemmap"
 _OF_THE_DUMP = ("damage", "container", "codec", "debug_info")
@@ -72,7 +72,7 @@ class SimulatedVmcore:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, as a debugger has to find them; without those that idle."""
-        from vmemmap.simulate.sched.tasks import TASKS
+        from vmemmap.simulate.sched.roster import TASKS
 
         return TASKS
 

@@ -299,7 +299,7 @@ class Vmcore:
     @property
     def page_table(self) -> Fact[str]:
         """Name of the format of the kernel's page tables, and how it was chosen."""
-        return self._layers.page_table_format[1]
+        return self._layers.tables.format[1]
 
     # The list.
 
@@ -436,7 +436,7 @@ class Vmcore:
         dump, root = self._dump, linear_phys(index(pgd))
         if root is None:
             raise ValueError(f"expected a root table in the linear map, found {pgd:#x}")
-        return dump.tables_at(root)
+        return dump.tables.at(root)
 
     # Pages.
 
@@ -724,7 +724,7 @@ class Vmcore:
             FactInvalid: The tables are damaged.
             FactConflict: The vmlinux is of another kernel.
         """
-        return self._dump.symbols
+        return self._dump.symbols.table
 
     def symbol(self, name: str) -> Symbol:
         """Give the kernel's symbol of this name.
@@ -734,7 +734,7 @@ class Vmcore:
             FactConflict: There are several; ``symbols.find_all`` has them.
             FactError: There is no symbol table, as for `symbols`.
         """
-        return self._layers.symbol(name)
+        return self._layers.symbols.find(name)
 
     def symbolize(self, virt: int) -> SymbolHit | None:
         """Name a kernel virtual address: its symbol and the offset in it.
@@ -747,7 +747,7 @@ class Vmcore:
         """
         virt = index(virt)
         inside = may_be_in_image(virt, self.kernel.vmcoreinfo)
-        return self._layers.symbol_at(virt) if inside else None
+        return self._layers.symbols.at(virt) if inside else None
 
     def dmesg(self) -> KernelLog:
         """Give the kernel's log, oldest record first; it is read when it is iterated.

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vmemmap.backing.order_picture import draw_order, order_words
+from vmemmap.backing.order_picture import draw_order
 
 BASE, BLOCK, COUNT = 0xC00C_0000_0000_0000, 65536, 50_000
 
@@ -49,7 +49,7 @@ def test_one_odd_entry_of_many_is_drawn(column, title) -> None:
     made = listed(**{column: 31_337})
     if column == "outdated":
         made.usable[31_337] = False
-    _, legend = draw_order(made, BASE)
+    legend = draw_order(made, BASE).legend
     assert [name for name, _ in legend] == ["in the list", title]
 
 
@@ -57,7 +57,8 @@ def test_both_sides_of_a_step_are_drawn() -> None:
     """Two blocks that changed places: more points than without, and at most so many."""
     plain, stepped = listed(), listed()
     stepped.virt[[20_001, 20_002]] = stepped.virt[[20_002, 20_001]]
-    words = [re.findall(r"([\d,]+) of them", order_words(each)) for each in (plain, stepped)]
+    pictures = [draw_order(each, BASE) for each in (plain, stepped)]
+    words = [re.findall(r"([\d,]+) of them", each.words) for each in pictures]
     more = [int(each[0].replace(",", "")) for each in words]
     assert more[0] == COUNT - 3000
     assert 2 <= more[0] - more[1] <= 4

@@ -71,6 +71,23 @@ def test_split_reassemble_member(run_vmemmap, tmp_path, dump) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
+def test_a_member_of_very_many(run_vmemmap, tmp_path, dump) -> None:
+    """Only where it begins and ends is looked for."""
+    with vmemmap.open(dump.path) as core:
+        last = [run.pfn_end for run in core.kept(31) if run.fate == "kept"][-1]
+    many = 10**15
+    options = ("--member", f"{many}/{many}", "-o", tmp_path / "out", "--format", "json")
+    (file,) = run_vmemmap("filter", dump.path, *options).json["files"]
+    assert (file["pages"], file["pfn_start"]) == (1, last - 1)
+
+
+def test_an_impossible_manifest_is_told_before_the_work(run_vmemmap, tmp_path, dump) -> None:
+    options = ("-o", tmp_path / "out", "--manifest", tmp_path / "none" / "runs")
+    ran = run_vmemmap("filter", dump.path, *options)
+    assert (ran.code, names(tmp_path)) == (3, [])
+    assert ran.err.endswith("runs: cannot be written: No such file or directory\n")
+
+
 def test_flattened_to_the_standard_output(tmp_path, dump) -> None:
     """A process of its own: what it prints is the dump, and the figures go to stderr."""
     program = [sys.executable, "-m", "vmemmap", "filter"]
@@ -165,7 +182,13 @@ def test_level_that_fits(run_vmemmap, tmp_path, dump) -> None:
         (("-o", "OUT", "-d", "32"), "there is no dump level 32: expected 0 to 31"),
         (("-o", "OUT", "-d", "x"), "--level 'x': expected numbers from 0 to 31"),
         (("-o", "OUT", "-c", "-E"), "give one codec; --elf has none"),
-        (("-o", "OUT", "--member", "3/2"), "a member from 0 to their number less 1"),
+        (("-o", "OUT", "--member", "3/2"), "--member 3/2: expected a member from 1 to 2"),
+        (("-o", "OUT", "--member", "0/2"), "--member 0/2: expected a member from 1 to 2"),
+        (("-o", "OUT", "-o", "OUT2", "--split", "--member", "1/2"), "--member writes one file"),
+        (("-o", "OUT", "-c", "-l"), "give one codec"),
+        (("-o", "OUT", "-o", "OUT", "--split"), "/out is named twice"),
+        (("-o", "OUT", "--manifest", "OUT"), "/out is named twice"),
+        (("-o", ""), "the name of an output is empty"),
         (("-o", "OUT", "--member", "2"), "--member '2': expected I/N"),
         (("-o", "OUT", "--max-size", "few"), "'few' is no size"),
         (("-o", "OUT", "--split"), "--split goes with two -o or more"),
@@ -173,6 +196,8 @@ def test_level_that_fits(run_vmemmap, tmp_path, dump) -> None:
         ((), "give -o FILE for the output, or --dry-run"),
         (("-o", "DUMP", "-f"), "would replace what is read"),
         (("-o", "THERE"), "is there already: give --force to replace it"),
+        (("-o", "OUT", "--manifest", "AGAIN"), "is named twice: every output is another file"),
+        (("-o", "OUT", "--reassemble", "-d", "31"), "--reassemble keeps all that there is"),
     ],
 )
 def test_wrong_usage(run_vmemmap, tmp_path, dump, arguments, said: str) -> None:
@@ -180,6 +205,7 @@ def test_wrong_usage(run_vmemmap, tmp_path, dump, arguments, said: str) -> None:
     files = {
         "OUT": tmp_path / "out",
         "OUT2": tmp_path / "out2",
+        "AGAIN": tmp_path / "." / "there" / ".." / "out",
         "DUMP": dump.path,
         "THERE": tmp_path / "there",
     }

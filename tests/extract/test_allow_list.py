@@ -219,7 +219,7 @@ def test_a_table_that_is_none_is_hidden(newest: Path, tmp_path: Path) -> None:
     """
     with vmemmap.open(newest) as core:
         root, order = core.kernel.root_table_phys, core.kernel.order
-        form = core._dump.page_table_format[0]
+        form = core._dump.tables.format[0]
         bits = form.levels[0].bits
         entries = np.frombuffer(core.read_phys(root, 8 << bits), dtype="<u8")
         free = np.flatnonzero(entries == 0)[-2:].tolist()

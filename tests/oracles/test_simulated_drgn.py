@@ -17,7 +17,7 @@ from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
 from vmemmap.simulate import PagePlan
 from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
-from vmemmap.simulate.sched.tasks import CRASHER, TASKS
+from vmemmap.simulate.sched.roster import CRASHER, TASKS
 
 drgn = pytest.importorskip("drgn", reason="drgn is not installed: pip install drgn")
 

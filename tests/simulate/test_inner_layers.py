@@ -19,6 +19,7 @@ ROWS = (
     ("crash",),
     ("trace",),
     ("journal", "events"),
+    ("in_words", "watched"),
     ("machine", "designs"),
     ("explain", "store_orders"),
 )

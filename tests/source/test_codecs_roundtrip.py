@@ -254,6 +254,17 @@ def test_lzo_without_the_compiled_module_is_lzallright(monkeypatch: pytest.Monke
                 decode(packed, block + 1)
 
 
+def test_zstd_pages_come_one_by_one_without_the_libraries_own_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert pages_decoder("zstd") is not None
+    forget()
+    monkeypatch.delattr("zstandard.BufferWithSegments")
+    assert pages_decoder("zstd") is None
+    without(monkeypatch, "zstandard")
+    assert pages_decoder("zstd") is None
+
+
 def test_lzo_falls_back_to_python_lzo(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interface of python-lzo: decompress(bytes, header, length), exception ``error``."""
     page = samples(4096)[1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import Any
 
 import pytest
 
+from vmemmap.errors import UnwritableFile
 from vmemmap.pages.one_pass import compiled
 from vmemmap.write.output import FileOutput
 
@@ -71,3 +74,41 @@ def test_where_no_room_can_be_made_nobody_asks_again(tmp_path, monkeypatch) -> N
         output.expect(8 * _MIB, 0)
     assert len(asked) == 1
     assert (tmp_path / "out").read_bytes() == b"x" * (8 * _MIB)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_room_never_is_what_the_rest_of_the_file_lacks(
+    tmp_path, monkeypatch, is_whole: bool
+) -> None:
+    """A disk of 10 MiB, and a file of 9: what lies before the pages is written after them."""
+    taken = {"room": 0, "data": 0}
+    real = os.pwrite
+
+    def make_room(_file: int, offset: int, size: int) -> bool:
+        taken["room"] = (10 if is_whole else 4) * _MIB - taken["data"]
+        return is_whole
+
+    def give_back(_file: int, _size: int) -> None:
+        taken["room"] = 0
+
+    def write(file: int, data: Any, offset: int) -> int:
+        if offset >= _MIB and taken["room"]:
+            taken["room"] -= len(data)
+        elif sum(taken.values()) + len(data) > 10 * _MIB:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken["data"] += len(data)
+        return real(file, data, offset)
+
+    monkeypatch.setattr(os, "ftruncate", give_back)
+    monkeypatch.setattr(os, "pwrite", write)
+    with (tmp_path / "out").open("w+b") as file:
+        output = FileOutput(file, "out")
+        monkeypatch.setattr(output, "_make_room", make_room)
+        for done in range(_MIB, 9 * _MIB, _MIB):
+            output.expect(done, 60 * _MIB)
+            output.put(done, b"x" * _MIB)
+            assert is_whole or not taken["room"]  # what was made in part is nobody's
+        output.put(0, b"y" * _MIB)
+        with pytest.raises(UnwritableFile, match="No space left on device"):
+            output.put(9 * _MIB, b"z" * (2 * _MIB))
+    assert (tmp_path / "out").read_bytes() == b"y" * _MIB + b"x" * (8 * _MIB)

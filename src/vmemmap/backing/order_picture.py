@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,26 @@ class Listed(Protocol):
     def __len__(self) -> int: ...
 
 
-def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
+class OrderPicture(NamedTuple):
+    """The order of a list.
+
+    Attributes:
+        drawing: It as SVG.
+        legend: What its colours mean: names and colours.
+        words: What the list is in a sentence, and how many of its entries are not drawn.
+    """
+
+    drawing: str
+    legend: list[tuple[str, str]]
+    words: str
+
+
+def draw_order(backing: Listed, base: int) -> OrderPicture:
     """Draw the place of each entry in the list against the part of the vmemmap that it backs.
 
     Args:
         backing: The list.
         base: Virtual address of the struct page of pfn 0.
-
-    Returns:
-        The drawing, and what its colours mean: names and colours.
     """
     shown = _drawn(backing)
     inside = backing.in_region[shown]
@@ -78,7 +89,8 @@ def draw_order(backing: Listed, base: int) -> tuple[str, list[tuple[str, str]]]:
         size=(960, 340),
         margins=(28, 16, 44, 156),
     )
-    return picture, [(each.name, each.colour) for each in series]
+    legend = [(each.name, each.colour) for each in series]
+    return OrderPicture(picture, legend, _in_words(backing, len(shown)))
 
 
 def _drawn(backing: Listed) -> NDArray[np.int64]:
@@ -106,9 +118,7 @@ def _evenly(places: NDArray[np.int64]) -> NDArray[np.int64]:
     return places[np.linspace(0, len(places) - 1, _POINTS_MAX).astype(np.int64)]
 
 
-def order_words(backing: Listed) -> str:
-    """Say in a sentence what the list is."""
-    count, size = len(backing), size_text(backing.block_size)
-    words = f"{count_text(count, 'entry', ',')}, blocks of {size}"
-    more = count - len(_drawn(backing))
-    return words + (f"; {more:,} of them are not drawn" if more else "")
+def _in_words(backing: Listed, drawn: int) -> str:
+    count = len(backing)
+    words = f"{count_text(count, 'entry', ',')}, blocks of {size_text(backing.block_size)}"
+    return words + (f"; {count - drawn:,} of them are not drawn" if count > drawn else "")

@@ -157,7 +157,7 @@ class BackingTable(Sequence[Entry], Tabular):
             return table
         from vmemmap.backing.order_picture import draw_order  # which no other question needs
 
-        return table + draw_order(self, self._region.start)[0]
+        return table + draw_order(self, self._region.start).drawing
 
     def _shown_row(self, index: int) -> tuple[str, ...]:
         entry = self[index]

@@ -335,11 +335,13 @@ def split_storage(given: Sequence[str]) -> dict[str, str]:
 
 
 def refuse_to_replace(output: str, *inputs: str | None) -> None:
-    """Check that an output file is none of the files that are read for it, nor a pipe.
+    """Check that an output file has a name, and is none of the files that are read, nor a pipe.
 
     Raises:
         click.BadParameter: It is, under whatever name.
     """
+    if not output:
+        raise click.BadParameter("the output has no name")
     if output == "-":
         raise click.BadParameter("the output is a file, which no pipe can be: name one")
     for name in inputs:

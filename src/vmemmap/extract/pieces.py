@@ -65,7 +65,7 @@ def gather(dump: Dump, classes: Collection[Shown], *, hide_addresses: bool) -> P
             *(kernel, pages.pgdat_layout, pages.nodes, pages.layout.orders), lists=lists
         )
     show.show_areas(kernel.vmcoreinfo, dump.evidence.layout)
-    form = dump.page_table_format[0]
+    form = dump.tables.format[0]
     lost = show_tables(found.image, dump.source, kernel.root_table_phys, form, kernel.order)
     if lost:
         found.missing.append(f"{lost} page tables, which the dump lacks in part, or which are none")
@@ -102,11 +102,11 @@ def _show_more(
         parts(Shown.SYMBOLS, lambda: kallsyms_parts(dump.kernel.vmcoreinfo, show.memory))
 
     def types() -> None:
-        parts(Shown.TYPES, lambda: own_types_parts(dump.own_symbols, show.memory))
+        parts(Shown.TYPES, lambda: own_types_parts(dump.symbols.own, show.memory))
 
     def for_crash() -> None:
         show_for_crash(
-            *(show, dump.symbols, dump.kernel.types, dump.kernel.vmcoreinfo),
+            *(show, dump.symbols.table, dump.kernel.types, dump.kernel.vmcoreinfo),
             *(dump.pages.nodes, dump.pages.pgdat_layout),
         )
 

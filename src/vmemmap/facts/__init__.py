@@ -11,6 +11,7 @@ types                      the kernel's types: BTF or debug information
 mmu vmlinux find_vmlinux   hash or radix, by what evidence; a kernel's file, named or looked for
 kernel_types obtain        which types are believed; where VMCOREINFO comes from
 kernel                     the kernel: release, page size, byte order, symbols, its memory
+kernel_symbols             its symbols by name and address, of a vmlinux or the dump's own
 backing                    vmemmap_list: its head, how a node lies, how large a block is
 =========================  ======================================================================
 """

@@ -265,10 +265,13 @@ def _words(decision: Decision) -> dict[str, int]:
 
 def _members(decision: Decision, wanted: Wanted) -> list[tuple[int, int] | None]:
     """Give the pfns of each output: members have about as many pages each; None without split."""
-    number, count = wanted.member or (0, len(wanted.paths))
-    if wanted.member is None and count < 2:
+    if wanted.member is None and len(wanted.paths) < 2:
         return [None]
     kept, total = decision.kept, decision.kept.count()
-    cuts = [0, *(kept.select(total * i // count) for i in range(1, count)), kept.pages]
-    members: list[tuple[int, int] | None] = list(pairwise(cuts))
-    return members if wanted.member is None else members[number : number + 1]
+    number, count = wanted.member or (0, len(wanted.paths))
+    last = count if wanted.member is None else number + 1
+
+    def cut(i: int) -> int:
+        return kept.select(total * i // count) if 0 < i < count else kept.pages if i else 0
+
+    return list(pairwise(map(cut, range(number, last + 1))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from vmemmap.backing.order_picture import draw_order, order_words
+from vmemmap.backing.order_picture import draw_order
 from vmemmap.errors import FactError
 from vmemmap.facts.mmu import RADIX
 from vmemmap.intervals import Intervals, join
@@ -88,8 +88,8 @@ class DumpSections:
             )
             if len(backing):
                 base = self.attempts.ask("base", lambda: self.dump.evidence.vmemmap_base.value) or 0
-                order, legend = draw_order(backing, base)
-                order, words = Markup(order), order_words(backing)
+                drawing, legend, words = draw_order(backing, base)
+                order = Markup(drawing)
                 node_size = self.dump.list_facts.node_layout.size
                 pages, more = node_pages(backing, self.dump.kernel.page_size.value, node_size)
         coverage = check.coverage if check is not None else None
@@ -146,7 +146,7 @@ class DumpSections:
     def space(self) -> Markup:
         """Fill in the address space and the page tables."""
         space = self.attempts.ask("regions", self._draw_space)
-        found = self.attempts.ask("tables", lambda: self.dump.page_table_format)
+        found = self.attempts.ask("tables", lambda: self.dump.tables.format)
         tables, fact = found or (None, None)
         return fill(
             "space.html.j2",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from vmemmap.report import comparison
-from vmemmap.report.comparison import ComparisonRecord
+from vmemmap.report.comparison_record import ComparisonRecord
 from vmemmap.report.members import FindingRecord, finding_records
 from vmemmap.report.text import count_text, fitted, plain, size_text
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
-from vmemmap.report.trace import StepRecord, TraceRecord, TracesRecord, aligned, changes, step_text
+from vmemmap.report.trace import aligned, changes, step_text
+from vmemmap.report.trace_record import StepRecord, TraceRecord, TracesRecord
 
 
 def page(record: TracesRecord) -> Iterator[str]:

@@ -15,6 +15,7 @@ sched                 tasks, their PIDs, and who runs where
 crash                 what a dump of the crashed machine holds, damage to it, the known answers
 trace                 what a kernel does, step by step, watched from outside
 journal events        what it did and said, kept; who has memory added and taken away
+in_words watched      a machine in a few lines; who watches it while it works
 machine designs       the parts joined and run; the patch's three versions compared
 explain store_orders  what the tables hold for a release; one insertion under weak ordering
 ====================  ============================================================================

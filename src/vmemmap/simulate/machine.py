@@ -23,8 +23,9 @@ from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
 from vmemmap.simulate.eras import TRACKERS
 from vmemmap.simulate.events import HotplugEvents
+from vmemmap.simulate.in_words import kernel_in_words, machine_in_words
 from vmemmap.simulate.journal import Journal
-from vmemmap.simulate.kernel import MIB, SECTION_SHIFT, Kernel
+from vmemmap.simulate.kernel import MIB, Kernel
 from vmemmap.simulate.memory.handover import boot_allocator, free_what_is_left, set_gigantic_apart
 from vmemmap.simulate.memory.image import image_of, write_image
 from vmemmap.simulate.memory.page_allocator import PageAllocator
@@ -32,7 +33,6 @@ from vmemmap.simulate.memory.physical import KernelMemory, PhysicalMemory, virt_
 from vmemmap.simulate.memory.supply import Faults, Supply
 from vmemmap.simulate.mm import boot
 from vmemmap.simulate.mm.backing_list import (
-    NODE_BYTES,
     ChunkList,
     FreeListList,
     VmemmapBacking,
@@ -62,14 +62,10 @@ from vmemmap.simulate.spec.machine_spec import MachineSpec
 from vmemmap.simulate.spec.parts import HotplugEvent, MemoryRange
 from vmemmap.simulate.steps import CrashNow, KernelBug, Runner, Steps, Task
 from vmemmap.simulate.trace.trace import Trace
-from vmemmap.simulate.trace.watch import Watch
+from vmemmap.simulate.watched import check_length, watched
 from vmemmap.write.elf_core import Progress
 
-TRACED_MOST = 1 << 17
-"""So many blocks take about a minute to watch, and so many sections half of one."""
 TASK_ALIGN = 128
-_LAST_SHOWN = 2
-"""So many of the events a machine's repr names."""
 
 
 class Machine:
@@ -122,6 +118,7 @@ class Machine:
 
     def _build(self) -> None:
         kernel, spec, journal = self.kernel, self.spec, self._journal
+        self.objects_phys = 0
         self.memory = PhysicalMemory(kernel.byte_order, kernel.load_address)
         self._kernel_memory = kernel_memory = KernelMemory(self.memory)
         self.memblock = boot_allocator(spec)
@@ -294,26 +291,12 @@ class Machine:
         return self._watched(self.boot)
 
     def _check_length(self, size: int) -> None:
-        """Refuse to watch what has too many blocks to be gone through store by store."""
-        pages = size >> self.kernel.page_shift
-        blocks = pages * self.kernel.struct_page_size // self.block_size
-        sections = size >> SECTION_SHIFT
-        if max(blocks, sections) > TRACED_MOST:
-            raise SpecError(
-                "event",
-                f"{sections} sections with {blocks} blocks of {self.block_size >> 10}K are too "
-                f"many to go through store by store (at most {TRACED_MOST} of either)",
-            )
+        check_length(self.kernel, self.block_size, size)
 
     def _watched(self, work: Callable[[], object]) -> Trace:
-        watch = self._journal.watch = Watch(self.kernel, self.sparsemem.memory, self.vmemmap)
-        self.runner.watch = watch.stopped
-        self.supply.watch = self.vmemmap.map.watch = self.tables.watch = watch.did
-        try:
+        parts = self._journal, self.runner, self.supply, self.vmemmap, self.tables
+        with watched(*parts) as watch:
             work()
-        finally:
-            self._journal.watch = self.runner.watch = None
-            self.supply.watch = self.vmemmap.map.watch = self.tables.watch = None
         outcome = self.outcomes[-1]
         stopped = self.runner.stores == self.runner.crash_before
         return watch.end(outcome.what, outcome.word, self.crashed, stopped=stopped)
@@ -430,29 +413,9 @@ class Machine:
         return tuple(self.walk())
 
     def __repr__(self) -> str:
-        kernel, load, at = self.kernel, self.memory.load_u32, image_of(self.memory).phys
-        machine = (
-            f"{kernel.release}, {kernel.mmu}, {kernel.page_size >> 10}K pages, "
-            f"{kernel.byte_order}-endian"
-        )
         if not self.outcomes:
-            return f"<Machine {machine}: not booted>"
-        node_page = f"{kernel.page_size // NODE_BYTES} nodes in a page"
-        last = [f"{outcome.what}: {outcome.word}" for outcome in self.outcomes[-_LAST_SHOWN:]]
-        earlier = len(self.outcomes) - len(last)
-        events = "; ".join([*([f"{earlier} before"] if earlier else []), *last])
-        memory = sum(
-            end - start for node in self.pages.nodes for start, end in self.pages.home(node)
-        )
-        size, blocks = memory << kernel.page_shift, len(self.walk())
-        return (
-            f"<Machine {machine}:\n"
-            f" {size >> 20} MiB on {len(self.pages.nodes)} node(s); "
-            f"{blocks} block{'' if blocks == 1 else 's'} of {self.block_size >> 10}K on the list\n"
-            f" head {self.list_head:#x}, next {self.memory.load_u64(at['next']):#x}, "
-            f"num_left {load(at['num_left'])}, num_freed {load(at['num_freed'])}\n"
-            f" {node_page}; {events}{f'; {self.crashed}' if self.crashed else ''}>"
-        )
+            return f"<Machine {kernel_in_words(self.kernel)}: not booted>"
+        return machine_in_words(self._crashed(self.memory))
 
     def walk(self) -> list[VmemmapBacking]:
         """Give the entries of the list as (node, phys, virt_addr), head first; see `walk_list`."""

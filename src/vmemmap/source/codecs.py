@@ -59,6 +59,10 @@ def pages_decoder(codec: str) -> PagesDecoder | None:
             from vmemmap._compiled import lzo1x_decompress_pages
 
             return lzo1x_decompress_pages
+    if codec == "zstd":
+        from vmemmap.source.zstd_pages import zstd_pages_decoder
+
+        return zstd_pages_decoder()
     return None
 
 

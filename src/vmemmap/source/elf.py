@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX
 from vmemmap.errors import (
-    CorruptDump,
     NotInDump,
     PageExcluded,
     ReadError,
     Truncated,
-    UnsupportedDump,
 )
 from vmemmap.formats import elf64
-from vmemmap.formats.machines import PPC64, machine_of_elf
 from vmemmap.formats.notes import (
     NOTES_MAX_BYTES,
     NOTES_MAX_COUNT,
@@ -37,24 +34,18 @@ from vmemmap.formats.notes import (
 from vmemmap.intervals import Intervals, intersect
 from vmemmap.source.base import PHYS_END, Located, PageHeads, PhysicalSource
 from vmemmap.source.elf_headers import read_program_headers
+from vmemmap.source.elf_pieces import EXCLUDED, IN_FILE, TRUNCATED, Pieces, pieces_of
+from vmemmap.source.elf_refusals import check_elf_machine, read_elf_header
 from vmemmap.source.file_view import ByteView, FileView
 from vmemmap.source.losses import Loss, tell_of
-from vmemmap.source.other_machines import (
-    check_is_kernel,
-    check_machine,
-    has_ppc64_registers,
-)
-from vmemmap.source.overlaps import cut_at, settle_overlaps
+from vmemmap.source.overlaps import cut_at
 from vmemmap.source.traffic import Traffic
 
-_IN_FILE, _EXCLUDED, _TRUNCATED = 0, 1, 2
 _HEADS_AT_A_TIME = 16384
 _HEADS_BYTES_COPIED = 8 << 20
 _SMALL_HOLE_BYTES = 1 << 20
 """To look at so much of zeros costs less than another batch."""
 _FEW_PIECES = 1 << 12
-_PHYS_LIMIT = 1 << 56
-"""No ppc64 machine addresses more; a segment beyond it is damage."""
 
 
 class ElfSource(PhysicalSource):
@@ -77,7 +68,7 @@ class ElfSource(PhysicalSource):
         self.moves = file.moves
         self._unfinished: list[Loss] = []
         self._losses: tuple[Loss, ...] | None = None
-        header = _read_header(file)
+        header = read_elf_header(file)
         self.container_byte_order = header.order
         segments = read_program_headers(file, header, self.warnings)
         unused = int(np.count_nonzero(segments["p_type"] == elf64.PT_NULL))
@@ -90,8 +81,10 @@ class ElfSource(PhysicalSource):
             )
         self.notes = self._read_notes(segments)
         self.vmcoreinfo = find_vmcoreinfo(self.notes)
-        self._check_machine(header)
-        self._index_loads(segments[segments["p_type"] == elf64.PT_LOAD])
+        warning = check_elf_machine(header, self.notes, self.vmcoreinfo)
+        if warning is not None:
+            self.warnings.append(warning)
+        self._index(pieces_of(segments[segments["p_type"] == elf64.PT_LOAD], file.size))
         self.losses()
 
     def read(self, address: int, size: int) -> bytes:
@@ -119,13 +112,13 @@ class ElfSource(PhysicalSource):
                     f"physical address {address:#x} is not in the dump: no PT_LOAD covers it",
                     phys=address,
                 )
-            if self._kinds[piece] != _IN_FILE:
+            if self._kinds[piece] != IN_FILE:
                 raise self._not_stored(address, self._kinds[piece])
             length = min(size, self._ends[piece] - address)
             offset = self._offsets[piece] + address - self._starts[piece]
             data = self._file.view(offset, length)
             if len(data) != length or not self._file.holds(offset, length):
-                raise self._not_stored(address, _TRUNCATED)
+                raise self._not_stored(address, TRUNCATED)
             yield data
             address += length
             size -= length
@@ -137,12 +130,12 @@ class ElfSource(PhysicalSource):
     def is_present(self, address: int) -> bool:
         """Tell whether the byte at physical *address* is stored in the file."""
         piece = self._find(address)
-        return piece >= 0 and self._kinds[piece] == _IN_FILE
+        return piece >= 0 and self._kinds[piece] == IN_FILE
 
     def is_stored(self, address: int) -> bool:
         """Tell whether the file has the byte; only a cut-off flattened one may lack more."""
         piece = self._find(address)
-        if piece < 0 or self._kinds[piece] != _IN_FILE:
+        if piece < 0 or self._kinds[piece] != IN_FILE:
             return False
         if not self._file.truncated:
             return True
@@ -154,9 +147,9 @@ class ElfSource(PhysicalSource):
         if piece < 0:
             return Absence.NOT_IN_DUMP
         kind = self._kinds[piece]
-        if kind == _IN_FILE:
+        if kind == IN_FILE:
             return super().why_absent(address)
-        return Absence.EXCLUDED if kind == _EXCLUDED else Absence.TRUNCATED
+        return Absence.EXCLUDED if kind == EXCLUDED else Absence.TRUNCATED
 
     def stored_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which bytes the file has; see `PhysicalSource.stored_many`."""
@@ -167,13 +160,13 @@ class ElfSource(PhysicalSource):
 
     def present_runs(self, start: int, end: int) -> Intervals:
         """Give what of a stretch of memory is stored; see `PhysicalSource.present_runs`."""
-        stored = np.stack([self._start, self._end], axis=1)[self._kind == _IN_FILE]
+        stored = np.stack([self._start, self._end], axis=1)[self._kind == IN_FILE]
         return intersect(stored.astype(np.int64), np.array([[start, end]], dtype=np.int64))
 
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""
         piece = self._find(address)
-        if piece < 0 or self._kinds[piece] != _IN_FILE or not self._file.contiguous:
+        if piece < 0 or self._kinds[piece] != IN_FILE or not self._file.contiguous:
             return None
         return int(self._offsets[piece] + address - self._starts[piece])
 
@@ -184,7 +177,7 @@ class ElfSource(PhysicalSource):
         at = np.searchsorted(self._start, addresses, side="right").astype(np.int64) - 1
         clipped = np.maximum(at, 0)
         inside = (at >= 0) & (addresses < self._end[clipped])
-        return np.asarray(inside & (self._kind[clipped] == _IN_FILE))
+        return np.asarray(inside & (self._kind[clipped] == IN_FILE))
 
     def locate(self, runs: NDArray[np.int64]) -> Located:
         """Find many stretches of memory in the file; see `PhysicalSource.locate`."""
@@ -206,13 +199,13 @@ class ElfSource(PhysicalSource):
         phys, size = runs[:, 1], runs[:, 2]
         piece = np.maximum(np.searchsorted(self._start, phys.astype(np.uint64), "right") - 1, 0)
         start, end = self._start[piece].astype(np.int64), self._end[piece].astype(np.int64)
-        there = (phys >= start) & (phys + size <= end) & (self._kind[piece] == _IN_FILE)
+        there = (phys >= start) & (phys + size <= end) & (self._kind[piece] == IN_FILE)
         offset = self._offset[piece].astype(np.int64) + phys - start
         return np.asarray(np.column_stack([runs[:, 0], size, offset])[there])
 
     def heads(self, unit_bytes: int, head_bytes: int, until: int = PHYS_END) -> Iterator[PageHeads]:
         """Look at the beginning of every stored page; see `PhysicalSource.heads`."""
-        stored = self._kind == _IN_FILE
+        stored = self._kind == IN_FILE
         total = int((self._end[stored] - self._start[stored]).sum()) or 1
         done = 0
         for piece in np.flatnonzero(stored).tolist():
@@ -263,7 +256,7 @@ class ElfSource(PhysicalSource):
 
     def stored_bytes(self) -> int:
         """Tell how much of the segments is meant to be in the file."""
-        meant = (self._kind == _IN_FILE) | (self._kind == _TRUNCATED)
+        meant = (self._kind == IN_FILE) | (self._kind == TRUNCATED)
         return int((self._end - self._start)[meant].sum())
 
     def losses(self, *, everywhere: bool = False) -> tuple[Loss, ...]:
@@ -276,7 +269,7 @@ class ElfSource(PhysicalSource):
 
     def _cut_off(self) -> Loss | None:
         """Count what lies behind the end of the file, or in no record of a flattened one."""
-        kept, lost = self._kind == _IN_FILE, self._kind == _TRUNCATED
+        kept, lost = self._kind == IN_FILE, self._kind == TRUNCATED
         total = int((self._end - self._start)[kept | lost].sum())
         runs = [np.stack([self._start[lost], self._end[lost]], axis=1)]
         if self._file.truncated:
@@ -314,27 +307,6 @@ class ElfSource(PhysicalSource):
         """Release the file."""
         self._file.close()
 
-    def _check_machine(self, header: elf64.ElfHeader) -> None:
-        """Refuse cores of other machines, and of what is no kernel; see the module for how."""
-        if self.vmcoreinfo is None:
-            check_is_kernel(self.notes)
-            if header.e_machine != elf64.EM_PPC64 and not has_ppc64_registers(self.notes):
-                raise _of_machine(header)
-            if header.e_machine != elf64.EM_PPC64:
-                self.warnings.append(
-                    f"the ELF header is of {machine_of_elf(header.e_machine)}, but the registers "
-                    f"in the notes are a {PPC64} processor's: it is read as that"
-                )
-            return
-        machine = machine_of_elf(header.e_machine)
-        found_in = f"the ELF header's e_machine, {header.e_machine},"
-        try:
-            warning = check_machine(machine, found_in, self.vmcoreinfo)
-        except UnsupportedDump as error:
-            raise (error if header.e_machine == elf64.EM_PPC64 else _of_machine(header)) from None
-        if warning is not None:
-            self.warnings.append(warning)
-
     def _read_notes(self, segments: NDArray[np.void]) -> list[Note]:
         notes: list[Note] = []
         room = min(NOTES_MAX_BYTES, self._file.size)
@@ -357,49 +329,17 @@ class ElfSource(PhysicalSource):
                 break
         return notes
 
-    def _index_loads(self, loads: NDArray[np.void]) -> None:
-        """Make the sorted table of pieces: start, end, file offset, kind."""
-        paddr = loads["p_paddr"].astype(np.uint64)
-        memsz = loads["p_memsz"].astype(np.uint64)
-        offset = loads["p_offset"].astype(np.uint64)
-        usable = (paddr != np.uint64(elf64.NO_PHYS)) & (memsz > 0)
-        limit = np.uint64(_PHYS_LIMIT)
-        absurd = usable & ((paddr >= limit) | (memsz > limit) | (paddr + memsz > limit))
-        if absurd.any():
-            bad = int(np.flatnonzero(absurd)[0])
-            raise CorruptDump(
-                f"PT_LOAD {bad} (p_offset {int(offset[bad]):#x})",
-                file_offset=int(offset[bad]),
-                expected="physical addresses below 2**56",
-                found=f"p_paddr {int(paddr[bad]):#x}, p_memsz {int(memsz[bad]):#x}",
-            )
-        paddr, memsz, offset = paddr[usable], memsz[usable], offset[usable]
-        filesz = np.minimum(loads["p_filesz"].astype(np.uint64)[usable], memsz)
-        size = np.uint64(self._file.size)
-        stored = np.minimum(filesz, np.where(offset < size, size - np.minimum(offset, size), 0))
-        self._ends_early = bool((stored < filesz).any())
-        nowhere = np.zeros_like(paddr)
-        pieces = [
-            np.stack([paddr, paddr + stored, offset, np.full_like(paddr, _IN_FILE)]),
-            np.stack([paddr + stored, paddr + filesz, nowhere, np.full_like(paddr, _TRUNCATED)]),
-            np.stack([paddr + filesz, paddr + memsz, nowhere, np.full_like(paddr, _EXCLUDED)]),
-        ]
-        # A stable sort after this order keeps file-backed pieces first, then file order: the
-        # priority by which overlaps are settled.
-        table = np.concatenate(pieces, axis=1)
-        table = table[:, table[0] < table[1]]
-        rank = np.argsort(table[0], kind="stable")
-        ordered = table[:, rank]
-        if bool((ordered[0][1:] < ordered[1][:-1]).any()):
-            ordered = settle_overlaps(table)
+    def _index(self, pieces: Pieces) -> None:
+        """Keep the table of pieces: start, end, file offset, kind."""
+        if pieces.overlapped:
             self.warnings.append("PT_LOADs overlap; the first in the file is used for each address")
-        self._start, self._end, self._offset, self._kind = np.ascontiguousarray(ordered)
+        self._ends_early = pieces.ends_early
+        self._start, self._end, self._offset, self._kind = pieces[:4]
         # For one address at a time: numpy would make an object of its own of each number, and so
         # does a view, if faster; of few pieces a list has them made.
         few = len(self._start) <= _FEW_PIECES
         self._starts, self._ends, self._offsets, self._kinds = (
-            column.tolist() if few else column.data
-            for column in (self._start, self._end, self._offset, self._kind)
+            column.tolist() if few else column.data for column in pieces[:4]
         )
 
     def _find(self, address: int) -> int:
@@ -409,7 +349,7 @@ class ElfSource(PhysicalSource):
         return at if at >= 0 and address < self._ends[at] else -1
 
     def _not_stored(self, address: int, kind: int) -> ReadError:
-        if kind == _EXCLUDED:
+        if kind == EXCLUDED:
             return PageExcluded(
                 f"physical address {address:#x} was excluded from this dump when it was written",
                 phys=address,
@@ -419,66 +359,3 @@ class ElfSource(PhysicalSource):
             f"{self._file.end_text}: the dump is cut off, copy it again",
             phys=address,
         )
-
-
-def _read_header(file: ByteView) -> elf64.ElfHeader:
-    """Decode the ELF header, or say in the user's terms what the file is instead."""
-    data = bytes(file.view(0, elf64.HEADER_BYTES))
-    if len(data) < elf64.HEADER_BYTES or not file.holds(0, elf64.HEADER_BYTES):
-        raise CorruptDump(
-            "the ELF header",
-            file_offset=0,
-            expected="64 bytes",
-            found=f"a file of {len(data)} bytes; the dump is cut off: copy it again",
-        )
-    order = elf64.container_order(data)
-    if data[elf64.EI_CLASS] == elf64.CLASS_64:
-        # What says that it is of another machine is looked into before it is believed.
-        order = order or elf64.core_order(data)
-        if order is not None:
-            return elf64.decode_header(data, order)
-    raise _refusal(data)
-
-
-def _refusal(data: bytes) -> UnsupportedDump | CorruptDump:
-    """Name what is wrong with an ELF header that is not that of a PowerPC64 core."""
-    if data[elf64.EI_CLASS] not in (elf64.CLASS_32, elf64.CLASS_64):
-        return CorruptDump(
-            "EI_CLASS",
-            file_offset=elf64.EI_CLASS,
-            expected="2 (64-bit)",
-            found=str(data[elf64.EI_CLASS]),
-        )
-    claimed = "big" if data[elf64.EI_DATA] == 2 else "little"
-    other = "little" if claimed == "big" else "big"
-    headers = [
-        elf64.decode_header(data, "big" if o == "big" else "little") for o in (claimed, other)
-    ]
-    header = next((h for h in headers if h.e_version == elf64.EV_CURRENT), headers[0])
-    # The first 20 bytes of an ELF header are the same in the 32-bit class.
-    machine = machine_of_elf(header.e_machine)
-    if data[elf64.EI_CLASS] == elf64.CLASS_32:
-        return UnsupportedDump(
-            f"this is a 32-bit ELF file ({machine}); expected a 64-bit PowerPC64 core"
-        )
-    if header.e_machine != elf64.EM_PPC64:
-        return _of_machine(header)
-    if header.e_type != elf64.ET_CORE:
-        kind = elf64.TYPE_NAMES.get(header.e_type, "unknown")
-        return UnsupportedDump(
-            f"this ELF file is of type {header.e_type} ({kind}); expected a core (type 4): "
-            "name the vmcore, not the kernel (a vmlinux goes to --vmlinux)"
-        )
-    return CorruptDump(
-        "the ELF header (e_version, e_phentsize)",
-        file_offset=20,
-        expected="1 and 56",
-        found=f"{header.e_version} and {header.e_phentsize}",
-    )
-
-
-def _of_machine(header: elf64.ElfHeader) -> UnsupportedDump:
-    return UnsupportedDump(
-        f"this ELF file is of {machine_of_elf(header.e_machine)}; expected {PPC64} (e_machine "
-        f"{elf64.EM_PPC64}): vmemmap reads dumps of ppc64 and ppc64le kernels only"
-    )

@@ -193,10 +193,11 @@ class BatchDecoder:
         rows, size = batch.found[start:end], self._page_bytes
         at = np.arange(start, end, dtype=np.int64) * size - batch.skip
         whole = batch.plain[start:end] & (at >= 0) & (at + size <= len(batch.out))
-        for flag, decode in self._pages.many.items():
-            mine = np.flatnonzero(whole & (rows["flags"] == flag))
-            if not len(mine):
+        for flag in distinct(rows["flags"][whole]).tolist():
+            decode = self._pages.many(flag)
+            if decode is None:
                 continue
+            mine = np.flatnonzero(whole & (rows["flags"] == flag))
             places = np.empty((len(mine), 3), dtype=np.int64)
             places[:, 0], places[:, 1] = rows["offset"][mine], rows["size"][mine]
             places[:, 2] = at[mine]

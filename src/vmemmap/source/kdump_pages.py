@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,11 +117,10 @@ class PageDecoder:
                 self.into[flag] = decoder_into(layout.CODEC_OF_FLAG.get(flag, "raw"))
         return flag in self.into
 
-    @cached_property
-    def many(self) -> dict[int, PagesDecoder]:
-        """Decoders of many pages in one call, by flag."""
-        made = {flag: pages_decoder(codec) for flag, codec in layout.CODEC_OF_FLAG.items()}
-        return {flag: decode for flag, decode in made.items() if decode is not None}
+    def many(self, flag: int) -> PagesDecoder | None:
+        """Give the decoder of many pages in one call, where there is one for a codec's flag."""
+        codec = layout.CODEC_OF_FLAG.get(flag)
+        return None if codec is None else pages_decoder(codec)
 
     @property
     def _why_unwritten(self) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vmemmap.address import Run
 from vmemmap.errors import FactConflict, FactError, FactMissing, ReadError, UnsupportedDump
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
@@ -147,6 +148,15 @@ class LayoutEvidence:
                 name="layout",
             )
         return choice.layout
+
+    @property
+    def region(self) -> Run | None:
+        """Where the vmemmap lies, or None if no layout could be chosen."""
+        try:
+            vmemmap = self.layout.vmemmap
+        except FactError:
+            return None
+        return Run(vmemmap.start, vmemmap.end)
 
     def _why_untold(self) -> str:
         """Say why nothing tells the layout; advice only where an assumption brings more."""

@@ -26,6 +26,8 @@ class FlattenedOutput:
         path: What to call it in errors.
     """
 
+    may_wait = True
+
     def __init__(self, stream: BinaryIO, limit: int | None = None, path: str = "-") -> None:
         self._stream, self._limit, self._path = stream, limit, path
         self._written = 0

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from vmemmap.formats import kdump
 from vmemmap.intervals import Intervals, groups
 from vmemmap.progress import Progress, no_progress
-from vmemmap.threads import in_turn
+from vmemmap.threads import in_order, in_turn
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.output import Bytes, Output
 from vmemmap.write.packing import FindZero, Packed, Packer, PageBatch
@@ -112,7 +112,13 @@ def write_kdump(
         writer.put(packed)
         packer.release(packed)
 
-    for _ in in_turn(packer.pack, put, batches, threads, "vmemmap-compress"):
+    name = "vmemmap-compress"
+    put_all = (
+        map(put, in_order(packer.pack, batches, threads, name))
+        if out.may_wait
+        else in_turn(packer.pack, put, batches, threads, name)
+    )
+    for _ in put_all:
         if writer.written.pages < writer.total:
             progress("writing", writer.written.pages * header.page_size, total)
     writer.end()

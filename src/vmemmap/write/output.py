@@ -20,7 +20,14 @@ _ROOM_BYTES = 64 << 20
 
 
 class Output(Protocol):
-    """Whoever takes the bytes of a file that is being made."""
+    """Whoever takes the bytes of a file that is being made.
+
+    Attributes:
+        may_wait: Whether writing can wait for somebody else, who reads a pipe for instance. Ctrl-C
+            ends that wait only in the thread that asked for the work, so no other may write.
+    """
+
+    may_wait: bool
 
     def put(self, offset: int, data: Bytes) -> None:
         """Write *data* at *offset* (bytes); what is never written reads as zero."""
@@ -48,6 +55,8 @@ class FileOutput:
         limit: How many bytes it may have; None for as many as there is room for.
     """
 
+    may_wait = False
+
     def __init__(self, file: BinaryIO, path: str, limit: int | None = None) -> None:
         self._fd, self._path, self._limit = file.fileno(), path, limit
         self._room_end = 0
@@ -66,6 +75,8 @@ class FileOutput:
             try:
                 written = os.pwrite(self._fd, left, offset)
             except OSError as error:
+                if self._give_room_back():
+                    continue  # what comes may lie elsewhere, and take less than there was
                 reason = f"cannot be written: {error.strerror or error}"
                 raise UnwritableFile(reason, path=self._path) from error
             left, offset = left[written:], offset + written
@@ -114,16 +125,21 @@ class FileOutput:
         With 0 bytes to come the room that is left over is given back; see `Output.expect`.
         """
         if not most:
-            if self._room_end:
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size)
-                self._room_end = 0
+            self._give_room_back()
             return
         end = offset + most if self._limit is None else min(offset + most, self._limit)
         start = max(offset, self._room_end)
         if self._make_room and start < min(end, offset + _ROOM_BYTES // 2):
             self._room_end = min(end, offset + _ROOM_BYTES)
             if not self._make_room(self._fd, start, self._room_end - start):
-                self._make_room = None  # where the disk is full it may have been made in part
+                self._give_room_back()  # where the disk is full it may have been made in part
+
+    def _give_room_back(self) -> bool:
+        """Give back what room there is beyond the file's end, and make no more; tell if it did."""
+        had, self._room_end, self._make_room = self._room_end > 0, 0, None
+        if had:
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size)
+        return had
 
     def _check_limit(self, end: int) -> None:
         if self._limit is not None and end > self._limit:

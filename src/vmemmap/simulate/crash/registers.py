@@ -13,7 +13,7 @@ from vmemmap.address import numpy_prefix
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import virt_of
-from vmemmap.simulate.sched.tasks import CRASHER
+from vmemmap.simulate.sched.roster import CRASHER
 from vmemmap.write.notes import Note, pack_note
 
 NT_PRSTATUS = 1

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
+from vmemmap.simulate.sched.structs import power_of_two
 from vmemmap.simulate.sched.task_layout import SLOTS_SHIFT, XARRAY, TaskLayout
 
 _SLOTS = 1 << SLOTS_SHIFT
@@ -52,7 +53,7 @@ class PidTree:
     def _write_node(
         self, root: int, entries: dict[int, int], shift: int, parent: int | None, offset: int
     ) -> int:
-        node = self._alloc(1 << (self._node.size - 1).bit_length())
+        node = self._alloc(power_of_two(self._node.size))
         slots = dict[int, int]()
         for slot in sorted({number >> shift & _SLOTS - 1 for number in entries}):
             inside = {

@@ -9,17 +9,17 @@ Source: Linux init/init_task.c, kernel/fork.c, kernel/pid.c, kernel/cpu.c, mm/pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import image_of
 from vmemmap.simulate.memory.physical import LINEAR_MASK, PhysicalMemory, virt_of
 from vmemmap.simulate.sched import task_layout as era
 from vmemmap.simulate.sched.pid_tree import PidTree
+from vmemmap.simulate.sched.roster import CRASHER, IDLE, INTERRUPTIBLE, TASKS, Task
+from vmemmap.simulate.sched.structs import Structs, power_of_two
 
 PF_IDLE, PF_KTHREAD = 0x2, 0x00200000
-INTERRUPTIBLE, IDLE = 0x1, 0x402
 DEFAULT_PRIO = 120
 PIDHASH_SHIFT = 4
 GOLDEN_RATIO = {False: 0x9E37FFFFFFFC0001, True: 0x61C8864680B583EB}
@@ -30,54 +30,6 @@ FRAME_BYTES = 512
 """What _switch() takes of a stack for a task that goes to sleep."""
 WAITS_AT = 0x10000
 """Where in the kernel's text every task is (bytes from its beginning)."""
-KTHREADD = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task of the model.
-
-    Attributes:
-        pid: Its number.
-        comm: Its name.
-        parent: Its parent's number.
-        leader: The number of the first task of its process, if it is not that itself.
-        state: What it waits in; 0 is a task that runs.
-    """
-
-    pid: int
-    comm: str
-    parent: int = 1
-    leader: int = 0
-    state: int = INTERRUPTIBLE
-
-    @property
-    def tgid(self) -> int:
-        """The number of the process."""
-        return self.leader or self.pid
-
-    @property
-    def is_kthread(self) -> bool:
-        """Tell whether it is a thread of the kernel."""
-        return self.pid == KTHREADD or self.parent == KTHREADD
-
-
-CRASHER = Task(911, "bash", 502, state=0)
-"""Runs on the first processor."""
-TASKS = (
-    Task(1, "systemd", 0),
-    Task(KTHREADD, "kthreadd", 0),
-    Task(13, "ksoftirqd/0", KTHREADD),
-    Task(15, "migration/0", KTHREADD),
-    Task(27, "kworker/0:1", KTHREADD, state=IDLE),
-    Task(58, "kswapd0", KTHREADD),
-    Task(310, "systemd-journal"),
-    Task(388, "multipathd"),
-    Task(391, "multipathd", leader=388),
-    Task(392, "multipathd", leader=388),
-    Task(502, "sshd"),
-    CRASHER,
-)
 
 
 class Tasks:
@@ -110,6 +62,7 @@ class Tasks:
         self.idle: list[int] = []
         self.notes: list[int] = []
         self._alloc = alloc
+        self._structs = Structs(self.layout, memory, alloc)
         self._pids: dict[int, int] = {}
         self._signals: dict[int, int] = {}
 
@@ -125,7 +78,7 @@ class Tasks:
         self._write_task(swapper, self.phys[0], self._image.init_stack, cpu=0)
         self._empty_lists(self.phys[0])
         self._write_signal(0)
-        self._put(
+        self._structs.put(
             "pid_namespace",
             self._image.phys["init_pid_ns"],
             child_reaper=self._image.virt["init_task"],
@@ -136,7 +89,7 @@ class Tasks:
     def start_others(self) -> None:
         """Fork all others, and let the processors that idle do so."""
         for cpu in range(1, self.cpus):
-            phys = self._alloc_struct("task_struct")
+            phys = self._structs.new("task_struct")
             idle = Task(0, f"swapper/{cpu}", 0, state=0)
             self._write_task(idle, phys, self._stack(), cpu=cpu)
             self._empty_lists(phys)
@@ -150,22 +103,22 @@ class Tasks:
             self._write_pid_hash()
 
     def _fork(self, task: Task) -> None:
-        phys = self.phys[task.pid] = self._alloc_struct("task_struct")
-        self._pids[task.pid] = self._alloc_struct("pid")
+        phys = self.phys[task.pid] = self._structs.new("task_struct")
+        self._pids[task.pid] = self._structs.new("pid")
         self._write_pid(task.pid)
         is_leader = task.tgid == task.pid
         if is_leader:
-            self._signals[task.pid] = self._alloc_struct("signal_struct")
+            self._signals[task.pid] = self._structs.new("signal_struct")
             self._write_signal(task.pid)
         self._write_task(task, phys, self._stack(), cpu=0)
         self._empty_lists(phys)
         if is_leader:
             init, parent = self.phys[0], self.phys[task.parent]
-            self._add_tail(self._at(init, "tasks"), self._at(phys, "tasks"))
-            self._add_tail(self._at(parent, "children"), self._at(phys, "sibling"))
+            self._structs.add_tail(self._at(init, "tasks"), self._at(phys, "tasks"))
+            self._structs.add_tail(self._at(parent, "children"), self._at(phys, "sibling"))
         elif self.kernel.at(era.THREAD_GROUP):
             leader = self.phys[task.tgid]
-            self._add_tail(self._at(leader, "thread_group"), self._at(phys, "thread_group"))
+            self._structs.add_tail(self._at(leader, "thread_group"), self._at(phys, "thread_group"))
         if self.kernel.at(era.THREAD_HEAD):
             self._link_thread(phys, task.tgid)
         for kind, name in enumerate(self.layout.pid_types):
@@ -205,7 +158,7 @@ class Tasks:
         words["active_mm"] = words["mm"] or self._image.virt["init_mm"]
         if kernel.at(era.TGID_LINK):
             words["thread_pid"] = virt_of(self._pids[task.pid])
-        self._put("task_struct", phys, **words)
+        self._structs.put("task_struct", phys, **words)
         comm = task.comm.encode()[: era.COMM_BYTES - 1]
         self.memory.write(phys + layout["task_struct"].at("comm"), comm)
         self._write_thread_info(phys, stack, cpu)
@@ -221,10 +174,10 @@ class Tasks:
 
     def _write_frame(self, task: int, frame: int) -> None:
         """Let a task wait in _switch(), called from a frame from which nothing goes back."""
-        self._put("thread_struct", self._at(task, "thread"), ksp=virt_of(frame))
+        self._structs.put("thread_struct", self._at(task, "thread"), ksp=virt_of(frame))
         regs = frame + era.STACK_FRAME_OVERHEAD
         self.memory.store_u64(frame, virt_of(regs + self.layout["pt_regs"].size))
-        self._put("pt_regs", regs, nip=self.waits_at, link=self.waits_at)
+        self._structs.put("pt_regs", regs, nip=self.waits_at, link=self.waits_at)
         self.memory.store_u64(regs + self.layout["pt_regs"].at("gpr") + 8, virt_of(frame))
 
     def _state(self, task: Task) -> int:
@@ -238,9 +191,9 @@ class Tasks:
             return 0
         if task.leader:
             return self.memory.load_u64(self._at(leader, "mm"))
-        phys = self._alloc_struct("mm_struct")
+        phys = self._structs.new("mm_struct")
         root = self._alloc(8 << self.kernel.table_bits[3])
-        self._put("mm_struct", phys, pgd=virt_of(root), mm_users=1, mm_count=1)
+        self._structs.put("mm_struct", phys, pgd=virt_of(root), mm_users=1, mm_count=1)
         return virt_of(phys)
 
     def _write_thread_info(self, task: int, stack: int, cpu: int) -> None:
@@ -248,17 +201,19 @@ class Tasks:
         in_task = kernel.at(era.THREAD_INFO_IN_TASK)
         words = {"task": virt_of(task), "cpu": cpu}
         info = self._at(task, "thread_info") if in_task else stack
-        self._put("thread_info", info, **{name: words[name] for name in words if name in fields})
+        self._structs.put(
+            "thread_info", info, **{name: words[name] for name in words if name in fields}
+        )
         if kernel.at(era.CPU_IN_TASK):
-            self._put("task_struct", task, cpu=cpu)
+            self._structs.put("task_struct", task, cpu=cpu)
 
     def _write_signal(self, number: int) -> None:
         """Write a process's signal_struct; its list of threads is empty."""
         phys, fields = self._signals[number], self.layout["signal_struct"].fields
         threads = [task for task in TASKS if task.tgid == number]
-        self._put("signal_struct", phys, nr_threads=max(len(threads), 1))
+        self._structs.put("signal_struct", phys, nr_threads=max(len(threads), 1))
         if "thread_head" in fields:
-            self._empty(phys + fields["thread_head"].at)
+            self._structs.empty(phys + fields["thread_head"].at)
         if "pids" in fields:
             task = threads[0] if threads else Task(0, "", 0)
             for kind, name in enumerate(self.layout.pid_types):
@@ -268,18 +223,18 @@ class Tasks:
 
     def _write_pid(self, number: int) -> None:
         phys = self._pids[number]
-        self._put("pid", phys, count=1, level=0)
+        self._structs.put("pid", phys, count=1, level=0)
         first = phys + self.layout["pid"].at("numbers")
-        self._put("upid", first, nr=number, ns=self._image.virt["init_pid_ns"])
+        self._structs.put("upid", first, nr=number, ns=self._image.virt["init_pid_ns"])
 
     def _link_thread(self, task: int, number: int) -> None:
         head = self._signals[number] + self.layout["signal_struct"].at("thread_head")
-        self._add_tail(head, self._at(task, "thread_node"))
+        self._structs.add_tail(head, self._at(task, "thread_node"))
 
     def _empty_lists(self, task: int) -> None:
         for member in self.layout["task_struct"].fields.values():
             if member.kind == "list_head":
-                self._empty(task + member.at)
+                self._structs.empty(task + member.at)
 
     def _attach(self, task: int, kind: int, pid: int) -> None:
         """Link a task to a struct pid: attach_pid()."""
@@ -289,8 +244,8 @@ class Tasks:
         else:
             link = self._at(task, "pids") + layout["pid_link"].size * kind
             node = link + layout["pid_link"].at("node")
-            self._put("pid_link", link, pid=virt_of(pid))
-        self._add_head(pid + layout["pid"].at("tasks") + 8 * kind, node)
+            self._structs.put("pid_link", link, pid=virt_of(pid))
+        self._structs.add_head(pid + layout["pid"].at("tasks") + 8 * kind, node)
 
     def _write_processors(self) -> None:
         memory, image = self.memory, self._image
@@ -313,12 +268,12 @@ class Tasks:
         notes = self._image.phys["__per_cpu_end"] - self._image.phys["runqueues"]
         self.memory.store_u64(self._image.phys["crash_notes"], self._image.virt["__per_cpu_end"])
         for cpu, idle in enumerate(self.idle):
-            phys = self._alloc(_power_of_two(notes + 4 * era.NOTE_WORDS))
+            phys = self._alloc(power_of_two(notes + 4 * era.NOTE_WORDS))
             self.notes.append(phys + notes)
             offset = (phys - self._image.phys["runqueues"]) & (1 << 64) - 1
             self.memory.store_u64(self._image.phys["__per_cpu_offset"] + 8 * cpu, offset)
             runs = self.phys[CRASHER.pid] if cpu == 0 else idle
-            self._put(
+            self._structs.put(
                 *("rq", phys), curr=virt_of(runs), idle=virt_of(idle), nr_running=int(cpu == 0)
             )
 
@@ -327,7 +282,7 @@ class Tasks:
         idr = self._image.phys["init_pid_ns"] + self.layout["pid_namespace"].at("idr")
         pids = {number: virt_of(phys) for number, phys in self._pids.items() if number}
         tree.write(idr + self.layout["idr"].at("idr_rt"), pids)
-        self._put("idr", idr, idr_next=CRASHER.pid + 1)
+        self._structs.put("idr", idr, idr_next=CRASHER.pid + 1)
 
     def _write_pid_hash(self) -> None:
         table = self._alloc(8 << PIDHASH_SHIFT)
@@ -339,52 +294,10 @@ class Tasks:
             if number:
                 key = number + self._image.virt["init_pid_ns"]
                 row = (key * ratio & (1 << 64) - 1) >> 64 - PIDHASH_SHIFT
-                self._add_head(table + 8 * row, phys + chain)
+                self._structs.add_head(table + 8 * row, phys + chain)
 
     def _at(self, task: int, member: str) -> int:
         return task + self.layout["task_struct"].at(member)
 
     def _stack(self) -> int:
         return self._alloc(era.STACK_BYTES)
-
-    def _alloc_struct(self, name: str) -> int:
-        return self._alloc(_power_of_two(self.layout[name].size))
-
-    def _put(self, struct: str, phys: int, **words: int) -> None:
-        """Write members of a struct by their names."""
-        fields = self.layout[struct].fields
-        for name, value in words.items():
-            size, _ = self.layout.size_of(fields[name].kind)
-            store = self.memory.store_u64 if size == 8 else self.memory.store_u32
-            store(phys + fields[name].at, value)
-
-    def _empty(self, head: int) -> None:
-        self._ring((head,))
-
-    def _ring(self, nodes: Iterable[int]) -> None:
-        """Link list_heads into a ring."""
-        ring = [*nodes]
-        for at, node in enumerate(ring):
-            self.memory.store_u64(node, virt_of(ring[(at + 1) % len(ring)]))
-            self.memory.store_u64(node + 8, virt_of(ring[at - 1]))
-
-    def _add_tail(self, head: int, node: int) -> None:
-        """Put a list_head before *head*: list_add_tail()."""
-        last = self.memory.load_u64(head + 8)
-        self.memory.store_u64(node, virt_of(head))
-        self.memory.store_u64(node + 8, last)
-        self.memory.store_u64(last & LINEAR_MASK, virt_of(node))
-        self.memory.store_u64(head + 8, virt_of(node))
-
-    def _add_head(self, head: int, node: int) -> None:
-        """Put an hlist_node behind an hlist_head: hlist_add_head()."""
-        first = self.memory.load_u64(head)
-        self.memory.store_u64(node, first)
-        self.memory.store_u64(node + 8, virt_of(head))
-        if first:
-            self.memory.store_u64((first & LINEAR_MASK) + 8, virt_of(node))
-        self.memory.store_u64(head, virt_of(node))
-
-
-def _power_of_two(size: int) -> int:
-    return 1 << (size - 1).bit_length()

@@ -66,7 +66,14 @@ class HotplugEvent(_Stretch):
 
 
 @dataclass(frozen=True, slots=True)
-class FirmwareRange(_Stretch):
+class _Area(_Stretch):
+    """What boot sets apart: *size* bytes from the physical address *start*."""
+
+    start: int
+    size: int
+
+
+class FirmwareRange(_Area):
     """Memory that is the firmware's (RTAS, OPAL): reserved at boot, and in the dump in any form.
 
     Attributes:
@@ -74,12 +81,10 @@ class FirmwareRange(_Stretch):
         size: Bytes.
     """
 
-    start: int
-    size: int
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CmaArea(_Stretch):
+class CmaArea(_Area):
     """Memory that is kept for large contiguous buffers (CMA), and free until one is wanted.
 
     Attributes:
@@ -87,8 +92,7 @@ class CmaArea(_Stretch):
         size: Bytes.
     """
 
-    start: int
-    size: int
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
