@@ -194,12 +194,21 @@ def test_every_finding_is_explained() -> None:
         assert all((explanation.means, explanation.arises, explanation.breaks, explanation.do))
 
 
-def test_why_memory_is_not_told_by_node(run_vmemmap: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("online", "why"),
+    [
+        (0, "no online node has its own description"),
+        (3, "node 1 is online, but node_data has 0x0 for it, which is no description of that node"),
+    ],
+)
+def test_why_memory_is_not_told_by_node(
+    run_vmemmap: Run, tmp_path: Path, online: int, why: str
+) -> None:
     machine = build_machine(store="none")
-    machine.poke_u64(machine.symbols["node_online_map"], 0)
+    machine.poke_u64(machine.symbols["node_online_map"], online)
     (dump := tmp_path / "dump").write_bytes(machine.elf())
     coverage = json.loads(run_vmemmap("check", dump, "--format", "json").out)["coverage"]
     assert coverage["nodes"] == []
-    why = "nodes and zones cannot be read: no online node has its own description"
+    why = f"nodes and zones cannot be read: {why}"
     assert coverage["nodes_unknown"] == why
     assert f"by node: unknown, since {why}" in " ".join(run_vmemmap("check", dump).out.split())
