@@ -11,6 +11,11 @@ _HEAD, _TAIL = 6, 2
 """How many rows of a long table are shown, at its beginning and its end."""
 
 
+def as_utf8(text: str) -> str:
+    """Give a text that a file can hold: bytes of a file's name that are no UTF-8 are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class ShortTable:
     """A table of which the first rows and the last are shown.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,12 @@ def test_a_damaged_dump_is_drawn_as_far_as_it_goes(run_vmemmap, tmp_path, damage
     assert "a fault of vmemmap itself" not in page.words
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"machine.toml", "vmcore", "page.html"}
+
+
+def test_a_dump_whose_name_is_no_text_has_a_page(simulated, tmp_path) -> None:
+    name = tmp_path / os.fsdecode(b"b\xe4d")
+    name.symlink_to(simulated)
+    page, (made, _) = page_of(name, tmp_path / "page.html")
+    assert made.faults == ()
+    assert page.wrong == []
+    assert r"b\udce4d: Linux 6.1.0" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -367,3 +367,17 @@ def check_known_in(rows: list[dict[str, Any]]) -> None:
     check_known(
         [row | {"address": row["address"].rpartition("/")[2].partition("-")[2]} for row in rows]
     )
+
+
+def test_a_name_that_is_no_text_is_a_row_like_any_other(tmp_path) -> None:
+    name = tmp_path / os.fsdecode(b"b\xe4d")
+    name.write_bytes(MACHINES["b-kdump-le"]()[1])
+    (dump,) = find_dumps([str(tmp_path)])
+    parts = Parts(tmp_path / "out")
+    with parts.held():
+        (absent,) = find_dumps([f"{name}none"])
+        parts.add([ask_dump(each, ["list"]) for each in (dump, absent)])
+    assert [(row["address"], row["entries"]) for row in parts.latest()] == [
+        (rf"{tmp_path}/b\udce4d", 12),
+        (rf"{tmp_path}/b\udce4dnone", None),
+    ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -59,6 +60,7 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         click.BadParameter: One cannot be an address, a symbol or a file, or there is no address.
     """
+    _refuse_reversed("vtop", arguments)
     dumps, addresses = [arguments[0]], list[str]()
     for argument in arguments[1:]:
         # A member of a split dump may be called b or c0de; an address has 16 digits, or 0x.
@@ -73,9 +75,26 @@ def split_addresses(arguments: list[str]) -> tuple[list[str], list[str]]:
     if not addresses:
         raise click.BadParameter(
             "there is no address to translate: name one or more after the dump, as in "
-            f"vmemmap vtop {shown(dumps[0])} 0xc00c000000000000"
+            f"vmemmap vtop {_as_typed(dumps[0])} 0xc00c000000000000"
         )
     return dumps, addresses
+
+
+def _refuse_reversed(command: str, arguments: list[str]) -> None:
+    """Refuse what is plainly the wrong way round: an address first, and the dump last."""
+    first, last = arguments[0], arguments[-1]
+    if not (_PFN.fullmatch(first) or _HEX.fullmatch(first) or _SYMBOL.fullmatch(first)):
+        return
+    if os.path.isfile(last) and not os.path.exists(first):  # noqa: PTH110, PTH113 (any text)
+        right = " ".join(map(_as_typed, [last, *arguments[:-1]]))
+        raise click.BadParameter(
+            f"{first!r} is no file: the dump comes first, as in vmemmap {command} {right}"
+        )
+
+
+def _as_typed(argument: str) -> str:
+    """Give an argument as the shell takes it, a URL without its secrets."""
+    return shlex.quote(shown(argument))
 
 
 def _refuse_ambiguous(argument: str) -> None:
@@ -93,6 +112,7 @@ def split_physical(arguments: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         click.BadParameter: One is neither a physical address, a pfn nor a file, or there is none.
     """
+    _refuse_reversed("ptov", arguments)
     dumps, wanted = [arguments[0]], list[str]()
     for argument in arguments[1:]:
         if _PAGE_HEX.fullmatch(argument) or argument.startswith("pfn:"):
@@ -108,7 +128,7 @@ def split_physical(arguments: list[str]) -> tuple[list[str], list[str]]:
     if not wanted:
         raise click.BadParameter(
             "there is no physical address: name one or more after the dump, as in "
-            f"vmemmap ptov {dumps[0]} 0x14a0000"
+            f"vmemmap ptov {_as_typed(dumps[0])} 0x14a0000"
         )
     return dumps, wanted
 
@@ -119,6 +139,7 @@ def split_read(arguments: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         click.BadParameter: There is no address, or more than a size behind it.
     """
+    _refuse_reversed("read", arguments)
     dumps, wanted = [arguments[0]], list[str]()
     for argument in arguments[1:]:
         named = _PAGE_HEX.fullmatch(argument) or argument.startswith("pfn:")
@@ -130,7 +151,7 @@ def split_read(arguments: list[str]) -> tuple[list[str], list[str]]:
         what = "there is no address to read at" if not wanted else f"{wanted[2]!r} is one too many"
         raise click.BadParameter(
             f"{what}: after the dump comes an address, then a size, as in "
-            f"vmemmap read {dumps[0]} 0xc00c000000000000 256"
+            f"vmemmap read {_as_typed(dumps[0])} 0xc00c000000000000 256"
         )
     _refuse_ambiguous(wanted[0])
     return dumps, wanted
@@ -194,6 +215,7 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         click.BadParameter: One is neither a page nor a file, or there is no page.
     """
+    _refuse_reversed("page", arguments)
     dumps, wanted = [arguments[0]], list[str]()
     for argument in arguments[1:]:
         if _PFN.fullmatch(argument) or _PAGE_HEX.fullmatch(argument):
@@ -210,7 +232,7 @@ def split_pages(arguments: list[str]) -> tuple[list[str], list[str]]:
     if not wanted:
         raise click.BadParameter(
             "there is no page to decode: name one or more after the dump, as in "
-            f"vmemmap page {shown(dumps[0])} 23552"
+            f"vmemmap page {_as_typed(dumps[0])} 23552"
         )
     return dumps, wanted
 

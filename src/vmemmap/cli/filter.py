@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_re
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.cli.progress import progress_here
 from vmemmap.report import filter as report
+from vmemmap.source.urls import shown
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -27,10 +29,10 @@ _LETTERS = {"c": "zlib", "l": "lzo", "p": "snappy", "z": "zstd"}
 
 
 def _codec_flags(function: Any) -> Any:
-    """Give a command makedumpfile's letters for codecs."""
+    """Give a command makedumpfile's letters for codecs, each a flag with the codec's name."""
     for letter, codec in reversed(_LETTERS.items()):
         function = click.option(
-            f"-{letter}", "letter", flag_value=codec, help=f"Short for --codec {codec}."
+            f"-{letter}", codec, is_flag=True, help=f"Short for --codec {codec}."
         )(function)
     return function
 
@@ -98,7 +100,6 @@ def command(
     outputs: tuple[str, ...],
     levels: str,
     codec: str | None,
-    letter: str | None,
     elf: bool,
     flattened: bool,
     force: bool,
@@ -113,38 +114,40 @@ def command(
     dry_run: bool,
     show_stats: bool,
     form: str,
+    **letters: bool,
 ) -> int:
     """Write a smaller dump: without free pages, page cache, memory of processes, zeros.
 
     The levels are makedumpfile's; 0 converts a dump. What cannot be classified is kept and told
     (exit code 1), and so are pages that cannot be read.
     """
-    if (codec and letter) or (elf and (codec or letter)):
+    codecs = {name for name, asked in letters.items() if asked} | ({codec} if codec else set())
+    if len(codecs) > 1 or (elf and codecs):
         raise click.UsageError("give one codec; --elf has none")
+    codec = next(iter(codecs), None)
     if flattened and not outputs:
         outputs = ("-",)
     if not outputs and not dry_run:
-        raise click.UsageError("give -o FILE for the output, or --dry-run")
+        raise click.UsageError("give -o FILE for the output, or --dry-run" + _meant(dump.dumps))
     if (len(outputs) > 1 and not split) or (split and len(outputs) < 2):
         raise click.UsageError("--split goes with two -o or more, one for each member")
     if manifest and drop_struct_pages:
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
     if manifest and _is_parquet(manifest):
         _check_parquet()
-    names = [*outputs, *([manifest] if manifest else ())]
-    if len({os.path.realpath(name) for name in names}) < len(names):
-        raise click.UsageError("each output, and the manifest, needs a name of its own")
-    for name in names:
+    written = (*outputs, *([] if manifest is None else [manifest]))
+    _check_names(written)
+    for name in written:
         _check_output(name, force, dump)
     given = click.get_current_context().get_parameter_source("levels")
     if reassemble and given is not ParameterSource.DEFAULT:
         raise click.UsageError("--reassemble keeps all that there is; without it -d joins, too")
     arguments: dict[str, Any] = {
         "level": None if reassemble else _levels(levels),
-        "codec": None if reassemble and not (codec or letter) else codec or letter or "zstd",
+        "codec": codec or (None if reassemble else "zstd"),
         "form": "elf" if elf else "kdump",
         "flattened": flattened,
-        "member": _member(member),
+        "member": _member(member, outputs),
         "max_bytes": _size(max_size),
         "threads": num_threads,
         "drop_struct_pages": drop_struct_pages,
@@ -219,6 +222,14 @@ def _on_disk(names: Sequence[str]) -> int | None:
     return size
 
 
+def _meant(dumps: Sequence[str]) -> str:
+    """Show how to name an output that stands where makedumpfile has it, behind the dumps."""
+    *first, last = dumps
+    if not first or "://" in last or os.path.exists(last):  # noqa: PTH110 (any text)
+        return ""
+    return f", as in {shlex.join(['vmemmap', 'filter', *map(shown, first), '-o', last])}"
+
+
 def _check_output(name: str, force: bool, dump: Opening) -> None:
     """Check that an output is no input, and not there yet unless it may be replaced."""
     if name == "-":
@@ -239,12 +250,25 @@ def _levels(text: str) -> list[int]:
         ) from None
 
 
-def _member(text: str | None) -> tuple[int, int] | None:
+def _check_names(names: Sequence[str]) -> None:
+    from vmemmap.filter.wanted import check_names
+
+    try:
+        check_names(names)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _member(text: str | None, outputs: Sequence[str]) -> tuple[int, int] | None:
     if text is None:
         return None
     number, slash, count = text.partition("/")
     if not slash or not number.isdecimal() or not count.isdecimal():
         raise click.BadParameter(f"--member {text!r}: expected I/N, as in 2/4")
+    if not 1 <= int(number) <= int(count):
+        raise click.BadParameter(f"--member {text}: expected a member from 1 to {int(count)}")
+    if len(outputs) > 1:
+        raise click.UsageError("--member writes one file: give one -o, and no --split")
     return int(number) - 1, int(count)
 
 

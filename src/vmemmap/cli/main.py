@@ -50,8 +50,12 @@ class _Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
 
-            near = [f"'{close}'" for close in get_close_matches(name, COMMANDS)]
-            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            from vmemmap.cli.habits import command_meant
+
+            near = get_close_matches(name, COMMANDS)
+            near = near or [meant for meant in [command_meant(name, args[1:])] if meant]
+            meant = ", ".join(f"'{close}'" for close in near)
+            hint = f" Did you mean {meant}?" if near else ""
             raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -72,7 +76,12 @@ class _Commands(click.Group):
     cls=_Commands,
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": _WIDEST,
+        # Some commands have --out and some --output; each takes both.
+        "token_normalize_func": lambda name: "out" if name == "output" else name,
+    },
 )
 @click.version_option(
     __version__, "-V", "--version", message="vmemmap %(version)s", help="Print the version."
@@ -154,8 +163,15 @@ def _program() -> str:
 def _in_words(error: click.UsageError) -> str:
     """Give a usage error's message in one line."""
     if isinstance(error, click.NoSuchOption):
+        from vmemmap.cli.habits import option_meant
+
+        command = (error.ctx and error.ctx.info_name) or ""
         near = ", ".join(sorted(error.possibilities or ()))
         hint = f" (Possible options: {near})" if near else ""
+        if meant := option_meant(command, error.option_name):
+            hint = f"; here it is {meant}"
+        elif command not in COMMANDS:
+            hint = "; options come behind the command"
         return f"No such option: {error.option_name}{hint}"
     if isinstance(error, click.BadParameter) and error.param is None and not error.param_hint:
         return " ".join(error.message.split())  # Click would put "Invalid value" before it

@@ -133,24 +133,27 @@ def _run(
     retry: bool,
     storage: dict[str, str],
 ) -> Surveyed:
+    from vmemmap.survey.answers import check_questions
     from vmemmap.survey.bounded import Bounds
     from vmemmap.survey.run import survey
 
+    questions = tuple(name.strip() for name in ask.split(",") if name.strip())
+    try:
+        check_questions(questions)
+    except ValueError as error:
+        raise click.BadParameter(f"--ask: {error}") from None
     with progress_here() as progress, _cluster(dask) as client:
-        try:
-            return survey(
-                sources,
-                folder,
-                ask=tuple(name.strip() for name in ask.split(",") if name.strip()),
-                executor=client,
-                jobs=jobs,
-                bounds=Bounds(*limits),
-                storage=storage,
-                retry=retry,
-                progress=progress,
-            )
-        except ValueError as error:
-            raise click.BadParameter(f"--ask: {error}") from None
+        return survey(
+            sources,
+            folder,
+            ask=questions,
+            executor=client,
+            jobs=jobs,
+            bounds=Bounds(*limits),
+            storage=storage,
+            retry=retry,
+            progress=progress,
+        )
 
 
 def _write_page(fleet: Fleet, folder: str, path: str) -> None:

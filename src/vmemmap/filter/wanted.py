@@ -67,10 +67,9 @@ class Wanted:
             raise ValueError(f"there is no form {self.form!r}: expected {' or '.join(FORMS)}")
         if bool(self.paths) == (self.stream is not None) or not self.levels:
             raise ValueError("expected one output or more, or a stream, and at least one level")
-        if len({os.path.realpath(path) for path in self.paths}) < len(self.paths):
-            raise ValueError("two outputs have the same name")
         if self.stream is not None and len(self.levels) > 1:
             raise ValueError("what has gone into a stream cannot be taken back: give one level")
+        check_names(self.paths)
         split = len(self.paths) > 1 or self.member is not None
         if split and (self.flattened or self.stream is not None or self.form == "elf"):
             raise ValueError("only plain kdump files are split")
@@ -82,6 +81,22 @@ class Wanted:
             raise ValueError("what has gone into a stream cannot be read back")
         if self.threads < 1:
             raise ValueError(f"expected 1 thread or more, found {self.threads}")
+
+
+def check_names(names: Sequence[Target]) -> None:
+    """Check that outputs have names, and each one of its own.
+
+    Raises:
+        ValueError: They have not: the second of one name would take the place of the first.
+    """
+    seen = set[Path]()
+    for name in names:
+        if not os.fspath(name):
+            raise ValueError("the name of an output is empty")
+        place = Path(name).resolve()
+        if place in seen:
+            raise ValueError(f"{os.fspath(name)} is named twice: every output is another file")
+        seen.add(place)
 
 
 @contextmanager

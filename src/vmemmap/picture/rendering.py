@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from vmemmap.picture.colours import style_sheet
 from vmemmap.picture.sections import Section
+from vmemmap.shown import as_utf8
 
 SCRIPTS = ("unpack.js", "memory.js", "map.js", "page.js")
 """The scripts of the page of a dump, in the order in which they need each other."""
@@ -92,16 +93,18 @@ def render_page(
             "form-action 'none'",
         )
     )
-    return fill(
-        "page.html.j2",
-        title=title,
-        sections=sections,
-        data=[(name, script_data(record)) for name, record in data.items()],
-        above=above,
-        policy=policy,
-        style=Markup(style),
-        script=Markup(script),
-        version=__version__,
+    return as_utf8(
+        fill(
+            "page.html.j2",
+            title=title,
+            sections=sections,
+            data=[(name, script_data(record)) for name, record in data.items()],
+            above=above,
+            policy=policy,
+            style=Markup(style),
+            script=Markup(script),
+            version=__version__,
+        )
     )
 
 

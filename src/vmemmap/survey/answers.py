@@ -14,6 +14,7 @@ from typing import Any
 import vmemmap
 from vmemmap.errors import FactError, VmemmapError
 from vmemmap.findings import Severity
+from vmemmap.shown import as_utf8
 from vmemmap.survey.dumps import SurveyedDump
 from vmemmap.vmcore import Vmcore, open_vmcore
 
@@ -66,7 +67,7 @@ def empty_row(dump: SurveyedDump, ask: Sequence[str]) -> Row:
 
 
 def _put_error(row: Row, question: str, error: VmemmapError) -> None:
-    row |= {"error_code": type(error).__name__, "error": f"{question}: {error}"}
+    row |= {"error_code": type(error).__name__, "error": as_utf8(f"{question}: {error}")}
 
 
 def _info(core: Vmcore) -> Row:
@@ -80,7 +81,7 @@ def _info(core: Vmcore) -> Row:
         "incomplete": source.is_incomplete(),
         "ram_bytes": _ram_bytes(core),
         "stored_bytes": source.stored_bytes(),
-        "warnings": list(source.warnings),
+        "warnings": [as_utf8(warning) for warning in source.warnings],
     }
     for name in ("release", "machine", "memory_byte_order", "mmu", "layout"):
         row[name] = None if values.get(name) is None else str(values[name])
@@ -142,6 +143,17 @@ QUESTIONS: dict[str, Callable[[Vmcore], Row]] = {
     "usage": _usage,
 }
 """What can be asked, as the commands of these names do."""
+
+
+def check_questions(ask: Sequence[str]) -> None:
+    """Check that something is asked, and nothing but `QUESTIONS`.
+
+    Raises:
+        ValueError: It is not so.
+    """
+    unknown = sorted(set(ask) - set(QUESTIONS))
+    if unknown or not ask:
+        raise ValueError(f"expected questions of {', '.join(QUESTIONS)}, found {unknown}")
 
 
 def failed_row(dump: SurveyedDump, ask: Sequence[str], code: str, why: str) -> Row:

@@ -14,6 +14,7 @@ from typing import Any
 
 from vmemmap.errors import DumpError
 from vmemmap.formats import elf64, flattened, kdump
+from vmemmap.shown import as_utf8
 from vmemmap.source.object_store import StoredObject, list_prefix
 from vmemmap.source.urls import scheme_of, shown
 from vmemmap.threads import all_at_once
@@ -41,7 +42,7 @@ class SurveyedDump:
     @property
     def members(self) -> list[str] | None:
         """What the members of a split dump are called, the first one too; None if it is none."""
-        return [self.address, *map(_called, self.more)] if self.more else None
+        return [self.address, *map(_written, self.more)] if self.more else None
 
 
 def find_dumps(
@@ -177,10 +178,14 @@ def _local(name: str) -> SurveyedDump:
         version = f"{status.st_size} {status.st_mtime_ns}"
     except OSError:
         version = ""
-    name = _called(name)
-    return SurveyedDump(name, name, version)
+    return SurveyedDump(_called(name), _written(name), version)
 
 
 def _called(name: str) -> str:
     """Give what a file or a URL is called in rows."""
     return shown(name) if scheme_of(name) else str(Path(name).absolute())
+
+
+def _written(name: str) -> str:
+    """Give the same as a row can hold it: a file's name need not be a text."""
+    return as_utf8(_called(name))

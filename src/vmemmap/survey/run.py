@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import vmemmap
 from vmemmap.errors import DumpError
 from vmemmap.progress import Progress, no_progress
-from vmemmap.survey.answers import QUESTIONS, Row, failed_row
+from vmemmap.survey.answers import QUESTIONS, Row, check_questions, failed_row
 from vmemmap.survey.bounded import Bounds, ask_bounded, end_idle
 from vmemmap.survey.dumps import SurveyedDump, find_dumps
 from vmemmap.survey.members import join_members
@@ -89,9 +89,7 @@ def survey(
         DumpError: What is to be surveyed cannot be told.
         OutputError: The folder cannot be used, or pyarrow is missing.
     """
-    unknown = sorted(set(ask) - set(QUESTIONS))
-    if unknown or not ask:
-        raise ValueError(f"expected questions of {', '.join(QUESTIONS)}, found {unknown}")
+    check_questions(ask)
     sources, parts = list(sources), Parts(out)
     with parts.held():
         parts.tidy()
