@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -22,6 +23,13 @@ def test_all_is_sorted_and_there() -> None:
     assert vmemmap.__all__ == sorted(vmemmap.__all__, key=lambda name: (name == "open", name))
     for name in vmemmap.__all__:
         assert hasattr(vmemmap, name), name
+
+
+def test_type_checkers_see_all_of_it() -> None:
+    tree = ast.parse(Path(vmemmap.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert set(vmemmap.__all__) <= names
 
 
 def test_every_error_is_exported_and_in_the_tree_of_the_docstring() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -84,7 +87,51 @@ def test_kinds_are_words_and_in_arrays_numbers() -> None:
         assert f"{kind:d}" == str(kind.value)
 
 
+def test_results_can_be_copied_and_sent(core, tmp_path: Path) -> None:
+    """To other processes, as survey's and a notebook's are; what is still read from cannot."""
+    core.backing.blocks.find(0)  # which it keeps
+    found = (core.check(), core.usage(), core.backing[3], core.vtop(core.backing[3].virt))
+    for each in (*found, core.extract(tmp_path / "out")):
+        assert pickle.loads(pickle.dumps(each)) == each == copy.deepcopy(each)
+    table = pickle.loads(pickle.dumps(core.backing))
+    assert list(table) == list(core.backing) == list(copy.deepcopy(core.backing))
+    assert table.entry_at(table[3].virt) == 3
+    checked = core.check()
+    assert checked != replace(checked, coverage=replace(checked.coverage, origin="another"))
+    for each in (core, core.pages, core.source):
+        with pytest.raises(TypeError, match="cannot be pickled, nor can what reads from it: hand"):
+            pickle.dumps(each)
+
+
+def test_what_prints_itself_fits_on_a_page(core, tmp_path: Path) -> None:
+    made = core.report(tmp_path / "page.html")
+    size = (tmp_path / "page.html").stat().st_size
+    assert repr(made) == (
+        f"<Report: {size / 1024:.2f} KiB of HTML without log, {len(made.findings)} findings>"
+    )
+    (tmp_path / "later").write_bytes((tmp_path / "vmcore").read_bytes())
+    with vmemmap.open(tmp_path / "later") as later:
+        found = core.compare(later)
+    assert repr(found).endswith("later': 0 facts, 0 entries, 0 pages not alike>")
+
+
 def test_errors_speak_of_what_was_given(core, tmp_path: Path) -> None:
+    for wrong, said in (
+        ({"assume": "mmu=hash"}, r"expected assumptions as a dict, as {'mmu': 'hash'}, found 'mmu"),
+        ({"assume": {"kernel": 5}}, "kernel cannot be '5'; expected one of 1, 2"),
+        ({"effort": 0}, "effort: expected 1 or more, found 0"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=said):
+            vmemmap.open(core.source.path, **cast("Any", wrong))
+    for ask, named in (
+        (lambda: vmemmap.open(core.source.path, vmlinux=tmp_path / "none"), "the vmlinux: "),
+        (lambda: core.filter(tmp_path / "none" / "out"), "the output: "),
+    ):
+        with pytest.raises(vmemmap.VmemmapError) as told:
+            ask()
+        assert told.value.__notes__[0].startswith(f"{named}{tmp_path}/none")
+    with pytest.raises(ValueError, match="there is no class 'dmsg'"):
+        core.extract(tmp_path / "out", classes="dmsg")
     with pytest.raises(vmemmap.FactError):
         core.vtop("vmemap_list")
     for ask in (lambda: core.vtop(1.5), lambda: core.pages[1.5]):

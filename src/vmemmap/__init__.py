@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         NotInDump,
         NotPresent,
         OutputError,
+        OutputTooLarge,
         PageExcluded,
         PageLost,
         ReadError,
@@ -54,10 +55,14 @@ if TYPE_CHECKING:
         UnwritableFile,
         VmemmapError,
     )
+    from vmemmap.extract.extract import Extracted
     from vmemmap.facts.backing import BackingFacts
     from vmemmap.facts.fact import Fact, Facts, Origin
     from vmemmap.facts.kernel import KernelFacts
     from vmemmap.facts.symbols.table import Symbol, SymbolHit, SymbolTable
+    from vmemmap.filter.decision import PageRun
+    from vmemmap.filter.estimate import Estimate
+    from vmemmap.filter.result import FilterResult, OutputFile
     from vmemmap.findings import Finding, Severity
     from vmemmap.kernel_log.record import KernelLog, LogRecord
     from vmemmap.pages.array import PageArray
@@ -91,6 +96,7 @@ __all__ = [
     "DumpError",
     "Entry",
     "Estimate",
+    "Extracted",
     "Fact",
     "FactConflict",
     "FactError",
@@ -150,6 +156,7 @@ _HOMES = {
     "vmemmap.check.coverage": ("Coverage",),
     "vmemmap.check.whole_dump": ("CheckReport",),
     "vmemmap.compare.comparison": ("Comparison",),
+    "vmemmap.extract.extract": ("Extracted",),
     "vmemmap.facts.backing": ("BackingFacts",),
     "vmemmap.facts.fact": (
         "Fact",

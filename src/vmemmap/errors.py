@@ -318,6 +318,7 @@ class UnwritableFile(OutputError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message)
         self.path = path
+        self.add_note(f"the output: {path}")
 
 
 class OutputTooLarge(UnwritableFile):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -104,28 +104,41 @@ def open_vmcore(
         The opened dump, a context manager. Only headers have been read.
 
     Raises:
-        TypeError: A path is none, or there is none.
+        TypeError: A path is none, or there is none; or *assume* is no mapping.
         ValueError: *assume* has a name or value that cannot be; the message lists those that can.
+            Or *effort* is below 1.
         DumpError: It cannot be opened, is no dump, is damaged, or is of a kind not handled.
     """
     assumptions = check_assumptions(assume or {}, ASSUMABLE)
-    text = read_vmcoreinfo_file(vmcoreinfo, storage) if vmcoreinfo is not None else None
-    symbols = None
+    if effort < 1:
+        raise ValueError(f"effort: expected 1 or more, found {effort}")
+    text = symbols = None
+    if vmcoreinfo is not None:
+        with _noting("the VMCOREINFO text", vmcoreinfo):
+            text = read_vmcoreinfo_file(vmcoreinfo, storage)
     if vmlinux is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
-        symbols = SymbolFile(vmlinux, storage)
+        with _noting("the vmlinux", vmlinux):
+            symbols = SymbolFile(vmlinux, storage)
     files = files_of(paths)
-    try:
+    with _noting("the dump", *files):
         source = open_source(*files, progress=progress, storage=storage)
-    except DumpError as error:
-        error.add_note(f"the dump: {error.path or ', '.join(map(str, files))}")
-        raise
     if symbols is None and isinstance(source, MemorySource) and source.symbols is not None:
         from vmemmap.facts.vmlinux import SymbolFile
 
         symbols = SymbolFile(source.symbols)
     return Vmcore(source, text, symbols, progress, assumptions, rescue=rescue, effort=effort)
+
+
+@contextmanager
+def _noting(what: str, *files: object) -> Iterator[None]:
+    """Add to an error which file it is of, for tracebacks."""
+    try:
+        yield
+    except DumpError as error:
+        error.add_note(f"{what}: {error.path or ', '.join(map(str, files))}")
+        raise
 
 
 class Vmcore:
@@ -494,7 +507,7 @@ class Vmcore:
         self,
         out: str | os.PathLike[str],
         *,
-        classes: Collection[str] = (),
+        classes: str | Collection[str] = (),
         hide_addresses: bool = False,
         form: str = "kdump",
         codec: str = "zstd",
@@ -507,7 +520,8 @@ class Vmcore:
 
         Args:
             out: The file to write; the manifest goes beside it, with ``.manifest.json`` added.
-            classes: What more goes into it: dmesg (the kernel's log, scrubbed), symbols, types.
+            classes: What more goes into it: dmesg (the kernel's log, scrubbed), symbols, types,
+                crash (what crash needs to begin a session); one of these, or several.
             hide_addresses: Leave out addresses that none of these answers needs.
             form: kdump, or elf, which is not compressed.
             codec: How pages are compressed: zstd, zlib, lzo, snappy or none.
@@ -523,7 +537,7 @@ class Vmcore:
 
         return write_extract(
             *(self._dump, os.fspath(out)),
-            classes=classes,
+            classes=(classes,) if isinstance(classes, str) else classes,
             hide_addresses=hide_addresses,
             form=form,
             codec=codec,

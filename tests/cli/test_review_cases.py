@@ -259,6 +259,7 @@ def test_huge_pages_that_nothing_marks_are_no_page_cache(run_vmemmap, tmp_path, 
 
 def test_drgn_options_after_the_dump_are_named(run_vmemmap, machine, tmp_path) -> None:
     pytest.importorskip("drgn")
-    ran = run_vmemmap("drgn", written(tmp_path, machine.elf()), "-e", "print(1)")
+    dump = written(tmp_path, machine.elf())
+    ran = run_vmemmap("drgn", dump, "-e", "print(1)")
     assert ran.code == 2
-    assert "options come before the dump" in ran.err
+    assert f"options come before the dump, as in vmemmap drgn -e 'print(1)' {dump} (" in ran.err

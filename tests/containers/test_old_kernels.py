@@ -220,5 +220,8 @@ def test_a_bad_text_file(blind: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"\0", b"\n", b"\xff" * 99, b"hello", b"OSRELEASE=1\n"])
 def test_a_text_that_says_nothing(blind: Path, tmp_path: Path, text: bytes) -> None:
     (tmp_path / "text").write_bytes(text)
-    with vmemmap.open(blind, vmcoreinfo=tmp_path / "text") as core, pytest.raises(FactMissing):
-        _ = core.backing
+    with vmemmap.open(blind, vmcoreinfo=tmp_path / "text") as core:
+        with pytest.raises(FactMissing) as caught:
+            _ = core.backing
+        nothing = ", nor any line KEY=value: the text is no VMCOREINFO"
+        assert (nothing in str(caught.value)) == (b"=" not in text)

@@ -66,6 +66,8 @@ def test_every_message_that_the_ring_still_has(
     assert list(dmesg) == as_records(log)
     assert dmesg.findings == ()
     assert list(dmesg) == as_records(log), "it can be read again"
+    assert dmesg[-2:] == as_records(log)[-2:]
+    assert count == 0 or dmesg[-1] == as_records(log)[-1]
     assert count < 17 or len(as_records(log)) > 5
 
 

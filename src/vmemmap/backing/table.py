@@ -137,6 +137,10 @@ class BackingTable(Sequence[Entry], Tabular):
         self.usable.setflags(write=False)
         self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Give what pickle and copy take; the views into the columns are made anew."""
+        return {name: value for name, value in vars(self).items() if name != "blocks"}
+
     def __len__(self) -> int:
         return len(self.node)
 

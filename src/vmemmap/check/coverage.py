@@ -96,6 +96,15 @@ class Coverage:
     unread: Intervals
     on_device: Intervals
 
+    def __eq__(self, other: object) -> bool:
+        """Compare all of it; the default would ask arrays for one truth."""
+        if not isinstance(other, Coverage):
+            return NotImplemented
+        mine, theirs = ((each.bare, each.unread, each.on_device) for each in (self, other))
+        return (self.counts, self.nodes, self.origin) == (
+            *(other.counts, other.nodes, other.origin),
+        ) and all(map(np.array_equal, mine, theirs))
+
     def __repr__(self) -> str:
         """Give the counts of all memory."""
         all_ = self.counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import shlex
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import click
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import Opening, reads_dump
 from vmemmap.cli.output import EXIT_USAGE, complain, show_findings, tell
-from vmemmap.source.urls import scheme_of
+from vmemmap.source.urls import scheme_of, shown
 
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
@@ -81,7 +82,10 @@ def command(
     files = [*([dump.vmlinux] if dump.vmlinux else []), *symbols]
     for name in files + script[: code is None]:
         if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
-            hint = ": options come before the dump" if name.startswith("-") else ""
+            hint = ""
+            if name.startswith("-"):
+                right = shlex.join(["vmemmap", "drgn", *script, *map(shown, dump.dumps)])
+                hint = f": options come before the dump, as in {right}"
             raise click.BadParameter(f"there is no file {name}{hint}")
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
     with dump.open() as core:

@@ -18,6 +18,7 @@ from vmemmap.findings import Finding
 from vmemmap.intervals import join
 from vmemmap.pages.count.kind_runs import Grid
 from vmemmap.pages.count.map_gatherer import MapGatherer, pages_of
+from vmemmap.units import count_text
 
 if TYPE_CHECKING:
     from vmemmap.check.whole_dump import CheckReport
@@ -43,7 +44,7 @@ class FactChange:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """What is known of one of two dumps.
 
@@ -60,7 +61,7 @@ class Side:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """What is different between two dumps.
 
@@ -89,6 +90,16 @@ class Comparison:
     findings_new: tuple[Finding, ...]
     findings_gone: tuple[Finding, ...]
     reasons: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Give the two files, and how much of each kind is different."""
+        differ = [count_text(len(self.facts), "fact")]
+        if self.entries is not None:
+            differ.append(count_text(len(self.entries.changed), "entry"))
+        if self.pages is not None:
+            differ.append(count_text(self.pages.changed, "page"))
+        paths = f"{self.before.path!r} and {self.after.path!r}"
+        return f"<Comparison of {paths}: {', '.join(differ)} not alike>"
 
 
 def compare(before: Dump, after: Dump) -> Comparison:

@@ -46,8 +46,11 @@ def attach(prog: drgn.Program, vmlinux: str | os.PathLike[str] | None = None) ->
         What was added: nothing where drgn can do it all, for other machines and for live kernels.
 
     Raises:
+        TypeError: *prog* is no program of drgn's.
         VmemmapError: The dump cannot be read, or does not say what the translation needs.
     """
+    if not isinstance(prog, drgn.Program):
+        raise TypeError(f"expected a drgn.Program, found {prog!r}")
     done = attachment_of(prog)
     if done is not None:
         return done

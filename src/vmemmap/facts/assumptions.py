@@ -31,8 +31,12 @@ def check_assumptions(
         allowed: The facts that can be given, and the values that each can have.
 
     Raises:
+        TypeError: They are no mapping.
         ValueError: A name or a value is not among them; the message lists those that are.
     """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"expected assumptions as a dict, as {{'mmu': 'hash'}}, found {given!r}")
+    given = {name: str(value) for name, value in given.items()}
     for name, value in given.items():
         if name not in allowed:
             raise ValueError(
@@ -42,4 +46,4 @@ def check_assumptions(
             raise ValueError(
                 f"{name} cannot be {value!r}; expected one of {', '.join(allowed[name])}"
             )
-    return Assumptions(dict(given))
+    return Assumptions(given)

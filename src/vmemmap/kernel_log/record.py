@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from vmemmap.findings import Finding
 from vmemmap.frames import Tabular
@@ -135,6 +135,14 @@ class KernelLog(Tabular):
             self._count = count
             self._kept = kept if count <= _KEPT_MAX else None
         return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> LogRecord: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[LogRecord]: ...
+    def __getitem__(self, place: int | slice) -> LogRecord | list[LogRecord]:
+        """Give a record by its place, -1 for the last, or some; this reads all of the log."""
+        return [*self][place]
 
     def __bool__(self) -> bool:
         """Tell whether there is a record; no more than that is read."""

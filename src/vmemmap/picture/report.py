@@ -15,6 +15,7 @@ from vmemmap.picture.memory_map import look_on, make_map
 from vmemmap.picture.rendering import fill, render_page
 from vmemmap.picture.sections import Attempts, Section
 from vmemmap.picture.summary import explained, identity, verdicts
+from vmemmap.units import count_text, size_text
 from vmemmap.write.new_file import new_file
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Report:
     sections: tuple[Section, ...]
     findings: tuple[Finding, ...]
     faults: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Give its size, and the sections that say only why they are missing."""
+        missing = [section.name for section in self.sections if section.reason]
+        without = f" without {', '.join(missing)}" if missing else ""
+        size, findings = size_text(len(self.html.encode())), len(self.findings)
+        return f"<Report: {size} of HTML{without}, {count_text(findings, 'finding')}>"
 
     def write(self, path: str) -> Report:
         """Write the page, all of it or nothing; give it back.

@@ -31,7 +31,7 @@ _WORDS = ("kind", "why")
 _GROWING = ("pfn", "head")
 """Columns whose values mostly grow by one or stay: as differences they take a fiftieth."""
 _MISSING_EXTRA = (
-    "writing Parquet needs pyarrow, which is not installed: pip install 'vmemmap[parquet]'"
+    "writing Parquet or Arrow needs pyarrow, which is not installed: pip install 'vmemmap[parquet]'"
 )
 
 
@@ -46,7 +46,9 @@ def require_pyarrow() -> None:
     except ModuleNotFoundError:
         raise OutputError(_MISSING_EXTRA) from None
     except ImportError as error:
-        raise OutputError(f"writing Parquet needs pyarrow, which does not load: {error}") from None
+        raise OutputError(
+            f"writing Parquet or Arrow needs pyarrow, which does not load: {error}"
+        ) from None
 
 
 def write_pages(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,13 @@ class PhysicalSource(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Say what to do instead of pickling an opened dump, or what reads from it."""
+        raise TypeError(
+            f"an opened dump ({self.path}) cannot be pickled, nor can what reads from it: hand its "
+            "path over, and open it there"
+        )
 
     @abstractmethod
     def read(self, address: int, size: int) -> bytes:

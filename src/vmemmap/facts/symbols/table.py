@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.address import Run
+from vmemmap.address import Run, shown_in_hex
 from vmemmap.errors import FactConflict, FactError, UnknownSymbol
 from vmemmap.facts.fact import Fact
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
@@ -47,6 +47,9 @@ class Symbol:
     address: int
     size: int
     kind: str = ""
+
+    def __repr__(self) -> str:
+        return shown_in_hex(self, ("address",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class Vmcoreinfo:
                 name=key,
             )
         if key not in self._values:
-            raise FactMissing(f"VMCOREINFO has no {key}", name=key)
+            other = "" if self._values else ", nor any line KEY=value: the text is no VMCOREINFO"
+            raise FactMissing(f"VMCOREINFO has no {key}{other}", name=key)
         return self._values[key]
 
     def symbol(self, name: str) -> int:
