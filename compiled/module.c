@@ -1,6 +1,7 @@
 /* The compiled module of vmemmap. It knows no kernel: see vmemmap/pages/one_pass.py,
  * vmemmap/source/codecs.py and vmemmap/drgn_plugin/segments.py. */
 
+#include "bus_error.h"
 #include "columns.h"
 #include "lender.h"
 #include "lzo1x_calls.h"
@@ -33,6 +34,7 @@ static PyModuleDef_Slot module_slots[] = {
 
 static PyMethodDef module_methods[] = {
     {"copy", copy_members, METH_VARARGS, copy_doc},
+    {"end_at_bus_error", end_at_bus_error, METH_VARARGS, end_at_bus_error_doc},
     {"lzo1x_compress", compress_bytes, METH_VARARGS, compress_doc},
     {"lzo1x_compress_pages", compress_pages, METH_VARARGS, compress_pages_doc},
     {"lzo1x_decompress", decompress_bytes, METH_VARARGS, decompress_doc},
@@ -40,6 +42,7 @@ static PyMethodDef module_methods[] = {
     {"lzo1x_decompress_pages", decompress_pages, METH_VARARGS, decompress_pages_doc},
     {"make_room", make_room, METH_VARARGS, make_room_doc},
     {"pack_pages", pack_pages, METH_VARARGS, pack_pages_doc},
+    {"remove_at_bus_error", remove_at_bus_error, METH_VARARGS, remove_at_bus_error_doc},
     {"zero_pages", zero_pages, METH_VARARGS, zero_pages_doc},
     {NULL, NULL, 0, NULL},
 };

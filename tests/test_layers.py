@@ -33,6 +33,7 @@ LAYERS = (
     "translate",
     "backing",
     "pages",
+    "addresses",
     "check",
     "write",
     "filter",

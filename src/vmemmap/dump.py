@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
-from vmemmap.address import U64_MAX, Phys, Run, Virt
+from vmemmap.address import U64_MAX, Run
+from vmemmap.addresses import Addresses
 from vmemmap.backing.known_list import KnownList
 from vmemmap.backing.table import BackingTable
-from vmemmap.backing.walk import EMPTY_WALK, Walk
-from vmemmap.errors import FactError, FactMissing, ReadError, TranslateError
+from vmemmap.backing.walk import Walk
+from vmemmap.errors import FactError, FactMissing
 from vmemmap.established import established
 from vmemmap.facts.assumptions import Assumptions
 from vmemmap.facts.backing import BackingFacts
@@ -24,22 +25,17 @@ from vmemmap.facts.fact import AnyFact, Facts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.kernel_symbols import KernelSymbols
 from vmemmap.facts.kernel_types import CompletedVmcoreinfo, KernelTypes
-from vmemmap.facts.mmu import RADIX
 from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
-from vmemmap.linear_map import LINEAR_SPAN, PAGE_OFFSET, linear_phys, linear_virt
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
-from vmemmap.translate.address_space import AddressSpace
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.explained import ExplainedMemory
 from vmemmap.translate.kernel_tables import KernelTables
-from vmemmap.translate.lookup import BlockTable
-from vmemmap.translate.regions import CERTAIN_LINEAR, AddressLayout
-from vmemmap.translate.result import Translation, translation
+from vmemmap.translate.regions import AddressLayout
 from vmemmap.translate.runs import BlockRuns, VmemmapRuns
 
 if TYPE_CHECKING:
@@ -50,13 +46,7 @@ if TYPE_CHECKING:
     from vmemmap.filter.filtering import DumpFilter
     from vmemmap.kernel_log.record import KernelLog
     from vmemmap.pages.model import PageModel
-    from vmemmap.pages.page import PageInfo
     from vmemmap.translate.vmalloc_areas import KnownAreas
-
-
-_CERTAIN_END = CERTAIN_LINEAR.end
-_MAY_BE_DEVICE = (Absence.HOT_ADDED, Absence.RESERVED)
-"""What memory that the dump's headers do not know may be said to be before devices are marked."""
 
 
 class Dump:
@@ -77,6 +67,7 @@ class Dump:
     Attributes:
         source: As given.
         vmlinux: As given.
+        addresses: What addresses mean: translated, both ways, and read.
     """
 
     def __init__(
@@ -96,6 +87,7 @@ class Dump:
         self._progress = progress
         self._assume = assume or Assumptions()
         self._rescue, self._effort = rescue, effort
+        self.addresses = Addresses(self)
 
     def reopened(self, source: PhysicalSource) -> Dump:
         """Ask another file as this one is asked; it is the caller's to close.
@@ -126,8 +118,8 @@ class Dump:
             self.evidence.close()
         if "tables" in vars(self):
             self.tables.close()
-        for name in ("space", "filter"):
-            vars(self).pop(name, None)
+        self.addresses.close()
+        vars(self).pop("filter", None)
 
     @established
     def extract_note(self) -> ExtractNote | None:
@@ -353,110 +345,9 @@ class Dump:
 
     # From virtual to physical addresses.
 
-    @established
-    def space(self) -> AddressSpace:
-        """The kernel's address space."""
-        layout, page_size = self.evidence.layout, self._page_size
-        list_error: FactError | None = None
-        try:
-            blocks, block_size = self.backing.blocks, self.backing.block_size
-        except FactError as error:
-            # vmalloc and I/O do without the list, and on radix the vmemmap does too.
-            blocks, block_size = BlockTable(EMPTY_WALK.virt, EMPTY_WALK.phys, page_size), 0
-            list_error = None if self.evidence.mmu.value == RADIX else error
-        return AddressSpace(
-            layout=layout,
-            blocks=blocks,
-            block_size=block_size,
-            page_size=page_size,
-            tables=self.tables.of,
-            doubt=self._doubt,
-            list_error=list_error,
-        )
-
-    def _doubt(self, virt: int) -> str:
-        """Say what speaks against "no entry covers it", or give an empty text."""
-        backing = self.backing
-        rows = np.flatnonzero(
-            ~backing.usable & (np.uint64(virt) - backing.virt < np.uint64(backing.block_size))
-        )
-        if len(rows):
-            return f"; entry {int(rows[0])} claims it, but is damaged and not used"
-        damage = [finding for finding in backing.findings if finding.severity is Severity.ERROR]
-        if damage:
-            return f"; the list is damaged ({damage[0].code}), so the block's entry may be lost"
-        return ""
-
-    def translate(self, virt: int) -> Translation:
-        """Translate one kernel virtual address, 0 to 2**64 - 1; errors as for `Vmcore.vtop`."""
-        if PAGE_OFFSET <= virt < _CERTAIN_END:  # needs no list and no layout
-            phys, method, region, entry = virt - PAGE_OFFSET, "linear", CERTAIN_LINEAR.name, None
-        else:
-            phys, method, region, entry = self.space.translate(virt)
-        if self.source.is_stored(phys):
-            return translation(virt, phys, method, region, entry, None)
-        absence = self.memory.explain(phys)
-        if absence in _MAY_BE_DEVICE and self._is_struct_page_on_device(virt, phys, entry):
-            absence = Absence.ON_DEVICE
-        return translation(virt, phys, method, region, entry, absence)
-
-    def _is_struct_page_on_device(self, virt: int, phys: int, entry: int | None) -> bool:
-        """Tell whether an address is one of the vmemmap, and what is there lies on a device."""
-        if entry is None and (self.region is None or virt not in self.region):
-            return False
-        try:
-            return self.pages.struct_pages.is_on_device(phys)
-        except (FactError, ReadError):
-            return False
-
-    def virtual(self, phys: int) -> tuple[Translation, ...]:
-        """Give the addresses of a physical one, below 2**60; see `Vmcore.ptov`."""
-        absence = self.why_absent(phys)
-        found = []
-        if absence is not Absence.NO_MEMORY and self._is_linear(phys):
-            virt, region = Virt(linear_virt(phys)), CERTAIN_LINEAR.name
-            found.append(
-                Translation(virt, Phys(phys), "linear", region, None, absence is None, absence)
-            )
-        backing = self.backing
-        size = np.uint64(backing.block_size)
-        inside = backing.usable & (np.uint64(phys) - backing.phys < size)
-        for entry in np.flatnonzero(inside).tolist():
-            virt = Virt(int(backing.virt[entry]) + phys - int(backing.phys[entry]))
-            found.append(
-                Translation(
-                    *(virt, Phys(phys), "vmemmap_list", self.evidence.layout.vmemmap.name),
-                    *(entry, absence is None, absence),
-                )
-            )
-        return tuple(found)
-
-    def _is_linear(self, phys: int) -> bool:
-        """Tell whether this kernel's linear map reaches as far as a physical address."""
-        if phys >= LINEAR_SPAN:
-            return False
-        virt = linear_virt(phys)
-        if virt in CERTAIN_LINEAR:
-            return True
-        try:
-            return self.space.translate(virt).method == "linear"
-        except (TranslateError, ReadError):
-            return False
-
     def why_absent(self, phys: int) -> Absence | None:
         """Say why the byte at a physical address is not in the dump; None where it is."""
         return None if self.source.is_stored(phys) else self.memory.explain(phys)
-
-    def read(self, virt: int, size: int) -> bytes:
-        """Read bytes at a kernel virtual address; errors as for `Vmcore.read`."""
-        out: list[bytes] = []
-        if virt in CERTAIN_LINEAR:
-            length = min(size, CERTAIN_LINEAR.end - virt)
-            out.append(self.memory.read(_linear(virt), length))
-            virt, size = virt + length, size - length
-        if size > 0:
-            out += [self.memory.read(phys, length) for phys, length in self.space.runs(virt, size)]
-        return b"".join(out)
 
     @established
     def vmemmap_runs(self) -> VmemmapRuns:
@@ -503,16 +394,6 @@ class Dump:
 
         return DumpFilter(self, self._progress)
 
-    def page_of(self, address: int) -> PageInfo:
-        """Decode the struct page of the page that holds an address; see `Vmcore.page_of`."""
-        pages, page_size = self.pages.array, self._page_size
-        if 0 <= address < 1 << 60:
-            return pages[address // page_size]
-        base = self.evidence.vmemmap_base.value
-        if address in self.evidence.layout.vmemmap and address >= base:
-            return pages[(address - base) // self.kernel.struct_page_size.value]
-        return pages[self.translate(address).phys // page_size]
-
     @established
     def check_report(self) -> CheckReport:
         """Whether the list holds together, and what of the memory it reaches."""
@@ -535,10 +416,3 @@ def _block_runs(table: BackingTable) -> BlockRuns:
     if not usable.all():
         virt, phys = virt[usable], phys[usable]
     return BlockRuns(virt, phys, table.block_size)
-
-
-def _linear(virt: int) -> int:
-    """Give the physical address of an address that is certainly in the linear map."""
-    phys = linear_phys(virt)
-    assert phys is not None
-    return phys

@@ -11,7 +11,7 @@ arch/powerpc/kernel/traps.c (what they print), init/version-timestamp.c (linux_b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmemmap.errors import FactError, FactInvalid, FactMissing
@@ -19,7 +19,7 @@ from vmemmap.facts.fact import AnyFact, Fact, Facts, Origin
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.uts import FIELD_BYTES, FIELDS
 from vmemmap.formats.notes import count_processors
-from vmemmap.kernel_log.record import LogRecord
+from vmemmap.kernel_log.record import KernelLog
 from vmemmap.source.base import PhysicalSource
 
 _BANNER = "Linux version "
@@ -46,11 +46,13 @@ class _Logged:
         banner: The kernel's first message.
         panic: The last panic, or the first message of its end.
         last_ns: The time of the last message (nanoseconds since boot).
+        damage: What is wrong with the log, as a clause; empty if nothing is.
     """
 
     banner: str | None = None
     panic: str | None = None
     last_ns: int | None = None
+    damage: str = ""
 
 
 class SystemFacts:
@@ -59,7 +61,7 @@ class SystemFacts:
     Args:
         source: The dump: its headers' notes and utsname.
         kernel: Facts about the kernel, which say why there are none where VMCOREINFO is missing.
-        log: Gives the log's records, oldest first.
+        log: Gives the log.
         is_extract: The dump is an extract, which leaves some of it out.
     """
 
@@ -67,7 +69,7 @@ class SystemFacts:
         self,
         source: PhysicalSource,
         kernel: Callable[[], KernelFacts],
-        log: Callable[[], Iterable[LogRecord]],
+        log: Callable[[], KernelLog],
         *,
         is_extract: bool,
     ) -> None:
@@ -115,13 +117,14 @@ class SystemFacts:
         return Fact(name, text, Origin.DERIVED, where)
 
     def _banner(self) -> Fact[str]:
-        text = self._of_log("banner").banner
-        if text is None:
+        found = self._of_log("banner")
+        if found.banner is None:
             raise FactMissing(
-                f"the log does not have the message '{_BANNER}...', which may be overwritten",
+                f"the log does not have the message '{_BANNER}...', which may be overwritten"
+                f"{found.damage}",
                 name="banner",
             )
-        return Fact("banner", text, Origin.DERIVED, "the log")
+        return Fact("banner", found.banner, Origin.DERIVED, f"the log{found.damage}")
 
     def _build_id(self) -> Fact[str]:
         info = self._kernel().vmcoreinfo
@@ -163,24 +166,24 @@ class SystemFacts:
     def _uptime(self) -> Fact[int]:
         found = self._of_log("uptime")
         if found.last_ns is None:
-            raise FactMissing("no message of the log has a time", name="uptime")
+            raise FactMissing(f"no message of the log has a time{found.damage}", name="uptime")
         exact = "" if found.panic else ", so at least that long"
         return Fact(
             "uptime",
             found.last_ns // 1_000_000_000,
             Origin.DERIVED,
-            f"seconds from boot to the last message of the log{exact}",
+            f"seconds from boot to the last message of the log{exact}{found.damage}",
         )
 
     def _panic(self) -> Fact[str]:
-        text = self._of_log("panic").panic
-        if text is None:
+        found = self._of_log("panic")
+        if found.panic is None:
             raise FactMissing(
                 "no message of the log tells of a panic or an oops: the kernel was dumped while it "
-                "ran, or the message was overwritten or never stored",
+                f"ran, or the message was overwritten or never stored{found.damage}",
                 name="panic",
             )
-        return Fact("panic", text, Origin.DERIVED, "the log")
+        return Fact("panic", found.panic, Origin.DERIVED, f"the log{found.damage}")
 
     def _of_log(self, name: str) -> _Logged:
         """Go through the log, once.
@@ -198,7 +201,7 @@ class SystemFacts:
         return self._logged
 
 
-def _look_through(records: Iterable[LogRecord]) -> _Logged:
+def _look_through(records: KernelLog) -> _Logged:
     """Go through a log.
 
     Raises:
@@ -222,4 +225,6 @@ def _look_through(records: Iterable[LogRecord]) -> _Logged:
         elif death is None and text.startswith(_DEATHS):
             death = text
     found.panic = found.panic or death
+    if records.findings:
+        found.damage = f"; the log is damaged: {records.findings[0].message}"
     return found

@@ -360,7 +360,7 @@ class Vmcore:
         """
         if type(virt) is not int or not 0 <= virt <= U64_MAX:
             virt = self._at(virt)
-        return self._dump.translate(virt)
+        return self._dump.addresses.translate(virt)
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
         """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
@@ -376,7 +376,7 @@ class Vmcore:
         Raises:
             FactError: As for `backing`.
         """
-        return self._dump.virtual(address_of(phys))
+        return self._dump.addresses.virtual(address_of(phys))
 
     def _at(self, virt: int | str) -> int:
         """Take an address, or the name of one: a symbol, with a hex offset or without.
@@ -406,7 +406,7 @@ class Vmcore:
             FactError: VMCOREINFO lacks what the translation needs.
         """
         dump, virt = self._dump, addresses_of(addresses)
-        return dump.space.translate_many(virt)
+        return dump.addresses.space.translate_many(virt)
 
     def read(self, virt: int | str, size: int) -> bytes:
         """Read *size* bytes at a kernel virtual address or symbol, across blocks where it must.
@@ -418,7 +418,7 @@ class Vmcore:
         dump, size = self._dump, index(size)
         if size < 0:
             raise ValueError(f"cannot read {size} bytes")
-        return dump.read(self._at(virt), size)
+        return dump.addresses.read(self._at(virt), size)
 
     def read_phys(self, phys: int, size: int) -> bytes:
         """Read *size* bytes at a physical address; nothing is ever filled in.
@@ -473,7 +473,7 @@ class Vmcore:
             TranslateError: A virtual address without translation.
             FactError: As for `pages`.
         """
-        return self._dump.page_of(index(address))
+        return self._dump.addresses.page_of(index(address))
 
     def usage(self, threads: int = 1) -> Usage:
         """Count all pages by kind, node and zone, and as makedumpfile would for each dump level.

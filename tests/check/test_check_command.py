@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from builders.machine import build_machine
 from check.damaged import SHAPES, crash
 from vmemmap.check.whole_dump import _CODES
 from vmemmap.explanations import explanations
@@ -191,3 +192,23 @@ def test_every_finding_is_explained() -> None:
     for explanation in explanations().values():
         assert len(explanation.peers) == 4
         assert all((explanation.means, explanation.arises, explanation.breaks, explanation.do))
+
+
+@pytest.mark.parametrize(
+    ("online", "why"),
+    [
+        (0, "no online node has its own description"),
+        (3, "node 1 is online, but node_data has 0x0 for it, which is no description of that node"),
+    ],
+)
+def test_why_memory_is_not_told_by_node(
+    run_vmemmap: Run, tmp_path: Path, online: int, why: str
+) -> None:
+    machine = build_machine(store="none")
+    machine.poke_u64(machine.symbols["node_online_map"], online)
+    (dump := tmp_path / "dump").write_bytes(machine.elf())
+    coverage = json.loads(run_vmemmap("check", dump, "--format", "json").out)["coverage"]
+    assert coverage["nodes"] == []
+    why = f"nodes and zones cannot be read: {why}"
+    assert coverage["nodes_unknown"] == why
+    assert f"by node: unknown, since {why}" in " ".join(run_vmemmap("check", dump).out.split())

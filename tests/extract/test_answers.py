@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vmemmap
-from oracles.simulated import crash, spec_of
+from oracles.simulated import crash, event, spec_of
 from vmemmap import Vmcore
 from vmemmap.extract.checker import check
 from vmemmap.report import usage
@@ -29,6 +29,14 @@ COLUMNS: tuple[Any, ...] = (
 ERAS: dict[str, dict[str, Any]] = {
     "2.6.35 4K big": {"release": "2.6.35", "page": 4096, "byte_order": "big"},
     "2.6.38 64K": {"release": "2.6.38"},
+    # A block begins with struct pages of a hole, and those of removed memory are on the list yet.
+    "3.4 4K holes": {
+        "release": "3.4",
+        "page": 4096,
+        "struct_page_size": 56,
+        "memory": ((0, 0, 112), (1, 208, 64)),
+        "events": (event("add", 304, 64), event("remove", 304, 64)),
+    },
     "3.7 big": {"release": "3.7", "byte_order": "big"},
     "3.10 56 bytes": {"release": "3.10", "struct_page_size": 56},
     "4.4 big": {"release": "4.4", "byte_order": "big"},

@@ -18,7 +18,13 @@ from builders.kdump import build_kdump
 from builders.notes import kernel_notes
 from filter.kdump_table import read_table
 from oracles.simulated import Dump, crash, spec_of
-from vmemmap.errors import OutputTooLarge, UnsupportedDump, UnwritableFile
+from vmemmap.errors import (
+    OutputTooLarge,
+    PageExcluded,
+    ReadError,
+    UnsupportedDump,
+    UnwritableFile,
+)
 from vmemmap.progress import no_progress
 from vmemmap.simulate.crash.damage import apply_damage
 from vmemmap.simulate.crash.vmcore import write_vmcore
@@ -109,6 +115,26 @@ def test_damaged_list(tmp_path, kind: str) -> None:
     gone = 1 if kind == "node_page_missing" else 0  # the page that is missing is kept by no one
     assert len(whole - plain) == len(whole - rescued) == gone
     assert len(rescued) == len(whole) - gone
+
+
+@pytest.mark.parametrize("form", ["kdump", "elf"])
+def test_what_was_cut_off_is_lost_and_not_left_out(tmp_path, form: str) -> None:
+    """An ELF file ends in the middle of its sixth page of eight."""
+    pages = b"".join(bytes([1 + pfn]) * 4096 for pfn in range(8))
+    notes = kernel_notes("little", vmcoreinfo=b"PAGESIZE=4096\n")
+    whole = build_elf([Segment(0, pages)], notes)
+    (tmp_path / "cut").write_bytes(whole[: whole.index(bytes([6]) * 4096) + 100])
+    with vmemmap.open(tmp_path / "cut") as core:
+        made = core.filter(tmp_path / "out", 0, "none", form=form, verify=True)
+    assert (made.kept, made.absent, made.lost, list(made.lost_pfns)) == (8, 0, 3, [5, 6, 7])
+    if form == "kdump":
+        table = read_table(tmp_path / "out")
+        assert table.rows[5:] == [(0, 0, 0)] * 3
+        assert len({row[0] for row in table.rows[:5]}) == 5
+    with vmemmap.open(tmp_path / "out") as core:
+        assert core.read_phys(0, 5 * 4096) == pages[: 5 * 4096]
+        with pytest.raises(PageExcluded if form == "elf" else ReadError):
+            core.read_phys(6 * 4096, 8)
 
 
 def test_full_disk_leaves_nothing_and_the_next_level_is_tried(tmp_path, dump, monkeypatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import vmemmap
 from breadth import examples, pairs
 from builders.printk import (
     COMMITTED,
@@ -172,6 +174,29 @@ def test_absurd_sizes(order, bits, name) -> None:
     log.count_bits, log.size_bits = bits
     with pytest.raises(FactInvalid, match=name):
         list(read(log))
+
+
+def test_a_struct_of_words_and_a_byte_is_none() -> None:
+    machine = machine_of("little")
+    LocklessLog("little", 4, 12).install(machine)
+    machine.vmcoreinfo["SIZE(printk_info)"] = "89"
+    machine.sync_vmcoreinfo()
+    with pytest.raises(FactInvalid, match=r"SIZE\(printk_info\)=89; expected a multiple of 8"):
+        list(vmcore_of(machine).dmesg())
+
+
+def test_what_a_damaged_log_tells_of_the_system_says_so(tmp_path: Path) -> None:
+    log, machine = LocklessLog("little", 4, 12), machine_of("little")
+    log.add(Message(b"later", ts_nsec=7 * 10**9))
+    machine.poke_u64(log.install(machine)["ring"] + 24, 1 << 61)
+    machine.sync_vmcoreinfo()
+    (dump := tmp_path / "dump").write_bytes(machine.elf())
+    with vmemmap.open(dump) as core:
+        system = core.system
+    assert system["uptime"].value == 7
+    damage = "the log is damaged: the log's ids go from"
+    assert damage in system["uptime"].detail
+    assert damage in str(system.missing["banner"])
 
 
 def test_a_ring_at_its_largest_that_is_not_there_is_read_in_large_pieces() -> None:

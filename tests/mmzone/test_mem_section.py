@@ -225,3 +225,18 @@ def test_an_absence_is_explained_once_a_vmlinux_has_the_symbol(tmp_path: Path) -
         source = MachineSource(machine, vmcoreinfo=vmcoreinfo_text(machine.vmcoreinfo))
         core = Vmcore(cast(PhysicalSource, source), None, vmlinux)
         assert core.vtop(0xC000_0000_0000_0000 + hot * SECTION).absence is expected
+
+
+def test_flags_without_a_section_are_damage_and_an_address_alone_is_none() -> None:
+    machine = machine_of("little")
+    number = max(machine.sections) + 3
+    write_section(machine, number, EARLY)
+    write_section(machine, number + 1, 0)
+    page = word_at(machine, machine.symbols["mem_section"])
+    # 5.3 to 5.5 leave the place of pfn 0 of no memory map where memory was removed.
+    machine.poke_u64(page + ENTRY * (number + 1), -(number + 1) * 256 * 64 & (1 << 64) - 1)
+    table = table_of(facts_of(machine), machine)
+    assert len(table) == len(machine.sections)
+    (finding,) = table.findings
+    assert finding.code == "section_mem_map"
+    assert f"section {number} is not present" in finding.message

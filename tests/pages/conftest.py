@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vmemmap.pages import one_pass
+from vmemmap.pages import one_pass, zero_filled
 
 
 @pytest.fixture(scope="module", params=["compiled", "careful"], autouse=True)
@@ -15,6 +15,6 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "compiled" and kept is None:
         pytest.skip("the compiled module is not there: a C compiler makes it")
     if request.param == "careful":
-        one_pass.compiled = None
+        one_pass.compiled = zero_filled.compiled = None
     yield request.param
-    one_pass.compiled = kept
+    one_pass.compiled = zero_filled.compiled = kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
 
@@ -15,16 +14,12 @@ from pages.machines import pfns_of
 from pages.makedumpfile_model import Model
 from pages.test_quick_and_slow import RELEASES, build
 from vmemmap import Vmcore
-from vmemmap.errors import UnreadableFile
-from vmemmap.memory import OpenFile
 from vmemmap.pages import kept as kept_module
 from vmemmap.pages import one_pass
 from vmemmap.pages.kept import decided
-from vmemmap.pages.one_pass import zero_pages
 from vmemmap.progress import no_progress
 from vmemmap.simulate import Machine, MachineSpec, MemoryRange, PagePlan
 from vmemmap.simulate.crash.vmcore import write_vmcore
-from vmemmap.source.base import Located
 
 LEVELS = (0, 1, 2, 4, 8, 16, 6, 10, 18, 24, 30, 31)
 
@@ -115,22 +110,3 @@ def test_zero_pages_are_counted_by_their_bytes(tmp_path) -> None:
             zero = sum(not any(built.machine.pages[pfn]) for pfn in kept)
             assert core.zero_pages(level) == zero
     assert np.count_nonzero([not any(page) for page in built.machine.pages.values()]) > 0
-
-
-@pytest.mark.parametrize("page_size", [4096, 65536])
-def test_zero_pages_of_a_file(tmp_path, page_size) -> None:
-    """Pages with a byte anywhere, read from the file; a file cut meanwhile is an error."""
-    path = tmp_path / "pages"
-    content = np.zeros((9, page_size), dtype=np.uint8)
-    for page, byte in ((1, 0), (3, 511), (4, 512), (6, page_size - 1)):
-        content[page, byte] = 1
-    path.write_bytes(content.tobytes())
-    spans = np.array([[0, 5, 0], [7, 2, 7], [9, 3, 5]], dtype=np.int64) * page_size
-    rows = np.r_[0:5, 7:9, 5:8]
-    with path.open("rb") as file:
-        file_of = Located(memoryview(content.tobytes()), spans, OpenFile(file.fileno(), str(path)))
-        assert zero_pages(file_of, page_size).tolist() == (~content[rows].any(axis=1)).tolist()
-        os.truncate(path, 8 * page_size + 1000)
-        if one_pass.compiled is not None:
-            with pytest.raises(UnreadableFile, match="shorter"):
-                zero_pages(file_of, page_size)

@@ -27,6 +27,7 @@ from vmemmap.simulate import HotplugEvent
 from vmemmap.simulate.memory.image import PHYS
 from vmemmap.simulate.mm.locks import LockRule
 from vmemmap.simulate.sched import tasks
+from vmemmap.simulate.sched.roster import TASKS
 from vmemmap.simulate.steps import Access, Deadlock, Task
 
 FIRST, SECOND, THIRD = 128 * M, 256 * M, 384 * M
@@ -52,7 +53,7 @@ STEPS = 24
 def _few_tasks() -> Iterator[None]:
     """Fork four of twelve: thousands of machines boot here, and of tasks nothing is read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "TASKS", (*tasks.TASKS[:2], *tasks.TASKS[-2:]))
+        patch.setattr(tasks, "TASKS", (*TASKS[:2], *TASKS[-2:]))
         yield
 
 

@@ -57,6 +57,18 @@ def test_impossible_header_field(
 
 
 @pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("level", "told"), [(31, 31), (0, 0), (32, None), (-1, None)])
+def test_a_dump_level_that_there_is_not_is_unknown(
+    open_bytes: Open, order: Order, level: int, told: int | None
+) -> None:
+    source = open_bytes(
+        build_kdump(PAGES, block_size=BLOCK, order=order, sub_header={"dump_level": level})
+    )
+    assert source.dump_level == told
+    assert [f"dump level {level};" in text for text in source.warnings] == [True] * (told is None)
+
+
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("wrong", [4096, 8192, 16384, 32768])
 def test_block_size_plausible_but_wrong(open_bytes: Open, order: Order, wrong: int) -> None:
     """The sub-header is then looked for in the wrong place, and found to be none."""

@@ -12,7 +12,7 @@ import pytest
 import vmemmap
 from builders.kdump import build_kdump
 from builders.machine import build_machine
-from vmemmap.source.object_store import list_prefix
+from vmemmap.source.stores import list_prefix
 
 pytest.importorskip("obstore", reason="obstore is absent: pip install 'vmemmap[remote]'")
 

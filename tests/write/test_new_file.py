@@ -6,12 +6,14 @@ import errno
 import inspect
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from vmemmap.errors import UnwritableFile
+from vmemmap.pages.one_pass import compiled
 from vmemmap.write.new_file import new_file
 
 
@@ -128,3 +130,34 @@ def test_a_write_interrupted_at_any_line_leaves_nothing_half_written(tmp_path) -
             (tmp_path / "out").unlink()
         lines += 1
     assert lines > 8
+
+
+CUT_WHILE_MAPPED = """
+import mmap, os
+from vmemmap.source.file_view import end_at_bus_error
+from vmemmap.write.new_file import new_file
+
+end_at_bus_error("it has become shorter\\n", 3)
+with open("read", "r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+    with new_file("whole") as out:
+        out.write(b"whole")
+    with new_file("half") as out:
+        out.write(b"half")
+        os.truncate("read", 0)
+        data[8192]
+"""
+
+
+@pytest.mark.skipif(compiled is None, reason="there is no compiled module")
+def test_a_file_that_is_cut_while_it_is_read_leaves_nothing_half_written(tmp_path) -> None:
+    """No handler of Python's runs before the page is touched again, for ever."""
+    (tmp_path / "read").write_bytes(bytes(16384))
+    ran = subprocess.run(
+        [sys.executable, "-c", CUT_WHILE_MAPPED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (3, "it has become shorter\n")
+    assert names(tmp_path) == ["read", "whole"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.backing.table import BackingTable
 from vmemmap.check.coverage import Coverage, Sections
@@ -217,7 +218,8 @@ def _blocks_in_memory(table: BackingTable, context: AuditContext) -> Iterator[Fi
         "has its block at {phys:#x}, in memory that the kernel had from boot on and no range of "
         "the dump covers: its struct pages cannot be read",
     )
-    absent = ranged & ~context.source.stored_many(table.phys[rows])
+    wanted, first = _first_wanted(table, rows, context)
+    absent = ranged & wanted & ~context.source.stored_many(first)
     yield from table.describe(
         "block_excluded",
         Severity.WARNING,
@@ -225,6 +227,27 @@ def _blocks_in_memory(table: BackingTable, context: AuditContext) -> Iterator[Fi
         "has its block at {phys:#x}, which the dump covers but does not contain: whoever wrote it "
         "left the block out, or the file is cut short",
     )
+
+
+def _first_wanted(
+    table: BackingTable, rows: NDArray[np.intp], context: AuditContext
+) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+    """Tell which blocks hold struct pages of memory that is present, and where these begin.
+
+    A block can begin with some that describe a hole: nobody has written those, so that a dump tool
+    may leave them out. Where it is not known which memory there is all of a block is wanted.
+    """
+    if context.sections is None:
+        return np.ones(len(rows), dtype=np.bool_), table.phys[rows]
+    virt = table.virt[rows]
+    inside = (virt >= np.uint64(context.base)) & table.in_region[rows]
+    offset = np.where(inside, virt - np.uint64(context.base), 0).astype(np.int64)
+    described = context.sections.joined * context.struct_page_size
+    starts = np.append(described[:, 0], 1 << 62)
+    start = starts[np.searchsorted(described[:, 1], offset, side="right")]
+    skipped = np.where(inside, np.maximum(start - offset, 0), 0)
+    wanted = skipped < max(table.block_size, 1)
+    return wanted, table.phys[rows] + np.where(wanted, skipped, 0).astype(np.uint64)
 
 
 def _blocks_over_others(table: BackingTable, context: AuditContext) -> Iterator[Finding]:

@@ -81,6 +81,7 @@ class Coverage:
     Attributes:
         counts: Of all memory.
         nodes: Of each NUMA node, by number; empty where the nodes cannot be told apart.
+        nodes_unknown: Why they cannot, in words; None where they can.
         origin: Where the sections are from; see `Sections`.
         bare: Pages without a whole struct page in any block, as pfns.
         unread: Pages whose struct page is in a block and not in the dump, as pfns.
@@ -89,6 +90,7 @@ class Coverage:
 
     counts: Counts
     nodes: dict[int, Counts]
+    nodes_unknown: str | None
     origin: str
     bare: Intervals
     unread: Intervals
@@ -191,7 +193,7 @@ class VmemmapPart:
 
 
 def measure(
-    part: VmemmapPart, source: PhysicalSource, page_size: int, homes: dict[int, Intervals]
+    part: VmemmapPart, source: PhysicalSource, page_size: int, homes: dict[int, Intervals] | str
 ) -> Coverage:
     """Count what is covered and what can be read.
 
@@ -199,17 +201,19 @@ def measure(
         part: Sections and blocks.
         source: The dump.
         page_size: The kernel's page size in bytes.
-        homes: The pages of each NUMA node; may be empty.
+        homes: The pages of each NUMA node, or why they cannot be told apart.
     """
     bare, unread = part.bare, part.unread(source, page_size)
     everything = part.sections.joined
     on_device = intersect(unread, part.lying_in(part.sections.device * page_size))
+    known = {} if isinstance(homes, str) else homes
     return Coverage(
         _count(part, everything, bare, unread),
         {
             node: _count(part, intersect(everything, home), bare, unread)
-            for node, home in sorted(homes.items())
+            for node, home in sorted(known.items())
         },
+        homes if isinstance(homes, str) else None,
         part.sections.origin,
         bare,
         unread,

@@ -104,27 +104,35 @@ class Reach:
             return runs.why_lost(virt) if isinstance(runs, TableRuns) else None
         return None
 
-    def _homes(self, sections: Sections) -> dict[int, Intervals]:
-        """Give the pages of each node: by their spans, by struct pages where those overlap."""
+    def _homes(self, sections: Sections) -> dict[int, Intervals] | str:
+        """Give the pages of each node: by their spans, by struct pages where those overlap.
+
+        Where that cannot be told, why.
+        """
         try:
-            nodes = self._dump.pages.nodes
-        except (FactError, ReadError):
-            return {}
+            nodes, why = self._dump.pages.nodes, self._dump.pages.nodes_unreadable
+        except (FactError, ReadError) as error:
+            return str(error)
+        if why is not None:
+            return why
         spans = sorted((n.start_pfn, n.start_pfn + n.spanned, n.node) for n in nodes if n.spanned)
         if any(left[1] > right[0] for left, right in pairwise(spans)):
             return self._homes_by_section(sections)
         return {node: np.array([[start, end]], dtype=np.int64) for start, end, node in spans}
 
-    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals]:
+    def _homes_by_section(self, sections: Sections) -> dict[int, Intervals] | str:
         """Ask the first struct page of each section, as long as they are not too many."""
         per, pfns = sections.per_section, sections.joined
         if total(pfns) // per > _SECTIONS_ASKED:
-            return {}
+            return "the spans of nodes overlap, in too many sections to ask each"
         homes: dict[int, list[int]] = {}
         for start, end in pfns.tolist():
             for pfn in range(start, end, per):
                 node = self._dump.pages.node_of(pfn)
                 if node is not None:
                     homes.setdefault(node, []).append(pfn)
+        if not homes:
+            why = self._dump.pages.fields[1]
+            return f"the spans of nodes overlap, and no struct page names its node: {why}"
         starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
         return {node: join(found, found + per) for node, found in starts.items()}

@@ -32,6 +32,11 @@ from vmemmap.source.urls import shown as shown_address
 if TYPE_CHECKING:
     from vmemmap.vmcore import Vmcore
 
+_CANNOT_READ = (
+    "vmemmap: a file that is read has become shorter meanwhile, or its disk fails: nothing that "
+    "was half written is left\n"
+)
+
 Command = Callable[..., int]
 """A command's function: options in, exit code out."""
 Split = Callable[[list[str]], tuple[list[str], list[str]]]
@@ -70,8 +75,10 @@ class Opening:
             click.BadParameter: An assumption is none that can be made, or an option has no value.
             DumpError: As for `vmemmap.open`.
         """
+        from vmemmap.source.file_view import end_at_bus_error
         from vmemmap.vmcore import open_vmcore
 
+        end_at_bus_error(_CANNOT_READ, EXIT_UNREADABLE)
         with (
             shown or progress_here() as progress,
             open_vmcore(

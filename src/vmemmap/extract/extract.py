@@ -43,7 +43,7 @@ from vmemmap.formats.notes import Note
 from vmemmap.intervals import Intervals, intersect, join, subtract
 from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.pages.exclusions import page_ranges
-from vmemmap.pages.one_pass import zero_pages_at
+from vmemmap.pages.zero_filled import zero_pages_at
 from vmemmap.progress import Progress, no_progress
 from vmemmap.units import count_text
 from vmemmap.write.compress import CODECS

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, numbers
 from vmemmap.memory import OpenFile
-from vmemmap.pages.one_pass import zero_pages_at
+from vmemmap.pages.zero_filled import zero_pages_at
 from vmemmap.source.base import PhysicalSource, StoredForms
 from vmemmap.write.compress import FLAG_OF_CODEC
 from vmemmap.write.packing import CONTENT, LOST, ZERO, PageBatch
@@ -140,7 +140,8 @@ class Contents:
         size, phys = self.page_size, pfn * self.page_size
         page = np.zeros(size, dtype=np.uint8)
         there = self._source.present_runs(phys, phys + size)
-        form = CONTENT if len(there) else LOST
+        is_cut = len(self._source.cut_off_runs(phys, phys + size)) > 0
+        form = CONTENT if len(there) and not is_cut else LOST
         for start, end in there.tolist():
             try:
                 self._source.read_into(start, page[start - phys : end - phys])

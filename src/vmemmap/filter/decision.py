@@ -247,12 +247,16 @@ class Decider:
         return {why: pages for why, pages in out.items() if len(pages)}
 
     def _in_dump(self, kept: Intervals) -> tuple[Intervals, Intervals]:
-        """Part pages that the dump has, if only a piece of them, from those that it lacks."""
+        """Part pages that the dump has, if only a piece of them, from those that it lacks.
+
+        What was cut off it should have, and that is lost: it is for the writer to tell.
+        """
         size = self._page_size
         there: list[Intervals] = [_NONE]
         for group in groups(kept, CHUNK_PAGES):
-            claimed = self._source.present_runs(int(group[0, 0]) * size, int(group[-1, 1]) * size)
-            there.append(intersect(group, touched(claimed, size)))
+            span = int(group[0, 0]) * size, int(group[-1, 1]) * size
+            claimed = [self._source.present_runs(*span), self._source.cut_off_runs(*span)]
+            there.append(intersect(group, touched(_together(claimed), size)))
         have = _together(there)
         return have, _NONE if total(have) == total(kept) else subtract(kept, have)
 

@@ -2,7 +2,8 @@
 
 A segment ends with memory that is left out; as in makedumpfile's files, fewer than 256 pages in a
 row stay where they are, so that there are not too many segments. What the input does not have
-cannot stay, however little it is. Lost pages read as zeros, since ELF cannot say that they are.
+cannot stay, however little it is. What was cut off is left out again, and counted; other lost pages
+read as zeros, since ELF cannot say that they are.
 
 Source: makedumpfile.c, write_elf_pages_cyclic().
 """
@@ -16,7 +17,17 @@ from numpy.typing import NDArray
 
 from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
-from vmemmap.intervals import Intervals, groups, holds, join, numbers, runs_of, subtract, touched
+from vmemmap.intervals import (
+    Intervals,
+    groups,
+    holds,
+    intersect,
+    join,
+    numbers,
+    runs_of,
+    subtract,
+    touched,
+)
 from vmemmap.linear_map import PAGE_OFFSET
 from vmemmap.memory import OpenFile
 from vmemmap.pages.exclusion_rules import DumpLevel
@@ -45,7 +56,6 @@ class ElfDump:
         zero: Pages full of zeros that were left out, after `segments`.
         pages: Pages that the file has, after `segments`; short gaps count.
         lost: Pages that could not be read, after `contents`.
-        lost_pfns: The first of them.
     """
 
     def __init__(
@@ -60,12 +70,26 @@ class ElfDump:
         self._page_size = contents.page_size
         self._kept = decision.kept
         self.zero = self.pages = self.lost = 0
-        self.lost_pfns: list[int] = []
+        self._lost_pfns: list[int] = []
+        self._cut_pfns: list[int] = []
+
+    @property
+    def lost_pfns(self) -> list[int]:
+        """The first pages that are lost, 16 at most."""
+        return sorted(self._lost_pfns + self._cut_pfns)[:_LOST_NAMED]
 
     def __enter__(self) -> ElfDump:
+        end = self._kept.pages * self._page_size
+        cut = _whole_pages(self._source.cut_off_runs(0, end), self._page_size)
+        if len(cut):
+            self._replace(self._without(cut))
         if self._decision.level & DumpLevel.ZERO:
-            self._kept = self._without_zero()
+            self._replace(self._without_zero())
         return self
+
+    def _replace(self, kept: PageBits) -> None:
+        self.__exit__()
+        self._kept = kept
 
     def __exit__(self, *_: object) -> None:
         if self._kept is not self._decision.kept:
@@ -137,7 +161,21 @@ class ElfDump:
         gone = subtract(np.array([[start, start + size]], dtype=np.int64), had)
         pfns = numbers(touched(gone, self._page_size))
         self.lost += len(pfns)
-        self.lost_pfns += pfns[: _LOST_NAMED - len(self.lost_pfns)].tolist()
+        self._lost_pfns += pfns[: _LOST_NAMED - len(self._lost_pfns)].tolist()
+
+    def _without(self, cut: Intervals) -> PageBits:
+        """Give the pages that stay and were not cut off."""
+        out = PageBits(self._kept.pages)
+        try:
+            for intervals in self._kept.intervals():
+                gone = numbers(intersect(intervals, cut))
+                self.lost += len(gone)
+                self._cut_pfns += gone[: _LOST_NAMED - len(self._cut_pfns)].tolist()
+                out.add(subtract(intervals, cut))
+        except BaseException:
+            out.close()
+            raise
+        return out.finish()
 
     def _without_zero(self) -> PageBits:
         """Give the pages that stay and are not full of zeros; reads all that stay."""
@@ -165,6 +203,12 @@ class ElfDump:
         rows = np.flatnonzero((batch.form == CONTENT) | (batch.form == PLAIN))
         zero[rows] = self._contents.find_zero(batch.data, batch.offset[rows])
         return np.asarray(zero)
+
+
+def _whole_pages(runs: Intervals, page_size: int) -> Intervals:
+    """Give the pages that lie in runs of bytes as a whole."""
+    pages = np.column_stack([-(-runs[:, 0] // page_size), runs[:, 1] // page_size])
+    return pages[pages[:, 0] < pages[:, 1]]
 
 
 def _data_runs(

@@ -54,9 +54,10 @@ class LocklessLayout:
 
     def _size(self, struct: str) -> int:
         size = self._info.size(struct)
-        if not 1 <= size <= _STRUCT_MAX_BYTES:
+        if not 8 <= size <= _STRUCT_MAX_BYTES or size % 8:
             raise FactInvalid(
-                f"VMCOREINFO has SIZE({struct})={size}; expected 1 to {_STRUCT_MAX_BYTES}",
+                f"VMCOREINFO has SIZE({struct})={size}; expected a multiple of 8 up to "
+                f"{_STRUCT_MAX_BYTES}",
                 name=f"SIZE({struct})",
             )
         return size

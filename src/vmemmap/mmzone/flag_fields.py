@@ -20,6 +20,7 @@ from vmemmap.address import U64_MAX, is_power_of_two
 from vmemmap.facts.fact import Origin
 from vmemmap.mmzone.nodes import NodeInfo
 from vmemmap.mmzone.pgdat_layout import PgdatLayout, zone_counts
+from vmemmap.units import count_text
 
 _CHECKED_PER_NODE = 64
 _ENOUGH = 0.9
@@ -74,20 +75,20 @@ def find_flag_fields(layout: PgdatLayout) -> FlagFields | None:
     if not is_power_of_two(layout.node_count):
         return None
     node_bits = layout.node_count.bit_length() - 1
-    zones = zone_counts(layout)
+    zones, nodes = zone_counts(layout), count_text(layout.node_count, "node")
     if layout.zone_total is not None:
         total = layout.zone_total.value
         origin = layout.zone_total.origin
-        detail = f"{layout.node_count} nodes and {total} zones, by {layout.zone_total.detail}"
+        detail = f"{nodes} and {count_text(total, 'zone')}, by {layout.zone_total.detail}"
         zone_bits = (total - 1).bit_length()
     elif len(zones) == 1:
         origin = Origin.DERIVED
-        detail = f"{layout.node_count} nodes and {zones[0]} zones, by the size of pglist_data"
+        detail = f"{nodes} and {count_text(zones[0], 'zone')}, by the size of pglist_data"
         # ZONES_SHIFT: one bit for two zones, two for up to four, three for up to eight.
         zone_bits = (zones[0] - 1).bit_length()
     else:
         origin = Origin.ASSUMED
-        detail = f"{layout.node_count} nodes; two bits of zone, as in every ppc64 kernel"
+        detail = f"{nodes}; two bits of zone, as in every ppc64 kernel"
         zone_bits = 2
     node_shift = 64 - node_bits
     return FlagFields(node_shift, node_bits, node_shift - zone_bits, zone_bits, origin, detail)

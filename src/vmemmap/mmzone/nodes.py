@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmemmap.errors import ReadError
+from vmemmap.errors import FactInvalid, ReadError
 from vmemmap.linear_map import LinearMemory
 from vmemmap.mmzone.pgdat_layout import ZONES_MAX, PgdatLayout
 
@@ -80,6 +80,7 @@ class NodeReader:
 
         Raises:
             ReadError: They are not in the dump.
+            FactInvalid: What is there for an online node does not describe it.
         """
         if not self._layout.numa:
             found = self._node(at, 0)
@@ -93,6 +94,13 @@ class NodeReader:
             found = self._node(pgdat, number) if pgdat else None
             if found is not None:
                 out.append(found)
+            elif online is not None:
+                # Without it, its memory would count as that of a node around it.
+                raise FactInvalid(
+                    f"node {number} is online, but node_data has {pgdat:#x} for it, which is no "
+                    "description of that node",
+                    name="node_data",
+                )
         return tuple(out)
 
     def _online(self, address: int | None) -> int | None:

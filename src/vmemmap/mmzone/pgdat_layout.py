@@ -221,11 +221,10 @@ def zone_counts(layout: PgdatLayout) -> list[int]:
     for zones in range(1, ZONES_MAX + 1):
         refs = layout.node_count * zones
         plain = (refs + 1) * _ZONEREF_BYTES
-        # Until 4.3 a NUMA kernel kept a cache in each list: a pointer, a short and a bit for each
-        # zone of each node, and a time.
-        bitmap = -(-refs // 64) * 8
-        cached = plain + 8 + -(-2 * refs // 8) * 8 + bitmap + 8
-        sizes = (plain, cached) if layout.numa else (plain,)
+        # Until 4.3 each list had a pointer to a cache, and on NUMA the cache behind it: a short and
+        # a bit for each zone of each node, and a time.
+        cache = -(-2 * refs // 8) * 8 + -(-refs // 64) * 8 + 8 if layout.numa else 0
+        sizes = (plain, plain + 8 + cache)
         if any(zones * layout.zone_size + lists * size == room for size in sizes):
             fitting.append(zones)
     return fitting

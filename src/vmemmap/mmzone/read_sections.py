@@ -176,13 +176,18 @@ class _Reading:
         removed = int(np.count_nonzero(present & ~has_map))
         self._removed += removed
         fits = map_base_of(values) == np.uint64(self._base)
-        wrong = np.flatnonzero(has_map & ~fits)
+        # What is not there has no flags: some kernels leave an address where memory was removed.
+        damaged = (flags != 0) & ~present & ~has_map
+        wrong = np.flatnonzero(has_map & ~fits | damaged)
         for at in wrong[:_FINDINGS_MAX].tolist():
-            section = number * layout.per_root + int(used[at])
+            section, word = number * layout.per_root + int(used[at]), int(values[at])
             self._note(
                 "section_mem_map",
-                f"section {section} has its memory map at {int(values[at]):#x}, not in the vmemmap "
-                f"at {self._base:#x}",
+                f"section {section} has its memory map at {word:#x}, not in the vmemmap at "
+                f"{self._base:#x}"
+                if has_map[at]
+                else f"section {section} is not present by its section_mem_map, {word:#x}, which "
+                "has other flags and no memory map",
             )
         self.strange += max(len(wrong) - _FINDINGS_MAX, 0)
         sound = has_map & fits

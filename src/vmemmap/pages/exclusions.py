@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vmemmap.pages.blocks import BlockReader, Heads
+from vmemmap.pages.blocks import BlockReader
 from vmemmap.pages.exclusion_rules import LEVELS, SEEN_VALUES, Class, Knowledge, Seen, decide, see
+from vmemmap.pages.heads import Heads
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Mask
 from vmemmap.pages.rules import Mark, judge

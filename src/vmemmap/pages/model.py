@@ -16,6 +16,7 @@ from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.established import established
 from vmemmap.facts.fact import Fact
 from vmemmap.findings import Finding, Severity
+from vmemmap.intervals import intersect, join, total
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.device_zone import find_device_zone
 from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
@@ -130,13 +131,29 @@ class PageModel:
     def nodes(self) -> tuple[NodeInfo, ...]:
         """What the kernel says of nodes and zones; empty where it cannot be read."""
         try:
-            reader, layout = self._node_reader
-            name = "node_data" if layout.numa else "contig_page_data"
-            online = self._address("node_online_map")
-            return reader.nodes(int(self._kernel.symbol(name).value), online)
+            found = self._read_nodes()
         except (FactError, ReadError) as error:
-            self._note("nodes_unreadable", f"nodes and zones cannot be read: {error}")
-            return ()
+            why = str(error)
+        else:
+            if found:
+                return found
+            why = "no online node has its own description"
+        self._note("nodes_unreadable", f"nodes and zones cannot be read: {why}")
+        return ()
+
+    @property
+    def nodes_unreadable(self) -> str | None:
+        """Why there are no nodes, in words; None where there are."""
+        if self.nodes:
+            return None
+        return next((f.message for f in self._findings if f.code == "nodes_unreadable"), None)
+
+    def _read_nodes(self) -> tuple[NodeInfo, ...]:
+        """Read them; FactError or ReadError where they cannot be had."""
+        reader, layout = self._node_reader
+        name = "node_data" if layout.numa else "contig_page_data"
+        online = self._address("node_online_map")
+        return reader.nodes(int(self._kernel.symbol(name).value), online)
 
     @established
     def fields(self) -> tuple[FlagFields | None, str]:
@@ -207,8 +224,7 @@ class PageModel:
 
         free_listed = None
         if not self.exclusions.knowledge.reads_free_marks:
-            blocks, whole = self.free_blocks
-            free_listed = sum(1 << block.order for block in blocks) if whole else None
+            free_listed = self._free_listed()
         fields_detail = self.fields[1]
         notes = () if tells_hugetlb(self.layout) else (hugetlb_unknown(self.layout),)
         touched = self._source.ranges()
@@ -252,6 +268,22 @@ class PageModel:
         blocks = tuple(lists.blocks())
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
+
+    def _free_listed(self) -> int | None:
+        """Count the pages on the free lists that the dump has; None where they do not tell.
+
+        The lists know of memory that was added after the dump's headers were made, too, and
+        makedumpfile leaves out only what is there.
+        """
+        from vmemmap.pages.exclusions import page_ranges
+
+        blocks, whole = self.free_blocks
+        if not whole:
+            return None
+        first = np.array([block.pfn for block in blocks], dtype=np.int64)
+        sizes = np.array([1 << block.order for block in blocks], dtype=np.int64)
+        in_dump = page_ranges(self._source.ranges(), self._page_size)
+        return total(intersect(join(first, first + sizes), in_dump))
 
     @property
     def pgdat_layout(self) -> PgdatLayout:

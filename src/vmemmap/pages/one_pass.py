@@ -1,12 +1,12 @@
 """Sound windows of struct pages, by the compiled pass over them (``compiled/one_pass.c``).
 
-The pass knows no kernel: it is told here where the members of a struct page are, and asks here,
-once for each combination of members that it meets, what such a page is. That is answered by the
-rules (``rules.py``, ``exclusion_rules.py``), so that they stand in one place. A window in which
-anything is missing, damaged or out of the ordinary it leaves uncounted; such windows are gone
-through page by page (``scanned.py``). Where it does count it gives the same as that; tests hold the
-two against each other. Without the compiled module, on a machine that has no compiler and no wheel,
-the careful way counts all windows.
+The pass knows no kernel: it is told here where the members of a struct page are, and asks, once for
+each combination of members that it meets, what such a page is. That is answered by the rules
+(``pass_answers.py``), so that they stand in one place. A window in which anything is missing,
+damaged or out of the ordinary it leaves uncounted; such windows are gone through page by page
+(``scanned.py``). Where it does count it gives the same as that; tests hold the two against each
+other. Without the compiled module, on a machine that has no compiler and no wheel, the careful way
+counts all windows.
 
 What it makes of eight pages, with kinds by their numbers (1 other, 3 cache, 6 tail, 11 free)::
 
@@ -29,14 +29,14 @@ from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder
 from vmemmap.mmzone.flag_fields import FlagFields
-from vmemmap.pages.blocks import NO_PFN, BlockReader
-from vmemmap.pages.exclusion_rules import Seen, see
+from vmemmap.pages.exclusion_rules import Seen
 from vmemmap.pages.exclusions import Exclusions
+from vmemmap.pages.heads import NO_PFN
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.layout.unsettled import mask_of
-from vmemmap.pages.members import Members
-from vmemmap.pages.rules import MAPPING_MASK, Mark, judge
+from vmemmap.pages.pass_answers import Answers
+from vmemmap.pages.rules import MAPPING_MASK
 from vmemmap.pages.struct_pages import StructPages
 from vmemmap.source.base import Located
 
@@ -49,12 +49,8 @@ WIDE = True
 """Whether struct pages are compared by half of one at once, where the processor can (AVX2)."""
 RUN = np.dtype([("first", "=i8"), ("pages", "=i4"), ("zone", "=u2"), ("kind", "=u2")])
 """Pages in a row of one `Kind` and one zone (an index of `OnePass.zones`)."""
-_NOT_KEPT = (-1, 0, 0)
-_PFN_END = 1 << 52
 _NEEDED = {"head", "tail", "order", "hugetlb"}
 """What has to be established of a layout; a page that anything else leaves open is left to care."""
-_RULES_KEPT = 1024
-"""Combinations, zones apart, that a sound dump stays far below; garbage has one for every page."""
 
 
 def applies(layout: PageLayout) -> bool:
@@ -138,7 +134,7 @@ class OnePass:
     ) -> None:
         self._struct_pages, self._layout, self._exclusions = struct_pages, layout, exclusions
         self._zone_mask = 0 if fields is None else fields.mask >> 32 << 32
-        self._answers = _Answers(struct_pages, layout, self._zone_mask, exclusions)
+        self._answers = Answers(struct_pages, layout, self._zone_mask, exclusions)
         self._pass = self._make(remember)
 
     def count(self, firsts: Sequence[int], pages: int) -> list[int]:
@@ -290,81 +286,6 @@ class OnePass:
         )
 
 
-class _Answers:
-    """What the pass has asked of, and what it was told; apart, so that it refers to no pass.
-
-    Args:
-        struct_pages: Where the struct pages are.
-        layout: How one is laid out.
-        zone_mask: The bits of the flags that name node and zone.
-        exclusions: makedumpfile's decisions, or None.
-    """
-
-    def __init__(
-        self,
-        struct_pages: StructPages,
-        layout: PageLayout,
-        zone_mask: int,
-        exclusions: Exclusions | None,
-    ) -> None:
-        self._layout, self._zone_mask, self._exclusions = layout, zone_mask, exclusions
-        self._blocks = BlockReader(layout, struct_pages)
-        self._known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        self.given: list[tuple[tuple[int, int, int], int]] = []
-        self.zones: dict[int, int] = {}
-
-    def learn(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int, int]:
-        """Say what a page with these members is: kind, marks, what makedumpfile sees, and zone.
-
-        Args:
-            flags: The flags that matter; where a word marks tails bit 0 says whether it is one.
-            mapping: The bits of the mapping that matter.
-            mapcount: ``_mapcount`` where it is a page type, else 0.
-        """
-        key = (flags & ~self._zone_mask, mapping, mapcount)
-        answer = self._known.get(key)
-        if answer is None:
-            if len(self._known) >= _RULES_KEPT:
-                return *_NOT_KEPT, 0
-            answer = self._known[key] = self._judge(*key)
-        if answer == _NOT_KEPT:
-            return *answer, 0
-        zone = self.zones.setdefault((flags & self._zone_mask) >> 32, len(self.zones))
-        self.given.append((answer, zone))
-        return *answer, zone
-
-    def reach(self, pfn: int) -> tuple[int, int]:
-        """Say of the head of a compound what it is, and where the compound ends."""
-        found = self._blocks.compound_at(pfn)
-        if found is None or found.kind is None:
-            return -1, 0
-        return found.kind, min(found.end_pfn, _PFN_END)
-
-    def _judge(self, flags: int, mapping: int, mapcount: int) -> tuple[int, int, int]:
-        layout = self._layout
-        tail = flags & 1 if layout.head is not None else flags >> layout.bits["tail"] & 1
-        members = Members(
-            np.array([flags], dtype=np.uint64),
-            np.array([mapping], dtype=np.uint64),
-            np.array([mapcount], dtype=np.uint32),
-            np.array([tail], dtype=np.bool_),
-        )
-        judged = judge(layout, members)
-        marks = int(judged.marks[0])
-        doubt = judged.may_be_reserved
-        if judged.kind[0] == Kind.UNDECIDED or (doubt is not None and doubt[0]):
-            return _NOT_KEPT
-        if self._exclusions is None:
-            return int(judged.kind[0]), marks, 0
-        knowledge = self._exclusions.knowledge
-        if tail and not knowledge.knows_tails:
-            marks |= Mark.FAILED_TAIL  # what it makes of a tail depends on what became of the head
-        seen = int(see(knowledge, members)[0])
-        if seen & Seen.UNACCEPTED:
-            return _NOT_KEPT
-        return int(judged.kind[0]), marks, seen
-
-
 class _Raw:
     """Numbers as they lie in memory of some byte order, read by this machine."""
 
@@ -403,55 +324,3 @@ def copy_members(
         out.dtype.itemsize,
         np.array(members, dtype=np.int64),
     )
-
-
-def zero_pages(located: Located, page_size: int) -> NDArray[np.bool_]:
-    """Tell which pages are filled with zeros.
-
-    Args:
-        located: Where they are; every span has whole pages.
-        page_size: The size of a page in bytes.
-
-    Returns:
-        A value for each page, in their order.
-
-    Raises:
-        UnreadableFile: They are in a file that cannot be read, or that has become shorter.
-    """
-    counts = located.spans[:, 1] // page_size
-    out = np.zeros(int(counts.sum()), dtype=np.bool_)
-    if compiled is not None:
-        file, failed = located.file, None
-        try:
-            if compiled.zero_pages(
-                located.data, located.spans, page_size, out.view(np.uint8), file.fd if file else -1
-            ):
-                return out
-        except OSError as error:
-            failed = error
-        assert file is not None, "only of a file something can be lost"
-        raise file.unreadable(failed) from failed
-    at = 0
-    for (_, size, offset), count in zip(located.spans.tolist(), counts.tolist(), strict=True):
-        words = np.frombuffer(located.data[offset : offset + size], np.uint64).reshape(count, -1)
-        # Most pages that are not zero show it in their first words.
-        maybe = np.flatnonzero(~words[:, :64].any(axis=1))
-        out[at + maybe] = ~words[maybe].any(axis=1)
-        at += count
-    return out
-
-
-def zero_pages_at(
-    data: memoryview, offsets: NDArray[np.int64], page_size: int
-) -> NDArray[np.bool_]:
-    """Tell which pages of a buffer are filled with zeros.
-
-    Args:
-        data: The buffer.
-        offsets: Where each page begins in it (bytes).
-        page_size: The size of a page in bytes.
-    """
-    spans = np.empty((len(offsets), 3), dtype=np.int64)
-    spans[:, 0], spans[:, 1] = np.arange(len(offsets)) * page_size, page_size
-    spans[:, 2] = offsets
-    return zero_pages(Located(data, spans), page_size)

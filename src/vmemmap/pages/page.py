@@ -12,7 +12,7 @@ from vmemmap.absence import Absence
 from vmemmap.address import Pfn, Phys, Virt, shown_in_hex
 from vmemmap.backing.table import BackingTable
 from vmemmap.mmzone.flag_fields import FlagFields
-from vmemmap.pages.blocks import NO_PFN, named_heads
+from vmemmap.pages.heads import NO_PFN, named_heads
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.struct_pages import StructPages

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.mmzone.flag_fields import FlagFields
-from vmemmap.pages.blocks import NO_PFN, BlockReader
+from vmemmap.pages.blocks import BlockReader
+from vmemmap.pages.heads import NO_PFN
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.one_pass import Sound, copy_members

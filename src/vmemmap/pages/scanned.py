@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.mmzone.flag_fields import FlagFields
-from vmemmap.pages.blocks import BlockReader, Blocks
+from vmemmap.pages.blocks import BlockReader
+from vmemmap.pages.heads import Blocks
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.members import Mask, MemberReader, Members

@@ -62,6 +62,7 @@ class CoverageRecord(CountsRecord):
         origin: Where the sections are from: mem_section, or vmemmap_list where only the list could
             tell.
         nodes: The same by NUMA node; empty where the nodes cannot be told apart.
+        nodes_unknown: Why they cannot, in words; null where they can.
         listed: The same without what was rescued; null where nothing was, or it cannot be told.
         entries: How many entries the list has, as far as it goes.
         rescued: How many more were found in the rest of the dump.
@@ -69,6 +70,7 @@ class CoverageRecord(CountsRecord):
 
     origin: str
     nodes: list[NodeCoverageRecord]
+    nodes_unknown: str | None
     listed: CountsRecord | None
     entries: int
     rescued: int
@@ -124,6 +126,7 @@ def _coverage(report: CheckReport) -> CoverageRecord | NoCoverageRecord:
         **_counts(found.counts),
         "origin": found.origin,
         "nodes": [{"node": node, **_counts(counts)} for node, counts in found.nodes.items()],
+        "nodes_unknown": found.nodes_unknown,
         "listed": None if report.listed is None else _counts(report.listed.counts),
         "entries": report.entries,
         "rescued": report.rescued,
@@ -170,6 +173,9 @@ def _coverage_lines(coverage: CoverageRecord) -> Iterator[str]:
     yield from _counts_lines("coverage", coverage)
     for node in coverage["nodes"] if len(coverage["nodes"]) > 1 else ():
         yield from _counts_lines(f"  node {node['node']}", node)
+    if coverage["nodes_unknown"] is not None:
+        why = plain(coverage["nodes_unknown"])
+        yield from wrapped(f"unknown, since {why}", "  by node: ", "    ")
     if coverage["origin"] != "mem_section":
         yield "  (mem_section cannot be read: the sections are those that the list covers)\n"
     if coverage["rescued"]:

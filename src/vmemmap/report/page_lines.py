@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
-from vmemmap.pages.blocks import NO_PFN
+from vmemmap.pages.heads import NO_PFN
 from vmemmap.pages.kinds import Kind
 
 _READ_FROM_PAGE = ("flags", "refcount", "mapcount", "mapping", "private")

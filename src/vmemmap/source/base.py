@@ -262,6 +262,14 @@ class PhysicalSource(ABC):
         wanted = np.array([[start, end]], dtype=np.int64)
         return intersect(self.ranges().astype(np.int64), wanted)
 
+    def cut_off_runs(self, start: int, end: int) -> Intervals:
+        """Give the parts of ``[start, end)`` that would lie behind the end of the file.
+
+        They are not among the `present_runs`, in whose form they are. Where each page is claimed by
+        itself there are none: `read` tells of such a page.
+        """
+        return np.empty((0, 2), dtype=np.int64)
+
     def stored_forms(self, pfns: NDArray[np.int64]) -> StoredForms | None:
         """Give pages as the file has them, so that they can be copied without being decoded.
 

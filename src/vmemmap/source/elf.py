@@ -17,12 +17,7 @@ from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.address import U64_MAX
-from vmemmap.errors import (
-    NotInDump,
-    PageExcluded,
-    ReadError,
-    Truncated,
-)
+from vmemmap.errors import NotInDump, PageExcluded, ReadError, Truncated
 from vmemmap.formats import elf64
 from vmemmap.formats.notes import (
     NOTES_MAX_BYTES,
@@ -160,8 +155,15 @@ class ElfSource(PhysicalSource):
 
     def present_runs(self, start: int, end: int) -> Intervals:
         """Give what of a stretch of memory is stored; see `PhysicalSource.present_runs`."""
-        stored = np.stack([self._start, self._end], axis=1)[self._kind == IN_FILE]
-        return intersect(stored.astype(np.int64), np.array([[start, end]], dtype=np.int64))
+        return self._runs_of(IN_FILE, start, end)
+
+    def cut_off_runs(self, start: int, end: int) -> Intervals:
+        """Give what lies behind the file's end; see `PhysicalSource.cut_off_runs`."""
+        return self._runs_of(TRUNCATED, start, end)
+
+    def _runs_of(self, kind: int, start: int, end: int) -> Intervals:
+        runs = np.stack([self._start, self._end], axis=1)[self._kind == kind]
+        return intersect(runs.astype(np.int64), np.array([[start, end]], dtype=np.int64))
 
     def file_offset(self, address: int) -> int | None:
         """Give where the file has a byte; see `PhysicalSource.file_offset`."""

@@ -2,7 +2,8 @@
 
 Whoever asks for bytes beyond the file's end is told so here, once, instead of meeting a short read
 or a bus error later. That is the end when the file was opened: a file that somebody cuts while it
-is mapped still ends the process with a bus error. It knows no format.
+is mapped still ends the process with a bus error, the command with a line that says so. It knows no
+format.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import stat
 import weakref
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +279,19 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error)
+
+
+def end_at_bus_error(message: str, code: int) -> None:
+    """From now on end the process in order where a mapped file cannot be read any more.
+
+    Somebody has cut it, or its disk fails. What `write.new_file` has half written goes, too.
+    Without the compiled module the system ends the process as it always does.
+
+    Args:
+        message: What is said on the standard error, 255 bytes at most.
+        code: The exit code.
+    """
+    with suppress(ImportError):
+        from vmemmap._compiled import end_at_bus_error as end
+
+        end(message.encode(), code)

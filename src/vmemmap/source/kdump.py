@@ -65,7 +65,7 @@ class KdumpSource(PhysicalSource):
         )
         self.header_version = file.main.header_version
         self.utsname = bytes(view.view(*layout.UTSNAME))
-        self.dump_level = file.sub.dump_level
+        self.dump_level = self._checked_level(file.sub.dump_level)
         self.notes = file.notes
         self.vmcoreinfo = file.vmcoreinfo
         machine = machine_of_uname(file.main.machine)
@@ -79,6 +79,16 @@ class KdumpSource(PhysicalSource):
         self._cache = PageCache()
         self._losses: tuple[Loss, ...] | None = None
         self._closed = False
+
+    def _checked_level(self, level: int | None) -> int | None:
+        """Give the header's dump level, or None for one that there is not."""
+        if level is None or 0 <= level <= layout.DUMP_LEVEL_MAX:
+            return level
+        self.warnings.append(
+            f"the header says dump level {level}; expected 0 to {layout.DUMP_LEVEL_MAX}: which "
+            "kinds of pages were left out is unknown"
+        )
+        return None
 
     def read(self, address: int, size: int) -> bytes:
         """Read *size* bytes at physical *address*; see `PhysicalSource.read`."""
@@ -298,7 +308,7 @@ class KdumpSource(PhysicalSource):
         if self.file.ram.test(pfn):
             return PageExcluded(
                 f"physical address {phys:#x} was excluded from this dump when it was written "
-                f"(dump level {self.dump_level})",
+                f"(dump level {'unknown' if self.dump_level is None else self.dump_level})",
                 phys=phys,
             )
         return NotInDump(

@@ -1,6 +1,6 @@
 """Tells addresses in object storage and on web servers from files, and shows them without secrets.
 
-It opens nothing; ``object_store.py`` does.
+It opens nothing; ``stores.py`` does.
 """
 
 from __future__ import annotations

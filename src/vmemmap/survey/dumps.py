@@ -15,7 +15,8 @@ from typing import Any
 from vmemmap.errors import DumpError
 from vmemmap.formats import elf64, flattened, kdump
 from vmemmap.shown import as_utf8
-from vmemmap.source.object_store import StoredObject, list_prefix
+from vmemmap.source.object_store import StoredObject
+from vmemmap.source.stores import list_prefix
 from vmemmap.source.urls import scheme_of, shown
 from vmemmap.threads import all_at_once
 

@@ -1,7 +1,7 @@
 """Translation through a table of equal-sized blocks: one step per address, however long the table.
 
-It knows nothing of where the table comes from; ``dump.py`` fills it from the list. Of three blocks
-of 0x10000 bytes at 0xf..00000, 0xf..10000 and 0xf..30000::
+It knows nothing of where the table comes from; ``addresses.py`` fills it from the list. Of three
+blocks of 0x10000 bytes at 0xf..00000, 0xf..10000 and 0xf..30000::
 
     slots                0: 0x70000   1: 0x90000   2: NOT_MAPPED   3: 0x50000   4: NOT_MAPPED
     virt                 0xf..10040   0xf..2ffff   0xf..30000   0xe000...

@@ -39,6 +39,7 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
         raise UnwritableFile("exists and is no regular file", path=str(path))
     # The name is ours before the file is there, so that it can be removed at every moment.
     part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
+    _remove_at_bus_error(part, True)
     try:
         with os.fdopen(os.open(part, _NEW, 0o666), "w+b") as file:
             yield file
@@ -52,4 +53,13 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
         waiting = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         with suppress(OSError):
             part.unlink()
+        _remove_at_bus_error(part, False)
         signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+
+def _remove_at_bus_error(part: Path, whether: bool) -> None:
+    """Have the temporary file removed where the process ends since it cannot read a mapped one."""
+    with suppress(ImportError):
+        from vmemmap._compiled import remove_at_bus_error
+
+        remove_at_bus_error(os.fsencode(part), whether)

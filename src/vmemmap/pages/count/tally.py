@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from vmemmap.absence import Absence
 from vmemmap.distinct import distinct
 from vmemmap.mmzone.flag_fields import FlagFields
-from vmemmap.pages.blocks import DamagedPage
 from vmemmap.pages.exclusion_rules import Seen
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
+from vmemmap.pages.heads import DamagedPage
 from vmemmap.pages.kinds import Kind
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.one_pass import Combination, OnePass

@@ -10,8 +10,8 @@ from typing import Any
 
 from vmemmap.findings import Finding
 from vmemmap.frames import Tabular
-from vmemmap.pages.blocks import DamagedPage
 from vmemmap.pages.count.zone_usage import ZoneUsage as ZoneUsage
+from vmemmap.pages.heads import DamagedPage
 from vmemmap.shown import ShortTable
 from vmemmap.units import count_text
 

@@ -13,7 +13,7 @@ from vmemmap.intervals import Intervals, groups, total
 from vmemmap.pages.array import PageArray
 from vmemmap.pages.exclusions import Exclusions
 from vmemmap.pages.kept import decided
-from vmemmap.pages.one_pass import zero_pages
+from vmemmap.pages.zero_filled import zero_pages
 from vmemmap.source.base import PhysicalSource
 
 _DECODED_BYTES = 4 << 20
