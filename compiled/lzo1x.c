@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "words.h"
+#include "copies.h"
 
 #define NEAR 2048     /* the furthest that a copy in two bytes reaches back */
 #define MIDDLE 16384  /* the furthest of those in three that may be long */
@@ -84,21 +84,14 @@ static uint8_t *put_piece(const uint8_t *piece, const uint8_t *end, const uint8_
     /* Every place is that of the piece's first byte until it is known better. */
     memset(table, 0, sizeof *table << bits);
     const uint8_t *ip = piece + HEAD, *last = end - TAIL, *literals = *plain;
-    while (ip < last) {
-        uint16_t *place = place_of(table, bits, ip);
-        const uint8_t *earlier = piece + *place;
-        *place = (uint16_t)(ip - piece);
-        if (little32(earlier) != little32(ip) || ip - earlier > FAR) {
-            ip += 1 + ((ip - literals) >> PATIENCE);
-            continue;
-        }
-        size_t length = 4 + same_bytes(earlier + 4, ip + 4, end);
-        for (; ip > literals && earlier > piece && ip[-1] == earlier[-1]; ip--, earlier--)
-            length++;
-        op = put_literals(op, out, literals, (size_t)(ip - literals), 1);
-        op = put_copy(op, (size_t)(ip - earlier), length);
-        ip += length;
-        literals = ip;
+    for (;;) {
+        Copy copy = next_copy(piece, ip, last, end, literals, FAR, PATIENCE, table, bits);
+        if (copy.length == 0)
+            break;
+        reach_back(&copy, piece, literals);
+        op = put_literals(op, out, literals, (size_t)(copy.to - literals), 1);
+        op = put_copy(op, (size_t)(copy.to - copy.from), copy.length);
+        literals = ip = copy.to + copy.length;
         /* One place within what was copied: kernel memory gets 6 % smaller, in the same time. */
         if (ip < last)
             *place_of(table, bits, ip - 1) = (uint16_t)(ip - 1 - piece);

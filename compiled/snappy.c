@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "words.h"
+#include "copies.h"
 
 #define PIECE 65536   /* bytes that copies stay within: 16 bits say how far back one is from */
 #define TABLE_BITS 13 /* the table's size: 16 KiB, which leave the nearest cache room for a page */
@@ -63,22 +63,15 @@ static uint8_t *put_piece(const uint8_t *piece, const uint8_t *end, uint8_t *op,
         /* Every place is that of the piece's first byte until it is known better. */
         memset(table, 0, sizeof *table << bits);
         const uint8_t *ip = piece + 1, *last = end - TAIL;
-        while (ip < last) {
-            uint16_t *place = place_of(table, bits, ip);
-            const uint8_t *earlier = piece + *place;
-            *place = (uint16_t)(ip - piece);
-            if (little32(earlier) != little32(ip)) {
-                ip += 1 + ((ip - literals) >> PATIENCE);
-                continue;
-            }
-            size_t length = 4 + same_bytes(earlier + 4, ip + 4, end);
-            for (; ip > literals && earlier > piece && ip[-1] == earlier[-1]; ip--, earlier--)
-                length++;
-            if (ip > literals)
-                op = put_literals(op, literals, (size_t)(ip - literals), 1);
-            op = put_copy(op, (size_t)(ip - earlier), length);
-            ip += length;
-            literals = ip;
+        for (;;) {
+            Copy copy = next_copy(piece, ip, last, end, literals, PIECE, PATIENCE, table, bits);
+            if (copy.length == 0)
+                break;
+            reach_back(&copy, piece, literals);
+            if (copy.to > literals)
+                op = put_literals(op, literals, (size_t)(copy.to - literals), 1);
+            op = put_copy(op, (size_t)(copy.to - copy.from), copy.length);
+            literals = ip = copy.to + copy.length;
             /* One place within what was copied: 5 % smaller on kernel memory, and faster. */
             if (ip < last)
                 *place_of(table, bits, ip - 1) = (uint16_t)(ip - 1 - piece);
