@@ -216,11 +216,8 @@ class Decider:
         free = _NONE
         knowledge = exclusions.knowledge
         if level & DumpLevel.FREE and not knowledge.reads_free_marks:
-            blocks, all_followed = model.free_blocks
-            starts = np.array([block.pfn for block in blocks], dtype=np.int64)
-            sizes = np.array([1 << block.order for block in blocks], dtype=np.int64)
-            if all_followed:
-                free = join(starts, starts + sizes)
+            if (listed := model.free_listed) is not None:
+                free = listed
             else:
                 self.warnings.append("free pages are kept: some free lists cannot be followed")
         if not knowledge.scans_at(level):

@@ -31,14 +31,7 @@ def without_spare(
         page_size: The kernel's page size in bytes.
     """
     spare = _spare(struct_pages, kept, page_size)
-    out = PageBits(kept.pages)
-    try:
-        for intervals in kept.intervals():
-            out.add(subtract(intervals, spare))
-    except BaseException:
-        out.close()
-        raise
-    return out.finish(), spare
+    return PageBits.of(kept.pages, (subtract(part, spare) for part in kept.intervals())), spare
 
 
 def _spare(struct_pages: StructPages, kept: PageBits, page_size: int) -> Intervals:

@@ -81,13 +81,19 @@ class ElfDump:
     def __enter__(self) -> ElfDump:
         end = self._kept.pages * self._page_size
         cut = _whole_pages(self._source.cut_off_runs(0, end), self._page_size)
-        if len(cut):
-            self._replace(self._without(cut))
-        if self._decision.level & DumpLevel.ZERO:
-            self._replace(self._without_zero())
+        try:
+            if len(cut):
+                self._keep(self._without(cut))
+            if self._decision.level & DumpLevel.ZERO:
+                self._keep(self._without_zero())
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
-    def _replace(self, kept: PageBits) -> None:
+    def _keep(self, parts: Iterator[Intervals]) -> None:
+        """Keep only these pages from now on."""
+        kept = PageBits.of(self._kept.pages, parts)
         self.__exit__()
         self._kept = kept
 
@@ -163,40 +169,28 @@ class ElfDump:
         self.lost += len(pfns)
         self._lost_pfns += pfns[: _LOST_NAMED - len(self._lost_pfns)].tolist()
 
-    def _without(self, cut: Intervals) -> PageBits:
-        """Give the pages that stay and were not cut off."""
-        out = PageBits(self._kept.pages)
-        try:
-            for intervals in self._kept.intervals():
-                gone = numbers(intersect(intervals, cut))
-                self.lost += len(gone)
-                self._cut_pfns += gone[: _LOST_NAMED - len(self._cut_pfns)].tolist()
-                out.add(subtract(intervals, cut))
-        except BaseException:
-            out.close()
-            raise
-        return out.finish()
+    def _without(self, cut: Intervals) -> Iterator[Intervals]:
+        """Yield the pages that stay and were not cut off."""
+        for intervals in self._kept.intervals():
+            gone = numbers(intersect(intervals, cut))
+            self.lost += len(gone)
+            self._cut_pfns += gone[: _LOST_NAMED - len(self._cut_pfns)].tolist()
+            yield subtract(intervals, cut)
 
-    def _without_zero(self) -> PageBits:
-        """Give the pages that stay and are not full of zeros; reads all that stay."""
+    def _without_zero(self) -> Iterator[Intervals]:
+        """Yield the pages that stay and are not full of zeros; reads all that stay."""
         total, done = self._kept.count(), 0
-        out = PageBits(self._kept.pages)
-        try:
-            for intervals in self._kept.intervals():
-                for group in groups(intervals, _LOAD_BYTES // self._page_size):
-                    pfns, at = numbers(group), 0
-                    for batch in self._contents.load(group):
-                        here = pfns[at : at + len(batch.form)]
-                        at += len(here)
-                        zero = self._zero_of(batch)
-                        self.zero += int(np.count_nonzero(zero))
-                        out.add(join(here[~zero], here[~zero] + 1))
-                    done += len(pfns)
-                    self._progress("looking for zero pages", done, total)
-        except BaseException:
-            out.close()
-            raise
-        return out.finish()
+        for intervals in self._kept.intervals():
+            for group in groups(intervals, _LOAD_BYTES // self._page_size):
+                pfns, at = numbers(group), 0
+                for batch in self._contents.load(group):
+                    here = pfns[at : at + len(batch.form)]
+                    at += len(here)
+                    zero = self._zero_of(batch)
+                    self.zero += int(np.count_nonzero(zero))
+                    yield join(here[~zero], here[~zero] + 1)
+                done += len(pfns)
+                self._progress("looking for zero pages", done, total)
 
     def _zero_of(self, batch: PageBatch) -> NDArray[np.bool_]:
         zero = batch.form == ZERO

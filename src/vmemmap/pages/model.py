@@ -16,7 +16,7 @@ from vmemmap.errors import FactError, FactMissing, ReadError
 from vmemmap.established import established
 from vmemmap.facts.fact import Fact
 from vmemmap.findings import Finding, Severity
-from vmemmap.intervals import intersect, join, total
+from vmemmap.intervals import Intervals, intersect, join, total
 from vmemmap.linear_map import linear_phys
 from vmemmap.mmzone.device_zone import find_device_zone
 from vmemmap.mmzone.flag_fields import FlagFields, check_fields, find_flag_fields
@@ -224,7 +224,7 @@ class PageModel:
 
         free_listed = None
         if not self.exclusions.knowledge.reads_free_marks:
-            free_listed = self._free_listed()
+            free_listed = self._free_in_dump()
         fields_detail = self.fields[1]
         notes = () if tells_hugetlb(self.layout) else (hugetlb_unknown(self.layout),)
         touched = self._source.ranges()
@@ -269,21 +269,27 @@ class PageModel:
         self._findings += lists.findings
         return blocks, bool(self.nodes) and not lists.findings
 
-    def _free_listed(self) -> int | None:
-        """Count the pages on the free lists that the dump has; None where they do not tell.
+    @property
+    def free_listed(self) -> Intervals | None:
+        """The pages on the free lists, as intervals of pfns; None where they do not tell."""
+        blocks, whole = self.free_blocks
+        if not whole:
+            return None
+        first = np.array([block.pfn for block in blocks], dtype=np.int64)
+        return join(first, first + np.array([1 << block.order for block in blocks], np.int64))
+
+    def _free_in_dump(self) -> int | None:
+        """Count those of `free_listed` that the dump has; None where they do not tell.
 
         The lists know of memory that was added after the dump's headers were made, too, and
         makedumpfile leaves out only what is there.
         """
         from vmemmap.pages.exclusions import page_ranges
 
-        blocks, whole = self.free_blocks
-        if not whole:
+        listed = self.free_listed
+        if listed is None:
             return None
-        first = np.array([block.pfn for block in blocks], dtype=np.int64)
-        sizes = np.array([1 << block.order for block in blocks], dtype=np.int64)
-        in_dump = page_ranges(self._source.ranges(), self._page_size)
-        return total(intersect(join(first, first + sizes), in_dump))
+        return total(intersect(listed, page_ranges(self._source.ranges(), self._page_size)))
 
     @property
     def pgdat_layout(self) -> PgdatLayout:

@@ -62,7 +62,9 @@ def pages_decoder(codec: str) -> PagesDecoder | None:
     if codec == "zstd":
         from vmemmap.source.zstd_pages import zstd_pages_decoder
 
-        return zstd_pages_decoder()
+        with suppress(CodecUnavailable):
+            zstandard = _import_zstandard()
+            return zstd_pages_decoder(zstandard, _zstd_of_thread(zstandard))
     return None
 
 

@@ -7,46 +7,44 @@ are all of a call in which one is damaged: by itself each tells what is wrong.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_PAGE_MAX = 16 << 10
-"""Of larger pages to copy them costs what one call saves."""
+_PAGE_MIN, _PAGE_MAX = 256, 16 << 10
+"""Of fewer bytes a frame declares the number in one byte; to copy larger pages costs what one call
+saves."""
 
 
-def zstd_pages_decoder() -> (
-    Callable[[memoryview, NDArray[np.int64], int, memoryview], bytes] | None
-):
-    """Give the decoder, a `PagesDecoder` of ``codecs.py``; None without what it takes.
+def zstd_pages_decoder(
+    zstandard: Any, decompressor: Callable[[], Any]
+) -> Callable[[memoryview, NDArray[np.int64], int, memoryview], bytes] | None:
+    """Give the decoder, a `PagesDecoder` of ``codecs.py``; None without the library's C backend.
 
-    That is the library, and its calls for many frames.
+    Args:
+        zstandard: The library.
+        decompressor: Gives the thread's own decompressor.
     """
-    try:
-        import zstandard
-    except ImportError:
+    if not hasattr(zstandard, "BufferWithSegments"):
         return None
-    if not hasattr(zstandard, "BufferWithSegments"):  # only its C backend has it
-        return None
-    own = threading.local()
 
     def several(
         file: memoryview, places: NDArray[np.int64], page_bytes: int, out: memoryview
     ) -> bytes:
         done = np.zeros(len(places), dtype=np.bool_)
-        rows = np.flatnonzero(_declare_a_page(file, places, page_bytes))
-        if page_bytes > _PAGE_MAX or not len(rows):
+        if not _PAGE_MIN <= page_bytes <= _PAGE_MAX:
             return done.tobytes()
-        if not hasattr(own, "decompressor"):  # two threads must not share one
-            own.decompressor = zstandard.ZstdDecompressor()
+        rows = np.flatnonzero(_declare_a_page(file, places, page_bytes))
+        if not len(rows):
+            return done.tobytes()
         frames = zstandard.BufferWithSegments(file, places[rows, :2].astype(np.uint64).tobytes())
         sizes = np.full(len(rows), page_bytes, dtype=np.uint64).tobytes()
         try:
             pages = b"".join(
-                own.decompressor.multi_decompress_to_buffer(
+                decompressor().multi_decompress_to_buffer(
                     frames, decompressed_sizes=sizes, threads=1
                 )
             )
@@ -72,9 +70,9 @@ def _declare_a_page(
     Source: RFC 8878, 3.1.1.1: one segment, whose size takes two bytes; a checksum may be there.
     """
     plain = places[:, 1] > 7
-    size = (page_bytes - 256).to_bytes(2, "little") if 256 <= page_bytes < 65792 else b""
+    size = (page_bytes - _PAGE_MIN).to_bytes(2, "little")
     expected = np.frombuffer(b"\x28\xb5\x2f\xfd\x60" + size, dtype=np.uint8)
     heads = np.frombuffer(file, dtype=np.uint8)[places[plain, :1] + np.arange(len(expected))]
     heads[:, 4] &= 0xFF ^ 4
-    plain[plain] = bool(size) & (heads == expected).all(axis=1)
+    plain[plain] = (heads == expected).all(axis=1)
     return plain

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,23 @@ class PageBits:
             self._file = tempfile.TemporaryFile(prefix="vmemmap-", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _no_room(error) from error
+
+    @classmethod
+    def of(cls, pages: int, parts: Iterable[Intervals]) -> PageBits:
+        """Make a whole set of what is to be added; nothing of it is left where that fails.
+
+        Args:
+            pages: As for the class.
+            parts: Intervals of pfns, as for `add`.
+        """
+        made = cls(pages)
+        try:
+            for part in parts:
+                made.add(part)
+        except BaseException:
+            made.close()
+            raise
+        return made.finish()
 
     def add(self, intervals: Intervals) -> None:
         """Add pages; none of them lies in a chunk before one that was added to already.
