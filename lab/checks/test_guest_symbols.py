@@ -95,18 +95,25 @@ def test_vmalloc_areas_are_mapped_as_the_guest_says(machine: Result, opened: Ope
     if not areas:
         pytest.skip("the guest's vmallocinfo hides the addresses (no_hash_pointers shows them)")
     page = opened.page_size
-    counted = 0
+    counted, lost = 0, []
     for area in areas:
         virts = np.arange(area.start, area.end, page, dtype=np.uint64)
         phys, known = opened.core.vtop_many(virts)
-        if area.phys is not None:
+        if area.phys is None and area.pages is None:
+            continue
+        if not known.any() and (why := loses_tails(machine, opened.dump.level)):
+            lost.append(f"{area}: {why}")
+        elif area.phys is not None:
             mapped = np.arange(area.phys, area.phys + len(virts) * page, page, dtype=np.uint64)
             assert known[: len(virts) - 1].all(), area
             assert (phys[known] == mapped[known]).all(), area
             counted += 1
-        elif area.pages is not None:
+        else:
             assert int(known.sum()) == area.pages, area
             assert known[: area.pages].all(), area
             assert len(np.unique(phys[known])) == area.pages, area
             counted += 1
+    if lost and opened.dump.maker == "makedumpfile":
+        pytest.skip(f"{len(lost)} areas of {len(areas)} are lost, {lost[0]}")
+    assert not lost
     assert counted > 10

@@ -31,7 +31,7 @@ def spec_of(machine: Result, moment: str, block_size: int) -> MachineSpec:
     unit = blocks[0].end - blocks[0].start
     nodes = {block.start: block.nodes[0] for block in blocks if block.nodes}
     offline = {block.start for block in blocks if not block.online}
-    release = re.match(r"\d+\.\d+\.\d+", machine.release)
+    release = re.match(r"\d+\.\d+(\.\d+)?", machine.release)
     assert release
     return MachineSpec(
         memory=tuple(MemoryRange(node, low, high - low) for node, low, high in boot_memory(log)),

@@ -8,7 +8,9 @@ mount -t tmpfs planted /planted
 : > /mnt/guest/planted
 fill cache 262144 > /planted/cache && did cache
 touch "/planted/$(mark name)" && did name
-fill freed 4194304 > /planted/freed && rm /planted/freed && did freed
+# What is freed last is used again first: so much that some of it stays as it was. More of it was
+# freed before memory was added, which /proc/vmcore does not have.
+fill freed 50331648 > /planted/freed && rm /planted/freed && did freed
 sh -c 'sleep 86400; :' "$(mark argv)" &
 did argv
 PLANTED=$(mark environ) sleep 86400 &

@@ -121,7 +121,7 @@ def memory_of(path: Any) -> dict[int, bytes]:
     from vmemmap.source.detect import open_source
 
     source = open_source(path)
-    size = source.block_size or 65536
+    size = source.block_size or 4096  # what an ELF file leaves out can be that small
     pages = {}
     for start, end in source.ranges().tolist():
         at = np.arange(start, end, size, dtype=np.uint64)

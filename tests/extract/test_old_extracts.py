@@ -1,4 +1,4 @@
-"""Extracts of real kernels of 2.6.35 (4 KiB pages, big-endian) and 4.9, against their witness.
+"""Extracts of real kernels before 6.1, in either byte order, against their witness.
 
 Another reader counted in the dumps before they were extracts. 2.6.35 does not export its list: what
 readelf says of its symbols is beside the extract.

@@ -127,10 +127,18 @@ class NodeReader:
         return NodeInfo(number, start, spanned, tuple(zones))
 
     def _zones_with_name(self, pgdat: int, count: int, room: int) -> int:
-        """Count the zones: nr_zones leaves out the empty ones at the end, which have a name too."""
+        """Count the zones: nr_zones leaves out the empty ones at the end, which have a name too.
+
+        Where a kernel does not say how many zones it can have, what lies behind the last is no zone,
+        and need not be in the dump.
+        """
         layout, most = self._layout, count
         while most < min(room, ZONES_MAX):
-            if self._name(pgdat + layout.node_zones + most * layout.zone_size) is None:
+            try:
+                name = self._name(pgdat + layout.node_zones + most * layout.zone_size)
+            except ReadError:
+                break
+            if name is None:
                 break
             most += 1
         return most
