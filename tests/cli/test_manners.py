@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from vmemmap.cli import start
 from vmemmap.report.palette import ROLE_OF_SEVERITY, paint, paint_severity
 
 
@@ -67,6 +69,18 @@ def test_ctrl_c_while_modules_are_loaded(module: str, tmp_path: Path) -> None:
     )
     assert (ran.stdout, ran.stderr) == (b"", b"")
     assert ran.returncode in (-signal.SIGINT, 130)
+
+
+def test_two_ctrl_c_at_once_are_one(monkeypatch) -> None:
+    """The second would come while nothing but the end of the command is left."""
+    monkeypatch.setattr(start, "_last", [float("-inf")])
+    clock = iter([100.0, 100.05, 102.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with pytest.raises(KeyboardInterrupt):
+        start.interrupt(signal.SIGINT, None)
+    start.interrupt(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        start.interrupt(signal.SIGINT, None)
 
 
 def test_the_version_and_the_order_of_the_commands(run_vmemmap) -> None:

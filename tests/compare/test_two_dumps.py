@@ -168,7 +168,7 @@ def test_what_cannot_be_compared_is_refused(two, run_vmemmap, tmp_path) -> None:
     small = tmp_path / "small"
     small.write_bytes(build_machine(page_size=4096).elf())
     for names, code, words in (
-        ((two[0], two[0]), 3, "both are the file"),
+        ((two[0], two[0]), 2, "is given twice"),
         ((two[0], small), 3, "pages have 65536 bytes in"),
         ((two[0], two[1], small), 2, "expected one dump, or two to compare; found 3"),
         ((two[0],), 2, "-o FILE"),

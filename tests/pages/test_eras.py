@@ -36,6 +36,8 @@ def test_every_page_is_what_it_was_made(built: Built) -> None:
     assert found == expected
     counted = {kind: count for kind, count in usage.kinds.items() if count}
     assert counted == Counter(expected.values())
+    assert {kind for kind in Kind if usage.kinds.get(kind)} == {Kind[k.upper()] for k in counted}
+    assert usage.kinds[Kind.FREE] == usage.kinds["free"]
     assert ("hugetlb" in usage.kinds) is built.pages.knows_hugetlb
     assert usage.untold == (() if built.pages.knows_hugetlb else ("hugetlb",))
     assert ("hugetlb_unknown" in {f.code for f in usage.findings}) is bool(usage.untold)

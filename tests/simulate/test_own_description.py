@@ -6,6 +6,8 @@ the two descriptions that a dump has, VMCOREINFO and BTF, are held against one a
 
 from __future__ import annotations
 
+import struct
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 import vmemmap
 from simulate.kernel_history import History, history
 from simulate.machines import M, small_machine, small_spec
+from vmemmap.errors import FactInvalid
 from vmemmap.facts.fact import Origin
 from vmemmap.facts.types.btf import Btf
 from vmemmap.facts.types.keys import may_tell, value_by_types
@@ -81,6 +84,49 @@ def test_debug_information_says_what_vmcoreinfo_says(
                 assert said == int(value), key
                 seen.add(key.partition("(")[0])
     assert seen == {"SIZE", "OFFSET", "LENGTH", "NUMBER"}
+
+
+@pytest.mark.parametrize("packed", ["whole", "cut", "short", "no magic"])
+def test_debug_information_in_the_old_compressed_form(packed: str, tmp_path: Path) -> None:
+    """``.zdebug_info`` and its like: ZLIB, the size in big-endian order, and zlib's stream."""
+    machine = small_machine("4.4", MEMORY).boot()
+    machine.write_symbols(tmp_path / "vmlinux", debug_info=True)
+    data = bytearray((tmp_path / "vmlinux").read_bytes())
+    at, count = (struct.unpack_from(form, data, o)[0] for form, o in (("<Q", 0x28), ("<H", 0x3C)))
+    rows = [list(struct.unpack_from("<2I4Q2I2Q", data, at + 64 * i)) for i in range(count)]
+    names_at, names_size = rows[struct.unpack_from("<H", data, 0x3E)[0]][4:6]
+    names = bytes(data[names_at : names_at + names_size])
+    for i, row in enumerate(rows):
+        name = names[row[0] :].split(b"\0")[0]
+        if name.startswith(b".debug_"):
+            content = bytes(data[row[4] : row[4] + row[5]])
+            old = b"ZLIB" + struct.pack(">Q", len(content)) + zlib.compress(content)
+            old = {
+                "whole": old,
+                "cut": old[:9],
+                "short": old[: len(old) // 2],
+                "no magic": b"z" + old[1:],
+            }[packed]
+            row[0], row[4], row[5] = len(names), len(data), len(old)
+            names += name.replace(b".d", b".zd") + b"\0"
+            data += old
+            struct.pack_into("<2I4Q2I2Q", data, at + 64 * i, *row)
+    row = rows[struct.unpack_from("<H", data, 0x3E)[0]]
+    row[4:6] = len(data), len(names)
+    struct.pack_into("<2I4Q2I2Q", data, at + 64 * struct.unpack_from("<H", data, 0x3E)[0], *row)
+    (tmp_path / "old").write_bytes(data + names)
+    files = (SymbolFile(tmp_path / name) for name in ("old", "vmlinux"))
+    with closing(next(files)) as old_file, closing(next(files)) as made:
+        if packed != "whole":
+            with pytest.raises(FactInvalid, match="zdebug_"):
+                old_file.types  # noqa: B018
+            return
+        told = [
+            [value_by_types(file.types, key) for key in keys_of(machine)]
+            for file in (old_file, made)
+        ]
+    assert told[0] == told[1]
+    assert any(value is not None for value in told[0])
 
 
 @pytest.mark.parametrize("order", ["little", "big"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from vmemmap.errors import UnwritableFile
 from vmemmap.pages.one_pass import compiled
-from vmemmap.write.new_file import new_file
+from vmemmap.write.new_file import new_file, new_files
 
 
 def names(folder) -> list[str]:
@@ -135,7 +136,7 @@ def test_a_write_interrupted_at_any_line_leaves_nothing_half_written(tmp_path) -
 CUT_WHILE_MAPPED = """
 import mmap, os
 from vmemmap.source.file_view import end_at_bus_error
-from vmemmap.write.new_file import new_file
+from vmemmap.write.new_file import new_file, new_files
 
 end_at_bus_error("it has become shorter\\n", 3)
 with open("read", "r+b") as file, mmap.mmap(file.fileno(), 0) as data:
@@ -161,3 +162,27 @@ def test_a_file_that_is_cut_while_it_is_read_leaves_nothing_half_written(tmp_pat
     )
     assert (ran.returncode, ran.stderr) == (3, "it has become shorter\n")
     assert names(tmp_path) == ["read", "whole"]
+
+
+def test_files_that_belong_together_appear_together(tmp_path, monkeypatch) -> None:
+    """Being interrupted between the two waits for the second, and the first named comes first."""
+    renamed, replace = [], Path.replace
+
+    def replace_and_interrupt(part, target):
+        replace(part, target)
+        renamed.append(target.name)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Path, "replace", replace_and_interrupt)
+
+    def write() -> None:
+        with new_files(tmp_path / "dump", tmp_path / "manifest") as (dump, manifest):
+            dump.write(b"d")
+            manifest.write(b"m")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert renamed == ["dump", "manifest"]
+    assert [(tmp_path / name).read_bytes() for name in renamed] == [b"d", b"m"]
+    assert names(tmp_path) == ["dump", "manifest"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -91,7 +91,11 @@ def _codec_flags(function: Any) -> Any:
     metavar="FILE",
     help="Write what was kept and what went, by runs: Parquet if it ends so, else JSON lines.",
 )
-@click.option("--dry-run", is_flag=True, help="Write nothing; say how large it would be.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write no dump, but --manifest if given; say how large the dump would be.",
+)
 @click.option("--show-stats", is_flag=True, help="Say what became of the pages, by class.")
 @format_option(short=False)
 @reads_dump(rescue=True)

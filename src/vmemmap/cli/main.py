@@ -6,9 +6,11 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 
 import click
 from click.exceptions import Exit
@@ -23,6 +25,7 @@ COMMANDS = (
 """The commands, each one the ``command`` of the module of its name, as one comes to use them: what
 is this dump, is it sound, what happened, where is the memory; then what to look into, then what to
 make of it."""
+_Handler = Callable[[int, FrameType | None], object]
 _WIDEST = 120
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -99,8 +102,12 @@ def vmemmap(ctx: click.Context) -> None:
         ctx.exit(EXIT_USAGE)
 
 
-def run() -> None:
-    """Run the command line; the entry point of the ``vmemmap`` script."""
+def run(interrupt: _Handler = signal.default_int_handler) -> None:
+    """Run the command line, for the ``vmemmap`` script.
+
+    Args:
+        interrupt: Answers ctrl-C.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
@@ -111,16 +118,16 @@ def run() -> None:
     # Nearly all that modules make stays to the end. Python would look through it for garbage again
     # and again, which is a fifth of the time that a short command takes.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    code = _exit_code()
+    code = _exit_code(interrupt)
     gc.freeze()
     sys.exit(code)
 
 
-def _exit_code() -> int:
+def _exit_code(interrupt: _Handler = signal.default_int_handler) -> int:
     """Run the command line and tell what went wrong; the commands tell what concerns the dump."""
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as it is while modules are loaded
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, interrupt)
         if asked := os.environ.get("_VMEMMAP_COMPLETE"):
             from vmemmap.cli.completion import complete  # for the shell alone
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -54,7 +55,7 @@ def _two_dumps(words: list[str], storage: dict[str, str]) -> tuple[list[str], li
     """Part the files of two dumps: members of a split one stand together.
 
     Raises:
-        click.BadParameter: There are more than two.
+        click.BadParameter: There are more than two, or both are one.
     """
     if len(words) == 1:
         return words, []
@@ -71,7 +72,16 @@ def _two_dumps(words: list[str], storage: dict[str, str]) -> tuple[list[str], li
     if len(dumps) > 2:
         raise click.BadParameter(f"expected one dump, or two to compare; found {len(dumps)}")
     first, *later = dumps.values()
+    if later and _is_same(first[0], later[0][0]):
+        raise click.BadParameter(f"{first[0]} is given twice; expected two dumps, to compare them")
     return first, [word for files in later for word in files]
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Tell whether two words name one dump, under whatever name a file has."""
+    with suppress(OSError):  # no file of this machine, or none that is there
+        return one == other or Path(one).samefile(other)
+    return False
 
 
 def _member(word: str, storage: dict[str, str]) -> _Member | None:

@@ -50,7 +50,7 @@ from vmemmap.write.compress import CODECS
 from vmemmap.write.elf_core import Segment, write_elf
 from vmemmap.write.kdump import write_kdump
 from vmemmap.write.kdump_headers import KdumpHeader
-from vmemmap.write.new_file import new_file
+from vmemmap.write.new_file import new_files
 from vmemmap.write.notes import pack_notes
 from vmemmap.write.output import FileOutput
 from vmemmap.write.packing import CONTENT, PageBatch
@@ -127,7 +127,7 @@ def write_extract(
         rescued=maker.note().rescued,
         hidden_addresses=hide_addresses,
     )
-    with new_file(path) as file, new_file(manifest_path(path)) as beside:
+    with new_files(path, manifest_path(path)) as (file, beside):
         output = FileOutput(file, str(path))
         if form == "elf":
             segments = list(_segments(ranges * page_size, stored * page_size))

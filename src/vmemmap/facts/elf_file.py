@@ -1,6 +1,7 @@
 """The sections of an ELF file of a PowerPC64 kernel: where they are, and what is in them.
 
-Source: the ELF-64 object file format; the gABI's chapter on compressed sections.
+Source: the ELF-64 object file format; the gABI's chapter on compressed sections; for the form that
+was before it, ``.zdebug_*``, binutils' objcopy(1), ``--compress-debug-sections=zlib-gnu``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _SHT_NOBITS = 8
 _SHF_COMPRESSED = 0x800
 _ZLIB = 1
 _COMPRESSION_HEADER_BYTES = 24
+_OLD_MAGIC = b"ZLIB"
+_OLD_HEADER = struct.Struct(">4sQ")
+"""What compressed sections began with before the gABI knew them, in files of either byte order: the
+magic, and how large the content is. Their names tell: ``.zdebug_info`` for ``.debug_info``."""
 _ABI_MASK, _ABI_V2 = 3, 2
 """Of e_flags: 2 is the second ABI, of little-endian kernels and big-endian ones that chose it."""
 
@@ -81,6 +86,10 @@ class ElfFile:
         found = (s for s in self.sections if s.name == name and s.kind != _SHT_NOBITS)
         return next(found, None)
 
+    def find_debug(self, name: str) -> ElfSection | None:
+        """Give a section of debug information, such as ``info``, compressed or not, or None."""
+        return self.find(f".debug_{name}") or self.find(f".zdebug_{name}")
+
     def table(
         self, offset: int, count: int, layout: np.dtype[np.void], what: str
     ) -> NDArray[np.void]:
@@ -115,6 +124,17 @@ class ElfFile:
             UnsupportedDump: It is compressed in another way than with zlib.
         """
         data = self.content(section.offset, section.size, f"the section {section.name}")
+        if section.name.startswith(".zdebug_"):
+            head = bytes(data[: _OLD_HEADER.size])
+            if len(head) < _OLD_HEADER.size or not head.startswith(_OLD_MAGIC):
+                raise CorruptDump(
+                    f"the section {section.name}",
+                    file_offset=section.offset,
+                    expected="ZLIB and a size at its start",
+                    found=head.hex(" ") or "nothing",
+                )
+            size = _OLD_HEADER.unpack(head)[1]
+            return self._decompress(section, data[_OLD_HEADER.size :], size)
         if not section.flags & _SHF_COMPRESSED:
             return data
         # CONFIG_DEBUG_INFO_COMPRESSED_ZLIB
@@ -126,11 +146,13 @@ class ElfFile:
                 f"its section {section.name} is compressed in a way not handled ({kind}): "
                 "decompress it with objcopy --decompress-debug-sections"
             )
+        return self._decompress(section, data[_COMPRESSION_HEADER_BYTES:], size)
+
+    @staticmethod
+    def _decompress(section: ElfSection, data: memoryview, size: int) -> memoryview:
         engine = zlib.decompressobj()
         try:
-            out = engine.decompress(
-                data[_COMPRESSION_HEADER_BYTES:], max(min(size, TABLE_MAX_BYTES), 1)
-            )
+            out = engine.decompress(data, max(min(size, TABLE_MAX_BYTES), 1))
         except zlib.error as error:
             raise CorruptDump(
                 f"the section {section.name}",
@@ -138,6 +160,13 @@ class ElfFile:
                 expected="zlib's format",
                 found=str(error),
             ) from error
+        if len(out) < min(size, TABLE_MAX_BYTES):
+            raise CorruptDump(
+                f"the section {section.name}",
+                file_offset=section.offset,
+                expected=f"{size} bytes",
+                found=f"{len(out)} when decompressed",
+            )
         return memoryview(out)
 
 

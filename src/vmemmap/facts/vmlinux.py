@@ -221,7 +221,10 @@ class SymbolFile:
 
     def _types_in(self) -> str | None:
         """Give the section that has types: BTF is the quicker to read."""
-        return next((n for n in (".BTF", ".debug_info") if self._file.find(n)), None)
+        if self._file.find(".BTF"):
+            return ".BTF"
+        found = self._file.find_debug("info")
+        return None if found is None else found.name
 
 
 def find_build_id(file: ElfFile) -> str:

@@ -7,6 +7,7 @@ kernel allocations, of which no more is known, are compound_tail.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any, TypeVar
 
 
 class Kind(IntEnum):
@@ -71,6 +72,27 @@ class Kind(IntEnum):
         return not self == other
 
     __hash__ = IntEnum.__hash__  # of the number: as the key of a dict it is that, or `word`
+
+
+_Count = TypeVar("_Count")
+
+
+class ByKind(dict[str, _Count]):
+    """Something for each kind, by its word; a `Kind` leads to the same."""
+
+    def __getitem__(self, kind: str | Kind) -> _Count:
+        return super().__getitem__(_word(kind))
+
+    def __contains__(self, kind: object) -> bool:
+        return super().__contains__(_word(kind))
+
+    def get(self, kind: str | Kind, default: Any = None) -> Any:
+        """Give what a kind has, or *default*."""
+        return super().get(_word(kind), default)
+
+
+def _word(kind: Any) -> Any:
+    return kind.word if isinstance(kind, Kind) else kind
 
 
 COUNTED = tuple(kind for kind in Kind if kind is not Kind.ABSENT)

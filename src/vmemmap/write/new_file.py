@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +56,52 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
             part.unlink()
         _remove_at_bus_error(part, False)
         signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+
+@contextmanager
+def new_files(*paths: str | Path) -> Iterator[tuple[BinaryIO, ...]]:
+    """Open files for writing that belong together, each as `new_file` does.
+
+    They take their names in the order given, and ctrl-C or being told to end waits until all have
+    theirs. What cannot wait, such as a kill or the loss of power, leaves the first of them without
+    the others.
+
+    Args:
+        paths: Where they go: first the one that can do without the others.
+
+    Yields:
+        The files, in this order.
+
+    Raises:
+        UnwritableFile: One of them cannot be made, written, or renamed.
+    """
+    with ExitStack() as renamed, ExitStack() as opened:
+        # What was opened last is renamed first.
+        files = [opened.enter_context(new_file(path)) for path in reversed(paths)]
+        yield tuple(reversed(files))
+        renamed.enter_context(_uninterrupted())
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let ctrl-C and being told to end wait for the end of the block.
+
+    Blocking the signals would not do: another thread takes them, and Python answers in this one.
+    """
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # only there are signals answered
+        before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {n: known for n, known in before.items() if known not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _remove_at_bus_error(part: Path, whether: bool) -> None:

@@ -63,7 +63,7 @@ class Dwarf(Types):
         self._read_units: set[int] = set()
         self._searched: set[tuple[str, str]] = set()
         try:
-            found = {name: file.find(f".debug_{name}") for name in _SECTIONS}
+            found = {name: file.find_debug(name) for name in _SECTIONS}
             self._data = {n: file.unpacked(s) for n, s in found.items() if s is not None}
         except DumpError as error:
             raise self._damage(str(error)) from error

@@ -17,7 +17,7 @@ from vmemmap.pages.count.tally import NOWHERE, Counter, Tally, tally_of
 from vmemmap.pages.count.usage import Counts, Usage, ZoneUsage
 from vmemmap.pages.exclusion_rules import LEVELS, Class, DumpLevel, Knowledge
 from vmemmap.pages.exclusions import ExclusionCounts, Exclusions
-from vmemmap.pages.kinds import COUNTED, Kind
+from vmemmap.pages.kinds import COUNTED, ByKind, Kind
 from vmemmap.pages.one_pass import RUN, OnePass, applies
 from vmemmap.pages.rules import tells_hugetlb
 from vmemmap.pages.scanned import Scanned
@@ -166,9 +166,9 @@ def take_census(
     knows_tails = not {"head", "tail"} & unsettled
     return Usage(
         pages=len(pages),
-        kinds={kind.word: int(kinds[kind]) for kind in COUNTED if kind not in untold},
+        kinds=ByKind({kind.word: int(kinds[kind]) for kind in COUNTED if kind not in untold}),
         untold=tuple(kind.word for kind in COUNTED if kind in untold),
-        at_least={kind.word: int(kinds[kind]) for kind in kinds_in(may)},
+        at_least=ByKind({kind.word: int(kinds[kind]) for kind in kinds_in(may)}),
         free_blocks=None if Kind.FREE in untold else tuple(total.free_blocks.tolist()),
         compound_heads=total.heads if knows_tails else None,
         compound_tails=total.tails if "tail" not in unsettled else None,
@@ -223,10 +223,12 @@ def _zones(
             zone=place[1] if place else None,
             name=info.name if info else None,
             pages=int(counts.sum()),
-            kinds={
-                kind.word: None if kind in untold else int(counts[kind])
-                for kind in COUNTED
-                if counts[kind] or kind in untold
-            },
+            kinds=ByKind(
+                {
+                    kind.word: None if kind in untold else int(counts[kind])
+                    for kind in COUNTED
+                    if counts[kind] or kind in untold
+                }
+            ),
             info=info,
         )

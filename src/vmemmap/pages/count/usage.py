@@ -12,6 +12,7 @@ from vmemmap.findings import Finding
 from vmemmap.frames import Tabular
 from vmemmap.pages.count.zone_usage import ZoneUsage as ZoneUsage
 from vmemmap.pages.heads import DamagedPage
+from vmemmap.pages.kinds import ByKind
 from vmemmap.shown import ShortTable
 from vmemmap.units import count_text
 
@@ -24,8 +25,8 @@ class Usage(Tabular):
 
     Attributes:
         pages: How many there are: the sum of `kinds` and `at_least`.
-        kinds: Pages by kind, all kinds that this kernel's struct pages tell; ``undecided`` are
-            those that they leave open.
+        kinds: Pages by kind, its word or a `Kind`, all kinds that this kernel's struct pages tell;
+            ``undecided`` are those that they leave open.
         untold: The kinds that they do not tell, so that there is no count: hugetlb, where its pages
             are among those of other kinds, and whatever undecided pages may be.
         at_least: Pages that are certainly of an untold kind; ``undecided`` ones may be more.
@@ -55,9 +56,9 @@ class Usage(Tabular):
     """
 
     pages: int
-    kinds: Counts
+    kinds: ByKind[int]
     untold: tuple[str, ...]
-    at_least: Counts
+    at_least: ByKind[int]
     free_blocks: tuple[int, ...] | None
     compound_heads: int | None
     compound_tails: int | None

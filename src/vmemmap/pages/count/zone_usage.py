@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmemmap.mmzone.nodes import ZoneInfo
+from vmemmap.pages.kinds import ByKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +26,5 @@ class ZoneUsage:
     zone: int | None
     name: str | None
     pages: int
-    kinds: dict[str, int | None]
+    kinds: ByKind[int | None]
     info: ZoneInfo | None
