@@ -12,9 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
+
+from breadth import singles
 
 COMMON = {"click", "numpy"}
 LIST, PAGES, COUNT = "vmemmap.backing.walk", "vmemmap.pages.array", "vmemmap.pages.count.census"
@@ -69,8 +72,7 @@ def tops(names: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names if not name.startswith("__")}
 
 
-@pytest.mark.parametrize("dump", CODECS)
-@pytest.mark.parametrize("command", LOADED)
+@pytest.mark.parametrize(("command", "dump"), singles(product(LOADED, CODECS)))
 def test_a_command_loads_what_it_needs(
     command: str, dump: str, corpus_dump: Callable[[str], Path]
 ) -> None:

@@ -263,3 +263,5 @@ def test_drgn_options_after_the_dump_are_named(run_vmemmap, machine, tmp_path) -
     ran = run_vmemmap("drgn", dump, "-e", "print(1)")
     assert ran.code == 2
     assert f"options come before the dump, as in vmemmap drgn -e 'print(1)' {dump} (" in ran.err
+    ran = run_vmemmap("drgn", dump, "--vmlinux", "vmlinux", "script.py", "-x")
+    assert f"as in vmemmap drgn --vmlinux vmlinux {dump} script.py -x (" in ran.err

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 import vmemmap
+from breadth import singles
 from filter.kdump_table import read_table
 from oracles.simulated import crash, spec_of
 
@@ -22,8 +25,7 @@ def without_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 FORMS = ("zstd", "zlib", "lzo", "snappy", "none", "elf", "flat")
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize(("form", "order"), singles(product(FORMS, ["little", "big"])))
 def test_drgn_reads_the_same_bytes(tmp_path, order: str, form: str) -> None:
     dump = crash(
         spec_of("6.1.0", memory=((0, 0, 112), (1, 128, 64)), mmu="radix", byte_order=order),

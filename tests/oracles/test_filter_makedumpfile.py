@@ -35,7 +35,7 @@ def cases() -> Iterator[Any]:
         number = numbers(release)
         few = MACHINES[:2] if number < (4, 7) else MACHINES[:3] if number >= (6, 6) else MACHINES
         machine = few[turn % len(few)]
-        yield pytest.param(release, machine, marks=[] if turn % 12 == 0 else [pytest.mark.full])
+        yield pytest.param(release, machine, marks=[] if turn % 20 == 0 else [pytest.mark.full])
 
 
 def written_by_it(path: Path, out: Path, *options: object) -> None:

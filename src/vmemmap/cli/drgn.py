@@ -84,12 +84,25 @@ def command(
         if not os.path.isfile(name):  # noqa: PTH113 (no reason to import pathlib)
             hint = ""
             if name.startswith("-"):
-                right = shlex.join(["vmemmap", "drgn", *script, *map(shown, dump.dumps)])
+                right = _options_first(script, [shown(name) for name in dump.dumps])
                 hint = f": options come before the dump, as in {right}"
             raise click.BadParameter(f"there is no file {name}{hint}")
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
     with dump.open() as core:
         return _run(core, files, script, code)
+
+
+def _options_first(script: list[str], dumps: list[str]) -> str:
+    """Give the command line with the options that stand behind the dump before it."""
+    valued: set[str] = set()
+    for option in click.get_current_context().command.params:
+        valued.update([] if getattr(option, "is_flag", True) else option.opts)
+    options, rest = ["vmemmap", "drgn"], list(script)
+    while rest and rest[0].startswith("-"):
+        options.append(rest.pop(0))
+        if options[-1] in valued and rest:
+            options.append(rest.pop(0))
+    return shlex.join([*options, *dumps, *rest])
 
 
 def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) -> int:

@@ -129,7 +129,7 @@ class NodeReader:
     def _zones_with_name(self, pgdat: int, count: int, room: int) -> int:
         """Count the zones: nr_zones leaves out the empty ones at the end, which have a name too.
 
-        Where a kernel does not say how many zones it can have, what lies behind the last is no zone,
+        Where a kernel does not say how many zones it can have, what lies behind the last is none,
         and need not be in the dump.
         """
         layout, most = self._layout, count
