@@ -132,15 +132,21 @@ def test_what_looks_like_markup_is_text(tmp_path) -> None:
         assert old in data
         assert len(old) == len(new)
         data = data.replace(old, new)
-    dump = tmp_path / "<img src=x onerror=y()>&.vmcore"
+    dump = tmp_path / "<img src=x onerror=y()>&\u202eerocmv"
     dump.write_bytes(data)
     page, _ = page_of(dump, tmp_path / "page.html")
     plain, _ = page_of(tmp_path / "plain", tmp_path / "plain.html")
     assert outside(page) == []
     for tag in ("script", "b", "img", "style", "svg"):
         assert len(page.of(tag)) == len(plain.of(tag)), tag
-    for words in ("6.<b>", f"syncing: {MARKUP}", "<b>x</b>'", dump.name):
+    for words in (
+        "6.<b>",
+        f"syncing: {MARKUP}",
+        "<b>x</b>'",
+        dump.name.replace("\u202e", "\\u202e"),
+    ):
         assert words in page.words
+    assert "\u202e" not in page.words  # what stands behind it would be read backwards
 
 
 def test_the_map_has_the_kind_of_every_page(simulated) -> None:

@@ -22,6 +22,10 @@ from vmemmap.shown import as_utf8
 
 SCRIPTS = ("unpack.js", "memory.js", "map.js", "page.js")
 """The scripts of the page of a dump, in the order in which they need each other."""
+_MARKS = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_TURNING = {mark: f"\\u{mark:04x}" for mark in _MARKS}
+"""Characters that turn the direction of the text around them, so that a name reads as another; they
+are shown as Python writes them. Source: Unicode Standard Annex 9."""
 
 
 def drawn(view: Any) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def render_page(
             "form-action 'none'",
         )
     )
-    return as_utf8(
+    page = str(
         fill(
             "page.html.j2",
             title=title,
@@ -106,6 +110,7 @@ def render_page(
             version=__version__,
         )
     )
+    return as_utf8(page.translate(_TURNING))
 
 
 def _hash(text: str) -> str:
