@@ -113,7 +113,8 @@ def _run(core: Vmcore, files: list[str], script: list[str], code: str | None) ->
     show_findings(core.source.path, core.findings)
     missing = drgn_plugin.load_debug_info(prog, files)
     if missing is not None:
-        complain(core.source.path, f"warning: {missing}")
+        how = "" if files else " (--vmlinux FILE; it comes with the kernel's debug package)"
+        complain(core.source.path, f"warning: {missing}{how}")
     try:
         if code is not None:
             session.run_code(prog, core, code, "<string>", ["-e", *script])

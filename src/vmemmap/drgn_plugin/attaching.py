@@ -130,6 +130,11 @@ def _unbacked(core: Vmcore, regions: tuple[Region, ...], path: str) -> list[Run]
         taken += [
             (linear_virt(start), linear_virt(end)) for start, end in core.source.ranges().tolist()
         ]
+    return gaps_between(taken)
+
+
+def gaps_between(taken: Iterable[tuple[int, int]]) -> list[Run]:
+    """Give what ranges of addresses leave of all, in order."""
     gaps, at = [], 0
     for start, end in [*sorted(taken), (U64_MAX, U64_MAX)]:
         if at < start:

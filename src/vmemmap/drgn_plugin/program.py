@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import drgn
 
 from vmemmap.address import U64_MAX
-from vmemmap.drgn_plugin.attaching import LIBKDUMPFILE_FOR_ELF, add_virtual
+from vmemmap.drgn_plugin.attaching import LIBKDUMPFILE_FOR_ELF, add_virtual, gaps_between
 from vmemmap.drgn_plugin.attachment import NOTHING, keep_with
 from vmemmap.drgn_plugin.notes_core import open_notes_core
 from vmemmap.drgn_plugin.segments import physical_reader
@@ -48,7 +48,9 @@ def open_program(core: Vmcore) -> drgn.Program:
             f"drgn does not accept the kernel's VMCOREINFO: {error}", path=core.source.path
         ) from error
     prog.add_memory_segment(0, U64_MAX, physical_reader(core), True)
-    add_virtual(prog, core, regions)
+    # Elsewhere drgn would look into page tables, which it can of the radix MMU alone and with
+    # debugging information alone, and tell something else than a FaultError.
+    add_virtual(prog, core, regions, gaps_between((r.start, r.end) for r in regions))
     return prog
 
 
