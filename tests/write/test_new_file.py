@@ -136,7 +136,7 @@ def test_a_write_interrupted_at_any_line_leaves_nothing_half_written(tmp_path) -
 CUT_WHILE_MAPPED = """
 import mmap, os
 from vmemmap.source.file_view import end_at_bus_error
-from vmemmap.write.new_file import new_file, new_files
+from vmemmap.write.new_file import new_file
 
 end_at_bus_error("it has become shorter\\n", 3)
 with open("read", "r+b") as file, mmap.mmap(file.fileno(), 0) as data:

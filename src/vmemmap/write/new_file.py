@@ -89,10 +89,9 @@ def _uninterrupted() -> Iterator[None]:
     Blocking the signals would not do: another thread takes them, and Python answers in this one.
     """
     came: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # only there are signals answered
-        before = {number: signal.getsignal(number) for number in _ENDING}
-    before = {n: known for n, known in before.items() if known not in (None, signal.SIG_IGN)}
+    answered = threading.current_thread() is threading.main_thread()  # only there signals are
+    handlers = {number: signal.getsignal(number) for number in _ENDING if answered}
+    before = {n: known for n, known in handlers.items() if known not in (None, signal.SIG_IGN)}
     for number in before:
         signal.signal(number, lambda number, _frame: came.append(number))
     try:
