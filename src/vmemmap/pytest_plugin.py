@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from vmemmap.simulate import Machine, MachineSpec
+    from vmemmap.simulate import KnownPages, Machine, MachineSpec
     from vmemmap.simulate.crash.answers import ListAnswers, PageAnswers
     from vmemmap.simulate.crash.damage import Harm
     from vmemmap.simulate.crash.snapshot import Snapshot
@@ -68,6 +68,13 @@ class SimulatedVmcore:
         from vmemmap.simulate.crash.answers import page_answers
 
         return page_answers(self._snapshot)
+
+    @cached_property
+    def known_pages(self) -> tuple[KnownPages, ...]:
+        """What every page of the dump is, and which dump levels leave it out, in runs of pages."""
+        from vmemmap.simulate.crash.known_pages import known_pages
+
+        return tuple(known_pages(self._snapshot))
 
     @property
     def tasks(self) -> tuple[Task, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
 import tomllib
 
+import pyarrow.parquet as parquet
 import pytest
 
 import vmemmap
@@ -72,6 +74,40 @@ def test_csv_has_the_pages(run_vmemmap, tmp_path, spec) -> None:
     ran = run_vmemmap("simulate", spec, "-o", tmp_path / "vmcore", "--format", "csv")
     assert ran.out.splitlines()[0] == "kind,pages"
     assert "cache,100" in ran.out.splitlines()
+
+
+def test_what_each_page_is_goes_to_a_file(run_vmemmap, tmp_path, spec) -> None:
+    """As lines and as Parquet the same; painted pages are not of zeros; the readers agree."""
+    out = tmp_path / "vmcore"
+    for name in ("truth.jsonl", "truth.parquet"):
+        ran = run_vmemmap("simulate", spec, "-o", out, "--paint", "--truth", tmp_path / name)
+        assert f"Wrote {tmp_path / name}: what each page is" in ran.out
+    known = list(map(json.loads, (tmp_path / "truth.jsonl").read_text().splitlines()))
+    assert parquet.read_table(tmp_path / "truth.parquet").to_pylist() == known
+    assert not any(run["zero"] for run in known if run["use"] in ("cache", "anonymous", "free"))
+    assert {run["order"] for run in known if run["use"] == "free"} > {0, 1, 2}
+    with vmemmap.open(out) as core:
+        went = [run for run in core.kept(30) if run.fate != "kept"]
+    found = [pfn for run in went for pfn in range(run.pfn_start, run.pfn_end)]
+    expected = [run for run in known if run["levels"] >> 30 & 1]
+    assert found == [pfn for run in expected for pfn in range(run["pfn_start"], run["pfn_end"])]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--truth", "t"), "give -o FILE"),
+        (("--truth", "t", "--trace"), "--truth is about the vmcore"),
+        (("-o", "a", "--truth", "a"), "name the same file"),
+        (("-o", "a", "--truth", "none/b"), "none/b: cannot be written"),
+    ],
+)
+def test_where_no_truth_can_be_written(run_vmemmap, tmp_path, monkeypatch, options, said) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_vmemmap("simulate", "--memory", "64M", *options)
+    assert (ran.code, ran.err.count("\n")) in ((2, 1), (3, 1))
+    assert said in ran.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_spec_there_is_a_small_machine(run_vmemmap, tmp_path) -> None:

@@ -63,6 +63,8 @@ def test_damaged(vmcore):
     (harm,) = vmcore.damage
     assert harm.findings == ("list_cycle",)
     assert vmcore.pages.cache == vmcore.makedumpfile["cache"] == 30
+    cache = [run for run in vmcore.known_pages if run.makedumpfile == "cache"]
+    assert sum(run.pfn_end - run.pfn_start for run in cache) == 30
 
 PACKED = [{"container": "kdump"}, {"container": "flattened", "codec": "none"}]
 

@@ -15,10 +15,17 @@ import click
 from click.core import ParameterSource
 
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
+from vmemmap.cli.options import (
+    Opening,
+    format_option,
+    reads_dump,
+    refuse_to_replace,
+    require_pyarrow,
+)
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.cli.progress import progress_here
 from vmemmap.report import filter as report
+from vmemmap.report.page_runs import is_parquet
 from vmemmap.source.urls import shown
 
 if TYPE_CHECKING:
@@ -137,8 +144,8 @@ def command(
         raise click.UsageError("--split goes with two -o or more, one for each member")
     if manifest and drop_struct_pages:
         raise click.UsageError("the manifest is without what --drop-struct-pages does: give one")
-    if manifest and _is_parquet(manifest):
-        _check_parquet()
+    if manifest and is_parquet(manifest):
+        require_pyarrow()
     written = (*outputs, *([] if manifest is None else [manifest]))
     _check_names(written)
     for name in written:
@@ -167,7 +174,7 @@ def command(
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         if manifest and runs:
-            report.write_manifest(runs, core.kept(made["level"]), parquet=_is_parquet(manifest))
+            report.write_manifest(runs, core.kept(made["level"]), parquet=is_parquet(manifest))
         text = list(report.lines(made, stats=show_stats))
         if "-" in outputs:
             for line in "".join(text).splitlines():
@@ -292,17 +299,3 @@ def _manifest(path: str | None) -> AbstractContextManager[BinaryIO | None]:
     from vmemmap.write.new_file import new_file
 
     return new_file(path) if path else nullcontext()
-
-
-def _check_parquet() -> None:
-    from vmemmap.errors import OutputError
-    from vmemmap.report.as_arrow import require_pyarrow
-
-    try:
-        require_pyarrow()
-    except OutputError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _is_parquet(path: str) -> bool:
-    return Path(path).suffix.lower() == ".parquet"

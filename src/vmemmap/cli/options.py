@@ -355,3 +355,18 @@ def refuse_to_replace(output: str, *inputs: str | None) -> None:
         with suppress(OSError):
             if name is not None and Path(name).samefile(output):
                 raise click.BadParameter(f"{output} would replace what is read: name another file")
+
+
+def require_pyarrow() -> None:
+    """Say what to install where pyarrow is missing, before long work.
+
+    Raises:
+        click.BadParameter: It is missing.
+    """
+    from vmemmap.errors import OutputError
+    from vmemmap.report.as_arrow import require_pyarrow
+
+    try:
+        require_pyarrow()
+    except OutputError as error:
+        raise click.BadParameter(str(error)) from None

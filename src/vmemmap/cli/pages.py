@@ -12,7 +12,7 @@ import click
 
 from vmemmap.cli.addresses import pfn_number
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace
+from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace, require_pyarrow
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def command(
         )
     choice = _choice(kinds, nodes, pfns)
     if form in ("parquet", "arrow"):
-        _require_pyarrow()  # before a long scan
+        require_pyarrow()  # before a long scan
     with dump.open() as core:
         show_findings(core.source.path, core.findings)
         if output != "-":
@@ -142,13 +142,3 @@ def _choice(kinds: str | None, nodes: tuple[int, ...], pfns: str | None) -> Choi
         if span[0] >= span[1]:
             raise click.BadParameter(f"--range {pfns}: ends before it begins")
     return Choice(frozenset(words[word] for word in wanted), frozenset(nodes), span)
-
-
-def _require_pyarrow() -> None:
-    from vmemmap.errors import OutputError
-    from vmemmap.report.as_arrow import require_pyarrow
-
-    try:
-        require_pyarrow()
-    except OutputError as error:
-        raise click.BadParameter(str(error)) from None

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vmemmap.cli.command import Argument, Command
-from vmemmap.cli.options import debug_option, format_option, refuse_to_replace, traceback_shown
+from vmemmap.cli.crash import CrashFiles, booted, crash, designs_of
+from vmemmap.cli.options import (
+    debug_option,
+    format_option,
+    refuse_to_replace,
+    require_pyarrow,
+    traceback_shown,
+)
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
-from vmemmap.cli.progress import ProgressBar, ProgressLines, progress_here
+from vmemmap.cli.progress import progress_here
 from vmemmap.errors import OutputError, SpecError, UnwritableFile
 from vmemmap.report import designs as designs_report
 from vmemmap.report import eras as eras_report
 from vmemmap.report import simulate as report
 from vmemmap.report import store_orders as orders_report
 from vmemmap.report import trace as trace_report
+from vmemmap.report.page_runs import is_parquet
 
 if TYPE_CHECKING:
-    from vmemmap.simulate import Machine, MachineSpec
+    from vmemmap.simulate import MachineSpec
 
 
 @click.command("simulate", cls=Command)
@@ -110,6 +119,12 @@ if TYPE_CHECKING:
     help="Fill pages of processes, caches, slabs and free memory with words that say where they "
     "lie.",
 )
+@click.option(
+    "--truth",
+    metavar="FILE",
+    help="Write here what each page of the vmcore is, and which dump levels leave it out: a line "
+    "of JSON for each run of pages alike, or Parquet (*.parquet).",
+)
 @click.option("--list-damage", is_flag=True, help="Print every kind of damage, and end.")
 @click.option("--example", is_flag=True, help="Print a spec to start from, and end.")
 @format_option()
@@ -131,6 +146,7 @@ def command(
     explain_era: str | None,
     damage: tuple[str, ...],
     paint: bool,
+    truth: str | None,
     list_damage: bool,
     example: bool,
     form: str,
@@ -154,7 +170,7 @@ def command(
         return 0
     if explain_era is None:
         no_dump = compare_designs or store_orders or trace is not None
-        _check_files(spec, out, memory, vmlinux, no_dump)
+        _check_files(spec, memory, (out, vmlinux, truth), no_dump)
     if (store_orders or trace is not None) and out is not None:
         option = "--store-orders" if store_orders else "--trace"
         raise click.BadParameter(f"{option} writes no vmcore; leave -o out")
@@ -168,6 +184,10 @@ def command(
         raise click.BadParameter("--debug-info goes with --vmlinux FILE")
     if out is None and paint:
         raise click.BadParameter("--paint is for the vmcore: give -o FILE")
+    if out is None and truth is not None:
+        raise click.BadParameter("--truth is about the vmcore: give -o FILE")
+    if truth is not None and is_parquet(truth):
+        require_pyarrow()
     if out is None and container != "elf":
         raise click.BadParameter("--container is for the vmcore: give -o FILE")
     if codec is not None and container == "elf":
@@ -185,9 +205,8 @@ def command(
             elif out is None:
                 _print_designs(machine, form)
             else:
-                how = (container, codec or "zlib")
-                symbols = (vmlinux, debug_info)
-                _crash(machine, out, how, symbols, damage, compare_designs, form, paint=paint)
+                files = CrashFiles(*(out, container, codec or "zlib", vmlinux, debug_info, truth))
+                crash(machine, files, damage, form, paint=paint, designs=compare_designs)
     except OutputError as error:
         name = error.path if isinstance(error, UnwritableFile) else spec or "simulate"
         complain(name, str(error))
@@ -209,24 +228,24 @@ def _explain(release: str, form: str) -> None:
 
 
 def _check_files(
-    spec: str | None, out: str | None, memory: str | None, vmlinux: str | None, no_dump: bool
+    spec: str | None, memory: str | None, outputs: Sequence[str | None], no_dump: bool
 ) -> None:
-    """Check that the files go together.
+    """Check that the files go together; the first of the outputs is the vmcore.
 
     Raises:
         click.BadParameter: They do not.
     """
-    if out is None and not no_dump:
+    if outputs[0] is None and not no_dump:
         raise click.BadParameter(
             "give -o FILE for the vmcore, --trace, --compare-designs or --store-orders"
         )
     if spec is not None and memory is not None:
         raise click.BadParameter("--memory is for machines without SPEC.toml")
-    for name in (out, vmlinux):
-        if name is not None:
-            refuse_to_replace(name, spec)
-    if out is not None and vmlinux is not None and Path(out).absolute() == Path(vmlinux).absolute():
-        raise click.BadParameter("-o and --vmlinux name the same file")
+    written = [name for name in outputs if name is not None]
+    for name in written:
+        refuse_to_replace(name, spec)
+    if len({Path(name).absolute() for name in written}) < len(written):
+        raise click.BadParameter("-o, --vmlinux and --truth: two of them name the same file")
 
 
 def _machine(
@@ -249,8 +268,8 @@ def _machine(
 
 def _print_designs(spec: MachineSpec, form: str) -> None:
     with progress_here() as progress:
-        machine = _booted(spec, progress)
-        record = _designs(machine, len(machine.walk()))
+        machine = booted(spec, progress)
+        record = designs_of(machine, len(machine.walk()))
     emit(
         form,
         record,
@@ -264,7 +283,7 @@ def _print_store_orders(spec: MachineSpec, form: str) -> None:
     from vmemmap.simulate.store_orders import Insertion
 
     with progress_here() as progress:
-        machine = _booted(spec, progress)
+        machine = booted(spec, progress)
         if not machine.kernel.keeps_list:
             raise SpecError("kernel.mmu", "this kernel keeps no list on radix to insert into")
         record = orders_report.store_orders(Insertion(machine))
@@ -298,55 +317,3 @@ def _print_traces(
         with new_file(html) as file:
             file.write("".join(page(record)).encode())
     emit_record(form, trace_report, record)
-
-
-def _crash(
-    spec: MachineSpec,
-    out: str,
-    how: tuple[str, str],
-    symbols: tuple[str | None, bool],
-    damage: tuple[str, ...],
-    designs: bool,
-    form: str,
-    *,
-    paint: bool,
-) -> None:
-    """Crash a machine into a dump of some container and codec, and print what is in there."""
-    from vmemmap.simulate.crash.answers import list_answers
-    from vmemmap.simulate.crash.damage import apply_damage
-    from vmemmap.simulate.crash.vmcore import write_vmcore
-
-    with progress_here() as progress:
-        machine = _booted(spec, progress)
-        vmlinux, debug_info = symbols
-        if vmlinux is not None:
-            machine.write_symbols(vmlinux, debug_info=debug_info)
-        snapshot = machine.snapshot()
-        snapshot.painted = paint
-        found = list_answers(snapshot.machine)  # of the list as it was before any damage
-        harms = [apply_damage(snapshot, name) for name in damage]
-        write_vmcore(snapshot, out, progress, *how)
-        record = report.record(machine, snapshot, out, found, harms)
-        if designs:
-            costs = _designs(machine, found.entries)
-            record["blocks"], record["designs"] = costs["blocks"], costs["designs"]
-    emit(
-        form,
-        record,
-        text=report.lines(record),
-        columns=designs_report.DESIGN_COLUMNS if designs else report.PAGE_COLUMNS,
-        rows=record["designs"] if designs else report.rows(record),
-    )
-
-
-def _booted(spec: MachineSpec, progress: ProgressBar | ProgressLines) -> Machine:
-    from vmemmap.simulate import Machine
-
-    return Machine(spec).boot().run_events(progress)
-
-
-def _designs(machine: Machine, blocks: int) -> designs_report.DesignsRecord:
-    """Measure what the designs cost for so many blocks."""
-    from vmemmap.simulate.designs import compare_designs
-
-    return designs_report.designs(blocks, compare_designs(blocks, machine.spec.byte_order))

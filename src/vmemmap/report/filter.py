@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NotRequired, TypedDict
 
+from vmemmap.report.page_runs import write_page_runs
 from vmemmap.report.text import count_text, size_text
 
 if TYPE_CHECKING:
@@ -228,18 +229,5 @@ def write_manifest(file: BinaryIO, runs: Iterable[PageRun], *, parquet: bool) ->
         OutputError: pyarrow is missing, for Parquet.
         OSError: The file cannot be written.
     """
-    if parquet:
-        from vmemmap.report.as_arrow import write_rows
-
-        write_rows(file, runs, {"pfn_start": "uint64", "pfn_end": "uint64", "fate": "string"})
-    else:
-        for line in manifest_lines(runs):
-            file.write(line.encode())
-
-
-def manifest_lines(runs: Iterable[PageRun]) -> Iterator[str]:
-    """Give the manifest, a `RunRecord` a line."""
-    for run in runs:
-        yield (
-            f'{{"pfn_start": {run.pfn_start}, "pfn_end": {run.pfn_end}, "fate": "{run.fate}"}}\n'
-        )
+    types = {"pfn_start": "uint64", "pfn_end": "uint64", "fate": "string"}
+    write_page_runs(file, runs, types, parquet=parquet)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from vmemmap.report.designs import design_lines
 from vmemmap.report.members import hex_address, hex_or_none, hex_ranges
+from vmemmap.report.page_runs import is_parquet, write_page_runs
 from vmemmap.report.simulate_record import DamageKindRecord, HarmRecord, SimulatedRecord
 from vmemmap.report.text import count_text, named, size_text, wrapped
 
@@ -15,9 +16,21 @@ if TYPE_CHECKING:
     from vmemmap.simulate import Machine
     from vmemmap.simulate.crash.answers import ListAnswers
     from vmemmap.simulate.crash.damage import Harm
+    from vmemmap.simulate.crash.known_pages import KnownPages
     from vmemmap.simulate.crash.snapshot import Snapshot
 
 PAGE_COLUMNS = ("kind", "pages")
+TRUTH_COLUMNS = {
+    "pfn_start": "uint64",
+    "pfn_end": "uint64",
+    "use": "string",
+    "node": "int32",
+    "order": "uint8",
+    "zero": "bool",
+    "makedumpfile": "string",
+    "levels": "uint32",
+}
+"""What a row of the truth has, with the types of Parquet."""
 _BLOCKS_SHOWN = 8
 
 
@@ -128,6 +141,16 @@ def damage_lines(kinds: Sequence[DamageKindRecord]) -> Iterator[str]:
         yield from wrapped(meaning, f"{kind['name']:20}  ", " " * 22)
 
 
+def write_truth(file: BinaryIO, known: Iterable[KnownPages], name: str) -> None:
+    """Write what is known of the pages of a dump, as Parquet if the file's name says so.
+
+    Raises:
+        OutputError: pyarrow is missing, for Parquet.
+        OSError: The file cannot be written.
+    """
+    write_page_runs(file, known, TRUTH_COLUMNS, parquet=is_parquet(name))
+
+
 def rows(record: SimulatedRecord) -> list[dict[str, object]]:
     """Give the rows of the CSV form: what the pages are used for."""
     return [{"kind": kind, "pages": count} for kind, count in record["pages"].items()]
@@ -146,6 +169,8 @@ def _machine(record: SimulatedRecord) -> Iterator[str]:
     dump, kernel, vmemmap = record["dump"], record["kernel"], record["vmemmap"]
     total = sum(int(end, 16) - int(start, 16) for start, end in dump["ranges"])
     yield f"Wrote {dump['path']}: {size_text(dump['disk_bytes'])} on disk\n"
+    if "truth" in record:
+        yield f"Wrote {record['truth']}: what each page is, and which dump levels leave it out\n"
     yield (
         f"  machine     {size_text(total)} in {count_text(len(dump['ranges']), 'range')}, "
         f"{count_text(len(record['nodes']), 'node')}\n"

@@ -168,6 +168,7 @@ class SimulatedRecord(TypedDict):
         makedumpfile: Those that makedumpfile could leave out.
         notes: What is remarkable about this machine, a sentence each.
         damage: Only with --damage: what was done.
+        truth: Only with --truth: the file that says what each page is.
         blocks: Only with --compare-designs: for how many blocks.
         designs: Only with --compare-designs: what the list costs in each design.
     """
@@ -183,6 +184,7 @@ class SimulatedRecord(TypedDict):
     makedumpfile: LeftOutRecord
     notes: list[str]
     damage: NotRequired[list[HarmRecord]]
+    truth: NotRequired[str]
     blocks: NotRequired[int]
     designs: NotRequired[list[DesignRecord]]
 

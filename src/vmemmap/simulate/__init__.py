@@ -21,6 +21,7 @@ explain store_orders  what the tables hold for a release; one insertion under we
 ====================  ============================================================================
 """
 
+from vmemmap.simulate.crash.known_pages import KnownPages
 from vmemmap.simulate.machine import Machine
 from vmemmap.simulate.spec.machine_spec import MachineSpec
 from vmemmap.simulate.spec.parts import (
@@ -39,6 +40,7 @@ __all__ = [
     "FaultPlan",
     "FirmwareRange",
     "HotplugEvent",
+    "KnownPages",
     "Machine",
     "MachineSpec",
     "MemoryRange",

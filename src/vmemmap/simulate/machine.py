@@ -18,6 +18,7 @@ from typing import Unpack, get_args
 
 from vmemmap.errors import SpecError
 from vmemmap.simulate.crash.crashed import CrashedMachine
+from vmemmap.simulate.crash.known_pages import KnownPages, known_pages
 from vmemmap.simulate.crash.snapshot import Snapshot
 from vmemmap.simulate.crash.vmcore import write_symbols, write_vmcore
 from vmemmap.simulate.crash.without_file import SnapshotDump
@@ -377,6 +378,14 @@ class Machine:
         snapshot.painted = paint
         write_vmcore(snapshot, path, progress, container, codec)
         return snapshot
+
+    def known_pages(self) -> tuple[KnownPages, ...]:
+        """Give what every page of memory is now, in runs of pages alike, ascending.
+
+        It is what a tool has to find, page by page, in the vmcore of a crash at this moment.
+        """
+        self._boot_once()
+        return tuple(known_pages(Snapshot(self._crashed(self.memory.copy()))))
 
     def write_symbols(self, path: str | Path, *, debug_info: bool = False) -> None:
         """Write the kernel's symbols, and types if it has BTF, as a vmlinux without code.

@@ -115,22 +115,35 @@ def page_answers(snapshot: Snapshot) -> PageAnswers:
     )
 
 
-def makedumpfile_classes(kernel: Kernel, pages: PageAnswers) -> dict[str, int]:
-    """Give the pages by the classes in which makedumpfile counts what it leaves out.
+def makedumpfile_class(kernel: Kernel, use: str) -> str | None:
+    """Give the class by which makedumpfile leaves pages of some use out; None if it keeps them.
 
     From VMCOREINFO alone it can tell huge pages from 3.16 to 4.3 and since 4.6, free and poisoned
-    ones since 3.9.
+    ones since 3.9; before, free ones by the free lists.
     """
     version = kernel.version
-    knows_huge = (3, 16) <= version < (4, 4) or version >= (4, 6)
-    return {
-        "cache": pages.cache,
-        "cache_private": pages.cache_private,
-        "user": pages.anonymous + (pages.huge if knows_huge else 0),
-        "free": pages.free,
-        "hwpoison": pages.hwpoison if version >= (3, 9) else 0,
-        "offline": pages.offline,
-    }
+    if use == "anonymous":
+        return "user"
+    if use == "huge":
+        return "user" if (3, 16) <= version < (4, 4) or version >= (4, 6) else None
+    if use == "hwpoison" and version < (3, 9):
+        return None
+    return use if use in ("cache", "cache_private", "free", "hwpoison", "offline") else None
+
+
+def makedumpfile_classes(kernel: Kernel, pages: PageAnswers) -> dict[str, int]:
+    """Give the pages by the classes in which makedumpfile counts what it leaves out."""
+    counts = dict.fromkeys(("cache", "cache_private", "user", "free", "hwpoison", "offline"), 0)
+    for use in PageAnswers.__slots__:
+        goes = makedumpfile_class(kernel, use)
+        if goes is not None:
+            counts[goes] += getattr(pages, use)
+    return counts
+
+
+def leaves_unused_alone(machine: CrashedMachine) -> bool:
+    """Tell whether struct pages of memory that is not online hold what lay there before."""
+    return machine.kernel.at(eras.UNUSED_PAGES) == "untouched" and not machine.spec.debug_vm
 
 
 def remarks(machine: CrashedMachine) -> list[str]:
@@ -151,8 +164,7 @@ def remarks(machine: CrashedMachine) -> list[str]:
             "device memory in parts of a section: on the hash MMU only the first part gets struct "
             "pages (kernels since 5.7 refuse the others)"
         )
-    untouched = kernel.at(eras.UNUSED_PAGES) == "untouched" and not machine.spec.debug_vm
-    if machine.offline and untouched:
+    if machine.offline and leaves_unused_alone(machine):
         said.append(
             "struct pages of memory that is not online hold what lay there before: makedumpfile "
             "goes by them, and may count more than is said here"
