@@ -17,6 +17,7 @@ from vmemmap.simulate.crash.kernel_types import kernel_types
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import LINKED, TEXT_BYTES, VARIABLES, Image, image_of
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
+from vmemmap.simulate.mm.page_layout import COMPOUND
 from vmemmap.write.elf_symbols import ElfSymbol
 
 TOLD_SINCE = (6, 0)
@@ -43,6 +44,8 @@ def kernel_symbols(kernel: Kernel, btf_bytes: int = 0, image: Image = LINKED) ->
     table = ElfSymbol("mmu_psize_defs", image.virt["mmu_psize_defs"], size * count)
     known = [symbol for symbol in variables if symbol.name != table.name]
     symbols = [stext, root, table, *known]
+    if kernel.at(COMPOUND).head_at is None:  # until 4.3 the mark of huge pages is its address
+        symbols.append(ElfSymbol("free_huge_page", image.free_huge_page, 64, is_function=True))
     if btf_bytes:
         start = virt_of(image.btf)
         symbols.append(ElfSymbol("__start_BTF", start, btf_bytes))
