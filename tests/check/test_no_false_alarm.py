@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ CORPUS = sorted(p.parent.name for p in (Path(__file__).parent.parent / "corpus")
 
 @st.composite
 def specs(draw: st.DrawFn) -> MachineSpec:
-    """A machine with a random history: memory comes and goes, also the same twice."""
+    """A machine with a random history: memory comes and goes, in parts, also the same twice."""
     release = draw(st.sampled_from(RELEASES))
     version = tuple(map(int, release.split(".")[:2]))
     page_size = draw(st.sampled_from([4096, 65536]))
@@ -42,15 +44,23 @@ def specs(draw: st.DrawFn) -> MachineSpec:
         nodes.append(MemoryRange(1, 1 << 32, draw(st.integers(1, 6)) * 16 * MIB))
     events: list[HotplugEvent] = []
     present: dict[int, int] = {}
+    cut: set[int] = set()
     for _ in range(draw(st.integers(0, 6))):
-        slot = draw(st.integers(0, 4))
+        slot = draw(st.sampled_from(sorted({0, 1, 2, 3, 4} - cut)))
         start = (1 << 34) + slot * 256 * MIB
         if slot in present:
-            events.append(HotplugEvent("remove", start, present.pop(slot)))
+            sections = present.pop(slot)
+            low = draw(st.integers(0, sections - 1))
+            high = draw(st.integers(low + 1, sections))
+            if high - low < sections:
+                cut.add(slot)
+            piece = start + low * 16 * MIB, (high - low) * 16 * MIB
+            events.append(HotplugEvent("remove", *piece))
         else:
-            present[slot] = draw(st.integers(1, 8)) * 16 * MIB
-            node = draw(st.integers(0, len(nodes) - 1))
-            events.append(HotplugEvent("add", start, present[slot], node=node))
+            present[slot] = draw(st.integers(1, 8))
+            node, online = draw(st.integers(0, len(nodes) - 1)), draw(st.integers(0, 3)) > 0
+            size = present[slot] * 16 * MIB
+            events.append(HotplugEvent("add", start, size, node=node, online=online))
     spec = MachineSpec(
         memory=tuple(nodes),
         release=release,
@@ -75,10 +85,27 @@ def test_no_undamaged_simulated_machine(spec: MachineSpec, tmp_path: Path) -> No
     vmlinux = tmp_path / "vmlinux" if old else None
     with vmemmap.open(tmp_path / "dump", vmlinux=vmlinux) as core:
         report = core.check()
+        went = [run for run in core.kept(30) if run.fate != "kept"]
+        chunks = list(core.pages.scan(("pfn", "node")))
     assert [str(f) for f in report.findings if f.severity is not vmemmap.Severity.INFO] == []
     assert report.coverage is not None
     counts = report.coverage.counts
     assert counts.readable_pages == counts.pages
+    # What the allocators know of each page.
+    known = [run for run in machine.known_pages() if run.levels is not None]
+    expected = [run for run in known if run.levels >> 30 & 1]
+    assert pfns_in(went) == pfns_in(expected)
+    node = np.full(known[-1].pfn_end, -1)
+    for chunk in chunks:
+        inside = chunk[chunk["pfn"] < len(node)]
+        node[inside["pfn"]] = inside["node"]
+    for run in known:
+        if run.use not in ("not_online", "no_node"):
+            assert set(node[run.pfn_start : run.pfn_end].tolist()) == {run.node}
+
+
+def pfns_in(runs: Sequence[Any]) -> list[int]:
+    return [pfn for run in runs for pfn in range(run.pfn_start, run.pfn_end)]
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -131,6 +158,19 @@ def test_the_old_entry_of_memory_added_again_is_legal_before_3_17(tmp_path: Path
     assert {(f.code, f.severity) for f in findings} == {
         ("virt_duplicate", vmemmap.Severity.INFO),
     }
+
+
+@pytest.mark.parametrize("page_size", [4096, 65536])
+def test_one_mapping_may_have_struct_pages_on_both_sides_of_a_hole(page_size: int) -> None:
+    """A page of the vmemmap on radix has those of 64 MiB at least, of which the third part left."""
+    events = (HotplugEvent("remove", 224 * MIB, 16 * MIB),)
+    memory = (MemoryRange(0, 0, 192 * MIB),)
+    added = HotplugEvent("add", 192 * MIB, 64 * MIB)
+    spec = MachineSpec(
+        memory=memory, release="6.12", mmu="radix", page_size=page_size, events=(added, *events)
+    )
+    with vmemmap.open(Machine(spec)) as core:
+        assert core.check().findings == ()
 
 
 @pytest.mark.parametrize(

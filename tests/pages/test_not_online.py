@@ -77,6 +77,21 @@ def test_before_sections_were_marked_online_it_cannot_be_told(tmp_path) -> None:
     assert (one.kind, one.node, one.online) == (Kind.RESERVED, 1, None)
 
 
+@pytest.mark.parametrize("release", ["4.4.0", "6.1.0"])
+def test_within_another_node_s_span_it_says_nothing_of_that(release) -> None:
+    """Node 0 spans what came to node 1 and is not online, which is in no node's span by itself."""
+    spec = of_machine(release, "hash", "stale")
+    machine = Machine(spec)
+    machine.add_memory(8192 << 20, "32M", 0)
+    with vmemmap.open(machine) as core:
+        zones = {zone.node for zone in core.usage().zones if zone.node is not None}
+        assert zones == {0, 1}
+        assert [core.pages[pfn].node for pfn in (16, 4200, (8192 << 20) >> 16)] == [0, 1, 0]
+        coverage = core.check().coverage
+        assert coverage is not None
+        assert set(coverage.nodes) <= {0, 1}
+
+
 def test_it_can_leave_again_and_come_online_later() -> None:
     spec = of_machine("6.1.0", "hash", "stale")
     machine = Machine(spec)

@@ -90,9 +90,7 @@ class Reach:
             runs.rows(base + start * size, base + end * size)
             for start, end in (sections.joined.tolist() if len(sections.pfns) else [])
         ]
-        found = np.concatenate([np.empty((0, 3), dtype=np.uint64), *parts])
-        # Where two runs of sections share a block, it comes twice, one behind the other.
-        found = found[np.r_[True, found[1:, 0] != found[:-1, 0]]] if len(found) else found
+        found = _once(np.concatenate([np.empty((0, 3), dtype=np.uint64), *parts]))
         if not listed:
             self._mapped = found
         return found
@@ -136,3 +134,19 @@ class Reach:
             return f"the spans of nodes overlap, and no struct page names its node: {why}"
         starts = {node: np.array(found, dtype=np.int64) for node, found in homes.items()}
         return {node: join(found, found + per) for node, found in starts.items()}
+
+
+def _once(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Give rows of virt, phys and size, by virt, without what rows before them have already.
+
+    Two runs of sections can share a block, or the page that a page table entry maps: it comes with
+    both, and with neighbours that it is one mapping with, which are not the same ones each time.
+    """
+    if not len(rows):
+        return rows
+    ends = np.maximum.accumulate(rows[:, 0] + rows[:, 2])
+    before = np.r_[rows[:1, 0], ends[:-1]]
+    had = np.minimum(np.maximum(before, rows[:, 0]) - rows[:, 0], rows[:, 2])
+    left = rows + np.column_stack([had, had, np.zeros_like(had)])
+    left[:, 2] -= had
+    return left[left[:, 2] > 0]

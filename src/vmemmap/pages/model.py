@@ -166,6 +166,9 @@ class PageModel:
             return None, "the number of nodes is no power of two"
 
         def flags_of(pfn: int) -> int | None:
+            section = self.sections.find(pfn)
+            if section is not None and section.online is False:
+                return None  # since 4.17 nobody has initialised it
             flags = self._flags_of(pfn)
             # They lie far apart, and for each up to 2 MiB of the file around it are mapped.
             self.struct_pages.trim()
@@ -352,9 +355,16 @@ class PageModel:
             return None
 
     def node_of(self, pfn: int) -> int | None:
-        """Give the number of a page's NUMA node by its struct page, or None."""
+        """Give the number of a page's NUMA node by its struct page, or None.
+
+        It is None, too, where the node has no such zone: nobody has initialised the struct page.
+        """
         fields, flags = self.fields[0], self._flags_of(pfn)
-        return None if fields is None or flags is None else fields.node(flags)
+        if fields is None or flags is None:
+            return None
+        named = fields.node(flags), fields.zone(flags)
+        there = any(named == (each.node, zone.index) for each in self.nodes for zone in each.zones)
+        return named[0] if there else None
 
     def _flags_of(self, pfn: int) -> int | None:
         if self.sections.find(pfn) is None:
