@@ -149,4 +149,4 @@ def _once(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
     had = np.minimum(np.maximum(before, rows[:, 0]) - rows[:, 0], rows[:, 2])
     left = rows + np.column_stack([had, had, np.zeros_like(had)])
     left[:, 2] -= had
-    return left[left[:, 2] > 0]
+    return np.asarray(left[left[:, 2] > 0])
