@@ -29,6 +29,7 @@ from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
+from vmemmap.intervals import Intervals, join
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -325,6 +326,22 @@ class Dump:
     def backing(self) -> BackingTable:
         """The list, and what was rescued of it, where that was asked for."""
         return self.known_list.backing
+
+    @property
+    def misplaced(self) -> NDArray[np.uint64]:
+        """For each entry of `listed` the place that its block names, if that is another, else 0."""
+        return self.known_list.misplaced
+
+    @property
+    def misplaced_pfns(self) -> Intervals:
+        """The pages that blocks describe which say themselves that they belong elsewhere."""
+        table = self.backing
+        start, end = table.pfn_start, table.pfn_end
+        rows = np.flatnonzero(self.misplaced)
+        rows = rows[table.usable[rows]]
+        if start is None or end is None or not len(rows):
+            return np.empty((0, 2), dtype=np.int64)
+        return join(start[rows].astype(np.int64), end[rows].astype(np.int64))
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""

@@ -84,7 +84,10 @@ def rescue(core: vmemmap.Vmcore, source: Any, effort: Effort = DEFAULT_EFFORT) -
     )
     base = int(core.vmemmap_base.value)
     sections = MemSection(core.kernel)
-    return rescue_list(sections, source, nothing, EMPTY_WALK, base, region, block_size, effort)
+    places = nothing.places
+    return rescue_list(
+        sections, source, nothing, EMPTY_WALK, places, base, region, block_size, effort
+    )
 
 
 def entries(found: Rescued) -> dict[int, int]:
@@ -201,7 +204,7 @@ def test_blocks_that_are_in_use_are_not_read(tmp_path: Path) -> None:
         watched: Any = Watched(core.source)
         region = Run(core.layout.vmemmap.start, core.layout.vmemmap.end)
         found = rescue_list(
-            *(MemSection(core.kernel), watched, table, walk),
+            *(MemSection(core.kernel), watched, table, walk, table.places),
             *(int(core.vmemmap_base.value), region, table.block_size, Effort(page_heads=0)),
         )
         stored = sum(end - start for start, end in core.source.ranges().tolist())

@@ -23,12 +23,14 @@ from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import HASH
 from vmemmap.findings import Finding, Severity
 from vmemmap.mmzone.mem_section import MemSection
+from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.source.base import PhysicalSource
 from vmemmap.translate.evidence import LayoutEvidence
 from vmemmap.translate.explained import ExplainedMemory
 from vmemmap.translate.regions import AddressLayout
 
 if TYPE_CHECKING:
+    from vmemmap.backing.own_place import OwnPlaces
     from vmemmap.backing.rescue_search import Effort
 
 _MANY_NODES = 1 << 16
@@ -101,7 +103,38 @@ class KnownList:
     @established
     def listed(self) -> BackingTable:
         """The list itself, without anything rescued."""
-        return self._table(self.walk)
+        table = self._table(self.walk)
+        if not table.outdated.any() or (asking := self._own_places(table)) is None:
+            return table
+        places = asking.contested(table)
+        return self._table(self.walk, places=places) if places.any() else table
+
+    @established
+    def misplaced(self) -> NDArray[np.uint64]:
+        """For each entry of `listed` the place that its block names, if that is another, else 0.
+
+        Of a long list some entries are asked; see `OwnPlaces.misplaced`.
+        """
+        table = self.listed
+        try:
+            base, size = self._evidence.vmemmap_base.value, self._kernel.struct_page_size.value
+            initialised = read_section_table(self._mem_section, base).initialised * size
+        except FactError:
+            return table.places
+        asking = self._own_places(table)
+        if asking is None:
+            return table.places
+        return np.maximum(table.places, asking.misplaced(table, initialised, base))
+
+    def _own_places(self, table: BackingTable) -> OwnPlaces | None:
+        """Give what asks blocks for their place; None where it is not known how."""
+        from vmemmap.backing.own_place import OwnPlaces
+
+        region = self._evidence.region
+        if region is None or not table.block_size:
+            return None
+        order = self._facts.node_layout.order
+        return OwnPlaces(self._source, order, region, table.block_size)
 
     @established
     def backing(self) -> BackingTable:
@@ -115,13 +148,13 @@ class KnownList:
                 return self._not_rescued("on radix the kernel keeps no list", Severity.INFO)
             region = self._evidence.layout.vmemmap
             found = rescue_list(
-                *(self._mem_section, self._source, self.listed, self.walk),
+                *(self._mem_section, self._source, self.listed, self.walk, self.misplaced),
                 *(self._evidence.vmemmap_base.value, Run(region.start, region.end)),
                 *(self._block_size, self._search_effort),
             )
         except FactError as error:  # what is not known enough to find anything
             return self._not_rescued(str(error), Severity.WARNING)
-        return self._table(found.walk, found.how, found.distrusted)
+        return self._table(found.walk, found.how, found.distrusted, found.places)
 
     def _not_rescued(self, why: str, severity: Severity) -> BackingTable:
         """Give the list as it is, with a finding that says why nothing was looked for."""
@@ -158,6 +191,7 @@ class KnownList:
         walk: Walk,
         how: NDArray[np.uint8] | None = None,
         distrusted: NDArray[np.bool_] | None = None,
+        places: NDArray[np.uint64] | None = None,
     ) -> BackingTable:
         try:
             struct_page_size = self._kernel.struct_page_size.value
@@ -173,6 +207,7 @@ class KnownList:
             duplicates_legal=may_duplicate(self._kernel.parsed_release),
             how=how,
             distrusted=distrusted,
+            places=places,
         )
 
     @established

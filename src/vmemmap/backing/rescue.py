@@ -45,17 +45,20 @@ class Rescued:
         walk: The walk's entries, then those found, and the findings of both.
         how: For each entry how it was found (uint8); see `BackingTable.how`.
         distrusted: For each, whether its block lies where no memory is, so that it is not used.
+        places: For each the place that its block names, if that is another, else 0.
     """
 
     walk: Walk
     how: NDArray[np.uint8]
     distrusted: NDArray[np.bool_]
+    places: NDArray[np.uint64]
 
 
 def start_search(
     mem_section: MemSection,
     source: PhysicalSource,
     table: BackingTable,
+    places: NDArray[np.uint64],
     base: int,
     region: Run,
     block_size: int,
@@ -101,6 +104,7 @@ def start_search(
     own = table.usable & ~table.rescued
     sound = own & search.fits(table.phys, table.virt)
     sound[sound] = search.is_wanted(table.virt[sound])
+    sound &= places == 0
     start = np.sort((table.virt[sound] - np.uint64(base)).astype(np.int64))
     have = np.column_stack([start, start + block_size])
     wanted = subtract(search.wanted, have)
@@ -129,6 +133,7 @@ def rescue_list(
     source: PhysicalSource,
     table: BackingTable,
     walk: Walk,
+    places: NDArray[np.uint64],
     base: int,
     region: Run,
     block_size: int,
@@ -141,6 +146,7 @@ def rescue_list(
         source: The dump.
         table: The list as it was walked.
         walk: The walk that gave it.
+        places: For each entry the place that its block names, if that is another, else 0.
         base: Virtual address of the struct page of pfn 0.
         region: The vmemmap.
         block_size: Bytes in a block.
@@ -149,11 +155,13 @@ def rescue_list(
     Raises:
         FactError: As for `start_search`.
     """
-    search, sound = start_search(mem_section, source, table, base, region, block_size, effort)
+    search, sound = start_search(
+        *(mem_section, source, table, places, base, region, block_size, effort)
+    )
     nothing = walk.node[:0]
     nodes = blocks = Found(nothing, nothing, nothing)
     if len(search.wanted):
-        nodes = find_nodes(search, table.node[sound])
+        nodes = find_nodes(search, table.node[sound]).without(table.node[places != 0])
         taken = np.concatenate([search.taken, nodes.phys])
         search = replace(search, wanted=search.without(nodes), taken=taken)
         if len(search.wanted):
@@ -169,6 +177,7 @@ def rescue_list(
         ),
         np.repeat(np.array([0, FROM_NODE_PAGE, FROM_STRUCT_PAGES], np.uint8), lengths),
         np.concatenate([wrong, np.zeros(lengths[1] + lengths[2], np.bool_)]),
+        np.concatenate([places, np.zeros(lengths[1] + lengths[2], np.uint64)]),
     )
 
 
@@ -209,7 +218,8 @@ def count_lost(
         duplicates_legal=False,
     )
     found = rescue_list(
-        *(mem_section, source, table, EMPTY_WALK, region.start, region, block_size, effort)
+        *(mem_section, source, table, EMPTY_WALK, table.places),
+        *(region.start, region, block_size, effort),
     )
     return len(found.walk.node)
 

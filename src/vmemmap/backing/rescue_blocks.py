@@ -1,12 +1,4 @@
-"""Blocks of struct pages that say themselves where in the vmemmap they belong.
-
-When memory gets struct pages, each one's ``lru`` is made an empty list, whose two pointers are its
-own address. It stays so in pages that were never on a list since: what the boot reserved, and all
-of a free block but its first page. A word of a block that holds the virtual address of that word,
-twice, names the block's place in the vmemmap, whatever the layout of struct page.
-
-Source: Linux mm/mm_init.c (mm/page_alloc.c before 6.4), __init_single_page().
-"""
+"""Lost blocks, found by the struct pages in them, which say where they belong: `OwnPlaces`."""
 
 from __future__ import annotations
 
@@ -15,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vmemmap.address import numpy_prefix
+from vmemmap.backing.own_place import OTHERS_AT_MOST, WORDS_AT_LEAST
 from vmemmap.backing.rescue_search import Found, Search
 from vmemmap.distinct import is_among
 from vmemmap.errors import ReadError
@@ -23,9 +15,6 @@ from vmemmap.intervals import join, subtract
 
 _CHUNK_BYTES = 4 << 20
 _SPAN_BYTES = 64 << 30
-_WORDS_AT_LEAST = 4
-"""So many struct pages of a block have to agree on its place."""
-_OTHERS_AT_MOST = 0.1
 
 
 def find_blocks(search: Search) -> Found:
@@ -35,6 +24,7 @@ def find_blocks(search: Search) -> Found:
         Blocks that are wanted and not in use, where exactly one claims the place. All stored memory
         but that of blocks in use is read, as far as the effort goes.
     """
+    own_places = search.own_places
     votes: Counter[tuple[int, int]] = Counter()
     unseen: tuple[str, ...] = ()
     left = search.effort.block_bytes
@@ -44,13 +34,13 @@ def find_blocks(search: Search) -> Found:
             break
         left -= size
         for start, data in _read(search, low, size):
-            votes.update(_claims(search, start, data))
+            votes.update(own_places.claims(start, data))
     best: dict[int, list[int]] = {}
     totals = Counter[int]()
     for (block, _), count in votes.items():
         totals[block] += count
     for (block, place), count in votes.items():
-        if count >= _WORDS_AT_LEAST and count >= (1 - _OTHERS_AT_MOST) * totals[block]:
+        if count >= WORDS_AT_LEAST and count >= (1 - OTHERS_AT_MOST) * totals[block]:
             best.setdefault(place, []).append(block)
     rows = sorted((place, found[0]) for place, found in best.items() if len(found) == 1)
     virt = np.array([row[0] for row in rows], dtype=np.uint64)
@@ -58,28 +48,6 @@ def find_blocks(search: Search) -> Found:
     chosen = search.fits(phys, virt) & ~is_among(phys, search.taken)
     chosen[chosen] = search.is_wanted(virt[chosen])
     return Found(np.zeros(int(chosen.sum()), np.uint64), phys[chosen], virt[chosen], unseen)
-
-
-def _claims(search: Search, phys: int, data: memoryview) -> Counter[tuple[int, int]]:
-    """Count, for each block in *data* and each place, the words that name it."""
-    word = np.frombuffer(data, numpy_prefix(search.layout.order) + "u8")
-    word = word.astype(np.uint64, copy=False)
-    start, end = np.uint64(search.region.start), np.uint64(search.region.end)
-    inside = np.flatnonzero(word[:-1] - start < end - start)  # what lies before wraps round
-    twice = inside[word[inside] == word[inside + 1]]
-    value, at = word[twice], np.uint64(phys) + np.uint64(8) * twice.astype(np.uint64)
-    mask = np.uint64(search.block_size - 1)
-    own = value & mask == at & mask
-    block, place = at[own] & ~mask, value[own] & ~mask
-    # Nearly all words of a block name the same place, so that there are few runs of the same.
-    new = (block[1:] != block[:-1]) | (place[1:] != place[:-1])
-    first = np.flatnonzero(np.r_[True, new])[: len(block)]
-    times = np.diff(np.r_[first, len(block)])
-    counts = Counter[tuple[int, int]]()
-    columns = block[first].tolist(), place[first].tolist(), times.tolist()
-    for own_block, own_place, count in zip(*columns, strict=True):
-        counts[own_block, own_place] += count
-    return counts
 
 
 def _stored(search: Search) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.address import Run
+from vmemmap.backing.own_place import OwnPlaces
+from vmemmap.distinct import is_among
 from vmemmap.facts.backing import BackingLayout
 from vmemmap.intervals import Intervals, holds, subtract, touches
 from vmemmap.linear_map import LINEAR_SPAN
@@ -64,6 +66,11 @@ class Found:
     virt: NDArray[np.uint64]
     unseen: tuple[str, ...] = ()
 
+    def without(self, nodes: NDArray[np.uint64]) -> Found:
+        """Give the entries but those of some nodes."""
+        left = ~is_among(self.node, nodes)
+        return Found(self.node[left], self.phys[left], self.virt[left], self.unseen)
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
@@ -92,6 +99,11 @@ class Search:
     memory: Intervals
     taken: NDArray[np.uint64]
     effort: Effort = DEFAULT_EFFORT
+
+    @property
+    def own_places(self) -> OwnPlaces:
+        """What asks blocks for their place."""
+        return OwnPlaces(self.source, self.layout.order, self.region, self.block_size)
 
     def fits(self, phys: NDArray[np.uint64], virt: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which of some entries can be what they claim."""

@@ -94,6 +94,8 @@ class BackingTable(Sequence[Entry], Tabular):
         duplicates_legal: The kernel may have two entries for one place.
         how: For each entry how it was found, 0 in the list (`FROM_LIST`); None where all were.
         distrusted: For each, whether it must not be used; None for none.
+        places: For each the vmemmap address to which its block says that it belongs, if that is not
+            its virt_addr, else 0; None where no block has been asked. Such are not used.
 
     Attributes:
         node: Virtual addresses of the nodes, uint64 in native byte order.
@@ -104,6 +106,7 @@ class BackingTable(Sequence[Entry], Tabular):
         usable: For each entry, whether translation uses it.
         how: For each, how it was found, uint8.
         outdated: For each, whether a newer entry has its virt_addr.
+        places: As given; 0 for all where no block has been asked.
         rescued: For each, whether it is not from the list but was found in the rest of the dump.
     """
 
@@ -119,6 +122,7 @@ class BackingTable(Sequence[Entry], Tabular):
         duplicates_legal: bool = True,
         how: NDArray[np.uint8] | None = None,
         distrusted: NDArray[np.bool_] | None = None,
+        places: NDArray[np.uint64] | None = None,
     ) -> None:
         self.node, self.phys, self.virt = walk.node, walk.phys, walk.virt
         for column in (self.node, self.phys, self.virt):
@@ -133,6 +137,7 @@ class BackingTable(Sequence[Entry], Tabular):
         self.how = np.zeros(len(self.node), dtype=np.uint8) if how is None else how
         self.rescued = self.how != FROM_LIST
         self._distrusted = distrusted
+        self.places = np.zeros(len(self.node), dtype=np.uint64) if places is None else places
         self.usable, judged = self._judge()
         self.usable.setflags(write=False)
         self.findings: tuple[Finding, ...] = (*walk.findings, *judged)
@@ -309,8 +314,25 @@ class BackingTable(Sequence[Entry], Tabular):
             findings += self.describe(
                 code, Severity.ERROR, rows, words + "; translation leaves it out"
             )
+        usable[self.places != 0] = False
+        findings += self.elsewhere(self.places)
         findings += self._duplicates(usable)
         return usable, findings
+
+    def elsewhere(self, places: NDArray[np.uint64]) -> list[Finding]:
+        """Name the entries whose block says that it belongs to another place.
+
+        Args:
+            places: For each entry that place; 0 for those of which nothing is to be said.
+        """
+        return self.describe(
+            "block_elsewhere",
+            Severity.ERROR,
+            np.flatnonzero(places),
+            "has the block {phys:#x} for virt_addr {virt:#x}, but the struct pages in it say that "
+            "they belong to {place:#x}: one of the two was overwritten",
+            places,
+        )
 
     def _duplicates(self, usable: NDArray[np.bool_]) -> list[Finding]:
         """Name the entries whose virt_addr a newer entry has too, and make them unusable."""
@@ -319,16 +341,28 @@ class BackingTable(Sequence[Entry], Tabular):
         older = np.flatnonzero(usable)[again] if again.any() else np.empty(0, dtype=np.intp)
         usable[older] = False
         self.outdated[older] = True
-        return self.describe(
+        found = self.describe(
             "virt_duplicate",
             Severity.INFO if self._duplicates_legal else Severity.WARNING,
             older,
             "virt_addr {virt:#x} is in a newer entry too, which is used"
             + " (this kernel may make a second one when memory is added)" * self._duplicates_legal,
         )
+        elsewhere = np.flatnonzero(self.places)
+        return found + self.describe(
+            "virt_duplicate",
+            Severity.WARNING,
+            elsewhere[np.isin(self.virt[elsewhere], self.virt[usable])],
+            "virt_addr {virt:#x} is in an older entry too, which has the block for it and is used",
+        )
 
     def describe(
-        self, code: str, severity: Severity, rows: NDArray[np.intp], words: str
+        self,
+        code: str,
+        severity: Severity,
+        rows: NDArray[np.intp],
+        words: str,
+        places: NDArray[np.uint64] | None = None,
     ) -> list[Finding]:
         """Make a finding for each of the first rows, and one for all the others.
 
@@ -336,12 +370,15 @@ class BackingTable(Sequence[Entry], Tabular):
             code: The finding's code.
             severity: How bad it is.
             rows: The entries, by their place in the list.
-            words: The message, where ``{phys}``, ``{virt}`` and ``{block}`` can be filled in.
+            words: The message, where ``{phys}``, ``{virt}`` and ``{block}`` can be filled in, and
+                ``{place}`` where *places* has one for each entry.
+            places: Places of all entries.
         """
         out = []
         for row in rows[:_FINDINGS_PER_CODE].tolist():
             node, phys, virt = int(self.node[row]), int(self.phys[row]), int(self.virt[row])
-            text = words.format(phys=phys, virt=virt, block=self.block_size)
+            place = 0 if places is None else int(places[row])
+            text = words.format(phys=phys, virt=virt, block=self.block_size, place=place)
             where = f"node {node:#x}" if node else f"block {phys:#x}"
             out.append(Finding(code, severity, f"{where}: {text}", node or None, phys, virt))
         if len(rows) > _FINDINGS_PER_CODE:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmemmap.address import Run
 from vmemmap.backing.table import BackingTable
 from vmemmap.backing.walk import Walk
@@ -56,6 +59,11 @@ class CheckedDump(Protocol):
     @property
     def listed(self) -> BackingTable:
         """The list."""
+        ...
+
+    @property
+    def misplaced(self) -> NDArray[np.uint64]:
+        """For each entry of `listed` the place that its block names, if that is another, else 0."""
         ...
 
     @property

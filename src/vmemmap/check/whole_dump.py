@@ -180,6 +180,8 @@ class _Check:
         )
         if table is not None:
             self._findings += audit_list(table, context)
+            known = self._dump.backing.places[: len(table)]
+            self._findings += table.elsewhere(np.where(known == 0, self._dump.misplaced, 0))
         coverage = self._reach.measure(table, base)
         if sections is not None and (table is None or not table.usable.any()):
             self._findings += audit_sharing(
@@ -230,6 +232,7 @@ class _Check:
                 self._dump.mem_section,
                 self._dump.source,
                 table,
+                self._dump.misplaced,
                 base,
                 region,
                 table.block_size,

@@ -160,6 +160,7 @@ class Decider:
     def stretches(self, level: int | None) -> Iterator[Stretch]:
         """Decide on every page, stretch by stretch, by rising pfns; as for `decide`."""
         found, free, sections = self._decided(level)
+        doubtful = _NONE if sections is None else self._doubtful()
         until = 0
         for part in found:
             gone = self._by_class(part, free, until)
@@ -168,14 +169,31 @@ class Decider:
                 Absence(why): intersect(_of_rows(part.unread, why), part.kept)
                 for why in distinct(part.unread[:, 2]).tolist()
             }
+            staying = part.kept
+            if len(doubtful):
+                spared = [intersect(pages, doubtful) for pages in gone.values()]
+                gone = {why: subtract(pages, doubtful) for why, pages in gone.items()}
+                gone = {why: pages for why, pages in gone.items() if len(pages)}
+                staying = _together([staying, *spared])
+                unread[Absence.NO_ENTRY] = intersect(staying, doubtful)
             if sections is not None:
                 unread[Absence.NO_ENTRY] = _together(
-                    [unread.get(Absence.NO_ENTRY, _NONE), subtract(part.kept, sections)]
+                    [unread.get(Absence.NO_ENTRY, _NONE), subtract(staying, sections)]
                 )
             # A stretch is without all that goes already, but for what only the free lists tell.
             listed = gone.get(Class.FREE, _NONE) if len(free) else _NONE
-            kept, absent = self._in_dump(subtract(part.kept, listed) if len(listed) else part.kept)
+            kept, absent = self._in_dump(subtract(staying, listed) if len(listed) else staying)
             yield Stretch(kept, gone, absent, {w: p for w, p in unread.items() if len(p)})
+
+    def _doubtful(self) -> Intervals:
+        """Give pages whose struct pages the list may have mixed up with others."""
+        pages = self._dump.misplaced_pfns
+        if len(pages):
+            self.warnings.append(
+                f"{total(pages)} pages from pfn {int(pages[0, 0])} on are kept: their struct pages "
+                "say themselves that they belong elsewhere (vmemmap check tells more)"
+            )
+        return pages
 
     def _drop_struct_pages(self, out: Decision) -> Intervals:
         """Take the struct pages out that describe nothing which stays, if it is sure which.

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.obtain import Obtained
+from vmemmap.intervals import Intervals
 from vmemmap.pages.model import PageModel
 from vmemmap.source.base import PhysicalSource
 
@@ -28,6 +29,11 @@ class FilteredDump(Protocol):
     @property
     def pages(self) -> PageModel:
         """The struct pages."""
+        ...
+
+    @property
+    def misplaced_pfns(self) -> Intervals:
+        """The pages that blocks describe which say themselves that they belong elsewhere."""
         ...
 
     @property

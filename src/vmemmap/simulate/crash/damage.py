@@ -132,6 +132,9 @@ DAMAGE_KINDS: dict[str, DamageKind] = {
         ("phys_duplicate",), "two entries have the same block",
         edits.member(PHYS_AT, lambda e, i: e.other(i, PHYS_AT)),
     ),
+    "phys_swapped": DamageKind(
+        ("block_elsewhere",), "two entries have each other's block", edits.swap_blocks
+    ),
     "phys_overlap": DamageKind(
         ("phys_overlap",), "a block begins inside another",
         edits.member(PHYS_AT, lambda e, i: e.other(i, PHYS_AT) + e.block_size // 2),

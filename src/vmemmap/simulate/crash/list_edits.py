@@ -153,6 +153,16 @@ def member(offset: int, value: Callable[[ListEditor, int], int]) -> Edit:
     return edit
 
 
+def swap_blocks(editor: ListEditor) -> Place:
+    """Let two entries have each other's block."""
+    index = editor.at(1)
+    node, phys, virt = editor.entries[index]
+    other = editor.entries[(index + 1) % len(editor.entries)]
+    editor.poke(node, PHYS_AT, other.phys)
+    editor.poke(other.node, PHYS_AT, phys)
+    return Place(node, virt, other.phys)
+
+
 def clear_node(editor: ListEditor) -> Place:
     """Make a node all zero."""
     entry = editor.entries[editor.at(1)]
