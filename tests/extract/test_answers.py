@@ -41,6 +41,13 @@ ERAS: dict[str, dict[str, Any]] = {
     "3.10 56 bytes": {"release": "3.10", "struct_page_size": 56},
     "4.4 big": {"release": "4.4", "byte_order": "big"},
     "4.14 4K": {"release": "4.14", "page": 4096},
+    # All bits of a poison are set, those of the last zone among them, which is that of devices.
+    "4.19 4K poisoned": {
+        "release": "4.19",
+        "page": 4096,
+        "debug_vm": True,
+        "events": (event("add", 4096, 32, online=False),),
+    },
     "5.3": {"release": "5.3"},
     "6.1 big 4K": {"release": "6.1", "page": 4096, "byte_order": "big"},
     "6.6 radix": {"release": "6.6.9", "mmu": "radix"},

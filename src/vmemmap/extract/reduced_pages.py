@@ -30,15 +30,19 @@ from vmemmap.pages.layout.compound_words import Word
 from vmemmap.pages.layout.page_layout import PageLayout
 from vmemmap.pages.rules import MAPPING_MASK
 
+_U64 = np.uint64
 _FLAGS = (1 << 32) - 1
 """The flags proper: above them are fields, of which last_cpupid names a process."""
 _SOME_MAPPING = 1 << 12
 """Stands for all bits of a mapping that no test looks at, where any is set."""
 _COUNT_MAX = 1 << 24
 """No real count is as large. What is, is something else, of which three bytes come through."""
+_MINUS_ONE = _U64((1 << 32) - 1)
+"""A count that went below 0, or of a poison: all its bits say the same."""
 _ORDER_MAX = 64
 """No block has such an order. It stands for all that are none."""
-_U64 = np.uint64
+_POISON = _U64((1 << 64) - 1)
+"""In struct pages that nobody has initialised, where the kernel debugs them; it names no device."""
 
 
 class PageReducer:
@@ -83,9 +87,11 @@ class PageReducer:
         """
         layout, out = self._layout, np.zeros_like(rows)
         flags = self._get(rows, layout.flags)
-        self._put(out, layout.flags, flags & _U64(self._flag_mask))
+        shown = np.where(flags == _POISON, flags, flags & _U64(self._flag_mask))
+        self._put(out, layout.flags, shown)
         if layout.refcount is not None:
-            count = np.minimum(self._get(rows, layout.refcount, 4), _U64(_COUNT_MAX))
+            count = self._get(rows, layout.refcount, 4)
+            count = np.where(count == _MINUS_ONE, count, np.minimum(count, _U64(_COUNT_MAX)))
             self._put(out, layout.refcount, count, 4)
         if layout.mapcount is not None:
             self._put(out, layout.mapcount, self._get(rows, layout.mapcount, 4), 4)
