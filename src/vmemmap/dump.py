@@ -332,6 +332,14 @@ class Dump:
         """For each entry of `listed` the place that its block names, if that is another, else 0."""
         return self.known_list.misplaced
 
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Name the entries whose block says that it belongs to another place, as far as asked.
+
+        Those of which it is known anyway are among the findings of the list.
+        """
+        known = self.backing.places[: len(self.listed)]
+        return tuple(self.listed.elsewhere(np.where(known == 0, self.misplaced, 0)))
+
     @property
     def misplaced_pfns(self) -> Intervals:
         """The pages that blocks describe which say themselves that they belong elsewhere."""
@@ -401,6 +409,7 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
+            self.elsewhere,
             self._progress,
         )
 

@@ -354,7 +354,7 @@ class BackingTable(Sequence[Entry], Tabular):
         return found + self.describe(
             "virt_duplicate",
             Severity.WARNING,
-            elsewhere[is_among(self.virt[elsewhere], self.virt[usable])],
+            elsewhere[is_among(self.virt[elsewhere], self.virt[usable & ~self.rescued])],
             "virt_addr {virt:#x} is in an older entry too, which has the block for it and is used",
         )
 
