@@ -29,7 +29,7 @@ from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
-from vmemmap.intervals import Intervals, join
+from vmemmap.intervals import Intervals
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -333,23 +333,13 @@ class Dump:
         return self.known_list.misplaced
 
     def elsewhere(self) -> tuple[Finding, ...]:
-        """Name the entries whose block says that it belongs to another place, as far as asked.
-
-        Those of which it is known anyway are among the findings of the list.
-        """
-        known = self.backing.places[: len(self.listed)]
-        return tuple(self.listed.elsewhere(np.where(known == 0, self.misplaced, 0)))
+        """Name the entries whose block says that it belongs to another place, as far as asked."""
+        return self.known_list.elsewhere()
 
     @property
     def misplaced_pfns(self) -> Intervals:
         """The pages that blocks describe which say themselves that they belong elsewhere."""
-        table = self.backing
-        start, end = table.pfn_start, table.pfn_end
-        rows = np.flatnonzero(self.misplaced)
-        rows = rows[table.usable[rows]]
-        if start is None or end is None or not len(rows):
-            return np.empty((0, 2), dtype=np.int64)
-        return join(start[rows].astype(np.int64), end[rows].astype(np.int64))
+        return self.known_list.misplaced_pfns
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""
@@ -409,7 +399,7 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
-            self.elsewhere,
+            self.known_list.elsewhere,
             self._progress,
         )
 

@@ -22,6 +22,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import HASH
 from vmemmap.findings import Finding, Severity
+from vmemmap.intervals import Intervals, join
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.source.base import PhysicalSource
@@ -125,6 +126,25 @@ class KnownList:
         if asking is None:
             return table.places
         return np.maximum(table.places, asking.misplaced(table, initialised, base))
+
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Name the entries of which `misplaced` gives the place.
+
+        Those of which it was known before are among the table's own findings.
+        """
+        known = self.backing.places[: len(self.listed)]
+        return tuple(self.listed.elsewhere(np.where(known == 0, self.misplaced, 0)))
+
+    @property
+    def misplaced_pfns(self) -> Intervals:
+        """The pages that such entries describe, where nothing else is known of their place."""
+        table = self.backing
+        start, end = table.pfn_start, table.pfn_end
+        rows = np.flatnonzero(self.misplaced)
+        rows = rows[table.usable[rows]]
+        if start is None or end is None or not len(rows):
+            return np.empty((0, 2), dtype=np.int64)
+        return join(start[rows].astype(np.int64), end[rows].astype(np.int64))
 
     def _own_places(self, table: BackingTable) -> OwnPlaces | None:
         """Give what asks blocks for their place; None where it is not known how."""

@@ -107,7 +107,8 @@ class OwnPlaces:
         """Find entries whose block says that it belongs to another place than they say.
 
         Args:
-            table: The list; of more than 2,048 usable entries so many are looked at.
+            table: The list; of more than 2,048 usable entries so many are looked at, as far as the
+                dump has the beginning of their blocks.
             initialised: The part of the vmemmap whose struct pages were made when their memory came
                 into use, in bytes from the base; what lies elsewhere may be what lay there before.
             base: Virtual address of the struct page of pfn 0.
@@ -119,6 +120,7 @@ class OwnPlaces:
         rows = np.flatnonzero(table.usable & (table.virt >= np.uint64(base)))
         if len(rows) > _BLOCKS_ASKED:
             rows = rows[np.linspace(0, len(rows) - 1, _BLOCKS_ASKED).astype(np.int64)]
+        rows = rows[self.source.stored_many(table.phys[rows])]
         size, phys, virt = self.block_size, table.phys[rows], table.virt[rows]
         # Nearly all say at their beginning that they are right: that is seen of all at once.
         offset = (virt - np.uint64(base)).astype(np.int64)
