@@ -337,9 +337,9 @@ class Dump:
         return self.known_list.elsewhere()
 
     @property
-    def misplaced_pfns(self) -> Intervals:
-        """The pages that blocks describe which say themselves that they belong elsewhere."""
-        return self.known_list.misplaced_pfns
+    def doubtful_pfns(self) -> Intervals:
+        """The pages that entries of the list describe whose block is not theirs, or may not be."""
+        return self.known_list.doubtful_pfns
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""
