@@ -126,7 +126,9 @@ class KnownList:
         asking = self._own_places(table)
         if asking is None:
             return table.places
-        return np.maximum(table.places, asking.misplaced(table, initialised, base))
+        rows, places = np.flatnonzero(table.usable), table.places.copy()
+        places[rows] = asking.misplaced(table.phys[rows], table.virt[rows], initialised, base)
+        return places
 
     def elsewhere(self) -> tuple[Finding, ...]:
         """Name the entries of which `misplaced` gives the place.

@@ -102,13 +102,18 @@ class OwnPlaces:
         return None
 
     def misplaced(
-        self, table: BackingTable, initialised: Intervals, base: int
+        self,
+        phys: NDArray[np.uint64],
+        virt: NDArray[np.uint64],
+        initialised: Intervals,
+        base: int,
     ) -> NDArray[np.uint64]:
         """Find entries whose block says that it belongs to another place than they say.
 
         Args:
-            table: The list; of more than 2,048 usable entries so many are looked at, as far as the
-                dump has the beginning of their blocks.
+            phys: Where each block begins; of more than 2,048 so many are looked at, as far as the
+                dump has their beginning.
+            virt: The place that each entry gives it, in the vmemmap.
             initialised: The part of the vmemmap whose struct pages were made when their memory came
                 into use, in bytes from the base; what lies elsewhere may be what lay there before.
             base: Virtual address of the struct page of pfn 0.
@@ -116,18 +121,18 @@ class OwnPlaces:
         Returns:
             For each entry the place that its block names; 0 where that is its own, or unknown.
         """
-        places = np.zeros(len(table), dtype=np.uint64)
-        rows = np.flatnonzero(table.usable & (table.virt >= np.uint64(base)))
+        places = np.zeros(len(phys), dtype=np.uint64)
+        rows = np.flatnonzero(virt >= np.uint64(base))
         if len(rows) > _BLOCKS_ASKED:
             rows = rows[np.linspace(0, len(rows) - 1, _BLOCKS_ASKED).astype(np.int64)]
-        rows = rows[self.source.stored_many(table.phys[rows])]
-        size, phys, virt = self.block_size, table.phys[rows], table.virt[rows]
+        rows = rows[self.source.stored_many(phys[rows])]
+        phys, virt = phys[rows], virt[rows]
         # Nearly all say at their beginning that they are right: that is seen of all at once.
         offset = (virt - np.uint64(base)).astype(np.int64)
         doubtful = ~self._agree(phys, virt, holds(initialised, offset, _PIECE_BYTES))
         columns = rows[doubtful].tolist(), phys[doubtful].tolist(), offset[doubtful].tolist()
         for row, start, at in zip(*columns, strict=True):
-            block = np.array([[at, at + size]], dtype=np.int64)
+            block = np.array([[at, at + self.block_size]], dtype=np.int64)
             place = self.of_block(start, intersect(initialised, block) - at)
             if place is not None and place != at + base:
                 places[row] = place
