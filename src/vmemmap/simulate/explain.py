@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmemmap.simulate import eras
-from vmemmap.simulate.crash import dmesg, kernel_types, warn
+from vmemmap.simulate.crash import counters, dmesg, kernel_types, warn
 from vmemmap.simulate.kernel import RADIX_SINCE, Kernel
-from vmemmap.simulate.mm import page_layout, pgdat, vmalloc
+from vmemmap.simulate.mm import page_layout, pgdat, stat_items, vmalloc
 from vmemmap.simulate.sched import task_layout
 
 
@@ -110,8 +110,8 @@ def _numbered(value: dict[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in value.items())
 
 
-def _or_none(value: str) -> str:
-    return value or "none"
+def _or_none(value: str | int | None) -> str:
+    return str(value or "none")
 
 
 def _members(value: Any) -> str:
@@ -230,6 +230,10 @@ TOPICS: dict[str, Topic] = {
     "struct_page_bytes": ("sizeof(struct page) with memory cgroups", eras.STRUCT_PAGE_BYTES, str),
     "struct_page": ("offsets in struct page", page_layout.FIELDS, _members),
     "page_flags": ("bits of page.flags", page_layout.PAGE_FLAGS, _members),
+    "page_flag_names": ("flags from bit 0 on", page_layout.FLAG_NAMES, str),
+    "zone_counters": ("enum zone_stat_item", stat_items.ZONE_ITEMS, str),
+    "node_counters": ("enum node_stat_item", stat_items.NODE_ITEMS, _or_none),
+    "memory_state": ("number of N_MEMORY", counters.MEMORY_STATE, _or_none),
     "page_types": ("_mapcount of pages by type", page_layout.PAGE_TYPES, _members),
     "compound": ("how a compound page is told", page_layout.COMPOUND, _members),
     "zones": ("zones without that of device memory", pgdat.ZONES, _words),

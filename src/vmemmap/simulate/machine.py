@@ -67,6 +67,8 @@ from vmemmap.simulate.watched import check_length, watched
 from vmemmap.write.elf_core import Progress
 
 TASK_ALIGN = 128
+COMMAND_LINE_AT = 896
+"""Where in the page of kernel objects the command line lies, which is empty."""
 
 
 class Machine:
@@ -186,6 +188,8 @@ class Machine:
         for node in sorted({part.node for part in spec.memory}):
             self.nodes.add_node(self.memory, node, self.supply.alloc_kernel(self.nodes.size, node))
         self.objects_phys = self.supply.alloc_kernel(self.kernel.page_size)
+        command_line = image_of(self.memory).phys["saved_command_line"]
+        self.memory.store_u64(command_line, virt_of(self.objects_phys + COMMAND_LINE_AT))
         self._finish(self._sparse_init)
         if not self.crashed:
             for part in spec.memory:

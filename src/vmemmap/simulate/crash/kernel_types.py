@@ -12,15 +12,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from vmemmap.simulate import eras
+from vmemmap.simulate.crash.counters import ATOMIC_SINCE, node_states
+from vmemmap.simulate.crash.debugger_types import debugger_variables, log_file
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import LINKED, UTS_FIELD_BYTES, uts_name_offset
-from vmemmap.simulate.mm import pgdat
+from vmemmap.simulate.memory.image import (
+    LINKED,
+    NODEMASK_BYTES,
+    POPULATE_BYTES,
+    UTS_FIELD_BYTES,
+    VARIABLES,
+    uts_name_offset,
+)
+from vmemmap.simulate.mm import pgdat, stat_items
 from vmemmap.simulate.mm.page_layout import (
     COMPOUND,
     FIELDS,
     HUGETLB_PAGE_DTOR,
-    PAGE_FLAGS,
     PAGE_TYPES,
+    flag_numbers,
 )
 from vmemmap.simulate.mm.sparsemem import SparseMem
 from vmemmap.simulate.sched import task_layout
@@ -76,11 +85,14 @@ def debug_sections(machine: DescribedKernel) -> dict[str, bytes]:
 
     They describe the same types, in every release, and the variables that have one.
     """
-    packer = DwarfPacker(machine.kernel.byte_order, "vmemmap.simulate")
+    kernel = machine.kernel
+    packer = DwarfPacker(kernel.byte_order, "vmemmap.simulate")
     types = _Types(packer, machine)
     types.add()
-    for name, kind in types.variables():
-        packer.variable(name, kind, LINKED.symbol(machine.kernel, name))
+    for name, kind in (*types.variables(), *debugger_variables(packer, kernel, types.known)):
+        file = log_file(kernel) if name == "log_buf" else ""
+        packer.variable(name, kind, LINKED.symbol(kernel, name), file)
+    packer.function("vmemmap_populate", LINKED.vmemmap_populate, POPULATE_BYTES)
     return packer.pack()
 
 
@@ -135,11 +147,25 @@ class _Types:
             "atomic_t", packer.structure("", 4, [("counter", self._int, 0)])
         )
         self._atomic_long = packer.alias(
-            "atomic_long_t", packer.structure("", 8, [("counter", self._u64, 0)])
+            "atomic_long_t", packer.structure("", 8, [("counter", self._long, 0)])
         )
         link = packer.pointer("list_head")
         links = [("next", link, 0), ("prev", link, 8)]
         self._list_head = packer.structure("list_head", pgdat.LIST_HEAD_BYTES, links)
+        self.known: dict[str, int] = {
+            "u8": self._u8,
+            "u16": self._u16,
+            "u32": self._u32,
+            "u64": self._u64,
+            "int": self._int,
+            "long": self._long,
+            "char": self._char,
+            "atomic_t": self._atomic,
+            "atomic_long_t": self._atomic_long,
+            "list_head": self._list_head,
+            "*": self._pointer,
+        }
+        """The types by the names that tables have for them; structs of tasks join them."""
 
     def add(self) -> None:
         """Pack all of them."""
@@ -188,28 +214,36 @@ class _Types:
         yield "crashing_cpu", self._int
         if kernel.at(task_layout.PANIC_CPU):
             yield "panic_cpu", self._atomic
+        yield from self._count_variables()
         letters = len(kernel.at(task_layout.STATE_LETTERS))
         yield "task_state_array", self._array(packer.pointer(self._char), letters)
+
+    def _count_variables(self) -> Iterator[tuple[str, int]]:
+        """Yield the variables that count pages, and say which nodes there are."""
+        kernel, packer = self._kernel, self._packer
+        if kernel.version >= stat_items.SPLIT_SINCE:
+            yield "vm_zone_stat", self._counters(stat_items.ZONE_ITEMS)
+            yield "vm_node_stat", self._counters(stat_items.NODE_ITEMS)
+        else:
+            yield "vm_stat", self._counters(stat_items.ZONE_ITEMS)
+        if kernel.version >= ATOMIC_SINCE:
+            yield "_totalram_pages", self._atomic_long
+        else:
+            yield "totalram_pages", self._u64
+        bits = [("bits", self._array(self._u64, NODEMASK_BYTES // 8), 0)]
+        mask = packer.alias("nodemask_t", packer.structure("", NODEMASK_BYTES, bits))
+        yield "node_states", self._array(mask, VARIABLES["node_states"] // NODEMASK_BYTES)
+        yield "nr_node_ids", self._u32
+        yield from ((name, self._u64) for name in ("min_low_pfn", "max_low_pfn", "max_pfn"))
 
     def _tasks(self) -> None:
         """Pack the structs of tasks, PIDs and run queues."""
         packer = self._packer
         links = [("next", packer.pointer("hlist_node"), 0), ("pprev", self._pointer, 8)]
-        known = {
-            "u8": self._u8,
-            "u32": self._u32,
-            "u64": self._u64,
-            "int": self._int,
-            "long": self._long,
-            "char": self._char,
-            "atomic_t": self._atomic,
-            "list_head": self._list_head,
-            "*": self._pointer,
-            "hlist_node": packer.structure("hlist_node", 16, links),
-            "hlist_head": packer.structure(
-                "hlist_head", 8, [("first", packer.pointer("hlist_node"), 0)]
-            ),
-        }
+        known = self.known
+        known["hlist_node"] = packer.structure("hlist_node", 16, links)
+        first = [("first", packer.pointer("hlist_node"), 0)]
+        known["hlist_head"] = packer.structure("hlist_head", 8, first)
         for name, struct in self._layout.structs.items():
             members = []
             for member, field in struct.fields.items():
@@ -272,13 +306,24 @@ class _Types:
             [("free_list", lists, 0), ("nr_free", self._u64, counted)],
         )
         areas = self._array(area, self._kernel.free_area_orders)
+        managed = []
+        if nodes.managed_pages is not None:
+            atomic = self._kernel.version >= ATOMIC_SINCE
+            kind = self._atomic_long if atomic else self._u64
+            managed = [("managed_pages", kind, nodes.managed_pages)]
+        counters: list[Member] = []
+        if self._kernel.version >= stat_items.SPLIT_SINCE:
+            counters = [("vm_stat", self._counters(stat_items.NODE_ITEMS), nodes.node_vm_stat)]
         zone = packer.structure(
             "zone",
             nodes.zone_bytes,
             [
                 ("spanned_pages", self._u64, nodes.spanned_pages),
                 ("free_area", areas, pgdat.ZONE_FREE_AREA),
-                ("vm_stat", self._array(self._atomic_long, 1), nodes.vm_stat),
+                ("zone_start_pfn", self._u64, nodes.zone_start_pfn),
+                ("present_pages", self._u64, nodes.present_pages),
+                *managed,
+                ("vm_stat", self._counters(stat_items.ZONE_ITEMS), nodes.vm_stat),
             ],
         )
         packer.structure(
@@ -289,9 +334,14 @@ class _Types:
                 ("nr_zones", self._int, nodes.nr_zones),
                 ("node_start_pfn", self._u64, nodes.node_start_pfn),
                 ("node_spanned_pages", self._u64, nodes.node_spanned_pages),
+                ("node_present_pages", self._u64, nodes.node_present_pages),
                 ("node_id", self._int, nodes.node_id),
+                *counters,
             ],
         )
+
+    def _counters(self, items: eras.Table[str]) -> int:
+        return self._array(self._atomic_long, stat_items.count_of(self._kernel.at(items)))
 
     def _tracking(self) -> None:
         packer, bytes_of = self._packer, self._kernel.at(eras.PSIZE_DEF_BYTES)
@@ -311,17 +361,15 @@ class _Types:
 
     def _enums(self) -> None:
         kernel, packer = self._kernel, self._packer
-        flags = kernel.at(PAGE_FLAGS)
-        bits = {name: getattr(flags, name) for name in flags.__slots__}
-        named = {f"PG_{name}": bit for name, bit in bits.items() if bit is not None}
-        if (bit := kernel.at(COMPOUND).hugetlb_bit) is not None:
-            named["PG_hugetlb"] = bit
-        packer.enum("pageflags", named)
+        packer.enum("pageflags", flag_numbers(kernel))
         zones = kernel.at(pgdat.ZONES)
         kinds = [*zones, *["device"] * (self._nodes.zones - len(zones))]
         numbers = {f"ZONE_{name.upper()}": index for index, name in enumerate(kinds)}
         packer.enum("zone_type", numbers | {"__MAX_NR_ZONES": len(kinds)})
-        packer.enum("zone_stat_item", {"NR_FREE_PAGES": pgdat.NR_FREE_PAGES})
+        packer.enum("zone_stat_item", stat_items.numbers_of(kernel.at(stat_items.ZONE_ITEMS)))
+        if kernel.version >= stat_items.SPLIT_SINCE:
+            packer.enum("node_stat_item", stat_items.numbers_of(kernel.at(stat_items.NODE_ITEMS)))
+        packer.enum("node_states", node_states(kernel))
         if kernel.version < (6, 6):
             packer.enum("compound_dtor_id", {"HUGETLB_PAGE_DTOR": HUGETLB_PAGE_DTOR})
         if kernel.version >= TYPES_AS_ENUM_SINCE:

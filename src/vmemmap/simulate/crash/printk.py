@@ -25,6 +25,13 @@ DESC_BYTES = 24
 INFOS_AT = DESCS_AT + (DESC_BYTES << COUNT_BITS)
 INFO_BYTES = 88
 RECORD_BYTES = 16
+RECORD_MEMBERS = {
+    "ts_nsec": (0, "u64"),
+    "len": (8, "u16"),
+    "text_len": (10, "u16"),
+    "dict_len": (12, "u16"),
+}
+"""Of the ring of records, the members that VMCOREINFO has; facility, flags and level follow."""
 CHARACTER_RING_UNTIL = (3, 5)
 RECORD_RING_UNTIL = (5, 10)
 CLEAR_IDX_SINCE = (4, 6)
@@ -78,9 +85,9 @@ def log_keys(kernel: Kernel) -> Iterator[tuple[str, int | str]]:
         for name in names:
             yield f"SYMBOL({name})", f"{image_of(kernel).virt[name]:x}"
         if not old:
-            record = "log" if kernel.version < (3, 11) else "printk_log"
+            record = record_name(kernel)
             yield f"SIZE({record})", RECORD_BYTES
-            for offset, member in ((0, "ts_nsec"), (8, "len"), (10, "text_len"), (12, "dict_len")):
+            for member, (offset, _) in RECORD_MEMBERS.items():
                 yield f"OFFSET({record}.{member})", offset
         return
     yield "SYMBOL(prb)", f"{image_of(kernel).virt['prb']:x}"
@@ -100,6 +107,11 @@ def log_keys(kernel: Kernel) -> Iterator[tuple[str, int | str]]:
     if kernel.version >= (5, 13):
         yield "SIZE(latched_seq)", 24
         yield "OFFSET(latched_seq.val)", 8
+
+
+def record_name(kernel: Kernel) -> str:
+    """Give the name of the struct that a record is, in the ring of records."""
+    return "log" if kernel.version < (3, 11) else "printk_log"
 
 
 def _fitting(sizes: list[int], room: int, most: int) -> int:
@@ -148,6 +160,8 @@ def _write_records(memory: PhysicalMemory, kernel: Kernel, messages: list[Messag
     memory.store_u64(image.phys["log_buf"], virt_of(log))
     memory.store_u32(image.phys["log_buf_len"], LOG_BYTES)
     memory.store_u32(image.phys["log_first_idx"], 0)
+    memory.store_u64(image.phys["log_first_seq"], first)
+    memory.store_u64(image.phys["log_next_seq"], len(messages))
     memory.store_u32(image.phys["log_next_idx"], at - log)
 
 

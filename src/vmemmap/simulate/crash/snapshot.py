@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmemmap.intervals import holds, join
+from vmemmap.simulate.crash.counters import write_counters
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.crash.ownership import owners_of
@@ -74,6 +75,7 @@ class Snapshot:
         lru = self.struct_pages.lru_of(0)
         blocks = self.owners.blocks, self.owners.cma_blocks
         machine.nodes.write(machine.memory, machine.pages, *blocks, lru)
+        write_counters(machine, self.owners)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
         write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))

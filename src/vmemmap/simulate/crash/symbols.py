@@ -12,10 +12,18 @@ from collections.abc import Iterator
 
 from vmemmap.address import numpy_prefix
 from vmemmap.simulate import eras
+from vmemmap.simulate.crash.counters import OF_RELEASES, counter_variables
 from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.crash.kernel_types import kernel_types
 from vmemmap.simulate.kernel import Kernel
-from vmemmap.simulate.memory.image import LINKED, TEXT_BYTES, VARIABLES, Image, image_of
+from vmemmap.simulate.memory.image import (
+    LINKED,
+    NODEMASK_BYTES,
+    TEXT_BYTES,
+    VARIABLES,
+    Image,
+    image_of,
+)
 from vmemmap.simulate.memory.physical import PhysicalMemory, virt_of
 from vmemmap.simulate.mm.page_layout import COMPOUND
 from vmemmap.write.elf_symbols import ElfSymbol
@@ -36,8 +44,12 @@ def kernel_symbols(kernel: Kernel, btf_bytes: int = 0, image: Image = LINKED) ->
     """
     stext = ElfSymbol("_stext", virt_of(image.start), TEXT_BYTES, is_function=True)
     root = ElfSymbol("swapper_pg_dir", virt_of(image.swapper_pg_dir), 1 << 16)
+    absent = OF_RELEASES - counter_variables(kernel)
+    sizes = {**VARIABLES, "node_online_map": NODEMASK_BYTES}
     variables = [
-        ElfSymbol(name, image.symbol(kernel, name), size) for name, size in VARIABLES.items()
+        ElfSymbol(name, image.symbol(kernel, name), size)
+        for name, size in sizes.items()
+        if name not in absent
     ]
     size = kernel.at(eras.PSIZE_DEF_BYTES)
     count = len(kernel.at(eras.MMU_PAGE_SHIFTS))

@@ -25,6 +25,8 @@ VMCOREINFO_NOTE_AT = STATIC_ROOTS_AT + (1 << 19)
 TEXT_BYTES = 12 * MIB
 FREE_HUGE_PAGE_AT = 0x8000
 """The function free_huge_page(), by whose address kernels before 4.6 mark huge pages."""
+VMEMMAP_POPULATE_AT, POPULATE_BYTES = 0x9000, 0x400
+"""The function vmemmap_populate(), by which a debugger knows what the struct page array is."""
 DATA_AT = VMCOREINFO_NOTE_AT + (1 << 16)
 LOG_AT = 18 * MIB
 KALLSYMS_AT = LOG_AT + (1 << 19)
@@ -32,6 +34,7 @@ BTF_AT = 19 * MIB
 INIT_STACK_AT = IMAGE_BYTES - (64 << 10)
 """Of the first task, aligned to its size."""
 
+NODEMASK_BYTES = 32
 VARIABLES = {
     # name: bytes. The four of the tracker first; they share a cache line in the kernel, too.
     "vmemmap_list": 8,
@@ -41,7 +44,7 @@ VARIABLES = {
     "mmu_vmemmap_psize": 4,
     "mmu_psize_defs": 16 * 96,
     "init_uts_ns": 8 + 6 * 65,
-    "node_online_map": 32,
+    "vm_zone_stat": 16 * 8,
     "node_data": 256 * 8,
     "vmap_area_list": 16,
     "vmlist": 8,
@@ -82,6 +85,19 @@ VARIABLES = {
     "panic_cpu": 4,
     "crashing_cpu": 4,
     "task_state_array": 384,
+    "saved_command_line": 8,
+    "log_first_seq": 8,
+    "log_next_seq": 8,
+    # Counters of pages, and which nodes there are.
+    "node_states": 6 * NODEMASK_BYTES,
+    "vm_stat": 40 * 8,
+    "vm_node_stat": 40 * 8,
+    "totalram_pages": 8,
+    "_totalram_pages": 8,
+    "nr_node_ids": 4,
+    "min_low_pfn": 8,
+    "max_low_pfn": 8,
+    "max_pfn": 8,
 }
 UTS_FIELD_BYTES = 65
 MMU_FTR_TYPE_RADIX = 0x40
@@ -94,6 +110,8 @@ def _place() -> dict[str, int]:
         places[name] = at
         at += -(-size // 128) * 128 if size > 8 else 8
     assert at <= LOG_AT
+    # A macro, and in the kernel's sources the second of the states, N_ONLINE.
+    places["node_online_map"] = places["node_states"] + NODEMASK_BYTES
     return places
 
 
@@ -121,6 +139,7 @@ class Image:
         self.btf = start + BTF_AT
         self.init_stack = start + INIT_STACK_AT
         self.free_huge_page = virt_of(start + FREE_HUGE_PAGE_AT)
+        self.vmemmap_populate = virt_of(start + VMEMMAP_POPULATE_AT)
 
     def symbol(self, kernel: Kernel, name: str) -> int:
         """Give the kernel virtual address of a variable, as its symbol has it."""
@@ -174,7 +193,7 @@ def write_image(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None
     _write_uts(memory, kernel)
     radix = MMU_FTR_TYPE_RADIX if kernel.mmu == "radix" else 0
     memory.store_u64(image.phys["cur_cpu_spec"], image.virt["cpu_spec"])
-    memory.store_u64(image.phys["cpu_spec"] + 32, radix)
+    memory.store_u32(image.phys["cpu_spec"] + 32, radix)
     memory.store_u64(image.phys["vmemmap"], kernel.vmemmap_base)
 
 

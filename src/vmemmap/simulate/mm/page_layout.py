@@ -3,7 +3,8 @@
 Field offsets are those of 64-bit kernels; between the releases whose trees were read they are
 brackets, which VMCOREINFO makes harmless: it says what this model's kernel uses.
 
-Source: Linux include/linux/mm_types.h, include/linux/page-flags.h.
+Source: Linux include/linux/mm_types.h, include/linux/page-flags.h; enum pageflags of 6.1 and 7.3
+as their compilers' DWARF has it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmemmap.simulate import eras
+from vmemmap.simulate.kernel import Kernel
 
 NODES_SHIFT = 8
 NODE_AT = 64 - NODES_SHIFT
@@ -102,6 +104,70 @@ PAGE_FLAGS: eras.Table[Flags] = (
         eras.Bracket("6.12.117", "6.14"),
     ),
 )
+
+_OLD_FLAGS = (
+    "locked error referenced uptodate dirty lru active slab owner_priv_1 arch_1 reserved private "
+    "private_2 writeback"
+)
+_OLD_REST = "swapcache mappedtodisk reclaim swapbacked unevictable mlocked hwpoison"
+_REST = "mappedtodisk reclaim swapbacked unevictable mlocked hwpoison"
+_FLAGS_66 = (
+    "locked writeback referenced uptodate dirty lru head waiters active workingset error{slab} "
+    f"owner_priv_1 arch_1 reserved private private_2 {_REST}"
+)
+_FLAGS_420 = (
+    "locked referenced uptodate dirty lru active workingset waiters error slab owner_priv_1 "
+    f"arch_1 reserved private private_2 writeback head {_REST}"
+)
+_FLAGS_612 = (
+    "locked writeback referenced uptodate dirty lru head waiters active workingset owner_priv_1 "
+    "owner_2 arch_1 reserved private private_2 reclaim swapbacked unevictable{dropbehind} mlocked "
+    "hwpoison"
+)
+_AS_NUMBERED = "as the numbers of those that the model paints"
+FLAG_NAMES: eras.Table[str] = (
+    (eras.OLDEST, f"{_OLD_FLAGS} head tail {_OLD_REST.replace('reclaim', 'reclaim buddy')}"),
+    (
+        (2, 6, 38),
+        f"{_OLD_FLAGS} head tail {_OLD_REST}",
+        eras.Bracket("2.6.37", "2.6.38", _AS_NUMBERED),
+    ),
+    ((4, 4), f"{_OLD_FLAGS} head {_OLD_REST}", _44),
+    (
+        (4, 10),
+        "locked error referenced uptodate dirty lru active waiters slab owner_priv_1 arch_1 "
+        f"reserved private private_2 writeback head {_REST}",
+        eras.Bracket("4.9", "4.10", _AS_NUMBERED),
+    ),
+    ((4, 20), _FLAGS_420, eras.Bracket("4.19", "4.20", _AS_NUMBERED)),
+    ((5, 10), f"{_FLAGS_420} arch_2", eras.Bracket("5.9", "6.1", "by what is remembered")),
+    ((6, 2), _FLAGS_420, eras.Bracket("6.1", "6.6", "by what is remembered of ef6458b1b6ca")),
+    ((6, 6), _FLAGS_66.format(slab=" slab"), eras.Bracket("6.5", "6.6", _AS_NUMBERED)),
+    ((6, 10), _FLAGS_66.format(slab=""), eras.Bracket("6.9", "6.10", _AS_NUMBERED)),
+    ((6, 12), _FLAGS_612.format(dropbehind=""), eras.Bracket("6.11", "6.12", _AS_NUMBERED)),
+    (
+        (6, 14),
+        _FLAGS_612.format(dropbehind=" dropbehind"),
+        eras.Bracket("6.12.117", "6.14"),
+    ),
+)
+"""All flags from bit 0 on, as `Flags` numbers those that the model paints. Those for idle page
+tracking, which may follow, belong to a configuration that the model has not."""
+FLAG_ALIASES = {"readahead": "reclaim", "checked": "owner_priv_1", "fscache": "private_2"}
+"""Second names of bits that all releases have; PG_swapcache is one since 4.10."""
+
+
+def flag_numbers(kernel: Kernel) -> dict[str, int]:
+    """Give ``enum pageflags`` in its order: each bit's own name, how many, and second names."""
+    names, flags = kernel.at(FLAG_NAMES).split(), kernel.at(PAGE_FLAGS)
+    numbers = {f"PG_{name}": bit for bit, name in enumerate(names)}
+    numbers["__NR_PAGEFLAGS"] = len(names)
+    for name, other in FLAG_ALIASES.items():
+        numbers[f"PG_{name}"] = names.index(other)
+    numbers["PG_swapcache"] = flags.swapcache
+    if (bit := kernel.at(COMPOUND).hugetlb_bit) is not None:
+        numbers["PG_hugetlb"] = bit
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ LIST_HEAD_BYTES = 16
 ZONE_FREE_AREA = 256
 ZONEREF_BYTES = 16
 NR_FREE_PAGES = 0
+MANAGED_SINCE = (3, 8)
+NODE_COUNTERS_BYTES = 376
+"""What pglist_data ends with: vm_stat of the node, and what is not written."""
 MIGRATE_CMA = 4
 """Behind the three that have lists of each processor's, and one."""
 
@@ -121,7 +124,13 @@ class Pgdat:
         self.node_start_pfn = self.nr_zones + kernel.at(START_AFTER_ZONES)
         self.node_spanned_pages = self.node_start_pfn + 16
         self.node_id = self.node_start_pfn + 24
+        self.node_present_pages = self.node_start_pfn + 8
         self.size = self.nr_zones + layout.rest
+        self.node_vm_stat = self.size - NODE_COUNTERS_BYTES
+        # zone_start_pfn, managed_pages (since 3.8), spanned_pages, present_pages
+        self.managed_pages = self.spanned_pages - 8 if kernel.version >= MANAGED_SINCE else None
+        self.zone_start_pfn = self.spanned_pages - (16 if self.managed_pages else 8)
+        self.present_pages = self.spanned_pages + 8
         self.phys: dict[int, int] = {}
 
     def add_node(self, memory: PhysicalMemory, node: int, phys: int) -> None:
@@ -174,6 +183,16 @@ class Pgdat:
                 found = [listed.get(node, {}).get(order, ()) for listed in (blocks, cma)]
                 count = sum(map(len, found))
                 memory.store_u64(at + self.migrate_types * LIST_HEAD_BYTES, count)
+
+    def write_present(self, memory: PhysicalMemory, node: int, present: int, managed: int) -> None:
+        """Write how many pages a node has, and how many the page allocator was given."""
+        phys = self.phys[node]
+        memory.store_u64(phys + self.node_present_pages, present)
+        memory.store_u64(phys + self.present_pages, present)
+        if self.managed_pages is not None:
+            memory.store_u64(phys + self.managed_pages, managed)
+        first = memory.load_u64(phys + self.node_start_pfn)
+        memory.store_u64(phys + self.zone_start_pfn, first)
 
     def _write_span(
         self, memory: PhysicalMemory, pages: PageAllocator, node: int, phys: int

@@ -78,6 +78,10 @@ class Tasks:
         self._write_task(swapper, self.phys[0], self._image.init_stack, cpu=0)
         self._empty_lists(self.phys[0])
         self._write_signal(0)
+        root = virt_of(self._image.swapper_pg_dir)
+        self._structs.put(
+            *("mm_struct", self._image.phys["init_mm"]), pgd=root, mm_users=2, mm_count=1
+        )
         self._structs.put(
             "pid_namespace",
             self._image.phys["init_pid_ns"],
