@@ -15,6 +15,7 @@ import pytest
 import vmemmap
 from oracles.simulated import Dump, bytes_at, crash, event, loads, spec_of
 from vmemmap.simulate import PagePlan
+from vmemmap.simulate.crash.dmesg import dmesg
 from vmemmap.simulate.memory.image import VIRT
 from vmemmap.simulate.mm.usage import Use
 from vmemmap.simulate.sched.roster import CRASHER, TASKS
@@ -178,6 +179,95 @@ def test_tasks(tmp_path: Path, release: str, mmu: Any, order: Any) -> None:
         assert {thread.tid for thread in program.threads()} == {task.pid for task in TASKS}
         assert program.crashed_thread().tid == CRASHER.pid
         assert program.stack_trace(502)[0].pc == program.stack_trace(CRASHER.pid)[0].pc
+
+
+def open_with_types(dump: Dump) -> Any:
+    vmlinux = dump.path.with_name("vmlinux")
+    dump.machine.write_symbols(vmlinux, debug_info=True)
+    program = open_in_drgn(dump)
+    program.create_loaded_modules()
+    program.main_module().try_file(vmlinux, force=True)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("release", "page", "mmu", "order"),
+    [
+        ("2.6.35", 4096, "hash", "big"),  # one vm_stat, no managed_pages
+        ("4.7", 65536, "hash", "little"),
+        ("4.19", 65536, "radix", "big"),  # vm_zone_stat and vm_node_stat, totalram_pages a word
+        ("6.12", 65536, "radix", "little"),
+        pytest.param("5.10", 4096, "radix", "big", marks=pytest.mark.full),
+        pytest.param("7.2", 4096, "radix", "little", marks=pytest.mark.full),
+    ],
+)
+def test_counters(tmp_path: Path, release: str, page: int, mmu: Any, order: Any) -> None:
+    """The kernel has counted what the allocators gave, and what drgn counts page by page."""
+    from drgn.helpers.linux import mm, mmzone, nodemask, vmstat
+
+    spec = spec_of(release, page=page, mmu=mmu, byte_order=order, nodes=4)
+    dump = crash(spec, tmp_path / "vmcore")
+    program, machine = open_with_types(dump), dump.machine
+    assert [node.node_id.value_() for node in mmzone.for_each_online_pgdat(program)] == [0, 1]
+    assert [*nodemask.for_each_node(program)] == [0, 1, 2, 3]
+    assert [*nodemask.for_each_node_state(program, program["N_NORMAL_MEMORY"])] == [0, 1]
+    free = {node: machine.pages.free_ranges(node).total for node in (0, 1)}
+    zones = {node: mmzone.NODE_DATA(program, node).node_zones[0] for node in (0, 1)}
+    for node, zone in zones.items():
+        assert vmstat.zone_page_state(zone, program["NR_FREE_PAGES"]) == free[node]
+        size = sum(part.size for part in spec.memory if part.node == node) // page
+        assert zone.present_pages == zone.spanned_pages == size
+        assert mmzone.NODE_DATA(program, node).node_present_pages == size
+    split = release != "2.6.35" and release != "4.7"
+    plan = spec.pages
+    wanted = {
+        "NR_FILE_PAGES": plan.cache + plan.cache_private,
+        "NR_INACTIVE_ANON": plan.anonymous,
+        "NR_ANON_MAPPED" if split else "NR_ANON_PAGES": plan.anonymous,
+        "NR_FILE_DIRTY": 0,
+    }
+    array = program["vm_node_stat" if split else "vm_stat"]
+    found = {name: array[program[name]].counter.value_() for name in wanted}
+    assert found == wanted
+    slabs = "NR_SLAB_UNRECLAIMABLE" + ("_B" if release in ("5.10", "6.12", "7.2") else "")
+    assert array[program[slabs]].counter == plan.slab
+    if split:
+        assert vmstat.nr_free_pages(program) == sum(free.values())
+    if mmu == "hash":
+        return  # whose struct pages drgn does not reach by itself
+    given = {0: 0, 1: 0}
+    for pfn, struct_page in mm.for_each_valid_pfn_and_page(program):
+        given[int(pfn >= (256 << 20) // page)] += not mm.PageReserved(struct_page)
+    managed = {node: zone.managed_pages for node, zone in zones.items()}
+    atomic = release != "4.19"
+    words = {node: count.counter if atomic else count for node, count in managed.items()}
+    assert {node: word.value_() for node, word in words.items()} == given
+    assert mm.totalram_pages(program) == sum(given.values())
+    cached = mm.pfn_to_page(program, machine.usage.of(Use.CACHE)[0].start)
+    assert mm.decode_page_flags(cached) == "|".join(
+        sorted(("PG_lru", "PG_referenced", "PG_uptodate"), key=lambda name: program[name].value_())
+    )
+    huge = mm.pfn_to_page(program, machine.usage.of(Use.HUGE)[0].start)
+    assert mm.page_size(huge) == 2 << 20
+    mapped = machine.usage.of(Use.VMALLOC)[0].start
+    assert mm.vmalloc_to_pfn(program, machine.kernel.regions.vmalloc.start) == mapped
+    assert mm.virt_to_phys(program, LINEAR + 0x345678) == 0x345678
+
+
+@pytest.mark.parametrize(
+    ("release", "order"), [("3.10", "big"), ("4.14", "little"), ("5.10", "big"), ("6.12", "little")]
+)
+def test_log(tmp_path: Path, release: str, order: Any) -> None:
+    """drgn reads the log by the types, in each form that it knows."""
+    from drgn.helpers.linux.printk import get_printk_records
+
+    dump = crash(spec_of(release, byte_order=order, pages=PagePlan()), tmp_path / "vmcore")
+    said = dmesg(dump.machine._crashed(dump.machine.memory))
+    records = get_printk_records(open_with_types(dump))
+    assert [(r.seq, r.timestamp, r.level, r.text.decode()) for r in records] == [
+        (number, m.time_ns, m.level, m.text) for number, m in enumerate(said)
+    ]
+    assert {record.continuation for record in records} == {False}
 
 
 def test_tasks_in_memory_of_the_kernel(tmp_path: Path) -> None:
