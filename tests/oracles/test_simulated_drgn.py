@@ -217,6 +217,7 @@ def test_counters(tmp_path: Path, release: str, page: int, mmu: Any, order: Any)
         assert vmstat.zone_page_state(zone, program["NR_FREE_PAGES"]) == free[node]
         size = sum(part.size for part in spec.memory if part.node == node) // page
         assert zone.present_pages == zone.spanned_pages == size
+        assert zone.zone_start_pfn == mmzone.NODE_DATA(program, node).node_start_pfn
         assert mmzone.NODE_DATA(program, node).node_present_pages == size
     split = release != "2.6.35" and release != "4.7"
     plan = spec.pages

@@ -87,7 +87,7 @@ def debug_sections(machine: DescribedKernel) -> dict[str, bytes]:
     """
     kernel = machine.kernel
     packer = DwarfPacker(kernel.byte_order, "vmemmap.simulate")
-    types = _Types(packer, machine)
+    types = _Types(packer, machine, for_debuggers=True)
     types.add()
     for name, kind in (*types.variables(), *debugger_variables(packer, kernel, types.known)):
         file = log_file(kernel) if name == "log_buf" else ""
@@ -127,8 +127,10 @@ class TypePacker(Protocol):
 class _Types:
     """The types of one kernel."""
 
-    def __init__(self, packer: TypePacker, machine: DescribedKernel) -> None:
-        kernel = machine.kernel
+    def __init__(
+        self, packer: TypePacker, machine: DescribedKernel, *, for_debuggers: bool = False
+    ) -> None:
+        kernel, self._for_debuggers = machine.kernel, for_debuggers
         self._kernel, self._nodes = kernel, machine.nodes
         self._section_bytes = machine.sparsemem.entry_bytes
         self._section_roots = machine.sparsemem.length
@@ -306,11 +308,6 @@ class _Types:
             [("free_list", lists, 0), ("nr_free", self._u64, counted)],
         )
         areas = self._array(area, self._kernel.free_area_orders)
-        managed = []
-        if nodes.managed_pages is not None:
-            atomic = self._kernel.version >= ATOMIC_SINCE
-            kind = self._atomic_long if atomic else self._u64
-            managed = [("managed_pages", kind, nodes.managed_pages)]
         counters: list[Member] = []
         if self._kernel.version >= stat_items.SPLIT_SINCE:
             counters = [("vm_stat", self._counters(stat_items.NODE_ITEMS), nodes.node_vm_stat)]
@@ -320,9 +317,7 @@ class _Types:
             [
                 ("spanned_pages", self._u64, nodes.spanned_pages),
                 ("free_area", areas, pgdat.ZONE_FREE_AREA),
-                ("zone_start_pfn", self._u64, nodes.zone_start_pfn),
-                ("present_pages", self._u64, nodes.present_pages),
-                *managed,
+                *(self._zone_spans() if self._for_debuggers else ()),
                 ("vm_stat", self._counters(stat_items.ZONE_ITEMS), nodes.vm_stat),
             ],
         )
@@ -339,6 +334,16 @@ class _Types:
                 *counters,
             ],
         )
+
+    def _zone_spans(self) -> Iterator[Member]:
+        """Yield what VMCOREINFO does not have of a zone, and what readers do without."""
+        nodes = self._nodes
+        yield "zone_start_pfn", self._u64, nodes.zone_start_pfn
+        yield "present_pages", self._u64, nodes.present_pages
+        if nodes.managed_pages is not None:
+            atomic = self._kernel.version >= ATOMIC_SINCE
+            kind = self._atomic_long if atomic else self._u64
+            yield "managed_pages", kind, nodes.managed_pages
 
     def _counters(self, items: eras.Table[str]) -> int:
         return self._array(self._atomic_long, stat_items.count_of(self._kernel.at(items)))
