@@ -113,8 +113,6 @@ def run(interrupt: _Handler = signal.default_int_handler) -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be a text
-    # Being told to end is ending like any other: what was half written is taken away.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # Nearly all that modules make stays to the end. Python would look through it for garbage again
     # and again, which is a fifth of the time that a short command takes.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
