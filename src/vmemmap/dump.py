@@ -29,7 +29,7 @@ from vmemmap.facts.obtain import Obtained, obtain_vmcoreinfo
 from vmemmap.facts.vmcoreinfo.text import Vmcoreinfo
 from vmemmap.findings import Finding, Severity
 from vmemmap.formats.extract_note import ExtractNote, find_extract_note
-from vmemmap.intervals import Intervals, join
+from vmemmap.intervals import Intervals
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.progress import Progress, no_progress
 from vmemmap.source.base import PhysicalSource
@@ -332,16 +332,14 @@ class Dump:
         """For each entry of `listed` the place that its block names, if that is another, else 0."""
         return self.known_list.misplaced
 
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Name the entries whose block says that it belongs to another place, as far as asked."""
+        return self.known_list.elsewhere()
+
     @property
-    def misplaced_pfns(self) -> Intervals:
-        """The pages that blocks describe which say themselves that they belong elsewhere."""
-        table = self.backing
-        start, end = table.pfn_start, table.pfn_end
-        rows = np.flatnonzero(self.misplaced)
-        rows = rows[table.usable[rows]]
-        if start is None or end is None or not len(rows):
-            return np.empty((0, 2), dtype=np.int64)
-        return join(start[rows].astype(np.int64), end[rows].astype(np.int64))
+    def doubtful_pfns(self) -> Intervals:
+        """The pages that entries of the list describe whose block is not theirs, or may not be."""
+        return self.known_list.doubtful_pfns
 
     def count_rescued(self, layout: AddressLayout) -> int:
         """Count the blocks that a search finds if the kernel has this layout, and no list."""
@@ -401,6 +399,7 @@ class Dump:
             self.vmemmap_runs,
             self.evidence.vmemmap_base.value,
             self.backing,
+            self.known_list.elsewhere,
             self._progress,
         )
 

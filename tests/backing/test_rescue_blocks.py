@@ -71,6 +71,7 @@ def found(memory: Memory, order: Order, **changes: Any) -> dict[int, int]:
         block_size=BLOCK,
         region=Run(BASE, BASE + PAGES * BLOCK),
         base=BASE,
+        initialised=every,
         memory=every,
         **options,
     )

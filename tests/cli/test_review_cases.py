@@ -240,21 +240,31 @@ def test_classes_that_cannot_be_known_are_null(run_vmemmap, tmp_path) -> None:
     assert "cannot be known" in run_vmemmap(*asked).out
 
 
-@pytest.mark.parametrize("release", ["3.0", "4.4"])
+@pytest.mark.parametrize("release", ["3.13", "4.4"])
 def test_huge_pages_that_nothing_marks_are_no_page_cache(run_vmemmap, tmp_path, release) -> None:
-    dump, vmlinux = tmp_path / "vmcore", tmp_path / "vmlinux"
+    dump = tmp_path / "vmcore"
     plan = [f"kernel.release={release}", "pages.huge=512", "pages.cache=40"]
     sets = [word for field in plan for word in ("--set", field)]
-    run_vmemmap("simulate", "--memory", "512M", *sets, "-o", dump, "--vmlinux", vmlinux)
-    ran = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json")
+    run_vmemmap("simulate", "--memory", "512M", *sets, "-o", dump)
+    ran = run_vmemmap("usage", dump, "-f", "json")
     kinds = ran.json["kinds"]
     assert (ran.code, kinds["cache"], kinds["hugetlb"]) == (0, 40, None)
-    text = run_vmemmap("usage", dump, "--vmlinux", vmlinux)
+    text = run_vmemmap("usage", dump)
     assert re.search(r"^  hugetlb +unknown$", text.out, re.MULTILINE)
     assert "info: hugetlb_unknown: " in text.err
-    table = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "csv").out
+    table = run_vmemmap("usage", dump, "-f", "csv").out
     assert re.search(r"^,*hugetlb,,$", table, re.MULTILINE)
     assert kinds["other"] + kinds["compound_tail"] >= 512
+
+
+def test_huge_pages_are_told_by_the_address_of_their_destructor(run_vmemmap, tmp_path) -> None:
+    """Before 3.16 VMCOREINFO does not have it, and a vmlinux has."""
+    dump, vmlinux = tmp_path / "vmcore", tmp_path / "vmlinux"
+    plan = ["kernel.release=3.0", "kernel.byte_order=big", "pages.huge=512", "pages.cache=40"]
+    sets = [word for field in plan for word in ("--set", field)]
+    run_vmemmap("simulate", "--memory", "512M", *sets, "-o", dump, "--vmlinux", vmlinux)
+    kinds = run_vmemmap("usage", dump, "--vmlinux", vmlinux, "-f", "json").json["kinds"]
+    assert (kinds["hugetlb"], kinds["cache"], kinds["compound_tail"]) == (512, 40, 0)
 
 
 def test_drgn_options_after_the_dump_are_named(run_vmemmap, machine, tmp_path) -> None:

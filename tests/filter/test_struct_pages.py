@@ -79,7 +79,10 @@ def test_what_stays_is_still_described(tmp_path) -> None:
                 other.read_phys(min(lost) * page, 8)
 
 
-@pytest.mark.parametrize("kind", ["phys_duplicate", "phys_outside", "block_over_kernel"])
+@pytest.mark.parametrize(
+    "kind",
+    ["phys_duplicate", "phys_swapped", "phys_outside", "block_over_kernel", "block_over_nodes"],
+)
 def test_damaged_list_is_not_trusted(tmp_path, kind: str) -> None:
     options: dict[str, Any] = {"page": 4096, "block_size": 4096}
     sound = crash(spec_of("6.1", memory=((0, 0, 112), (1, 128, 64)), **options), tmp_path / "sound")
@@ -89,4 +92,10 @@ def test_damaged_list_is_not_trusted(tmp_path, kind: str) -> None:
     with vmemmap.open(tmp_path / "broken") as core:
         result = core.filter(tmp_path / "out", 30, "snappy", drop_struct_pages=True)
     assert "struct_pages" not in result.gone
-    assert result.warnings == ("struct pages are kept: the list is damaged",)
+    assert result.warnings[-1] == "struct pages are kept: the list is damaged"
+    # No page that stays in the sound dump is lost by what another page's struct page says.
+    assert "that are not theirs" in result.warnings[0]
+    assert result.unclassified
+    kept = set(read_table(tmp_path / "out").kept.tolist())
+    stays = [run for run in sound.machine.known_pages() if not (run.levels or 0) >> 30 & 1]
+    assert not {pfn for run in stays for pfn in range(run.pfn_start, run.pfn_end)} - kept

@@ -54,6 +54,9 @@ class MachineSource:
         self.warnings: list[str] = []
         self.reads = 0
 
+    def view(self, address: int, size: int) -> memoryview:
+        return memoryview(self.read(address, size))
+
     def read(self, address: int, size: int) -> bytes:
         self.reads += 1
         out = bytearray()

@@ -6,6 +6,7 @@ It asks the facts, the address layout and the dump's memory; how a list is walke
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from vmemmap.facts.backing import BackingFacts
 from vmemmap.facts.kernel import KernelFacts
 from vmemmap.facts.mmu import HASH
 from vmemmap.findings import Finding, Severity
+from vmemmap.intervals import Intervals, join
 from vmemmap.mmzone.mem_section import MemSection
 from vmemmap.mmzone.read_sections import read_section_table
 from vmemmap.source.base import PhysicalSource
@@ -31,7 +33,7 @@ from vmemmap.translate.regions import AddressLayout
 
 if TYPE_CHECKING:
     from vmemmap.backing.own_place import OwnPlaces
-    from vmemmap.backing.rescue_search import Effort
+    from vmemmap.backing.rescue_search import Effort, Search
 
 _MANY_NODES = 1 << 16
 """Nodes of a list that take megabytes of the dump, which are let go of when they have been read."""
@@ -124,7 +126,52 @@ class KnownList:
         asking = self._own_places(table)
         if asking is None:
             return table.places
-        return np.maximum(table.places, asking.misplaced(table, initialised, base))
+        rows, places = np.flatnonzero(table.usable), table.places.copy()
+        places[rows] = asking.misplaced(table.phys[rows], table.virt[rows], initialised, base)
+        return places
+
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Name the entries of which `misplaced` gives the place.
+
+        Those of which it was known before are among the table's own findings.
+        """
+        known = self.backing.places[: len(self.listed)]
+        return tuple(self.listed.elsewhere(np.where(known == 0, self.misplaced, 0)))
+
+    @property
+    def doubtful_pfns(self) -> Intervals:
+        """The pages that entries describe whose block is not theirs, or may not be.
+
+        It lies where no block can be, it says itself that it is another's, or two entries have it.
+        """
+        table, nothing = self.backing, np.empty((0, 2), dtype=np.int64)
+        start, end = table.pfn_start, table.pfn_end
+        if start is None or end is None or not table.usable.any():
+            return nothing
+        doubtful = np.zeros(len(table), dtype=np.bool_)
+        doubtful[: len(self.misplaced)] = self.misplaced != 0
+        with suppress(FactError):
+            search, sound = self._search(table)
+            rows = np.flatnonzero(sound & ~doubtful)
+            rows = rows[np.argsort(table.phys[rows], kind="stable")]
+            near = np.flatnonzero(np.diff(table.phys[rows]) < np.uint64(table.block_size))
+            doubtful |= ~search.fits(table.phys, table.virt)
+            doubtful[rows[near]] = doubtful[rows[near + 1]] = True
+        doubtful &= table.usable
+        if not doubtful.any():
+            return nothing
+        return join(start[doubtful].astype(np.int64), end[doubtful].astype(np.int64))
+
+    def _search(self, table: BackingTable) -> tuple[Search, NDArray[np.bool_]]:
+        """Give the search for what a table lacks, and which entries are sound; a FactError."""
+        from vmemmap.backing.rescue import start_search
+
+        region = self._evidence.layout.vmemmap
+        return start_search(
+            *(self._mem_section, self._source, table, table.places),
+            *(self._evidence.vmemmap_base.value, Run(region.start, region.end)),
+            table.block_size,
+        )
 
     def _own_places(self, table: BackingTable) -> OwnPlaces | None:
         """Give what asks blocks for their place; None where it is not known how."""

@@ -16,6 +16,7 @@ Source: Linux mm/mm_init.c (mm/page_alloc.c before 6.4), __init_single_page().
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder, Run, numpy_prefix
 from vmemmap.backing.table import BackingTable
 from vmemmap.errors import ReadError
-from vmemmap.intervals import Intervals, intersect
+from vmemmap.intervals import Intervals, holds, intersect
 from vmemmap.source.base import PhysicalSource
 
 WORDS_AT_LEAST = 4
@@ -33,8 +34,8 @@ OTHERS_AT_MOST = 0.1
 _BLOCKS_ASKED = 2048
 """Of a longer list so many entries are looked at, spread over it."""
 _CONTESTED = 256
-_PIECE_BYTES = 64 << 10
-_PIECES = 3
+_PIECE_BYTES = 4 << 10
+_PIECES = 9
 """So many pieces of a block are looked at, until one says something."""
 
 
@@ -101,12 +102,18 @@ class OwnPlaces:
         return None
 
     def misplaced(
-        self, table: BackingTable, initialised: Intervals, base: int
+        self,
+        phys: NDArray[np.uint64],
+        virt: NDArray[np.uint64],
+        initialised: Intervals,
+        base: int,
     ) -> NDArray[np.uint64]:
         """Find entries whose block says that it belongs to another place than they say.
 
         Args:
-            table: The list; of more than 2,048 usable entries so many are looked at.
+            phys: Where each block begins; of more than 2,048 so many are looked at, as far as the
+                dump has their beginning.
+            virt: The place that each entry gives it, in the vmemmap.
             initialised: The part of the vmemmap whose struct pages were made when their memory came
                 into use, in bytes from the base; what lies elsewhere may be what lay there before.
             base: Virtual address of the struct page of pfn 0.
@@ -114,18 +121,46 @@ class OwnPlaces:
         Returns:
             For each entry the place that its block names; 0 where that is its own, or unknown.
         """
-        places = np.zeros(len(table), dtype=np.uint64)
-        rows = np.flatnonzero(table.usable & (table.virt >= np.uint64(base)))
+        places = np.zeros(len(phys), dtype=np.uint64)
+        rows = np.flatnonzero(virt >= np.uint64(base))
         if len(rows) > _BLOCKS_ASKED:
             rows = rows[np.linspace(0, len(rows) - 1, _BLOCKS_ASKED).astype(np.int64)]
-        size = self.block_size
-        columns = table.phys[rows].tolist(), table.virt[rows].tolist()
-        for row, phys, virt in zip(rows.tolist(), *columns, strict=True):
-            block = np.array([[virt - base, virt - base + size]], dtype=np.int64)
-            place = self.of_block(phys, intersect(initialised, block) - (virt - base))
-            if place is not None and place != virt:
+        rows = rows[self.source.stored_many(phys[rows])]
+        phys, virt = phys[rows], virt[rows]
+        # Nearly all say at their beginning that they are right: that is seen of all at once.
+        offset = (virt - np.uint64(base)).astype(np.int64)
+        doubtful = ~self._agree(phys, virt, holds(initialised, offset, _PIECE_BYTES))
+        columns = rows[doubtful].tolist(), phys[doubtful].tolist(), offset[doubtful].tolist()
+        for row, start, at in zip(*columns, strict=True):
+            block = np.array([[at, at + self.block_size]], dtype=np.int64)
+            place = self.of_block(start, intersect(initialised, block) - at)
+            if place is not None and place != at + base:
                 places[row] = place
         return places
+
+    def _agree(
+        self, phys: NDArray[np.uint64], virt: NDArray[np.uint64], there: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Tell which blocks say at their beginning that they belong where their entries say.
+
+        Args:
+            phys: Where each begins.
+            virt: What its entry says.
+            there: Of which the beginning may be believed.
+        """
+        size = min(_PIECE_BYTES, self.block_size)
+        rows, data = [], []
+        for row in np.flatnonzero(there).tolist():
+            with suppress(ReadError):
+                data.append(self.source.view(int(phys[row]), size))
+                rows.append(row)
+        agree = np.zeros(len(phys), dtype=np.bool_)
+        word = np.frombuffer(b"".join(data), numpy_prefix(self.order) + "u8")
+        word = word.reshape(len(rows), size // 8)
+        named = virt[rows, None] + np.arange(0, size, 8, dtype=np.uint64)
+        own = (word[:, :-1] == named[:, :-1]) & (word[:, 1:] == named[:, :-1])
+        agree[rows] = own.sum(axis=1) >= WORDS_AT_LEAST
+        return agree
 
     def contested(self, table: BackingTable) -> NDArray[np.uint64]:
         """Find newer entries that have the place of an older one, and not the block for it.

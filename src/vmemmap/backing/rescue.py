@@ -75,7 +75,7 @@ def start_search(
     kernel = mem_section.kernel
     size, page_size = kernel.struct_page_size.value, kernel.page_size.value
     ranges = source.ranges().astype(np.int64).reshape(-1, 2)
-    present = np.array([[0, (region.end - base) // size]], dtype=np.int64)
+    present = initialised = np.array([[0, (region.end - base) // size]], dtype=np.int64)
     memory = join(ranges[:, 0], ranges[:, 1])
     with suppress(FactError):
         sections = read_section_table(mem_section, base)
@@ -84,6 +84,7 @@ def start_search(
         memory = join(known[:, 0], known[:, 1])
         if not any(finding.severity is Severity.ERROR for finding in sections.findings):
             present = in_table  # of a damaged table what is lost may be wanted as well
+            initialised = sections.initialised
     nodes, _ = linear_phys_many(table.node)
     pages = distinct(nodes // np.uint64(page_size)).astype(np.int64)
     own_pages = np.column_stack([pages, pages + 1]) * page_size
@@ -97,6 +98,7 @@ def start_search(
         region=region,
         base=base,
         wanted=present * size,
+        initialised=initialised * size,
         memory=memory,
         taken=table.phys[:0],
         effort=effort,
@@ -161,7 +163,7 @@ def rescue_list(
     nothing = walk.node[:0]
     nodes = blocks = Found(nothing, nothing, nothing)
     if len(search.wanted):
-        nodes = find_nodes(search, table.node[sound]).without(table.node[places != 0])
+        nodes = search.in_place(find_nodes(search, table.node[sound]), table.node[places != 0])
         taken = np.concatenate([search.taken, nodes.phys])
         search = replace(search, wanted=search.without(nodes), taken=taken)
         if len(search.wanted):

@@ -201,6 +201,7 @@ def guess_block_size(
         region=region,
         base=region.start,
         wanted=ranges[:0],
+        initialised=np.empty((0, 2), dtype=np.int64),
         memory=ranges,
         taken=np.empty(0, np.uint64),
         effort=effort,

@@ -66,9 +66,8 @@ class Found:
     virt: NDArray[np.uint64]
     unseen: tuple[str, ...] = ()
 
-    def without(self, nodes: NDArray[np.uint64]) -> Found:
-        """Give the entries but those of some nodes."""
-        left = ~is_among(self.node, nodes)
+    def only(self, left: NDArray[np.bool_]) -> Found:
+        """Give some of the entries."""
         return Found(self.node[left], self.phys[left], self.virt[left], self.unseen)
 
 
@@ -84,6 +83,7 @@ class Search:
         region: The vmemmap.
         base: Virtual address of the struct page of pfn 0.
         wanted: What of the vmemmap has no entry and should have one, in bytes from the base.
+        initialised: What of it was made when its memory came into use, likewise.
         memory: All memory that a block may lie in, in bytes.
         taken: Physical starts of blocks that are in use, uint64.
         effort: When to end.
@@ -96,6 +96,7 @@ class Search:
     region: Run
     base: int
     wanted: Intervals
+    initialised: Intervals
     memory: Intervals
     taken: NDArray[np.uint64]
     effort: Effort = DEFAULT_EFFORT
@@ -112,6 +113,17 @@ class Search:
         fits = ((phys | virt) & mask == 0) & (phys < limit) & (virt >= start) & (virt < end)
         at = np.where(fits, phys, np.uint64(0)).astype(np.int64)
         return np.asarray(fits & holds(self.memory, at, self.block_size))
+
+    def in_place(self, found: Found, wrong: NDArray[np.uint64]) -> Found:
+        """Give what was found but for nodes that have a block which is not theirs.
+
+        Args:
+            found: Nodes found again.
+            wrong: Nodes of the list of which that is known.
+        """
+        found = found.only(~is_among(found.node, wrong))
+        places = self.own_places.misplaced(found.phys, found.virt, self.initialised, self.base)
+        return found.only(places == 0)
 
     def is_wanted(self, virt: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which of some blocks hold struct pages that have no entry; all lie in the region."""

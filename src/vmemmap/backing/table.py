@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import Phys, Run, Virt, shown_in_hex
 from vmemmap.backing.walk import Walk
-from vmemmap.distinct import distinct, repeats
+from vmemmap.distinct import distinct, is_among, repeats
 from vmemmap.findings import Finding, Severity
 from vmemmap.frames import Tabular
 from vmemmap.shown import ShortTable
@@ -349,10 +349,12 @@ class BackingTable(Sequence[Entry], Tabular):
             + " (this kernel may make a second one when memory is added)" * self._duplicates_legal,
         )
         elsewhere = np.flatnonzero(self.places)
+        if not len(elsewhere):
+            return found
         return found + self.describe(
             "virt_duplicate",
             Severity.WARNING,
-            elsewhere[np.isin(self.virt[elsewhere], self.virt[usable])],
+            elsewhere[is_among(self.virt[elsewhere], self.virt[usable & ~self.rescued])],
             "virt_addr {virt:#x} is in an older entry too, which has the block for it and is used",
         )
 

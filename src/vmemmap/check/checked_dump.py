@@ -66,6 +66,10 @@ class CheckedDump(Protocol):
         """For each entry of `listed` the place that its block names, if that is another, else 0."""
         ...
 
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Name the entries whose block says that it belongs to another place, as far as asked."""
+        ...
+
     @property
     def backing(self) -> BackingTable:
         """The list with what was rescued of it, where that was asked for."""

@@ -180,8 +180,7 @@ class _Check:
         )
         if table is not None:
             self._findings += audit_list(table, context)
-            known = self._dump.backing.places[: len(table)]
-            self._findings += table.elsewhere(np.where(known == 0, self._dump.misplaced, 0))
+            self._findings += self._dump.elsewhere()
         coverage = self._reach.measure(table, base)
         if sections is not None and (table is None or not table.usable.any()):
             self._findings += audit_sharing(

@@ -187,11 +187,11 @@ class Decider:
 
     def _doubtful(self) -> Intervals:
         """Give pages whose struct pages the list may have mixed up with others."""
-        pages = self._dump.misplaced_pfns
+        pages = self._dump.doubtful_pfns
         if len(pages):
             self.warnings.append(
-                f"{total(pages)} pages from pfn {int(pages[0, 0])} on are kept: their struct pages "
-                "say themselves that they belong elsewhere (vmemmap check tells more)"
+                f"{total(pages)} pages from pfn {int(pages[0, 0])} on are kept: the list gives "
+                "them struct pages that are not theirs, or may not be (vmemmap check tells more)"
             )
         return pages
 

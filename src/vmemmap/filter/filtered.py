@@ -32,8 +32,8 @@ class FilteredDump(Protocol):
         ...
 
     @property
-    def misplaced_pfns(self) -> Intervals:
-        """The pages that blocks describe which say themselves that they belong elsewhere."""
+    def doubtful_pfns(self) -> Intervals:
+        """The pages that entries of the list describe whose block is not theirs, or may not be."""
         ...
 
     @property

@@ -6,6 +6,7 @@ replace is an error.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,7 @@ class PageModel:
         runs: Which parts of the vmemmap are backed, and where.
         base: Virtual address of the struct page of pfn 0.
         backing: The list; empty where the kernel keeps none.
+        elsewhere: Names the blocks whose struct pages say that they are those of other memory.
         progress: Told how far a scan has come.
 
     Attributes:
@@ -65,11 +67,12 @@ class PageModel:
         runs: VmemmapRuns,
         base: int,
         backing: BackingTable,
+        elsewhere: Callable[[], Sequence[Finding]] = tuple,
         progress: Progress = no_progress,
     ) -> None:
         self._mem_section, self._kernel = mem_section, mem_section.kernel
         self._source, self.runs = source, runs
-        self._base, self._backing = base, backing
+        self._base, self._backing, self._elsewhere = base, backing, elsewhere
         self._progress = progress
         self._page_size = self._kernel.page_size.value
         self._findings: list[Finding] = []
@@ -239,7 +242,7 @@ class PageModel:
             self.array,
             self.exclusions,
             self.nodes,
-            (*self.sections.findings, *self._findings, *notes),
+            (*self._elsewhere(), *self.sections.findings, *self._findings, *notes),
             fields_detail,
             int(original.sum()),
             free_listed,
