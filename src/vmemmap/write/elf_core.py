@@ -7,10 +7,10 @@
 Whole blocks of zeros are left out of the file as holes, so a dump of a terabyte takes the room of
 what is in it. It writes no sections but the one that PN_XNUM needs. Memory that is left out is the
 end of a segment, which the file does not have: p_filesz below p_memsz, as makedumpfile does it.
-The bytes of such a file begin half a page off, as they mostly do in makedumpfile's. Where they begin at
-whole pages, makedumpfile (1.7.9 was tried) maps the file as far as the segment's memory would reach,
-and then reads what lies there, the next segments, as if it were that memory: wrong pages, and no
-error.
+The bytes of such a file begin half a page off, as they mostly do in makedumpfile's. Where they
+begin at whole pages, makedumpfile (1.7.9 was tried) maps the file as far as the segment's memory
+would reach, and reads what lies there, the next segments, as if it were that memory: wrong pages,
+and no error.
 
 Source: the ELF-64 object file format; Linux fs/proc/vmcore.c, kernel/kexec_file.c; makedumpfile
 readmem(), mappage_elf(), offset_to_pt_load_end().
@@ -109,10 +109,9 @@ def write_elf(
     flags: int = 0,
     page_size: int = 0,
 ) -> int:
-    """Write an ELF vmcore to any output; other arguments as for `write_elf_core`.
+    """Write an ELF vmcore to any output; arguments as for `write_elf_core`.
 
-    Args:
-        page_size: The kernel's, in bytes, where memory is left out.
+    The kernel's *page_size*, in bytes, is needed where memory is left out.
 
     Returns:
         The size of the file in bytes.
@@ -167,7 +166,7 @@ def _aligned(size: int) -> int:
 
 
 def data_at(notes: bytes, segments: Sequence[Segment], page_size: int = 0) -> int:
-    """Give the file offset of the first segment's bytes, half a page off where memory is left out."""
+    """Give the file offset of the first segment's bytes: half a page off if memory is left out."""
     in_part = any(segment.file_bytes < segment.size for segment in segments)
     return _aligned(_notes_at(segments) + len(notes)) + (page_size // 2 if in_part else 0)
 
