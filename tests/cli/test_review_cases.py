@@ -197,6 +197,35 @@ def test_pages_never_replace_their_dump(run_vmemmap, machine, tmp_path, name) ->
     assert dump.read_bytes() == machine.elf()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("extract", "{}"),
+        ("report", "{}"),
+        ("pages", "{}", "-f", "csv"),
+        ("read", "{}", "0x0"),
+        ("simulate", "--memory", "64M"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_replaces_another_dump(run_vmemmap, machine, tmp_path, command) -> None:
+    """What was made by the same command is made anew; nobody can make a crash again."""
+    dump, there = written(tmp_path, machine.elf()), tmp_path / "there"
+    words = [word.format(dump) for word in command]
+    for other in (machine.elf(), machine.kdump(), b"makedumpfile\0\0\0\0\1"):
+        there.write_bytes(other)
+        ran = run_vmemmap(*words, "-o", there)
+        assert ran.code == 2
+        assert ran.err.startswith(f"vmemmap: {there} is a dump, which would be lost: name another")
+        assert there.read_bytes() == other
+    there.write_bytes(b"anything else")
+    assert run_vmemmap(*words, "-o", there).code != 2
+    if command[0] in ("extract", "simulate"):
+        first = there.stat().st_ino
+        assert run_vmemmap(*words, "-o", there).code == 0
+        assert there.stat().st_ino != first
+
+
 def test_pages_never_replace_a_device(run_vmemmap, machine, tmp_path) -> None:
     pytest.importorskip("pyarrow")
     pipe = tmp_path / "pipe.parquet"

@@ -357,6 +357,31 @@ def refuse_to_replace(output: str, *inputs: str | None) -> None:
                 raise click.BadParameter(f"{output} would replace what is read: name another file")
 
 
+def spare_dump(output: str, of_ours: Callable[[Vmcore], bool] | None = None) -> None:
+    """Check that an output file would not replace a dump, which cannot be had again.
+
+    Args:
+        output: The file that is to be written.
+        of_ours: Tells of a dump that the same command makes another like it.
+
+    Raises:
+        click.BadParameter: It would.
+    """
+    from vmemmap.source.detect import begins_like_a_dump
+
+    if not Path(output).is_file() or not begins_like_a_dump(output):
+        return
+    if of_ours is not None:
+        import vmemmap
+
+        with suppress(VmemmapError), vmemmap.open(output) as core:
+            if of_ours(core):
+                return
+    raise click.BadParameter(
+        f"{output} is a dump, which would be lost: name another file, or remove it first"
+    )
+
+
 def require_pyarrow() -> None:
     """Say what to install where pyarrow is missing, before long work.
 

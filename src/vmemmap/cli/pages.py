@@ -12,7 +12,7 @@ import click
 
 from vmemmap.cli.addresses import pfn_number
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace, require_pyarrow
+from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace, require_pyarrow, spare_dump
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ _FORM_OF_SUFFIX = {
     "-o",
     metavar="FILE",
     default="-",
-    help="Where to; without it, or as -, stdout.  [default: -]",
+    help="Where to, over what is there if it is no dump; without it, or as -, stdout.  "
+    "[default: -]",
 )
 @click.option(
     "--format",
@@ -72,6 +73,7 @@ def command(
 
     if output != "-":
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+        spare_dump(output)
     form = form or _form_of(output)
     chosen = fields.split(",") if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]
