@@ -124,7 +124,7 @@ def complain(path: str, message: str) -> None:
     """Write one line about a file to stderr."""
     from vmemmap.shown import escaped
 
-    tell(f"vmemmap: {escaped(path)}: {message}")
+    tell(f"vmemmap: {escaped(path) or repr('')}: {message}")
 
 
 def show_warnings(core: Vmcore, told: Sequence[str] = ()) -> list[str]:
