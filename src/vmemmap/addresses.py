@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmemmap.absence import Absence
 from vmemmap.address import Phys, Run, Virt
@@ -98,7 +99,8 @@ class Addresses:
     def close(self) -> None:
         """Let go of the dump: a closed one has no addresses any more."""
         self._dump = self._source = self._memory = CLOSED
-        vars(self).pop("space", None)
+        for name in ("space", "_paged"):
+            vars(self).pop(name, None)
 
     @established
     def space(self) -> AddressSpace:
@@ -176,7 +178,17 @@ class Addresses:
                     *(entry, absence is None, absence),
                 )
             )
+        for region, rows in self._paged:
+            inside = np.uint64(phys) - rows[:, 1] < rows[:, 2]
+            for start, at, _size in rows[inside].tolist():
+                where = Virt(start + phys - at), Phys(phys), "page_table", region, None
+                found.append(Translation(*where, absence is None, absence))
         return tuple(found)
+
+    @established
+    def _paged(self) -> tuple[tuple[str, NDArray[np.uint64]], ...]:
+        """What page tables map, for `virtual`: of most dumps the first time takes milliseconds."""
+        return tuple(self.space.paged_runs())
 
     def _is_linear(self, phys: int) -> bool:
         """Tell whether this kernel's linear map reaches as far as a physical address."""

@@ -363,15 +363,15 @@ class Vmcore:
         return self._dump.addresses.translate(virt)
 
     def ptov(self, phys: int) -> tuple[Translation, ...]:
-        """Give the kernel virtual addresses of a physical one: linear map first, then vmemmap.
+        """Give the kernel virtual addresses of a physical one.
 
         Args:
             phys: Physical address (bytes), 0 to 2**64 - 1.
 
         Returns:
-            One in the linear map, unless the kernel had no memory there; and one for each entry of
-            the list in whose block it lies. What page tables map (vmalloc, I/O, a vmemmap without
-            a list) is not looked for.
+            One in the linear map, unless the kernel had no memory there; one for each entry of the
+            list in whose block it lies; and one for each place where page tables map it (vmalloc,
+            modules, I/O, a vmemmap without a list), as far as the dump has the tables.
 
         Raises:
             FactError: As for `backing`.

@@ -78,7 +78,9 @@ def test_each_level_that_crash_prints(real_dump, truth, dump: str, machine: str)
             assert answer is not None
             virt = int(answer[1], 16)
             if not answer[2].startswith("("):
-                assert core.vtop(virt).phys == int(answer[2], 16)
+                phys = int(answer[2], 16)
+                assert core.vtop(virt).phys == phys
+                assert virt in {found.virt for found in core.ptov(phys)}
                 mapped += 1
                 continue
             level, entry = _LEVEL.findall(part)[-1]

@@ -164,3 +164,17 @@ def test_the_zone_is_known_by_its_name(tmp_path, names, index) -> None:
         zones = tuple(zone(number, name) for number, name in enumerate(names))
         found = find_device_zone(kernel.types, layout, (NodeInfo(0, 0, 16, zones),))
     assert (None if found is None else found.value) == index
+
+
+@pytest.mark.parametrize("release", ["4.7", "6.12"])
+def test_a_node_that_is_mostly_a_device_names_its_zones(release: str) -> None:
+    """Its zone has a span of its own, within the node's, and lists on which nothing is."""
+    events = (event("add", 512, 1024, device=True), event("add", 2048, 64))
+    machine = Machine(spec_of(release, memory=((0, 0, 192),), pages=PagePlan(), events=events))
+    with vmemmap.open(machine) as core:
+        usage, (node,) = core.usage(), core.page_model.nodes
+    assert node.spanned == 2112 << 4
+    assert [zone.spanned for zone in node.zones if zone.spanned] == [2112 << 4, 1024 << 4]
+    assert {zone.node for zone in usage.zones} == {0}
+    assert usage.kinds["device"] == (1024 << 4 if release == "6.12" else 0)
+    assert {finding.code for finding in usage.findings} <= {"subsections_unknown"}

@@ -11,8 +11,10 @@ from builders.machine import Machine, build_machine
 from builders.page_tables import LEAF, LEAF_RIGHTS, POINTER_MASK, PRESENT
 from vmcore.machine_source import MachineSource, vmcore_of
 from vmemmap.errors import NotInDump, NotPresent, PageExcluded, PageLost, ReadError
+from vmemmap.translate import address_space
 from vmemmap.translate.page_tables.radix import RADIX_FORMATS
 from vmemmap.translate.page_tables.walk import PageTable
+from work import lines_of
 
 LINEAR = 0xC000000000000000
 VMALLOC = 0xC008000000000000
@@ -273,3 +275,23 @@ def test_in_bulk_as_one_by_one(byte_order: str, shape: dict[str, Any]) -> None:
             assert tree.translate(virt) == got
         except (NotPresent, ReadError):
             assert got == (1 << 64) - 1
+
+
+@SIZES
+def test_tables_that_lead_to_themselves_end(
+    page_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From each of its entries, and at each level: 8 million ways and more."""
+    machine = radix_machine(page_size=page_size)
+    machine.map_page(VMALLOC, 0x50000)
+    (_, top), (at, below), *_ = entries_to(machine, VMALLOC)
+    table = top & POINTER_MASK
+    for entry in range(512):
+        change(machine, table + 8 * entry, below & ~POINTER_MASK | table)
+    tree = tree_of(machine)
+    span = VMALLOC, VMALLOC + (1 << 49)
+    assert at // 4096 == table // 4096
+    assert lines_of(lambda: tree.mapped(*span, tables=100)) < 100_000
+    monkeypatch.setattr(address_space, "_TABLES_MAX", 100)
+    with vmcore_of(machine) as core:
+        assert core.ptov(0x50000)[0].method == "linear"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from vmemmap.address import ByteOrder, Run, numpy_prefix
 from vmemmap.backing.table import BackingTable
+from vmemmap.distinct import is_among
 from vmemmap.errors import ReadError
 from vmemmap.intervals import Intervals, holds, intersect
 from vmemmap.source.base import PhysicalSource
@@ -173,9 +174,11 @@ class OwnPlaces:
         """
         places = np.zeros(len(table), dtype=np.uint64)
         whole = np.array([[0, self.block_size]], dtype=np.int64)
+        older = np.flatnonzero(table.outdated)[:_CONTESTED]
         used = np.flatnonzero(table.usable)
+        used = used[is_among(table.virt[used], table.virt[older])]
         newest = dict(zip(table.virt[used].tolist(), used.tolist(), strict=True))
-        for row in np.flatnonzero(table.outdated)[:_CONTESTED].tolist():
+        for row in older.tolist():
             virt = int(table.virt[row])
             newer = newest[virt]
             place = self.of_block(int(table.phys[newer]), whole)

@@ -22,8 +22,9 @@ from vmemmap.report import ptov as report
 def command(dump: Opening, wanted: list[str], form: str) -> int:
     """Say at which virtual addresses the kernel has physical ones, and if they are in the dump.
 
-    That is the linear map, and the vmemmap where a block of the list lies there. Where the kernel
-    had no memory there is none (exit code 1).
+    That is the linear map, the vmemmap where a block of the list lies there, and wherever page
+    tables map it: vmalloc, modules, I/O. Where the kernel had no memory, and maps nothing, there is
+    none (exit code 1).
     """
     with dump.open() as core:
         rows = [report.record(core, physical(core, word)) for word in wanted]

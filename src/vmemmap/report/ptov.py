@@ -20,9 +20,10 @@ class VirtualRecord(TypedDict):
 
     Attributes:
         virt: The virtual address.
-        method: What maps it: linear, or vmemmap_list for a byte of the array of struct pages.
+        method: What maps it: linear; vmemmap_list for a byte of the array of struct pages; or
+            page_table.
         region: The part of the address space that it lies in.
-        entry: Index of the entry in the list; null for the linear map.
+        entry: Index of the entry in the list; null where it is no vmemmap_list.
     """
 
     virt: HexAddress

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,17 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmemmap.distinct import distinct
-from vmemmap.errors import FactError, NoSuchRegion, NotBacked, TranslateError
+from vmemmap.errors import FactError, NoSuchRegion, NotBacked, ReadError, TranslateError
 from vmemmap.linear_map import linear_phys, linear_phys_many
 from vmemmap.shown import ShortTable
 from vmemmap.translate.lookup import NOT_MAPPED, BlockTable
 from vmemmap.translate.page_tables.walk import PageTable
 from vmemmap.translate.regions import AddressLayout, Method
+from vmemmap.translate.runs import merge
 
 TablesOrWhy = Callable[[int], PageTable]
 """Gives the kernel's page tables, or raises what speaks against it for the address that asked."""
 
 _RUN_PAGES = 1 << 12
+_TABLES_MAX = 1 << 16
 _DENSE_PAGES_ALWAYS = 1 << 20
 _DENSE_PAGES_PER_ADDRESS = 8
 
@@ -121,6 +124,20 @@ class AddressSpace:
                 phys[inside] = self._walk_pages(virt[inside])
                 mask = phys != NOT_MAPPED
         return BulkTranslation(phys, mask)
+
+    def paged_runs(self) -> Iterator[tuple[str, NDArray[np.uint64]]]:
+        """Give what the page tables map, region by region; of damaged ones 65,536 tables each.
+
+        Yields:
+            The region's name, and rows of virtual address, physical address and size (bytes).
+        """
+        for region in self.layout.regions:
+            in_list = region.method is Method.VMEMMAP and len(self.blocks)
+            if region.method is Method.LINEAR or in_list:
+                continue
+            with suppress(FactError, TranslateError, ReadError):
+                tables = self.tables(region.start)
+                yield region.name, merge(tables.mapped(region.start, region.end, _TABLES_MAX))
 
     def runs(self, virt: int, size: int) -> Iterator[tuple[int, int]]:
         """Give the physical pieces of ``[virt, virt + size)``, in order.

@@ -73,7 +73,8 @@ class Snapshot:
         )
         lru = self.struct_pages.lru_of(0)
         blocks = self.owners.blocks, self.owners.cma_blocks
-        machine.nodes.write(machine.memory, machine.pages, *blocks, lru)
+        devices = [(part.node, part.start, part.end) for part in self.owners.idle if part.device]
+        machine.nodes.write(machine.memory, machine.pages, *blocks, lru, devices)
         self.vmcoreinfo = vmcoreinfo_text(machine, write_own_description(machine))
         write_crash(machine)
         write_log(machine.memory, kernel, dmesg(machine))

@@ -7,6 +7,7 @@ Source: Linux include/linux/mmzone.h.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +147,7 @@ class Pgdat:
         blocks: FreeBlocks,
         cma: FreeBlocks,
         lru_of: int,
+        devices: Sequence[tuple[int, int, int]] = (),
     ) -> None:
         """Write counts and list heads as they are now.
 
@@ -155,9 +157,11 @@ class Pgdat:
             blocks: First page frames of the free blocks, by node and order.
             cma: Those in CMA areas.
             lru_of: Virtual address of the ``lru`` member of page frame 0's struct page.
+            devices: Node, first page frame and the one after the last of each device's memory.
         """
         for node, phys in self.phys.items():
-            self._write_span(memory, pages, node, phys)
+            mine = [(start, end) for home, start, end in devices if home == node]
+            self._write_span(memory, pages, node, phys, mine)
             for order in range(self.kernel.free_area_orders):
                 for kind in range(self.migrate_types):
                     head = self.free_list(node, order, kind)
@@ -176,12 +180,33 @@ class Pgdat:
                 memory.store_u64(at + self.migrate_types * LIST_HEAD_BYTES, count)
 
     def _write_span(
-        self, memory: PhysicalMemory, pages: PageAllocator, node: int, phys: int
+        self,
+        memory: PhysicalMemory,
+        pages: PageAllocator,
+        node: int,
+        phys: int,
+        devices: list[tuple[int, int]],
     ) -> None:
         home = list(pages.home(node)) if node in pages.nodes else []
-        first, last = (home[0][0], home[-1][1]) if home else (0, 0)
-        memory.store_u64(phys + self.node_start_pfn, first)
-        memory.store_u64(phys + self.node_spanned_pages, last - first)
+        first, last = _span(home)
         memory.store_u64(phys + self.spanned_pages, last - first)
         free = pages.free_ranges(node).total + pages.cma_ranges(node).total if home else 0
         memory.store_u64(phys + self.vm_stat + 8 * NR_FREE_PAGES, free)
+        if devices:  # in a zone of their own, the last
+            first, last = _span(devices)
+            zone = phys + (self.zones - 1) * self.zone_bytes
+            memory.store_u64(zone + self.spanned_pages, last - first)
+            memory.store_u32(phys + self.nr_zones, self.zones)
+            for order in range(self.kernel.free_area_orders):  # nothing of it is ever free
+                for kind in range(self.migrate_types):
+                    at = ZONE_FREE_AREA + order * self.free_area_bytes + kind * LIST_HEAD_BYTES
+                    for word in (0, 8):
+                        memory.store_u64(zone + at + word, virt_of(zone + at))
+        first, last = _span([*home, *devices])
+        memory.store_u64(phys + self.node_start_pfn, first)
+        memory.store_u64(phys + self.node_spanned_pages, last - first)
+
+
+def _span(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Give the first page frame of some parts, and the one after the last."""
+    return min((start for start, _ in parts), default=0), max((end for _, end in parts), default=0)

@@ -14,6 +14,7 @@ Source: Linux arch/powerpc/mm/pgtable_64.c, and the headers that ``hash_linux`` 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -168,22 +169,29 @@ class PageTable:
             self._walk_many(virt[part], out[part])
         return out
 
-    def mapped(self, start: int, end: int) -> NDArray[np.uint64]:
+    def mapped(self, start: int, end: int, tables: int | None = None) -> NDArray[np.uint64]:
         """Find all that is mapped in a range, a table at a time.
 
         Args:
             start: First kernel virtual address, a multiple of the page size.
             end: The address after the last, likewise.
+            tables: How many tables to look into at most; None for all. A damaged table can lead to
+                itself, from each of its entries and at each level.
 
         Returns:
             Shape (n, 3), sorted: virtual address, physical address and size (bytes) of each leaf,
             cut to the range. What a table that is not in the dump maps is left out.
         """
-        parts = list(self._leaves(self.root, 0, start, end))
+        left = itertools.count() if tables is None else iter(range(tables))
+        parts = list(self._leaves(self.root, 0, start, end, left))
         return np.concatenate(parts) if parts else np.empty((0, 3), dtype=np.uint64)
 
-    def _leaves(self, table: int, depth: int, start: int, end: int) -> Iterator[NDArray[np.uint64]]:
-        """Yield the leaves below one table in the order of addresses."""
+    def _leaves(
+        self, table: int, depth: int, start: int, end: int, left: Iterator[int]
+    ) -> Iterator[NDArray[np.uint64]]:
+        """Yield the leaves below one table in the order of addresses, as far as *left* goes."""
+        if next(left, None) is None:
+            return
         u64, level = np.uint64, self._levels[depth]
         first, last = start >> level.shift, (end - 1) >> level.shift
         number = np.arange(first, last + 1, dtype=u64)
@@ -204,7 +212,7 @@ class PageTable:
                 continue
             for row, at in zip(group.tolist(), virt.tolist(), strict=True):
                 below = max(at, start), min(at + (1 << level.shift), end)
-                yield from self._leaves(int(pointer[row]), depth + 1, *below)
+                yield from self._leaves(int(pointer[row]), depth + 1, *below, left)
 
     def _entry(self, at: int) -> int:
         """Read the entry at a physical address, a multiple of 8, and keep what lies around it."""
