@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,26 @@ def test_no_command_replaces_another_dump(run_vmemmap, machine, tmp_path, comman
         first = there.stat().st_ino
         assert run_vmemmap(*words, "-o", there).code == 0
         assert there.stat().st_ino != first
+
+
+@pytest.mark.parametrize(
+    "command", [("filter", "-o", "-"), ("pages", "-f", "arrow"), ("read", "0x0", "-o", "-")]
+)
+def test_bytes_are_nothing_for_a_terminal_nor_for_a_closed_output(
+    run_vmemmap, machine, tmp_path, monkeypatch, command
+) -> None:
+    pytest.importorskip("pyarrow")
+    words = (command[0], written(tmp_path, machine.elf()), *command[1:])
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "isatty", lambda: True)
+        ran = run_vmemmap(*words)
+        assert (ran.code, ran.out) == (2, "")
+        assert "is nothing for a terminal: redirect it, or give -o FILE" in ran.err
+        with open(os.devnull, "w") as closed:  # as `run` has it then
+            patched.setattr(sys, "stdout", closed)
+            ran = run_vmemmap(*words)
+        assert ran.code == 2
+        assert ran.err.startswith("vmemmap: stdout is closed, and ")
 
 
 def test_pages_never_replace_a_device(run_vmemmap, machine, tmp_path) -> None:

@@ -12,7 +12,14 @@ import click
 
 from vmemmap.cli.addresses import pfn_number
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace, require_pyarrow, spare_dump
+from vmemmap.cli.options import (
+    Opening,
+    check_stdout,
+    reads_dump,
+    refuse_to_replace,
+    require_pyarrow,
+    spare_dump,
+)
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
 if TYPE_CHECKING:
@@ -84,6 +91,8 @@ def command(
     choice = _choice(kinds, nodes, pfns)
     if form in ("parquet", "arrow"):
         require_pyarrow()  # before a long scan
+        if output == "-":
+            check_stdout(form.capitalize())
     with dump.open() as core:
         show_findings(core.source.path, core.findings)
         if output != "-":

@@ -10,7 +10,14 @@ import click
 
 from vmemmap.cli.addresses import byte_count, physical, resolve, split_read
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace, spare_dump
+from vmemmap.cli.options import (
+    Opening,
+    check_stdout,
+    format_option,
+    reads_dump,
+    refuse_to_replace,
+    spare_dump,
+)
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.errors import ReadError, TranslateError
 from vmemmap.report import read as report
@@ -55,7 +62,9 @@ def command(dump: Opening, words: list[str], form: str, word: str, output: str |
     code 1); to a file nothing is written then.
     """
     size = byte_count(words[1]) if len(words) > 1 else None
-    if output not in (None, "-"):
+    if output == "-":
+        check_stdout("memory as it is")
+    elif output is not None:
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
         spare_dump(output)
     if output is None and size is not None and size > _SHOWN_BYTES_MAX:
