@@ -28,7 +28,7 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Args:
         path: Where the file goes. A file that is there is replaced; a folder or a device is not.
-            What a symbolic link names is replaced, there where it lies, and the link stays.
+            Of a symbolic link it is the link, so that what it names is not lost.
 
     Yields:
         The file, open for reading and writing, empty. It is closed by this function.
@@ -36,9 +36,7 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         UnwritableFile: The file cannot be made, written, or renamed; carries the path.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise UnwritableFile("is a symbolic link that leads back to itself", path=str(path))
+    target = Path(path)
     if target.exists() and not target.is_file():
         raise UnwritableFile("exists and is no regular file", path=str(path))
     # The name is ours before the file is there, so that it can be removed at every moment.
