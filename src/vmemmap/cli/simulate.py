@@ -133,7 +133,7 @@ _MADE_BY = "vmemmap.simulate"
     "--truth",
     metavar="FILE",
     help="Write here what each page of the vmcore is, and which dump levels leave it out: a line "
-    "of JSON for each run of pages alike, or Parquet (*.parquet).",
+    "of JSON for each run of pages alike, or Parquet if it ends in .parquet.",
 )
 @click.option("--list-damage", is_flag=True, help="Print every kind of damage, and end.")
 @click.option("--example", is_flag=True, help="Print a spec to start from, and end.")
