@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -261,7 +262,9 @@ def _check_files(
 
 
 def _is_simulated(core: Vmcore) -> bool:
-    return _MADE_BY in str(core.system["version"].value)
+    with suppress(KeyError):  # a damaged one may not say so
+        return _MADE_BY in str(core.system["version"].value)
+    return False
 
 
 def _machine(
