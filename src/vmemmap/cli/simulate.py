@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _MADE_BY = "vmemmap.simulate"
 """Stands in the version of a simulated kernel, as utsname has it."""
+_TEXT = bytes.fromhex("6000000060000000")
+"""With what its text begins, which no real kernel's does."""
 
 
 @click.command("simulate", cls=Command)
@@ -262,9 +264,9 @@ def _check_files(
 
 
 def _is_simulated(core: Vmcore) -> bool:
-    with suppress(KeyError):  # a damaged one may not say so
+    with suppress(KeyError):
         return _MADE_BY in str(core.system["version"].value)
-    return False
+    return core.read_phys(0, 8) in (_TEXT, _TEXT[::-1])  # damaged so that it does not say so
 
 
 def _machine(
