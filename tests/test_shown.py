@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,8 @@ from builders.machine import Machine, build_machine
 from vmemmap import Kind
 from vmemmap.facts.fact import Fact, Facts, Origin
 from vmemmap.frames import Columns, to_arrow, to_pandas, to_polars
-from vmemmap.shown import ShortTable
+from vmemmap.report import as_csv, as_json
+from vmemmap.shown import ShortTable, escaped
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +220,17 @@ def test_none_is_null_in_every_kind_of_table() -> None:
 
 def test_dir_has_what_is_public() -> None:
     assert {name for name in dir(vmemmap) if not name.startswith("__")} == set(vmemmap.__all__)
+
+
+def test_a_name_that_is_no_text_is_one_in_every_form() -> None:
+    """JSON of it would be refused by strict readers, and its bytes told as characters that are."""
+    name = "gr\u00f6\u00dfe\udcff\n"
+    assert escaped(name) == "gr\u00f6\u00dfe" + r"\xff\n"
+    record = {"path": name, "files": [{"name": (name, "\U0001f600", 1)}]}
+    shown = "gr\u00f6\u00dfe\\xff\n"
+    expected = {"path": shown, "files": [{"name": [shown, "\U0001f600", 1]}]}
+    for text in (as_json.dump(record), "".join(as_json.lines(as_json.LongRecord("r", [record])))):
+        found = json.loads(text)
+        assert found in (expected, {"r": [expected]})
+        json.dumps(found, ensure_ascii=False).encode()
+    assert list(as_csv.rows(["a"], [{"a": "\udcff"}])) == ["\\xff\n"]

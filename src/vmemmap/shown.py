@@ -1,19 +1,51 @@
-"""How objects show themselves: long tables short, in text and HTML.
+"""How objects show themselves: long tables short, in text and HTML; and texts that can be anything.
 
-What stands in a dump can be anything, so in HTML all of it is escaped.
+What stands in a dump can be anything, so in HTML all of it is escaped. So can a file's name, whose
+bytes need not be UTF-8: Python has them as lone surrogates, which no file holds and no strict
+reader of JSON takes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 _HEAD, _TAIL = 6, 2
 """How many rows of a long table are shown, at its beginning and its end."""
 
 
+_BYTE = re.compile("[\udc80-\udcff]")
+"""A byte of a file's name that is no UTF-8, as Python has it (PEP 383)."""
+
+
 def as_utf8(text: str) -> str:
-    """Give a text that a file can hold: bytes of a file's name that are no UTF-8 are escaped."""
+    r"""Give a text that a file can hold: bytes of a file's name that are no UTF-8 are ``\xff``."""
+    text = _BYTE.sub(lambda byte: _escape(byte[0]), text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def escaped(text: str, *, ascii_only: bool = False) -> str:
+    r"""Give a text that stays in its line and does nothing to a terminal.
+
+    What cannot be printed is escaped as in Python (``\n``, ``\x1b``, ``\u202e``), and bytes of a
+    file's name that are no UTF-8 as ``\xff``; backslashes are doubled where anything is.
+
+    Args:
+        text: Any text.
+        ascii_only: Escape all but ASCII.
+    """
+    if text.isprintable() and (not ascii_only or text.isascii()):
+        return text
+    return "".join(
+        c if c.isprintable() and c != "\\" and (not ascii_only or c.isascii()) else _escape(c)
+        for c in text
+    )
+
+
+def _escape(character: str) -> str:
+    if _BYTE.match(character):
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class ShortTable:

@@ -87,6 +87,16 @@ def test_the_traceback_of_a_fault_comes_with_debug(ask, command) -> None:
     assert ran.err.splitlines()[-1].startswith("vmemmap: KeyError: 'phys': this is a fault")
 
 
+def test_what_a_signal_made_fail_and_want_of_memory_are_no_faults(ask) -> None:
+    failed = SystemError("initialization failed")
+    failed.__cause__ = SystemExit(143)
+    ran = ask("info", failed)
+    assert (ran.code, ran.err) == (143, "")
+    ran = ask("info", MemoryError("Unable to allocate 1.50 MiB"))
+    assert ran.code == 3
+    assert ran.err.startswith("vmemmap: there is not enough memory")
+
+
 def test_a_file_that_the_package_lacks_is_a_fault_not_the_output(ask) -> None:
     ran = ask("info", FileNotFoundError(2, "No such file or directory", "schemas/info.json"))
     assert ran.code == 4
@@ -173,7 +183,18 @@ def test_a_dump_may_be_written_to_a_name_that_is_no_text(vmemmap_script, tmp_pat
         env={**os.environ, "PYTHONUTF8": "1"},
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.startswith(b"Wrote " + os.fsencode(tmp_path) + rb"/b\udce4d\udcff: ")
+    assert done.stdout.startswith(b"Wrote " + os.fsencode(tmp_path) + rb"/b\xe4d\xff: ")
+
+
+def test_memory_that_is_not_to_be_had_is_no_fault_of_the_package(vmemmap_script, tmp_path) -> None:
+    dump = tmp_path / "vmcore"
+    dump.write_bytes(build_machine().elf())
+    with dump.open("r+b") as file:
+        file.truncate(1 << 40)
+    shell = f"ulimit -v 4000000; '{vmemmap_script}' info '{dump}'"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.endswith("ulimit -v leaves fewer addresses than mapping the file takes)\n")
 
 
 HEAVY = ("numpy", "rich", "drgn", "pyarrow", "pydantic", "vmemmap.vmcore", "vmemmap.simulate")

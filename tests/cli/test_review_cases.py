@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,55 @@ def test_pages_never_replace_their_dump(run_vmemmap, machine, tmp_path, name) ->
     (tmp_path / "other-name").symlink_to(dump)
     assert run_vmemmap("pages", dump, "-o", tmp_path / name).code == 2
     assert dump.read_bytes() == machine.elf()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("extract", "{}"),
+        ("report", "{}"),
+        ("pages", "{}", "-f", "csv"),
+        ("read", "{}", "0x0"),
+        ("simulate", "--memory", "64M"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_replaces_another_dump(run_vmemmap, machine, tmp_path, command) -> None:
+    """What was made by the same command is made anew; nobody can make a crash again."""
+    dump, there = written(tmp_path, machine.elf()), tmp_path / "there"
+    words = [word.format(dump) for word in command]
+    for other in (machine.elf(), machine.kdump(), b"makedumpfile\0\0\0\0\1"):
+        there.write_bytes(other)
+        ran = run_vmemmap(*words, "-o", there)
+        assert ran.code == 2
+        assert ran.err.startswith(f"vmemmap: {there} is a dump, which would be lost: name another")
+        assert there.read_bytes() == other
+    there.write_bytes(b"anything else")
+    assert run_vmemmap(*words, "-o", there).code != 2
+    if command[0] in ("extract", "simulate"):
+        first = there.stat().st_ino
+        assert run_vmemmap(*words, "-o", there).code == 0
+        assert there.stat().st_ino != first
+
+
+@pytest.mark.parametrize(
+    "command", [("filter", "-o", "-"), ("pages", "-f", "arrow"), ("read", "0x0", "-o", "-")]
+)
+def test_bytes_are_nothing_for_a_terminal_nor_for_a_closed_output(
+    run_vmemmap, machine, tmp_path, monkeypatch, command
+) -> None:
+    pytest.importorskip("pyarrow")
+    words = (command[0], written(tmp_path, machine.elf()), *command[1:])
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "isatty", lambda: True)
+        ran = run_vmemmap(*words)
+        assert (ran.code, ran.out) == (2, "")
+        assert "is nothing for a terminal: redirect it, or give -o FILE" in ran.err
+        with open(os.devnull, "w") as closed:  # as `run` has it then
+            patched.setattr(sys, "stdout", closed)
+            ran = run_vmemmap(*words)
+        assert ran.code == 2
+        assert ran.err.startswith("vmemmap: stdout is closed, and ")
 
 
 def test_pages_never_replace_a_device(run_vmemmap, machine, tmp_path) -> None:

@@ -262,7 +262,7 @@ def test_demo_shows_the_commands(vmemmap_script, tmp_path) -> None:
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["machine.toml", "vmcore"]
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_write_leaves_nothing(vmemmap_script, tmp_path, signal_) -> None:
     out = tmp_path / "vmcore"
     command = ["simulate", "-o", out, "--memory", "512G", "--set", "kernel.block_size=64K"]

@@ -141,6 +141,23 @@ def test_zeros_that_elf_leaves_out_read_back_as_they_should(tmp_path) -> None:
             verify(core.source, [made], kept.finish(), [(0, 302)], 4096, no_progress)
 
 
+@pytest.mark.parametrize("size", [4096, 65536])
+def test_elf_that_leaves_memory_out_has_no_segment_at_whole_pages(tmp_path, size: int) -> None:
+    """makedumpfile would map more of the file than the segment has, and take that for memory."""
+    for name, pages in (("in part", 300), ("whole", 0)):
+        memory = b"x" * size + bytes(pages * size) + b"y" * size
+        notes = kernel_notes("little", vmcoreinfo=f"PAGESIZE={size}\n".encode())
+        (tmp_path / "input").write_bytes(build_elf([Segment(0, memory)], notes))
+        with vmemmap.open(tmp_path / "input") as core:
+            core.filter(tmp_path / name, 1, form="elf", verify=True)
+        data = (tmp_path / name).read_bytes()
+        count = struct.unpack_from("<H", data, 56)[0]
+        heads = [struct.unpack_from("<IIQQQQQ", data, 64 + 56 * at) for at in range(1, count)]
+        stored = [(head[2] % size, head[5], head[6]) for head in heads]
+        expected = [(size // 2, size, 301 * size), (size // 2, size, size)]
+        assert stored == (expected if pages else [(0, 2 * size, 2 * size)])
+
+
 def test_forms_are_copied_bit_by_bit(tmp_path) -> None:
     """A page that is compressed as wanted is not compressed again: the same bytes are stored."""
     whole, made = tmp_path / "whole", tmp_path / "made"

@@ -61,6 +61,18 @@ def test_whole_file_replaces_the_old_one(tmp_path) -> None:
     assert target.read_bytes() == b"new"
 
 
+def test_a_link_is_replaced_and_not_what_it_names(tmp_path) -> None:
+    target, link, loop = tmp_path / "other", tmp_path / "link", tmp_path / "loop"
+    target.write_bytes(b"kept")
+    link.symlink_to(target)
+    loop.symlink_to("loop")
+    for path in (link, loop):
+        with new_file(path) as file:
+            file.write(b"new")
+        assert (path.is_symlink(), path.read_bytes()) == (False, b"new")
+    assert target.read_bytes() == b"kept"
+
+
 def test_full_disk_is_an_error_that_names_the_file(tmp_path) -> None:
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(UnwritableFile, match="No space left") as caught:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
+from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace, spare_dump
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit_record, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
@@ -24,7 +24,10 @@ def _print_classes(context: click.Context, _option: click.Parameter, asked: bool
 
 @click.command("extract", cls=Command)
 @click.option(
-    "--out", "-o", metavar="FILE", help="Write the extract here, and its manifest beside it."
+    "--out",
+    "-o",
+    metavar="FILE",
+    help="Write the extract here, over one that is there, and its manifest beside it.",
 )
 @click.option(
     "--with",
@@ -94,6 +97,7 @@ def command(
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
     for written in (out, str(manifest_path(out))):
         refuse_to_replace(written, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    spare_dump(out, lambda there: there.extract_note is not None)
     if hide_addresses and {"symbols", "types", "crash"} & {*classes}:
         raise click.UsageError(
             "--with symbols, types and crash put addresses in, which --hide-addresses cannot hide"

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from vmemmap.cli.command import Command
 from vmemmap.cli.options import (
     Opening,
+    check_stdout,
     format_option,
     reads_dump,
     refuse_to_replace,
@@ -244,8 +245,7 @@ def _meant(dumps: Sequence[str]) -> str:
 def _check_output(name: str, force: bool, dump: Opening) -> None:
     """Check that an output is no input, and not there yet unless it may be replaced."""
     if name == "-":
-        if sys.stdout.isatty():
-            raise click.UsageError("a dump is nothing for a terminal: redirect it, or give -o FILE")
+        check_stdout("a dump")
         return
     refuse_to_replace(name, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
     if Path(name).exists() and not force:

@@ -113,8 +113,6 @@ def run(interrupt: _Handler = signal.default_int_handler) -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the rest of the process)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be a text
-    # Being told to end is ending like any other: what was half written is taken away.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # Nearly all that modules make stays to the end. Python would look through it for garbage again
     # and again, which is a fifth of the time that a short command takes.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
@@ -147,7 +145,13 @@ def _exit_code(interrupt: _Handler = signal.default_int_handler) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except MemoryError as error:
+        why = f" ({error})" if str(error) else ""
+        tell(f"vmemmap: there is not enough memory, or ulimit -v is too low{why}")
+        return EXIT_UNREADABLE
     except Exception as error:
+        if (code := _ended_by_signal(error)) is not None:
+            return code
         # Whatever concerns files is told by the command; an error without one is of our own output.
         if isinstance(error, OSError) and error.filename is None:
             tell(f"vmemmap: cannot write the output: {error.strerror}")
@@ -159,6 +163,18 @@ def _exit_code(interrupt: _Handler = signal.default_int_handler) -> int:
             "what the same command prints with --debug"
         )
         return EXIT_FAULT
+
+
+def _ended_by_signal(error: BaseException) -> int | None:
+    """Give the exit code of a signal that came while a module was loaded, which made it fail."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, KeyboardInterrupt):
+            return 130
+        if isinstance(at, SystemExit) and isinstance(at.code, int):
+            return at.code
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def _program() -> str:

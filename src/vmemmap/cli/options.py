@@ -7,6 +7,8 @@ code.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -355,6 +357,43 @@ def refuse_to_replace(output: str, *inputs: str | None) -> None:
         with suppress(OSError):
             if name is not None and Path(name).samefile(output):
                 raise click.BadParameter(f"{output} would replace what is read: name another file")
+
+
+def check_stdout(what: str) -> None:
+    """Check that stdout takes bytes: a terminal would take some for commands.
+
+    Raises:
+        click.UsageError: It is a terminal, or was closed by whoever started us.
+    """
+    if getattr(sys.stdout, "name", None) == os.devnull:  # see `main.run`
+        raise click.UsageError(f"stdout is closed, and {what} would go there")
+    if sys.stdout.isatty():
+        raise click.UsageError(f"{what} is nothing for a terminal: redirect it, or give -o FILE")
+
+
+def spare_dump(output: str, of_ours: Callable[[Vmcore], bool] | None = None) -> None:
+    """Check that an output file would not replace a dump, which cannot be had again.
+
+    Args:
+        output: The file that is to be written.
+        of_ours: Tells of a dump that the same command makes another like it.
+
+    Raises:
+        click.BadParameter: It would.
+    """
+    from vmemmap.source.detect import begins_like_a_dump
+
+    if not Path(output).is_file() or not begins_like_a_dump(output):
+        return
+    if of_ours is not None:
+        import vmemmap
+
+        with suppress(VmemmapError), vmemmap.open(output) as core:
+            if of_ours(core):
+                return
+    raise click.BadParameter(
+        f"{output} is a dump, which would be lost: name another file, or remove it first"
+    )
 
 
 def require_pyarrow() -> None:

@@ -106,8 +106,9 @@ def write(lines: Iterable[str]) -> bool:
 def tell(line: str) -> None:
     """Write a line to stderr; whatever it holds stays one line, its severity is in colour."""
     from vmemmap.report.palette import paint_severity
+    from vmemmap.shown import as_utf8
 
-    line = "".join(c if c.isprintable() else "?" for c in line)
+    line = "".join(c if c.isprintable() else "?" for c in as_utf8(line))
     try:
         sys.stderr.write(paint_severity(line, sys.stderr) + "\n")
     except BrokenPipeError:
@@ -121,7 +122,9 @@ def silence(stream: TextIO) -> None:
 
 def complain(path: str, message: str) -> None:
     """Write one line about a file to stderr."""
-    tell(f"vmemmap: {path}: {message}")
+    from vmemmap.shown import escaped
+
+    tell(f"vmemmap: {escaped(path) or repr('')}: {message}")
 
 
 def show_warnings(core: Vmcore, told: Sequence[str] = ()) -> list[str]:

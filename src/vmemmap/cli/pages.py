@@ -12,7 +12,14 @@ import click
 
 from vmemmap.cli.addresses import pfn_number
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, reads_dump, refuse_to_replace, require_pyarrow
+from vmemmap.cli.options import (
+    Opening,
+    check_stdout,
+    reads_dump,
+    refuse_to_replace,
+    require_pyarrow,
+    spare_dump,
+)
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
 if TYPE_CHECKING:
@@ -34,7 +41,8 @@ _FORM_OF_SUFFIX = {
     "-o",
     metavar="FILE",
     default="-",
-    help="Where to; without it, or as -, stdout.  [default: -]",
+    help="Where to, over what is there if it is no dump; without it, or as -, stdout.  "
+    "[default: -]",
 )
 @click.option(
     "--format",
@@ -72,6 +80,7 @@ def command(
 
     if output != "-":
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+        spare_dump(output)
     form = form or _form_of(output)
     chosen = fields.split(",") if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]
@@ -82,6 +91,8 @@ def command(
     choice = _choice(kinds, nodes, pfns)
     if form in ("parquet", "arrow"):
         require_pyarrow()  # before a long scan
+        if output == "-":
+            check_stdout(form.capitalize())
     with dump.open() as core:
         show_findings(core.source.path, core.findings)
         if output != "-":

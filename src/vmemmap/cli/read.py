@@ -10,7 +10,14 @@ import click
 
 from vmemmap.cli.addresses import byte_count, physical, resolve, split_read
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
+from vmemmap.cli.options import (
+    Opening,
+    check_stdout,
+    format_option,
+    reads_dump,
+    refuse_to_replace,
+    spare_dump,
+)
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.errors import ReadError, TranslateError
 from vmemmap.report import read as report
@@ -36,7 +43,10 @@ _PHYSICAL_END = 1 << 60
     help="Show words of so many bytes, in the kernel's byte order.  [default: bytes]",
 )
 @click.option(
-    "--output", "-o", metavar="FILE", help="Write the bytes as they are here; - for stdout."
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="Write the bytes as they are here, over what is there if it is no dump; - for stdout.",
 )
 @reads_dump(
     rescue=True,
@@ -52,8 +62,11 @@ def command(dump: Opening, words: list[str], form: str, word: str, output: str |
     code 1); to a file nothing is written then.
     """
     size = byte_count(words[1]) if len(words) > 1 else None
-    if output not in (None, "-"):
+    if output == "-":
+        check_stdout("memory as it is")
+    elif output is not None:
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+        spare_dump(output)
     if output is None and size is not None and size > _SHOWN_BYTES_MAX:
         raise click.BadParameter(
             f"{words[1]} is more than can be looked at ({_SHOWN_BYTES_MAX >> 20}M): write it to a "

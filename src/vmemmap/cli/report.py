@@ -16,6 +16,7 @@ from vmemmap.cli.options import (
     format_option,
     reads_dump,
     refuse_to_replace,
+    spare_dump,
     split_storage,
 )
 from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
@@ -105,7 +106,8 @@ def _member(word: str, storage: dict[str, str]) -> _Member | None:
     "--out",
     "-o",
     metavar="FILE",
-    help="Write the page here, as HTML. Of two dumps the difference is told without it, too.",
+    help="Write the page here, as HTML, over what is there if it is no dump. Of two dumps the "
+    "difference is told without it, too.",
 )
 @format_option()
 @reads_dump(rescue=True, arguments="DUMP... [LATER...]", meaning=_DUMPS, parts_dumps=True)
@@ -122,6 +124,7 @@ def command(dump: Opening, form: str, out: str | None) -> int:
         raise click.UsageError("expected -o FILE, the page to write; only two dumps need none")
     if out is not None:
         refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+        spare_dump(out)
     made: Report | None = None
     compared: Comparison | None = None
     with ExitStack() as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from vmemmap.cli.options import (
     format_option,
     refuse_to_replace,
     require_pyarrow,
+    spare_dump,
     traceback_shown,
 )
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
@@ -29,6 +31,12 @@ from vmemmap.report.page_runs import is_parquet
 
 if TYPE_CHECKING:
     from vmemmap.simulate import MachineSpec
+    from vmemmap.vmcore import Vmcore
+
+_MADE_BY = "vmemmap.simulate"
+"""Stands in the version of a simulated kernel, as utsname has it."""
+_TEXT = bytes.fromhex("6000000060000000")
+"""With what its text begins, which no real kernel's does."""
 
 
 @click.command("simulate", cls=Command)
@@ -39,7 +47,12 @@ if TYPE_CHECKING:
     required=False,
     help="The machine; without it, 4 GiB on one node. See --example.",
 )
-@click.option("--out", "-o", metavar="FILE", help="Write the vmcore here.")
+@click.option(
+    "--out",
+    "-o",
+    metavar="FILE",
+    help="Write the vmcore here; a simulated one that is there is replaced.",
+)
 @click.option(
     "--container",
     type=click.Choice(("elf", "kdump", "flattened")),
@@ -123,7 +136,7 @@ if TYPE_CHECKING:
     "--truth",
     metavar="FILE",
     help="Write here what each page of the vmcore is, and which dump levels leave it out: a line "
-    "of JSON for each run of pages alike, or Parquet (*.parquet).",
+    "of JSON for each run of pages alike, or Parquet if it ends in .parquet.",
 )
 @click.option("--list-damage", is_flag=True, help="Print every kind of damage, and end.")
 @click.option("--example", is_flag=True, help="Print a spec to start from, and end.")
@@ -180,6 +193,7 @@ def command(
         raise click.BadParameter("--era and --html go with --trace")
     if html is not None:
         refuse_to_replace(html, spec)
+        spare_dump(html)
     if vmlinux is None and debug_info:
         raise click.BadParameter("--debug-info goes with --vmlinux FILE")
     if out is None and paint:
@@ -244,8 +258,15 @@ def _check_files(
     written = [name for name in outputs if name is not None]
     for name in written:
         refuse_to_replace(name, spec)
+        spare_dump(name, _is_simulated if name == outputs[0] else None)
     if len({Path(name).absolute() for name in written}) < len(written):
         raise click.BadParameter("-o, --vmlinux and --truth: two of them name the same file")
+
+
+def _is_simulated(core: Vmcore) -> bool:
+    with suppress(KeyError):
+        return _MADE_BY in str(core.system["version"].value)
+    return core.read_phys(0, 8) in (_TEXT, _TEXT[::-1])  # damaged so that it does not say so
 
 
 def _machine(

@@ -21,10 +21,28 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
     Raises:
         KeyboardInterrupt: As Python's own handler.
     """
-    now = time.monotonic()
-    if now - _last[0] >= _SECONDS_OF_ONE:
-        _last[0] = now
+    if _is_first():
         raise KeyboardInterrupt
+
+
+def end(number: int, _frame: FrameType | None) -> None:
+    """Answer SIGTERM, and SIGHUP, which comes when a terminal or ssh is closed, as ctrl-C is.
+
+    What is half written is taken away. As with ctrl-C, several within a second are one.
+
+    Raises:
+        SystemExit: With 128 and the signal's number, as a shell would tell it.
+    """
+    if _is_first():
+        sys.exit(128 + number)
+
+
+def _is_first() -> bool:
+    now = time.monotonic()
+    first = now - _last[0] >= _SECONDS_OF_ONE
+    if first:
+        _last[0] = now
+    return first
 
 
 def run() -> None:
@@ -35,6 +53,9 @@ def run() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from vmemmap.cli import main
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
     try:
         main.run(interrupt)
     except KeyboardInterrupt:  # while an error was being told

@@ -132,7 +132,9 @@ def write_extract(
         if form == "elf":
             segments = list(_segments(ranges * page_size, stored * page_size))
             order, packed = dump.kernel.order, pack_notes(dump.kernel.order, notes)
-            result.file_bytes = write_elf(output, order, packed, segments, maker.contents, progress)
+            result.file_bytes = write_elf(
+                output, order, packed, segments, maker.contents, progress, page_size=page_size
+            )
         else:
             end_pfn = int(ranges[-1, 1]) if len(ranges) else 0
             if end_pfn > 8 * BITMAP_MAX:

@@ -126,7 +126,7 @@ class Estimator:
         ends = np.array([(s.phys, s.phys + s.file_bytes) for s in segments], dtype=np.int64)
         stored = np.column_stack([ends[:, 0] // size, -(-ends[:, 1] // size)]).reshape(-1, 2)
         stored = stored[stored[:, 1] > stored[:, 0]]
-        fixed = data_at(pack_notes(self._header.order, self._header.notes), segments)
+        fixed = data_at(pack_notes(self._header.order, self._header.notes), segments, size)
         count = int((stored[:, 1] - stored[:, 0]).sum())
         return self._estimate("elf", gone, lambda: [stored] if len(stored) else [], count, fixed, 0)
 

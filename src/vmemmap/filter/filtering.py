@@ -213,7 +213,10 @@ class DumpFilter:
         with ElfDump(self._source, contents, decision, self._progress) as elf:
             with opened(wanted, self._source.path) as outputs:
                 path, out = outputs[0]
-                size = write_elf(out, header.order, notes, elf.segments(), elf.contents)
+                segments, page_size = elf.segments(), self.page_size
+                size = write_elf(
+                    out, header.order, notes, segments, elf.contents, page_size=page_size
+                )
             return Made(
                 kept=decision.kept.count() - elf.zero,
                 zero=elf.zero,

@@ -89,11 +89,11 @@ def check_names(names: Sequence[Target]) -> None:
     Raises:
         ValueError: They have not: the second of one name would take the place of the first.
     """
-    seen = set[Path]()
+    seen = set[str]()
     for name in names:
         if not os.fspath(name):
             raise ValueError("the name of an output is empty")
-        place = Path(name).resolve()
+        place = os.path.realpath(name)
         if place in seen:
             raise ValueError(f"{os.fspath(name)} is named twice: every output is another file")
         seen.add(place)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from vmemmap.shown import escaped
+
 
 class _Line:
     """A file that remembers the last thing written to it."""
@@ -34,6 +36,6 @@ def rows(columns: Sequence[str], records: Iterable[Mapping[str, object]]) -> Ite
 def _field(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and not (value.isascii() and value.isprintable()):
-        return value.encode("unicode_escape").decode("ascii")
+    if isinstance(value, str):
+        return escaped(value, ascii_only=True)
     return "" if value is None else value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from vmemmap.extract.classes import CLASS_TEXTS, OPTIONAL, STILL_REVEALED, Shown
 from vmemmap.report.text import count_text, size_text
+from vmemmap.shown import escaped
 
 if TYPE_CHECKING:
     from vmemmap.extract.extract import Extracted
@@ -108,8 +109,8 @@ def record(file: str, extracted: Extracted) -> ExtractRecord:
 def lines(record: ExtractRecord) -> Iterator[str]:
     """Make the text of a record."""
     size = size_text(record["file_bytes"])
-    yield f"{record['file']}: {size}, {count_text(record['pages'], 'page')}\n"
-    yield f"{record['manifest']}: what is in it, byte by byte\n\n"
+    yield f"{escaped(record['file'])}: {size}, {count_text(record['pages'], 'page')}\n"
+    yield f"{escaped(record['manifest'])}: what is in it, byte by byte\n\n"
     for shown in record["shown"]:
         yield f"  {shown['name']:14}{size_text(shown['bytes']):>12}\n"
     yield "\n"
@@ -119,7 +120,7 @@ def lines(record: ExtractRecord) -> Iterator[str]:
         counts = (f"{row['kind']} {row['places']}" for row in record["scrubbed"])
         yield from _folded(
             f"replaced in the kernel's log: {', '.join(counts)}. No pattern knows every name: read "
-            f"it (vmemmap dmesg {record['file']}) before you share it"
+            f"it (vmemmap dmesg {escaped(record['file'])}) before you share it"
         )
     for text in record["missing"]:
         yield from _folded(f"not in it: {text}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, NotRequired, TypedDict
 
 from vmemmap.report.page_runs import write_page_runs
 from vmemmap.report.text import count_text, size_text
+from vmemmap.shown import escaped
 
 if TYPE_CHECKING:
     from vmemmap.filter.decision import PageRun
@@ -192,7 +193,7 @@ def lines(made: FilterRecord, *, stats: bool = False) -> Iterator[str]:
             yield "  hardly anything goes at this level: only compression makes the dump smaller\n"
     for file in made["files"]:
         part = f", pfns {file['pfn_start']} to {file['pfn_end']}" * (len(made["files"]) > 1)
-        yield f"{file['path']}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
+        yield f"{escaped(file['path'])}: {size_text(file['bytes'])}: {how}, level {made['level']}, "
         yield f"{count_text(file['pages'], 'page')}{part}\n"
     saves = made.get("saves", {})
     if not stats and not saves:

@@ -34,6 +34,7 @@ from vmemmap.report.text import (
     time_text,
     wrapped,
 )
+from vmemmap.shown import escaped
 
 if TYPE_CHECKING:
     from vmemmap.facts.fact import Facts
@@ -188,7 +189,7 @@ def _dump(dump: DumpRecord) -> Iterator[str]:
     if level is not None:
         form.append(f"dump level {level}")
     yield _heading("Dump")
-    yield f"  {'file':12}{plain(dump['path'])}\n"
+    yield f"  {'file':12}{escaped(dump['path'])}\n"
     yield from named("format", ", ".join(form))
     memory = dump["memory_byte_order"] or "unknown"
     yield from named("byte order", f"container {dump['container_byte_order']}, memory {memory}")

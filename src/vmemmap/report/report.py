@@ -12,6 +12,7 @@ from vmemmap.report import comparison
 from vmemmap.report.comparison_record import ComparisonRecord
 from vmemmap.report.members import FindingRecord, finding_records
 from vmemmap.report.text import count_text, fitted, plain, size_text
+from vmemmap.shown import escaped
 
 if TYPE_CHECKING:
     from vmemmap.compare.comparison import Comparison
@@ -95,7 +96,7 @@ def lines(record: ReportRecord) -> Iterator[str]:
         yield from comparison.lines(compared)
     if record["path"] is not None:
         size = size_text(record["bytes"] or 0)
-        yield f"Wrote {plain(record['path'])}: {size}, one page without links\n"
+        yield f"Wrote {escaped(record['path'])}: {size}, one page without links\n"
     told = set() if compared is None else {part["reason"] for part in compared["missing"]}
     for section in record["sections"]:
         if section["reason"] is not None and section["reason"] not in told:

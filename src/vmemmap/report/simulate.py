@@ -11,6 +11,7 @@ from vmemmap.report.members import hex_address, hex_or_none, hex_ranges
 from vmemmap.report.page_runs import is_parquet, write_page_runs
 from vmemmap.report.simulate_record import DamageKindRecord, HarmRecord, SimulatedRecord
 from vmemmap.report.text import count_text, named, size_text, wrapped
+from vmemmap.shown import escaped
 
 if TYPE_CHECKING:
     from vmemmap.simulate import Machine
@@ -168,7 +169,7 @@ def lines(record: SimulatedRecord) -> Iterator[str]:
 def _machine(record: SimulatedRecord) -> Iterator[str]:
     dump, kernel, vmemmap = record["dump"], record["kernel"], record["vmemmap"]
     total = sum(int(end, 16) - int(start, 16) for start, end in dump["ranges"])
-    yield f"Wrote {dump['path']}: {size_text(dump['disk_bytes'])} on disk\n"
+    yield f"Wrote {escaped(dump['path'])}: {size_text(dump['disk_bytes'])} on disk\n"
     if "truth" in record:
         yield f"Wrote {record['truth']}: what each page is, and which dump levels leave it out\n"
     yield (

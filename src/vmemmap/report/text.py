@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
+from vmemmap.shown import escaped
 from vmemmap.units import count_text as count_text
 from vmemmap.units import duration_text as duration_text
 from vmemmap.units import size_text as size_text
@@ -88,7 +89,4 @@ def named(name: str, value: str, width: int = 12) -> Iterator[str]:
 
 def plain(value: object) -> str:
     """Give a text that cannot do anything to a terminal: all but printable ASCII is escaped."""
-    text = str(value)
-    if text.isascii() and text.isprintable():
-        return text
-    return text.encode("unicode_escape").decode("ascii")
+    return escaped(str(value), ascii_only=True)

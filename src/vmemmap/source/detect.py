@@ -59,6 +59,18 @@ def open_source(
         raise
 
 
+def begins_like_a_dump(path: str) -> bool:
+    """Tell whether a file begins as ELF cores, kdump files and flattened dumps do."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(elf64.HEADER_BYTES)
+    except OSError:
+        return False
+    if head.startswith(elf64.MAGIC):
+        return head[16:18] in (b"\4\0", b"\0\4")  # ET_CORE, in either byte order
+    return head.startswith((kdump.SIGNATURE, kdump.DISKDUMP_SIGNATURE, flattened.SIGNATURE))
+
+
 def _open_one(
     path: Opened, progress: Progress, storage: Mapping[str, Any] | None
 ) -> PhysicalSource:

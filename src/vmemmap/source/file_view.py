@@ -8,6 +8,7 @@ format.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -158,7 +159,7 @@ class FileView(ByteView):
             raise
         except (OSError, ValueError, OverflowError) as error:
             self._close_fd()
-            raise unreadable(path, _reason(error), what=what) from error
+            raise unreadable(path, _reason(error), _room_hint(error), what) from error
         self._view = memoryview(self._map)
 
     @property
@@ -268,6 +269,11 @@ def empty(path: str, what: str = "the dump") -> UnreadableFile:
 def _hint(path: str) -> str:
     inside = sorted(p.name for p in Path(path).glob("*vmcore*") if p.is_file())
     return f"did you mean {Path(path) / inside[0]}?" if inside else "name the file in it"
+
+
+def _room_hint(error: Exception) -> str:
+    no_room = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return "ulimit -v leaves fewer addresses than mapping the file takes" if no_room else ""
 
 
 def _reason(error: Exception) -> str:

@@ -7,8 +7,13 @@
 Whole blocks of zeros are left out of the file as holes, so a dump of a terabyte takes the room of
 what is in it. It writes no sections but the one that PN_XNUM needs. Memory that is left out is the
 end of a segment, which the file does not have: p_filesz below p_memsz, as makedumpfile does it.
+The bytes of such a file begin half a page off, as they mostly do in makedumpfile's. Where they
+begin at whole pages, makedumpfile (1.7.9 was tried) maps the file as far as the segment's memory
+would reach, and reads what lies there, the next segments, as if it were that memory: wrong pages,
+and no error.
 
-Source: the ELF-64 object file format; Linux fs/proc/vmcore.c, kernel/kexec_file.c.
+Source: the ELF-64 object file format; Linux fs/proc/vmcore.c, kernel/kexec_file.c; makedumpfile
+readmem(), mappage_elf(), offset_to_pt_load_end().
 """
 
 from __future__ import annotations
@@ -102,8 +107,11 @@ def write_elf(
     progress: Progress = lambda _what, _done, _total: None,
     *,
     flags: int = 0,
+    page_size: int = 0,
 ) -> int:
     """Write an ELF vmcore to any output; arguments as for `write_elf_core`.
+
+    The kernel's *page_size*, in bytes, is needed where memory is left out.
 
     Returns:
         The size of the file in bytes.
@@ -111,9 +119,10 @@ def write_elf(
     Raises:
         OutputTooLarge, UnwritableFile, OSError: What *out* raises.
     """
-    headers = _headers(order, notes, segments, flags)
+    offset = data_at(notes, segments, page_size)
+    headers = _headers(order, notes, segments, flags, offset)
     out.put(0, headers)
-    offset, end = data_at(notes, segments), len(headers)
+    end = len(headers)
     total = sum(segment.file_bytes for segment in segments)
     done = 0
     for segment in segments:
@@ -156,9 +165,10 @@ def _aligned(size: int) -> int:
     return (size + DATA_ALIGNMENT - 1) // DATA_ALIGNMENT * DATA_ALIGNMENT
 
 
-def data_at(notes: bytes, segments: Sequence[Segment]) -> int:
-    """Give the file offset of the first segment's bytes."""
-    return _aligned(_notes_at(segments) + len(notes))
+def data_at(notes: bytes, segments: Sequence[Segment], page_size: int = 0) -> int:
+    """Give the file offset of the first segment's bytes: half a page off if memory is left out."""
+    in_part = any(segment.file_bytes < segment.size for segment in segments)
+    return _aligned(_notes_at(segments) + len(notes)) + (page_size // 2 if in_part else 0)
 
 
 def _notes_at(segments: Sequence[Segment]) -> int:
@@ -167,13 +177,15 @@ def _notes_at(segments: Sequence[Segment]) -> int:
     return headers_end + (elf64.SECTION_HEADER_BYTES if count >= elf64.PN_XNUM else 0)
 
 
-def _headers(order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags: int) -> bytes:
-    """Give all that stands before the memory."""
+def _headers(
+    order: ByteOrder, notes: bytes, segments: Sequence[Segment], flags: int, first_at: int
+) -> bytes:
+    """Give all that stands before the memory, which begins at *first_at*."""
     count = 1 + len(segments)
     extended = count >= elf64.PN_XNUM
     headers_end = elf64.HEADER_BYTES + count * elf64.PROGRAM_HEADER_BYTES
     section_at = headers_end if extended else 0
-    notes_at, first_at = _notes_at(segments), data_at(notes, segments)
+    notes_at = _notes_at(segments)
 
     header = struct.pack(
         numpy_prefix(order) + "4s5B7xHHIQQQIHHHHHH",

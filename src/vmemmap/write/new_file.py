@@ -16,7 +16,7 @@ from typing import BinaryIO
 from vmemmap.errors import UnwritableFile
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -28,6 +28,7 @@ def new_file(path: str | Path) -> Iterator[BinaryIO]:
 
     Args:
         path: Where the file goes. A file that is there is replaced; a folder or a device is not.
+            Of a symbolic link it is the link, so that what it names is not lost.
 
     Yields:
         The file, open for reading and writing, empty. It is closed by this function.
