@@ -123,9 +123,7 @@ def test_pages_are_looked_at_up_to_the_limit(
     end = 4096 * heads  # all memory from 0 on is stored; the first page of nodes is 0x14b0
     (message,) = limits(found)
     assert f"memory from {end:#x} on was not looked at for pages of nodes" in message
-    # Of the blocks of the nodes that were found, each once or twice, and no more.
-    blocks = len(found.walk.node) * 4096
-    assert blocks <= watched.viewed <= 2 * blocks
+    assert watched.viewed == 0
     whole = rescue(core, core.source).walk.node & np.uint64((1 << 60) - 1)
     seen = bool((whole < end).any())
     assert (len(found.walk.node) > 0) == seen

@@ -76,11 +76,12 @@ def test_csv_has_the_pages(run_vmemmap, tmp_path, spec) -> None:
     assert "cache,100" in ran.out.splitlines()
 
 
-def test_what_each_page_is_goes_to_a_file(run_vmemmap, tmp_path, spec) -> None:
+def test_what_each_page_is_goes_to_a_file(run_vmemmap, tmp_path) -> None:
     """As lines and as Parquet the same; painted pages are not of zeros; the readers agree."""
-    out = tmp_path / "vmcore"
+    out, sets = tmp_path / "vmcore", ("--set", "pages.cache=100", "--set", "pages.anonymous=50")
+    made = ("simulate", "--memory", "64M", *sets, "--paint", "-o", out, "--truth")
     for name in ("truth.jsonl", "truth.parquet"):
-        ran = run_vmemmap("simulate", spec, "-o", out, "--paint", "--truth", tmp_path / name)
+        ran = run_vmemmap(*made, tmp_path / name)
         assert f"Wrote {tmp_path / name}: what each page is" in ran.out
     known = list(map(json.loads, (tmp_path / "truth.jsonl").read_text().splitlines()))
     assert parquet.read_table(tmp_path / "truth.parquet").to_pylist() == known

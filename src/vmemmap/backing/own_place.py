@@ -16,7 +16,7 @@ Source: Linux mm/mm_init.c (mm/page_alloc.c before 6.4), __init_single_page().
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from vmemmap.address import ByteOrder, Run, numpy_prefix
 from vmemmap.backing.table import BackingTable
 from vmemmap.distinct import is_among
-from vmemmap.errors import ReadError
-from vmemmap.intervals import Intervals, holds, intersect
+from vmemmap.intervals import Intervals, holds
 from vmemmap.source.base import PhysicalSource
 
 WORDS_AT_LEAST = 4
@@ -35,9 +34,8 @@ OTHERS_AT_MOST = 0.1
 _BLOCKS_ASKED = 2048
 """Of a longer list so many entries are looked at, spread over it."""
 _CONTESTED = 256
-_PIECE_BYTES = 4 << 10
-_PIECES = 9
-"""So many pieces of a block are looked at, until one says something."""
+_PIECE = 4 << 10
+"""Bytes that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +80,49 @@ class OwnPlaces:
             counts[own_block, own_place] += count
         return counts
 
-    def of_block(self, phys: int, parts: Intervals) -> int | None:
-        """Give the vmemmap address to which a block says that it belongs; None if it does not say.
+    def places(
+        self, phys: NDArray[np.uint64], believed: Callable[[int], NDArray[np.bool_]]
+    ) -> NDArray[np.uint64]:
+        """Ask blocks for their place, a small piece of each at a time until it says something.
 
         Args:
-            phys: Where it begins.
-            parts: What of it may be believed, in bytes from its first.
+            phys: Where each begins.
+            believed: Tells of which blocks the piece that begins so many bytes behind their first
+                may be believed.
+
+        Returns:
+            The vmemmap address that each names; 0 where it does not say, or is not in the dump.
         """
-        for start, end in _pieces(parts):
-            try:
-                data = self.source.view(phys + start, end - start)
-            except ReadError:
-                continue
-            counts = self.claims(phys + start, data)
-            if not counts:
-                continue
-            (_, place), most = counts.most_common(1)[0]
-            if most >= WORDS_AT_LEAST and most >= (1 - OTHERS_AT_MOST) * counts.total():
-                return place
-        return None
+        found = np.zeros(len(phys), dtype=np.uint64)
+        for at in _piece_offsets(self.block_size):
+            asked = np.flatnonzero((found == 0) & believed(at))
+            if len(asked):
+                rows, word = self._read(phys[asked] + np.uint64(at))
+                found[asked[rows]] = self._named(word, at)
+        return found
+
+    def _read(self, phys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Read a piece from each address on: the rows that can be had whole, and their words."""
+        runs = np.empty((len(phys), 3), dtype=np.int64)
+        runs[:, 0], runs[:, 1], runs[:, 2] = np.arange(len(phys)) * _PIECE, phys, _PIECE
+        located = self.source.locate(runs)
+        spans = located.spans[located.spans[:, 1] == _PIECE]
+        data = np.frombuffer(located.data, dtype=np.uint8)
+        pieces = data[spans[:, 2, None] + np.arange(_PIECE)]
+        word = pieces.view(numpy_prefix(self.order) + "u8").astype(np.uint64, copy=False)
+        return spans[:, 0] // _PIECE, word
+
+    def _named(self, word: NDArray[np.uint64], at: int) -> NDArray[np.uint64]:
+        """Give the place that the words of each piece name, *at* bytes behind a block's first."""
+        start, end = np.uint64(self.region.start), np.uint64(self.region.end)
+        mask = np.uint64(self.block_size - 1)
+        value, behind = word[:, :-1], np.uint64(at) + np.arange(0, _PIECE - 8, 8, dtype=np.uint64)
+        own = (value == word[:, 1:]) & (value - start < end - start) & (value & mask == behind)
+        count = own.sum(axis=1)
+        place = value[np.arange(len(word)), own.argmax(axis=1)] & ~mask
+        same = (own & (value & ~mask == place[:, None])).sum(axis=1)
+        sure = (same >= WORDS_AT_LEAST) & (same >= (1 - OTHERS_AT_MOST) * count)
+        return np.where(sure, place, np.uint64(0))
 
     def misplaced(
         self,
@@ -112,8 +134,7 @@ class OwnPlaces:
         """Find entries whose block says that it belongs to another place than they say.
 
         Args:
-            phys: Where each block begins; of more than 2,048 so many are looked at, as far as the
-                dump has their beginning.
+            phys: Where each block begins; of more than 2,048 so many are looked at.
             virt: The place that each entry gives it, in the vmemmap.
             initialised: The part of the vmemmap whose struct pages were made when their memory came
                 into use, in bytes from the base; what lies elsewhere may be what lay there before.
@@ -126,42 +147,10 @@ class OwnPlaces:
         rows = np.flatnonzero(virt >= np.uint64(base))
         if len(rows) > _BLOCKS_ASKED:
             rows = rows[np.linspace(0, len(rows) - 1, _BLOCKS_ASKED).astype(np.int64)]
-        rows = rows[self.source.stored_many(phys[rows])]
-        phys, virt = phys[rows], virt[rows]
-        # Nearly all say at their beginning that they are right: that is seen of all at once.
-        offset = (virt - np.uint64(base)).astype(np.int64)
-        doubtful = ~self._agree(phys, virt, holds(initialised, offset, _PIECE_BYTES))
-        columns = rows[doubtful].tolist(), phys[doubtful].tolist(), offset[doubtful].tolist()
-        for row, start, at in zip(*columns, strict=True):
-            block = np.array([[at, at + self.block_size]], dtype=np.int64)
-            place = self.of_block(start, intersect(initialised, block) - at)
-            if place is not None and place != at + base:
-                places[row] = place
+        offset = (virt[rows] - np.uint64(base)).astype(np.int64)
+        named = self.places(phys[rows], lambda at: holds(initialised, offset + at, _PIECE))
+        places[rows] = np.where(named == virt[rows], np.uint64(0), named)
         return places
-
-    def _agree(
-        self, phys: NDArray[np.uint64], virt: NDArray[np.uint64], there: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Tell which blocks say at their beginning that they belong where their entries say.
-
-        Args:
-            phys: Where each begins.
-            virt: What its entry says.
-            there: Of which the beginning may be believed.
-        """
-        size = min(_PIECE_BYTES, self.block_size)
-        rows, data = [], []
-        for row in np.flatnonzero(there).tolist():
-            with suppress(ReadError):
-                data.append(self.source.view(int(phys[row]), size))
-                rows.append(row)
-        agree = np.zeros(len(phys), dtype=np.bool_)
-        word = np.frombuffer(b"".join(data), numpy_prefix(self.order) + "u8")
-        word = word.reshape(len(rows), size // 8)
-        named = virt[rows, None] + np.arange(0, size, 8, dtype=np.uint64)
-        own = (word[:, :-1] == named[:, :-1]) & (word[:, 1:] == named[:, :-1])
-        agree[rows] = own.sum(axis=1) >= WORDS_AT_LEAST
-        return agree
 
     def contested(self, table: BackingTable) -> NDArray[np.uint64]:
         """Find newer entries that have the place of an older one, and not the block for it.
@@ -173,31 +162,21 @@ class OwnPlaces:
             As for `misplaced`; at most 256 older entries are looked at.
         """
         places = np.zeros(len(table), dtype=np.uint64)
-        whole = np.array([[0, self.block_size]], dtype=np.int64)
         older = np.flatnonzero(table.outdated)[:_CONTESTED]
         used = np.flatnonzero(table.usable)
         used = used[is_among(table.virt[used], table.virt[older])]
         newest = dict(zip(table.virt[used].tolist(), used.tolist(), strict=True))
-        for row in older.tolist():
-            virt = int(table.virt[row])
-            newer = newest[virt]
-            place = self.of_block(int(table.phys[newer]), whole)
-            if place not in (None, virt) and self.of_block(int(table.phys[row]), whole) == virt:
-                places[newer] = place
+        newer = np.array([newest[virt] for virt in table.virt[older].tolist()], dtype=np.int64)
+        virt, all_of_it = table.virt[older], np.ones(len(older), dtype=np.bool_)
+        right = self.places(table.phys[older], lambda _: all_of_it) == virt
+        named = self.places(table.phys[newer], lambda _: all_of_it)
+        wrong = right & (named != 0) & (named != virt)
+        places[newer[wrong]] = named[wrong]
         return places
 
 
-def _pieces(parts: Intervals) -> list[tuple[int, int]]:
-    """Give some pieces of what may be believed: its beginning, its middle, its end."""
-    found = []
-    for number in range(_PIECES):
-        if not len(parts):
-            break
-        start, end = parts[number * (len(parts) - 1) // (_PIECES - 1)].tolist()
-        first = -(-start // 8) * 8
-        room = max(end - first - _PIECE_BYTES, 0)
-        at = first + room * number // (_PIECES - 1) // 8 * 8
-        piece = at, min(at + _PIECE_BYTES, end // 8 * 8)
-        if piece not in found and piece[0] < piece[1]:
-            found.append(piece)
-    return found
+def _piece_offsets(block_size: int) -> list[int]:
+    """Give where the pieces of a block begin: near its beginning, and all over it."""
+    near = {0, _PIECE, *(_PIECE << power for power in (4, 6) if _PIECE << power < block_size)}
+    spread = {block_size * part // 4 // _PIECE * _PIECE for part in range(4)}
+    return sorted(at for at in near | spread if at + _PIECE <= block_size)
