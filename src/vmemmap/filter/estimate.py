@@ -21,7 +21,7 @@ from vmemmap.filter.contents import Contents
 from vmemmap.filter.decision import Decision
 from vmemmap.filter.sample import Sample
 from vmemmap.formats import kdump
-from vmemmap.intervals import Intervals, join
+from vmemmap.intervals import Intervals, holds, join
 from vmemmap.write.elf_core import Segment, data_at
 from vmemmap.write.kdump_headers import KdumpHeader
 from vmemmap.write.notes import pack_notes
@@ -35,6 +35,7 @@ _SAMPLE_BYTES_MOST = 384 << 20
 """About how much is compressed where pages differ much: a second or less."""
 _COMPRESSED_LEAST = 0.25
 """Of what is looked at, pages of zeros are not compressed, but this share counts as if it were."""
+_DISK_BLOCK_BYTES = 4096
 _ERROR_ENOUGH = 0.03
 """An error, which 1 of 20 exceeds, that is small enough to be at most 0.05 in practice."""
 _UNSEEN = 3.0
@@ -128,7 +129,9 @@ class Estimator:
         stored = stored[stored[:, 1] > stored[:, 0]]
         fixed = data_at(pack_notes(self._header.order, self._header.notes), segments, size)
         count = int((stored[:, 1] - stored[:, 0]).sum())
-        return self._estimate("elf", gone, lambda: [stored] if len(stored) else [], count, fixed, 0)
+        here = [stored] if len(stored) else []
+        straddling = stored if fixed % _DISK_BLOCK_BYTES else None
+        return self._estimate("elf", gone, lambda: here, count, fixed, 0, straddling)
 
     def _estimate(
         self,
@@ -138,13 +141,18 @@ class Estimator:
         count: int,
         fixed_bytes: int,
         each_bytes: int,
+        straddling: Intervals | None = None,
     ) -> Estimate:
-        """Estimate a file of *fixed_bytes* and *count* pages, with *each_bytes* more for each."""
+        """Estimate a file of *fixed_bytes* and *count* pages, with *each_bytes* more for each.
+
+        Where pages are *straddling* the blocks of a disk, a hole begins and ends with a block that
+        is none: each page takes one if it or the one behind it does.
+        """
         decision, page_size = self._decision, self._header.page_size
         sample = max(_SAMPLE_BYTES // page_size, _SAMPLE_PAGES_MIN)
-        sizes, error = self._sample(stored, count, sample, fixed_bytes)
+        sizes, taken, error = self._sample(stored, count, sample, fixed_bytes, straddling)
         looked_at = max(len(sizes), 1)
-        mean = float(sizes.mean()) if len(sizes) else 0.0
+        mean = float(taken.mean()) if len(taken) else 0.0
         zero = int(np.count_nonzero(sizes == 0)) * count // looked_at
         one_zero = page_size if zero and form == "kdump" else 0
         saves = {}
@@ -171,27 +179,43 @@ class Estimator:
         )
 
     def _sample(
-        self, stored: Callable[[], Iterable[Intervals]], count: int, sample: int, fixed_bytes: int
-    ) -> tuple[NDArray[np.int64], float]:
-        """Look at pages, and at more if their sizes do not tell enough; say what error is left."""
+        self,
+        stored: Callable[[], Iterable[Intervals]],
+        count: int,
+        sample: int,
+        fixed_bytes: int,
+        straddling: Intervals | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+        """Look at pages, and at more if their sizes do not tell enough; say what error is left.
+
+        Returns:
+            The sizes of the pages, what each takes on the disk, and the error.
+        """
         sizes: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        taken = sizes
         wanted = sample
         for lot in range(2):
             pages = wanted - len(sizes)
             if 2 * wanted >= count:
                 pages, sizes = max(count, 1), sizes[:0]  # all of them take hardly longer
-            here = self._sizes(_every_so_many(stored(), count, pages, lot)).clip(min=0)
+                taken = sizes
+            pfns = _every_so_many(stored(), count, pages, lot)
+            here = self._sizes(pfns).clip(min=0)
             sizes = np.concatenate([sizes, here])
+            if straddling is not None:
+                behind = np.flatnonzero(holds(straddling, pfns + 1, 1))
+                here[behind] = np.maximum(here[behind], self._sizes(pfns[behind] + 1))
+            taken = np.concatenate([taken, here])
             if pages >= count:
-                return sizes, 0.0
-            spread, page_size = float(sizes.std()), self._header.page_size
-            enough = _ERROR_ENOUGH * (fixed_bytes / count + float(sizes.mean()))
+                return sizes, taken, 0.0
+            spread, page_size = float(taken.std()), self._header.page_size
+            enough = _ERROR_ENOUGH * (fixed_bytes / count + float(taken.mean()))
             share = max(np.count_nonzero(sizes) / len(sizes), _COMPRESSED_LEAST)
             most = max(int(_SAMPLE_BYTES_MOST / page_size / share), sample)
             wanted = min(_sample_for(enough, spread, page_size), most)
             if wanted <= len(sizes):
                 break
-        return sizes, _error(len(sizes), spread, page_size) * count
+        return sizes, taken, _error(len(sizes), spread, page_size) * count
 
     def _sizes(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give how many bytes each page would take: 0 for those of zeros, -1 if it is lost."""
