@@ -144,33 +144,33 @@ class KnownList:
 
         It lies where no block can be, it says itself that it is another's, or two entries have it.
         """
-        table, nothing = self.backing, np.empty((0, 2), dtype=np.int64)
+        table, nothing = self.listed, np.empty((0, 2), dtype=np.int64)
+        usable = self.backing.usable[: len(table)]
         start, end = table.pfn_start, table.pfn_end
-        if start is None or end is None or not table.usable.any():
+        if start is None or end is None or not usable.any():
             return nothing
-        doubtful = np.zeros(len(table), dtype=np.bool_)
-        doubtful[: len(self.misplaced)] = self.misplaced != 0
+        doubtful = self.misplaced != 0
         with suppress(FactError):
-            search, sound = self._search(table)
-            rows = np.flatnonzero(sound & ~doubtful)
+            search, sound = self._search()
+            rows = np.flatnonzero(sound)
             rows = rows[np.argsort(table.phys[rows], kind="stable")]
             near = np.flatnonzero(np.diff(table.phys[rows]) < np.uint64(table.block_size))
             doubtful |= ~search.fits(table.phys, table.virt)
             doubtful[rows[near]] = doubtful[rows[near + 1]] = True
-        doubtful &= table.usable
+        doubtful &= usable
         if not doubtful.any():
             return nothing
         return join(start[doubtful].astype(np.int64), end[doubtful].astype(np.int64))
 
-    def _search(self, table: BackingTable) -> tuple[Search, NDArray[np.bool_]]:
-        """Give the search for what a table lacks, and which entries are sound; a FactError."""
+    def _search(self) -> tuple[Search, NDArray[np.bool_]]:
+        """Give the search for what the list lacks, and which entries are sound; a FactError."""
         from vmemmap.backing.rescue import start_search
 
         region = self._evidence.layout.vmemmap
         return start_search(
-            *(self._mem_section, self._source, table, table.places),
+            *(self._mem_section, self._source, self.listed, self.misplaced),
             *(self._evidence.vmemmap_base.value, Run(region.start, region.end)),
-            table.block_size,
+            self.listed.block_size,
         )
 
     def _own_places(self, table: BackingTable) -> OwnPlaces | None:

@@ -62,14 +62,11 @@ class OwnPlaces:
             data: What is in it.
         """
         word = np.frombuffer(data, numpy_prefix(self.order) + "u8")
-        word = word.astype(np.uint64, copy=False)
-        start, end = np.uint64(self.region.start), np.uint64(self.region.end)
-        inside = np.flatnonzero(word[:-1] - start < end - start)  # what lies before wraps round
-        twice = inside[word[inside] == word[inside + 1]]
-        value, at = word[twice], np.uint64(phys) + np.uint64(8) * twice.astype(np.uint64)
+        own, place = self._own_words(word.astype(np.uint64, copy=False))
+        at = np.uint64(phys) + np.uint64(8) * own.astype(np.uint64)
+        mine = self._is_behind(place, at)
         mask = np.uint64(self.block_size - 1)
-        own = value & mask == at & mask
-        block, place = at[own] & ~mask, value[own] & ~mask
+        block, place = at[mine] & ~mask, place[mine] & ~mask
         # Nearly all words of a block name the same place, so that there are few runs of the same.
         new = (block[1:] != block[:-1]) | (place[1:] != place[:-1])
         first = np.flatnonzero(np.r_[True, new])[: len(block)]
@@ -114,15 +111,30 @@ class OwnPlaces:
 
     def _named(self, word: NDArray[np.uint64], at: int) -> NDArray[np.uint64]:
         """Give the place that the words of each piece name, *at* bytes behind a block's first."""
-        start, end = np.uint64(self.region.start), np.uint64(self.region.end)
-        mask = np.uint64(self.block_size - 1)
-        value, behind = word[:, :-1], np.uint64(at) + np.arange(0, _PIECE - 8, 8, dtype=np.uint64)
-        own = (value == word[:, 1:]) & (value - start < end - start) & (value & mask == behind)
-        count = own.sum(axis=1)
-        place = value[np.arange(len(word)), own.argmax(axis=1)] & ~mask
-        same = (own & (value & ~mask == place[:, None])).sum(axis=1)
+        own, place = self._own_words(word.ravel())
+        row, column = np.divmod(own, word.shape[1])
+        # What follows the last word of a piece is another's.
+        mine = self._is_behind(place, np.uint64(at) + np.uint64(8) * column.astype(np.uint64))
+        mine &= column < word.shape[1] - 1
+        row, place = row[mine], place[mine] & ~np.uint64(self.block_size - 1)
+        first = np.zeros(len(word), dtype=np.uint64)
+        first[row[::-1]] = place[::-1]
+        count = np.bincount(row, minlength=len(word))
+        same = np.bincount(row[place == first[row]], minlength=len(word))
         sure = (same >= WORDS_AT_LEAST) & (same >= (1 - OTHERS_AT_MOST) * count)
-        return np.where(sure, place, np.uint64(0))
+        return np.where(sure, first, np.uint64(0))
+
+    def _own_words(self, word: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        """Find the words that are an address of the vmemmap twice: which, and the addresses."""
+        start, end = np.uint64(self.region.start), np.uint64(self.region.end)
+        inside = np.flatnonzero(word[:-1] - start < end - start)  # what lies before wraps round
+        twice = inside[word[inside] == word[inside + 1]]
+        return twice, word[twice]
+
+    def _is_behind(self, place: NDArray[np.uint64], at: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which addresses lie as far behind a block's first byte as their words, at *at*."""
+        mask = np.uint64(self.block_size - 1)
+        return np.asarray(place & mask == at & mask)
 
     def misplaced(
         self,
