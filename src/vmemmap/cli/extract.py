@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from vmemmap.cli.command import Command
-from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace, spare_dump
+from vmemmap.cli.options import Opening, format_option, reads_dump, refuse_to_replace
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit_record, write
 from vmemmap.errors import UnreadableFile
 from vmemmap.extract.classes import OPTIONAL
@@ -95,9 +95,9 @@ def command(
         if form != "text":
             raise click.UsageError("--verify and --explain answer in text: --format needs -o FILE")
         return _verify(dump.dumps) if verify else _explain(dump, explain or "")
-    for written in (out, str(manifest_path(out))):
-        refuse_to_replace(written, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-    spare_dump(out, lambda there: there.extract_note is not None)
+    inputs = (*dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    refuse_to_replace(out, *inputs, of_ours=lambda there: there.extract_note is not None)
+    refuse_to_replace(str(manifest_path(out)), *inputs, any_dump=True)
     if hide_addresses and {"symbols", "types", "crash"} & {*classes}:
         raise click.UsageError(
             "--with symbols, types and crash put addresses in, which --hide-addresses cannot hide"

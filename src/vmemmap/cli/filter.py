@@ -247,7 +247,7 @@ def _check_output(name: str, force: bool, dump: Opening) -> None:
     if name == "-":
         check_stdout("a dump")
         return
-    refuse_to_replace(name, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
+    refuse_to_replace(name, *dump.dumps, dump.vmcoreinfo, dump.vmlinux, any_dump=True)
     if Path(name).exists() and not force:
         raise click.BadParameter(f"{name} is there already: give --force to replace it")
 

@@ -343,8 +343,19 @@ def split_storage(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (text.partition("=") for text in given)}
 
 
-def refuse_to_replace(output: str, *inputs: str | None) -> None:
-    """Check that an output file has a name, and is none of the files that are read, nor a pipe.
+def refuse_to_replace(
+    output: str,
+    *inputs: str | None,
+    any_dump: bool = False,
+    of_ours: Callable[[Vmcore], bool] | None = None,
+) -> None:
+    """Check that an output file has a name, and is no pipe, no file that is read, and no dump.
+
+    Args:
+        output: The file that is to be written.
+        inputs: What is read; None for none.
+        any_dump: It may replace another dump, which cannot be had again.
+        of_ours: Tells of a dump that the same command makes another like it.
 
     Raises:
         click.BadParameter: It is, under whatever name.
@@ -357,6 +368,8 @@ def refuse_to_replace(output: str, *inputs: str | None) -> None:
         with suppress(OSError):
             if name is not None and Path(name).samefile(output):
                 raise click.BadParameter(f"{output} would replace what is read: name another file")
+    if not any_dump:
+        _spare_dump(output, of_ours)
 
 
 def check_stdout(what: str) -> None:
@@ -371,16 +384,7 @@ def check_stdout(what: str) -> None:
         raise click.UsageError(f"{what} is nothing for a terminal: redirect it, or give -o FILE")
 
 
-def spare_dump(output: str, of_ours: Callable[[Vmcore], bool] | None = None) -> None:
-    """Check that an output file would not replace a dump, which cannot be had again.
-
-    Args:
-        output: The file that is to be written.
-        of_ours: Tells of a dump that the same command makes another like it.
-
-    Raises:
-        click.BadParameter: It would.
-    """
+def _spare_dump(output: str, of_ours: Callable[[Vmcore], bool] | None) -> None:
     from vmemmap.source.detect import begins_like_a_dump
 
     if not Path(output).is_file() or not begins_like_a_dump(output):

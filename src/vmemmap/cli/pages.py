@@ -18,7 +18,6 @@ from vmemmap.cli.options import (
     reads_dump,
     refuse_to_replace,
     require_pyarrow,
-    spare_dump,
 )
 from vmemmap.cli.output import EXIT_FINDINGS, findings_code, show_findings, tell
 
@@ -80,7 +79,6 @@ def command(
 
     if output != "-":
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-        spare_dump(output)
     form = form or _form_of(output)
     chosen = fields.split(",") if fields is not None else SCAN_FIELDS
     wrong = [name for name in chosen if name not in SCAN_FIELDS]

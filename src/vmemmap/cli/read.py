@@ -16,7 +16,6 @@ from vmemmap.cli.options import (
     format_option,
     reads_dump,
     refuse_to_replace,
-    spare_dump,
 )
 from vmemmap.cli.output import EXIT_FINDINGS, complain, emit, tell
 from vmemmap.errors import ReadError, TranslateError
@@ -66,7 +65,6 @@ def command(dump: Opening, words: list[str], form: str, word: str, output: str |
         check_stdout("memory as it is")
     elif output is not None:
         refuse_to_replace(output, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-        spare_dump(output)
     if output is None and size is not None and size > _SHOWN_BYTES_MAX:
         raise click.BadParameter(
             f"{words[1]} is more than can be looked at ({_SHOWN_BYTES_MAX >> 20}M): write it to a "

@@ -16,7 +16,6 @@ from vmemmap.cli.options import (
     format_option,
     reads_dump,
     refuse_to_replace,
-    spare_dump,
     split_storage,
 )
 from vmemmap.cli.output import EXIT_FAULT, complain, emit, findings_code
@@ -124,7 +123,6 @@ def command(dump: Opening, form: str, out: str | None) -> int:
         raise click.UsageError("expected -o FILE, the page to write; only two dumps need none")
     if out is not None:
         refuse_to_replace(out, *dump.dumps, dump.vmcoreinfo, dump.vmlinux)
-        spare_dump(out)
     made: Report | None = None
     compared: Comparison | None = None
     with ExitStack() as opened:

@@ -16,7 +16,6 @@ from vmemmap.cli.options import (
     format_option,
     refuse_to_replace,
     require_pyarrow,
-    spare_dump,
     traceback_shown,
 )
 from vmemmap.cli.output import EXIT_UNREADABLE, EXIT_USAGE, complain, emit, emit_record, write
@@ -32,11 +31,6 @@ from vmemmap.report.page_runs import is_parquet
 if TYPE_CHECKING:
     from vmemmap.simulate import MachineSpec
     from vmemmap.vmcore import Vmcore
-
-_MADE_BY = "vmemmap.simulate"
-"""Stands in the version of a simulated kernel, as utsname has it."""
-_TEXT = bytes.fromhex("6000000060000000")
-"""With what its text begins, which no real kernel's does."""
 
 
 @click.command("simulate", cls=Command)
@@ -193,7 +187,6 @@ def command(
         raise click.BadParameter("--era and --html go with --trace")
     if html is not None:
         refuse_to_replace(html, spec)
-        spare_dump(html)
     if vmlinux is None and debug_info:
         raise click.BadParameter("--debug-info goes with --vmlinux FILE")
     if out is None and paint:
@@ -257,16 +250,18 @@ def _check_files(
         raise click.BadParameter("--memory is for machines without SPEC.toml")
     written = [name for name in outputs if name is not None]
     for name in written:
-        refuse_to_replace(name, spec)
-        spare_dump(name, _is_simulated if name == outputs[0] else None)
+        refuse_to_replace(name, spec, of_ours=_is_simulated if name == outputs[0] else None)
     if len({Path(name).absolute() for name in written}) < len(written):
         raise click.BadParameter("-o, --vmlinux and --truth: two of them name the same file")
 
 
 def _is_simulated(core: Vmcore) -> bool:
+    from vmemmap.simulate.memory.image import MADE_BY, TEXT_WORD
+
     with suppress(KeyError):
-        return _MADE_BY in str(core.system["version"].value)
-    return core.read_phys(0, 8) in (_TEXT, _TEXT[::-1])  # damaged so that it does not say so
+        return MADE_BY in str(core.system["version"].value)
+    text = TEXT_WORD.to_bytes(8, "big")
+    return core.read_phys(0, 8) in (text, text[::-1])  # damaged so that it does not say so
 
 
 def _machine(

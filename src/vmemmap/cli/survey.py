@@ -12,7 +12,6 @@ from vmemmap.cli.options import (
     debug_option,
     format_option,
     refuse_to_replace,
-    spare_dump,
     split_storage,
     storage_option,
     traceback_shown,
@@ -102,7 +101,6 @@ def command(
     folder = out or sources[0]
     if html is not None:
         refuse_to_replace(html, *sources)
-        spare_dump(html)
     try:
         with traceback_shown(debug):
             run = None

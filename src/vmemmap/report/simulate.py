@@ -171,7 +171,8 @@ def _machine(record: SimulatedRecord) -> Iterator[str]:
     total = sum(int(end, 16) - int(start, 16) for start, end in dump["ranges"])
     yield f"Wrote {escaped(dump['path'])}: {size_text(dump['disk_bytes'])} on disk\n"
     if "truth" in record:
-        yield f"Wrote {record['truth']}: what each page is, and which dump levels leave it out\n"
+        truth = escaped(record["truth"])
+        yield f"Wrote {truth}: what each page is, and which dump levels leave it out\n"
     yield (
         f"  machine     {size_text(total)} in {count_text(len(dump['ranges']), 'range')}, "
         f"{count_text(len(record['nodes']), 'node')}\n"

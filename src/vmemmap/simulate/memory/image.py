@@ -100,6 +100,10 @@ VARIABLES = {
     "max_pfn": 8,
 }
 UTS_FIELD_BYTES = 65
+MADE_BY = "vmemmap.simulate"
+"""Stands in the version of a simulated kernel, as utsname has it."""
+TEXT_WORD = 0x6000000060000000
+"""With what its text begins, which no real kernel's does."""
 MMU_FTR_TYPE_RADIX = 0x40
 
 
@@ -211,7 +215,7 @@ def uts_names(memory: PhysicalMemory, kernel: Kernel) -> bytes:
 def _write_text(memory: PhysicalMemory) -> None:
     """Put something into the text's page frames, so that none of them is a page of zeros."""
     for at in range(0, TEXT_BYTES, 4096):
-        memory.store_u64(memory.load_address + at, 0x6000000060000000 | at << 4)
+        memory.store_u64(memory.load_address + at, TEXT_WORD | at << 4)
 
 
 def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> None:
@@ -228,7 +232,7 @@ def _write_psizes(memory: PhysicalMemory, kernel: Kernel, block_size: int) -> No
 
 def _write_uts(memory: PhysicalMemory, kernel: Kernel) -> None:
     machine = "ppc64le" if kernel.byte_order == "little" else "ppc64"
-    names = ("Linux", "simulated", kernel.release, "#1 SMP vmemmap.simulate", machine, "(none)")
+    names = ("Linux", "simulated", kernel.release, f"#1 SMP {MADE_BY}", machine, "(none)")
     at = image_of(memory).phys["init_uts_ns"] + uts_name_offset(kernel)
     for name in names:
         memory.write(at, name.encode()[: UTS_FIELD_BYTES - 1].ljust(UTS_FIELD_BYTES, b"\0"))
