@@ -18,7 +18,7 @@ from vmemmap.simulate.crash.crashed import CrashedMachine
 from vmemmap.simulate.kernel import Kernel
 from vmemmap.simulate.memory.image import NODEMASK_BYTES, image_of
 from vmemmap.simulate.mm import stat_items
-from vmemmap.simulate.mm.owners import Owners
+from vmemmap.simulate.mm.owners import Frames, Owners
 from vmemmap.simulate.mm.usage import Use
 
 ATOMIC_SINCE = (5, 0)
@@ -62,8 +62,9 @@ def write_counters(machine: CrashedMachine, owners: Owners) -> None:
     node_items = stat_items.numbers_of(kernel.at(stat_items.NODE_ITEMS))
     zone_sums, node_sums = dict.fromkeys(zone_items, 0), dict.fromkeys(node_items, 0)
     totalram, with_memory = 0, []
+    runs = np.array([(run.start, run.end, run.use) for run in owners.runs], np.int64).reshape(-1, 3)
     for node, phys in nodes.phys.items():
-        counts = dict(_counts(machine, owners, node))
+        counts = dict(_counts(machine, owners, runs, node))
         for items, sums, at in (
             (zone_items, zone_sums, phys + nodes.vm_stat),
             (node_items, node_sums, phys + nodes.node_vm_stat),
@@ -92,14 +93,19 @@ def write_counters(machine: CrashedMachine, owners: Owners) -> None:
         memory.store_u64(image.phys[name], _end_of_memory(machine) >> kernel.page_shift)
 
 
-def _counts(machine: CrashedMachine, owners: Owners, node: int) -> Iterator[tuple[str, int]]:
-    """Yield the counters of a node that are not zero, by the names of all releases."""
+def _counts(
+    machine: CrashedMachine, owners: Owners, runs: Frames, node: int
+) -> Iterator[tuple[str, int]]:
+    """Yield the counters of a node that are not zero, by the names of all releases.
+
+    Args:
+        machine: The machine.
+        owners: Who owns which page frame.
+        runs: User pages, ascending: first frame, the one after the last, and `Use`.
+        node: The node.
+    """
     home = owners.homes.get(node, np.zeros((0, 2), np.int64))
-    used = dict.fromkeys(Use, 0)
-    for use in Use:
-        runs = np.array([(r.start, r.end) for r in owners.runs if r.use is use], np.int64)
-        if len(runs):
-            used[use] = total(intersect(home, runs))
+    used = {use: total(intersect(home, runs[runs[:, 2] == use, :2])) for use in Use}
     cache, anonymous = used[Use.CACHE] + used[Use.CACHE_PRIVATE], used[Use.ANONYMOUS]
     # No page has PG_active: all are on the lists of those that were not used twice.
     for prefix in ("NR", "NR_ZONE"):
